@@ -1,0 +1,1 @@
+"""Brimful keeps prepaid balances funded."""

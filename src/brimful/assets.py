@@ -1,0 +1,183 @@
+"""Assets: what balances count, and what a unit costs."""
+
+import dataclasses
+import datetime as dt
+import re
+from decimal import Decimal
+from typing import Literal
+
+import psycopg.errors
+
+from brimful import money
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+
+__all__ = ["Asset", "Catalogue", "Rate", "add_rate", "create", "get", "list_page", "rate_at", "rates_of"]
+
+_CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
+_ONE = Decimal(1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asset:
+    """`scale` is the number of decimals that amounts of it may have."""
+
+    code: str
+    name: str
+    kind: Literal["currency", "unit"]
+    scale: int
+    label: str | None
+    symbol: str | None
+    created_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Rate:
+    """`rate` is the price of one unit in `currency`, from `valid_from` until `valid_to`."""
+
+    currency: str
+    rate: Decimal
+    valid_from: dt.datetime
+    valid_to: dt.datetime | None
+
+
+class Catalogue:
+    """Assets by code, remembered: an asset's kind and scale never change once it exists."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, Asset] = {}
+
+    def peek(self, code: str) -> Asset | None:
+        """The asset if this process has met it before."""
+        return self._known.get(code)
+
+    async def get(self, tx: Tx, code: str) -> Asset:
+        """The asset; refuses a code that does not exist."""
+        if code not in self._known:
+            self._known[code] = await get(tx, code)
+        return self._known[code]
+
+
+_INSERT = """
+    INSERT INTO assets (code, name, kind, scale, label, symbol, created_at) VALUES (%s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+async def create(
+    tx: Tx, *, code: str, name: str, scale: int | None, label: str | None = None, symbol: str | None = None
+) -> Asset:
+    """A new asset. A code from the currency table makes a currency, any other a unit of the platform's own.
+
+    Refuses a code that exists or has a wrong form. The scale defaults to 6 for currencies (prices per token
+    are small) and to 0 for units.
+    """
+    if not _CODE.fullmatch(code):
+        raise Refused("invalid_field", "code must be 2 to 32 of A-Z, 0-9 and _, starting with a letter.", field="code")
+    kind: Literal["currency", "unit"] = "currency" if code in money.CURRENCIES else "unit"
+    scale = (6 if kind == "currency" else 0) if scale is None else scale
+    if kind == "currency" and scale < money.currency(code).exponent:
+        raise Refused("invalid_field", f"precision of {code} must be at least its own decimals.", field="precision")
+    asset = Asset(code, name, kind, scale, label, symbol, await tx.now())
+    try:
+        await tx.execute(_INSERT, (code, name, kind, scale, label, symbol, asset.created_at))
+    except psycopg.errors.UniqueViolation:
+        raise Refused("asset_exists", f"An asset {code} exists already.", field="code") from None
+    return asset
+
+
+_GET = "SELECT * FROM assets WHERE code = %s"
+
+
+async def get(tx: Tx, code: str) -> Asset:
+    """The asset; refuses a code that does not exist."""
+    row = await tx.one(_GET, (code,)) if _CODE.fullmatch(code) else None
+    if row is None:
+        raise Refused("asset_not_found", f"There is no asset {code[:40]!r}: create it with POST /v1/assets.")
+    return _asset(row)
+
+
+_LIST = "SELECT *, count(*) OVER () AS total FROM assets ORDER BY code LIMIT %s OFFSET %s"
+
+
+async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Asset], int]:
+    """One page of assets by code, and how many there are in all."""
+    rows = await tx.all(_LIST, (limit, offset))
+    return [_asset(row) for row in rows], rows[0]["total"] if rows else 0
+
+
+_CLOSE = """
+    UPDATE rates SET valid_to = %(valid_from)s
+    WHERE asset = %(asset)s AND currency = %(currency)s AND valid_to IS NULL AND valid_from < %(valid_from)s
+"""
+_OVERLAPS = """
+    SELECT 1 FROM rates
+    WHERE asset = %(asset)s AND currency = %(currency)s
+        AND valid_from < coalesce(%(valid_to)s::timestamptz, 'infinity')
+        AND coalesce(valid_to, 'infinity') > %(valid_from)s
+"""
+_INSERT_RATE = """
+    INSERT INTO rates (asset, currency, valid_from, valid_to, rate, recorded_at)
+    VALUES (%(asset)s, %(currency)s, %(valid_from)s, %(valid_to)s, %(rate)s, %(now)s)
+"""
+
+
+async def add_rate(
+    tx: Tx,
+    asset: Asset,
+    *,
+    currency: str,
+    rate: Decimal,
+    valid_from: dt.datetime | None = None,
+    valid_to: dt.datetime | None = None,
+) -> None:
+    """A new price of one unit. Without `valid_from` it applies now and closes the rate before it.
+
+    Refuses currencies as assets, an unknown currency, and a period that overlaps another rate's.
+    """
+    if asset.kind == "currency":
+        raise Refused("invalid_field", f"{asset.code} is a currency: only own units have rates.", field="rates")
+    money.currency(currency)
+    now = await tx.now()
+    values = {
+        "asset": asset.code,
+        "currency": currency,
+        "rate": money.positive(rate, field="rate"),
+        "valid_from": valid_from or now,
+        "valid_to": valid_to,
+        "now": now,
+    }
+    if valid_to is not None and valid_to <= (valid_from or now):
+        raise Refused("invalid_field", "valid_to must lie after valid_from.", field="valid_to")
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"rates:{asset.code}:{currency}",))
+    await tx.execute(_CLOSE, values)
+    if await tx.one(_OVERLAPS, values) is not None:
+        raise Refused("rate_overlaps", f"Another rate of {asset.code} in {currency} covers part of that period.")
+    await tx.execute(_INSERT_RATE, values)
+
+
+_RATES = "SELECT currency, rate, valid_from, valid_to FROM rates WHERE asset = %s ORDER BY currency, valid_from"
+
+
+async def rates_of(tx: Tx, code: str) -> list[Rate]:
+    """Every rate of an asset, past and planned."""
+    return [Rate(**row) for row in await tx.all(_RATES, (code,))]
+
+
+_RATE_AT = """
+    SELECT rate FROM rates
+    WHERE asset = %(asset)s AND currency = %(currency)s AND valid_from <= %(at)s
+        AND (valid_to IS NULL OR valid_to > %(at)s)
+"""
+
+
+async def rate_at(tx: Tx, asset: Asset, currency: str, at: dt.datetime) -> Decimal | None:
+    """Price of one unit in the currency at that time: 1 for the currency itself, None where there is none."""
+    if asset.kind == "currency":
+        return _ONE if asset.code == currency else None
+    row = await tx.one(_RATE_AT, {"asset": asset.code, "currency": currency, "at": at})
+    return None if row is None else row["rate"]
+
+
+def _asset(row: Row) -> Asset:
+    names = ("code", "name", "kind", "scale", "label", "symbol", "created_at")
+    return Asset(**{name: row[name] for name in names})

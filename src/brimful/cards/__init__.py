@@ -1,0 +1,17 @@
+"""The cards room: saved cards, cards being added, what the customer agreed to, and tries per physical card."""
+
+from brimful.cards import consents, setups, tries
+from brimful.cards.saved import Card, block, detach, find_by_payment_method, get, list_for, make_default
+
+__all__ = [
+    "Card",
+    "block",
+    "consents",
+    "detach",
+    "find_by_payment_method",
+    "get",
+    "list_for",
+    "make_default",
+    "setups",
+    "tries",
+]

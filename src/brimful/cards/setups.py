@@ -1,0 +1,151 @@
+"""Cards being added: a row opened by the customer in the portal, closed by Stripe's answer.
+
+The row carries the consent to save the card. Without an open row no card is ever made, whatever event
+comes in.
+"""
+
+import dataclasses
+import datetime as dt
+from typing import Literal
+
+from brimful import ids
+from brimful.cards import consents, saved
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+from brimful.sessions import PortalSession
+
+__all__ = ["NewCard", "Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Setup:
+    """One card being added."""
+
+    customer_id: str
+    setup_id: str
+    purpose: Literal["setup", "payment"]
+    state: Literal["open", "completed", "expired"]
+    consent_id: str
+    stripe_session_id: str | None
+    card_id: str | None
+    return_to: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class NewCard:
+    """A payment method as read from Stripe."""
+
+    payment_method: str
+    fingerprint: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+
+
+_RECENT = "SELECT count(*) AS n FROM card_setups WHERE customer_id = %s AND created_at > %s"
+_INSERT = """
+    INSERT INTO card_setups (customer_id, setup_id, purpose, state, consent_id, session_id, return_to, created_at)
+    VALUES (%s, %s, %s, 'open', %s, %s, %s, %s)
+"""
+
+
+async def open_setup(
+    tx: Tx,
+    session: PortalSession,
+    *,
+    merchant: str,
+    purpose: Literal["setup", "payment"],
+    per_hour: int,
+    return_to: str | None = None,
+) -> str:
+    """Record the consent to save a card and open the row that may make one. Returns the setup's id.
+
+    Refuses more than `per_hour` for one customer: stolen cards are tested on forms that add cards.
+    """
+    now = await tx.now()
+    recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
+    if recent is not None and recent["n"] >= per_hour:
+        raise Refused("too_many_requests", "Too many cards were added in the last hour. Try again later.")
+    consent_id = await consents.give(tx, session, rendered=consents.save_card_text(merchant), terms=None)
+    setup_id = ids.new("set")
+    await tx.execute(_INSERT, (session.customer_id, setup_id, purpose, consent_id, session.session_id, return_to, now))
+    return setup_id
+
+
+async def remember_session(tx: Tx, session: PortalSession, setup_id: str, stripe_session_id: str) -> None:
+    """Keep Stripe's session id: events and returns are matched by it."""
+    await tx.execute(
+        "UPDATE card_setups SET stripe_session_id = %s WHERE customer_id = %s AND setup_id = %s AND state = 'open'",
+        (stripe_session_id, session.customer_id, setup_id),
+    )
+
+
+_COLUMNS = """
+    SELECT customer_id, setup_id, purpose, state, consent_id, stripe_session_id, card_id, return_to FROM card_setups
+"""
+_GET = _COLUMNS + "WHERE customer_id = %s AND setup_id = %s"
+_GET_LOCKED = _GET + " FOR NO KEY UPDATE"
+_LIST_OPEN = _COLUMNS + (
+    "WHERE state = 'open' AND stripe_session_id IS NOT NULL AND created_at < %s ORDER BY created_at LIMIT %s"
+)
+
+
+async def get(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
+    """One setup of this customer."""
+    row = await tx.one(_GET, (customer_id, setup_id))
+    return None if row is None else _setup(row)
+
+
+async def list_open(tx: Tx, *, before: dt.datetime, limit: int) -> list[Setup]:
+    """Setups that Stripe has not answered for a while: the sweep reads them."""
+    return [_setup(row) for row in await tx.all(_LIST_OPEN, (before, limit))]
+
+
+async def complete(tx: Tx, customer_id: str, setup_id: str, card: NewCard) -> saved.Card | None:
+    """Make the card of an open setup and close it. None when the setup is closed already.
+
+    The same physical card added twice stays one row where Stripe gives one payment method.
+    """
+    setup = await _lock_open(tx, customer_id, setup_id)
+    if setup is None:
+        return None
+    await saved.insert(
+        tx,
+        {
+            "customer_id": customer_id,
+            "card_id": ids.new("card"),
+            "consent_id": setup.consent_id,
+            **dataclasses.asdict(card),
+        },
+    )
+    made = await saved.find_by_payment_method(tx, customer_id, card.payment_method)
+    assert made is not None
+    await _close(tx, setup, "completed", made.card_id)
+    return made
+
+
+async def expire(tx: Tx, customer_id: str, setup_id: str) -> bool:
+    """Close a setup that Stripe said is over. True when that is news."""
+    setup = await _lock_open(tx, customer_id, setup_id)
+    if setup is None:
+        return False
+    await _close(tx, setup, "expired", None)
+    return True
+
+
+async def _lock_open(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
+    row = await tx.one(_GET_LOCKED, (customer_id, setup_id))
+    tx.locked()
+    return _setup(row) if row is not None and row["state"] == "open" else None
+
+
+async def _close(tx: Tx, setup: Setup, state: str, card_id: str | None) -> None:
+    await tx.execute(
+        "UPDATE card_setups SET state = %s, card_id = %s, closed_at = %s WHERE customer_id = %s AND setup_id = %s",
+        (state, card_id, await tx.now(), setup.customer_id, setup.setup_id),
+    )
+
+
+def _setup(row: Row) -> Setup:
+    return Setup(**row)

@@ -1,0 +1,205 @@
+"""Customers, and the aliases by which their things are found."""
+
+import dataclasses
+import datetime as dt
+import unicodedata
+import zoneinfo
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg.errors
+from psycopg.types.json import Jsonb
+
+from brimful import ids
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+
+__all__ = [
+    "Customer",
+    "add_alias",
+    "create",
+    "find_alias",
+    "get",
+    "list_page",
+    "lock",
+    "resolve_external",
+    "set_stripe_customer",
+    "update",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Customer:
+    """One of the platform's customers."""
+
+    customer_id: str
+    external_id: str | None
+    name: str
+    email: str | None
+    time_zone: str
+    metadata: Mapping[str, Any]
+    external_accounts: Sequence[Mapping[str, str]]
+    stripe_customer_id: str | None
+    created_at: dt.datetime
+
+
+_INSERT = """
+    INSERT INTO customers (customer_id, external_id, name, email, time_zone, metadata, external_accounts, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+async def create(
+    tx: Tx,
+    *,
+    name: str,
+    external_id: str | None = None,
+    email: str | None = None,
+    time_zone: str = "UTC",
+    metadata: Mapping[str, Any] | None = None,
+    external_accounts: Sequence[Mapping[str, str]] = (),
+) -> Customer:
+    """A new customer. Refuses an external id that another customer has."""
+    customer = Customer(
+        ids.new("cus"), external_id, clean_text(name, "name"), email, _zone(time_zone), metadata or {},
+        external_accounts, None, await tx.now(),
+    )  # fmt: skip
+    await tx.execute(
+        _INSERT,
+        (
+            customer.customer_id, external_id, customer.name, email, time_zone, Jsonb(dict(customer.metadata)),
+            Jsonb(list(external_accounts)), customer.created_at,
+        ),
+    )  # fmt: skip
+    if external_id is not None:
+        await _claim_external(tx, external_id, customer.customer_id)
+    return customer
+
+
+_GET = "SELECT * FROM customers WHERE customer_id = %s"
+
+
+async def get(tx: Tx, customer_id: str) -> Customer:
+    """The customer; refuses an id that does not exist."""
+    row = await tx.one(_GET, (customer_id,))
+    if row is None:
+        raise Refused("customer_not_found", f"There is no customer {customer_id[:60]!r}.")
+    return _customer(row)
+
+
+_LOCK = _GET + " FOR NO KEY UPDATE"
+
+
+async def lock(tx: Tx, customer_id: str) -> Customer:
+    """The customer, locked: first of all locks."""
+    row = await tx.one(_LOCK, (customer_id,))
+    tx.locked()
+    if row is None:
+        raise Refused("customer_not_found", f"There is no customer {customer_id[:60]!r}.")
+    return _customer(row)
+
+
+_UPDATE = "UPDATE customers SET name = %s, email = %s, external_id = %s, time_zone = %s WHERE customer_id = %s"
+
+
+async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> Customer:
+    """Change some of name, email, external_id and time_zone."""
+    before = await lock(tx, customer_id)
+    after = dataclasses.replace(before, **changes)
+    await tx.execute(
+        _UPDATE,
+        (clean_text(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
+    )
+    if after.external_id != before.external_id:
+        if before.external_id is not None:
+            await tx.execute("DELETE FROM aliases WHERE kind = 'external_id' AND value = %s", (before.external_id,))
+        if after.external_id is not None:
+            await _claim_external(tx, after.external_id, customer_id)
+    return after
+
+
+_LIST = """
+    SELECT *, count(*) OVER () AS total FROM customers
+    ORDER BY customer_id DESC LIMIT %s OFFSET %s
+"""
+
+
+async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Customer], int]:
+    """One page of customers, newest first, and how many there are in all."""
+    rows = await tx.all(_LIST, (limit, offset))
+    if not rows and offset:
+        rows_all = await tx.one("SELECT count(*) AS total FROM customers")
+        return [], rows_all["total"] if rows_all else 0
+    return [_customer(row) for row in rows], rows[0]["total"] if rows else 0
+
+
+_RESOLVE = "SELECT value, customer_id FROM aliases WHERE kind = 'external_id' AND value = ANY(%s)"
+
+
+async def resolve_external(tx: Tx, external_ids: Sequence[str]) -> dict[str, str]:
+    """Customer ids by external id; unknown ones are absent."""
+    rows = await tx.all(_RESOLVE, (list(external_ids),))
+    return {row["value"]: row["customer_id"] for row in rows}
+
+
+async def add_alias(tx: Tx, kind: str, value: str, customer_id: str, target_id: str) -> None:
+    """Make a thing findable by a name that does not lead with its customer. The same one twice is fine."""
+    await tx.execute(
+        "INSERT INTO aliases (kind, value, customer_id, target_id) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+        (kind, value, customer_id, target_id),
+    )
+
+
+async def find_alias(tx: Tx, kind: str, value: str) -> tuple[str, str] | None:
+    """(customer_id, target_id) behind a name, or None."""
+    row = await tx.one("SELECT customer_id, target_id FROM aliases WHERE kind = %s AND value = %s", (kind, value))
+    return None if row is None else (row["customer_id"], row["target_id"])
+
+
+async def set_stripe_customer(tx: Tx, customer_id: str, stripe_customer_id: str) -> str:
+    """Remember the customer's id at Stripe; the first one stays. Returns the one that stands."""
+    await tx.execute(
+        "UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s AND stripe_customer_id IS NULL",
+        (stripe_customer_id, customer_id),
+    )
+    standing = (await get(tx, customer_id)).stripe_customer_id
+    assert standing is not None
+    await add_alias(tx, "stripe_customer", standing, customer_id, customer_id)
+    return standing
+
+
+def clean_text(value: str, field: str) -> str:
+    """NFC, trimmed; refuses control and bidirectional-control characters, which can disguise a name."""
+    text = unicodedata.normalize("NFC", value).strip()
+    if not text or any(unicodedata.category(char) in {"Cc", "Cs"} or _is_bidi_control(char) for char in text):
+        raise Refused("invalid_field", f"{field} must be plain text without control characters.", field=field)
+    return text
+
+
+def _is_bidi_control(char: str) -> bool:
+    return "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069" or char in "\u200e\u200f\u061c"
+
+
+def _zone(name: str) -> str:
+    if name not in zoneinfo.available_timezones():
+        raise Refused(
+            "invalid_field", f"time_zone {name[:40]!r} is not a name such as Europe/Berlin.", field="time_zone"
+        )
+    return name
+
+
+async def _claim_external(tx: Tx, external_id: str, customer_id: str) -> None:
+    try:
+        await tx.execute(
+            "INSERT INTO aliases (kind, value, customer_id, target_id) VALUES ('external_id', %s, %s, %s)",
+            (external_id, customer_id, customer_id),
+        )
+    except psycopg.errors.UniqueViolation:
+        raise Refused(
+            "external_id_taken", "Another customer has this external_id: find it by GET /v1/customers?external_id=.",
+            field="external_id",
+        ) from None  # fmt: skip
+
+
+def _customer(row: Row) -> Customer:
+    return Customer(**{field.name: row[field.name] for field in dataclasses.fields(Customer)})

@@ -1,0 +1,5 @@
+"""The database room: connections and transactions, migrations, and the embedded server."""
+
+from brimful.db.pool import Database, Row, Tx
+
+__all__ = ["Database", "Row", "Tx"]

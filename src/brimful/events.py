@@ -1,0 +1,44 @@
+"""What we tell the platform. An event is written in the transaction that it tells of."""
+
+import enum
+from collections.abc import Mapping
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from brimful import clock, ids
+from brimful.db import Tx
+
+__all__ = ["Topic", "emit"]
+
+
+class Topic(enum.StrEnum):
+    """The catalogue: every kind of event there is."""
+
+    TOP_UP_SUCCEEDED = "top_up.succeeded"
+    TOP_UP_FAILED = "top_up.failed"
+    TOP_UP_ACTION_REQUIRED = "top_up.action_required"
+    AUTO_TOP_UP_ENABLED = "auto_top_up.enabled"
+    AUTO_TOP_UP_UPDATED = "auto_top_up.updated"
+    AUTO_TOP_UP_DISABLED = "auto_top_up.disabled"
+    AUTO_TOP_UP_TRIGGERED = "auto_top_up.triggered"
+    AUTO_TOP_UP_SKIPPED = "auto_top_up.skipped"
+    AUTO_TOP_UP_PAUSED = "auto_top_up.paused"
+    AUTO_TOP_UP_LIMIT_REACHED = "auto_top_up.limit_reached"
+    CARD_ADDED = "card.added"
+    CARD_REMOVED = "card.removed"
+    CONSENT_RECORDED = "consent.recorded"
+    CONSENT_WITHDRAWN = "consent.withdrawn"
+
+
+_INSERT = """
+    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at) VALUES (%s, %s, %s, %s, %s)
+"""
+
+
+async def emit(tx: Tx, topic: Topic, customer_id: str, data: Mapping[str, Any]) -> None:
+    """Add an event to the caller's transaction. `data` is JSON: amounts as text, money in minor units."""
+    now = await tx.now()
+    event_id = ids.new("evt")
+    payload = {"type": topic.value, "timestamp": clock.rfc3339(now), "data": {"customer_id": customer_id, **data}}
+    await tx.execute(_INSERT, (event_id, customer_id, topic.value, Jsonb(payload), now))

@@ -1,0 +1,43 @@
+"""Jobs: what must happen later, deferred in the transaction that causes it.
+
+State lives in our own rows; a job only says where to look. Losing every job costs time, not money: the
+sweep finds the same work. No job takes a procrastinate lock: a later job would wait behind an earlier one
+that is scheduled for tomorrow.
+"""
+
+import datetime as dt
+import enum
+from collections.abc import Sequence
+
+import procrastinate
+import procrastinate.types
+
+from brimful.db import Tx
+
+__all__ = ["Name", "defer"]
+
+
+class Name(enum.StrEnum):
+    """Every job there is. worker.py maps each to an operation."""
+
+    PAY = "pay"  # customer_id, top_up_id: take a top-up as far as it goes now
+    JUDGE = "judge"  # customer_id, asset: a wait has run out
+    STRIPE_EVENT = "stripe_event"  # event_id: apply an event from the inbox
+
+
+_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.JUDGE: 5}
+
+# Builds the statement only; it always runs on the caller's connection.
+_DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())
+
+
+async def defer(
+    tx: Tx, name: Name, arguments: Sequence[procrastinate.types.JSONDict], *, at: dt.datetime | None = None
+) -> None:
+    """Add one job per element of `arguments` to the caller's transaction, to run at `at` or at once."""
+    if not arguments:
+        return
+    deferrer = _DEFERRER.configure_task(
+        name=name.value, connection=tx.connection, schedule_at=at, priority=_PRIORITIES[name]
+    )
+    await deferrer.batch_defer_async(*arguments)

@@ -1,0 +1,64 @@
+"""API keys: shown once, stored hashed, with scopes."""
+
+import dataclasses
+import hashlib
+import re
+
+from brimful import ids
+from brimful.db import Tx
+from brimful.errors import Refused
+
+__all__ = ["SCOPES", "Principal", "authenticate", "create", "ensure"]
+
+# What a key may do. No scope writes rules, cards or consents: that is the customer's own hand only.
+SCOPES = ("customers", "assets", "wallets", "usage", "top_ups", "portal", "webhooks")
+_FORM = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
+
+
+@dataclasses.dataclass(frozen=True)
+class Principal:
+    """Who calls the API."""
+
+    key_id: str
+    scopes: frozenset[str]
+
+
+_INSERT = """
+    INSERT INTO api_keys (key_id, name, hash, scopes, created_at) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (hash) DO NOTHING
+"""
+
+
+async def create(tx: Tx, *, name: str, scopes: tuple[str, ...] = SCOPES) -> str:
+    """A new key. Returns its secret, which is never shown again."""
+    secret = "bfk_" + ids.secret()
+    await ensure(tx, secret, name=name, scopes=scopes)
+    return secret
+
+
+async def ensure(tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SCOPES) -> None:
+    """Make this secret a key, if it is not one yet."""
+    unknown = set(scopes) - set(SCOPES)
+    if unknown:
+        raise Refused("invalid_field", f"Unknown scopes {sorted(unknown)}: choose from {', '.join(SCOPES)}.")
+    await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), await tx.now()))
+
+
+_FIND = """
+    SELECT key_id, scopes FROM api_keys
+    WHERE hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
+"""
+
+
+async def authenticate(tx: Tx, secret: str | None) -> Principal:
+    """Who holds this secret. The look-up is by hash, so its time tells nothing about any key."""
+    row = await tx.one(_FIND, (_hash(secret),)) if secret and _FORM.fullmatch(secret) else None
+    if row is None:
+        raise Refused(
+            "unauthorized", "Give a valid API key: Authorization: Bearer KEY. `brimful keys create` makes one."
+        )
+    return Principal(row["key_id"], frozenset(row["scopes"]))
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()

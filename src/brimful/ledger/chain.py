@@ -1,0 +1,82 @@
+"""The chain: each entry carries a keyed hash of the entry before it and of itself.
+
+Whoever can write to the database but does not hold the key cannot change, remove or insert an entry
+without `verify` naming it. The key lives outside the database; the first byte of a mac names it, so keys
+can be rotated.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+import hmac
+from collections.abc import Mapping
+from decimal import Decimal
+
+from brimful import money
+
+__all__ = ["MAC_BYTES", "Keyring", "Tail", "message"]
+
+_DIGEST_BYTES = 16
+MAC_BYTES = 1 + _DIGEST_BYTES
+
+
+@dataclasses.dataclass(frozen=True)
+class Tail:
+    """The end of one account's chain: what the next entry continues."""
+
+    balance: Decimal
+    seq: int
+    mac: bytes
+
+
+class Keyring:
+    """Signs with the newest key, recognises with any."""
+
+    def __init__(self, keys: Mapping[int, bytes]) -> None:
+        self._keys = dict(keys)
+        self._newest = max(self._keys)
+
+    def sign(self, previous: bytes, content: bytes) -> bytes:
+        """The mac of an entry with this content, after the entry with mac `previous` (b"" for the first)."""
+        return self._mac(self._newest, previous, content)
+
+    def recognises(self, mac: bytes, previous: bytes, content: bytes) -> bool:
+        """Whether `mac` was made for this content at this place."""
+        if len(mac) != MAC_BYTES or mac[0] not in self._keys:
+            return False
+        return hmac.compare_digest(mac, self._mac(mac[0], previous, content))
+
+    def _mac(self, number: int, previous: bytes, content: bytes) -> bytes:
+        digest = hashlib.blake2b(previous, digest_size=_DIGEST_BYTES, key=self._keys[number])
+        digest.update(content)
+        return bytes((number,)) + digest.digest()
+
+
+def message(
+    *,
+    customer_id: str,
+    asset: str,
+    seq: int,
+    entry_id: str,
+    kind: str,
+    amount: Decimal,
+    balance_after: Decimal,
+    source: str,
+    key: str,
+    payment_id: str | None,
+    money_minor: int | None,
+    currency: str | None,
+    occurred_at: dt.datetime,
+    recorded_at: dt.datetime,
+) -> bytes:
+    """An entry as bytes, each field preceded by its length so that no two entries read the same."""
+    fields = (
+        customer_id, asset, str(seq), entry_id, kind, money.text(amount), money.text(balance_after), source, key,
+        payment_id or "", "" if money_minor is None else str(money_minor), currency or "",
+        _instant(occurred_at), _instant(recorded_at),
+    )  # fmt: skip
+    return "".join([f"{len(field)}:{field}" for field in fields]).encode()
+
+
+def _instant(moment: dt.datetime) -> str:
+    return moment.astimezone(dt.UTC).isoformat(timespec="microseconds")

@@ -1,0 +1,180 @@
+"""Entries: one immutable row per change of a balance."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Literal
+
+from psycopg.types.json import Jsonb
+
+from brimful import ids
+from brimful.db import Row, Tx
+from brimful.ledger.chain import Keyring, Tail, message
+
+__all__ = ["Draft", "Entry", "Known", "extend", "find_by_key", "find_known", "insert", "newest", "write_notes"]
+
+Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
+Source = Literal["usage", "api", "stripe", "system"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Draft:
+    """A movement that has been decided and not yet written.
+
+    `amount` is signed, in the asset. Entries that come from a payment also carry what moved at Stripe:
+    `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever.
+    """
+
+    customer_id: str
+    asset: str
+    kind: Kind
+    amount: Decimal
+    source: Source
+    key: str
+    occurred_at: dt.datetime | None = None
+    payment_id: str | None = None
+    money_minor: int | None = None
+    currency: str | None = None
+    description: str | None = None
+    metadata: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """A written entry; `draft` holds what it was made from."""
+
+    draft: Draft
+    entry_id: str
+    seq: int
+    balance_after: Decimal
+    occurred_at: dt.datetime
+    recorded_at: dt.datetime
+    mac: bytes
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What is already written under a key."""
+
+    kind: str
+    asset: str
+    amount: Decimal
+    balance_after: Decimal
+    recorded_at: dt.datetime
+
+
+def extend(keyring: Keyring, tail: Tail, draft: Draft, now: dt.datetime) -> tuple[Entry, Tail]:
+    """The next entry of a chain and the chain's new end. Pure."""
+    seq, balance = tail.seq + 1, tail.balance + draft.amount
+    entry_id, occurred_at = ids.new("ent"), draft.occurred_at or now
+    content = message(
+        customer_id=draft.customer_id,
+        asset=draft.asset,
+        seq=seq,
+        entry_id=entry_id,
+        kind=draft.kind,
+        amount=draft.amount,
+        balance_after=balance,
+        source=draft.source,
+        key=draft.key,
+        payment_id=draft.payment_id,
+        money_minor=draft.money_minor,
+        currency=draft.currency,
+        occurred_at=occurred_at,
+        recorded_at=now,
+    )
+    mac = keyring.sign(tail.mac, content)
+    return Entry(draft, entry_id, seq, balance, occurred_at, now, mac), Tail(balance, seq, mac)
+
+
+_INSERT = """
+    INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, payment_id,
+        money_minor, currency, occurred_at, recorded_at, mac)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::numeric[], %s::numeric[],
+        %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+        %s::bytea[])
+"""
+
+
+async def insert(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Write entries, all in one statement. The caller holds their accounts' locks."""
+    rows = [
+        (
+            e.draft.customer_id, e.draft.asset, e.seq, e.entry_id, e.draft.kind, e.draft.amount, e.balance_after,
+            e.draft.source, e.draft.key, e.draft.payment_id, e.draft.money_minor, e.draft.currency, e.occurred_at,
+            e.recorded_at, e.mac,
+        )
+        for e in entries
+    ]  # fmt: skip
+    if rows:
+        await tx.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
+        await write_notes(tx, entries)
+
+
+_INSERT_NOTES = """
+    INSERT INTO entry_notes (customer_id, asset, seq, description, metadata)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[])
+"""
+
+
+async def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Write the free text of those entries that have any."""
+    rows = [
+        (
+            entry.draft.customer_id,
+            entry.draft.asset,
+            entry.seq,
+            entry.draft.description,
+            None if entry.draft.metadata is None else Jsonb(dict(entry.draft.metadata)),
+        )
+        for entry in entries
+        if entry.draft.description or entry.draft.metadata
+    ]
+    if rows:
+        await tx.execute(_INSERT_NOTES, [list(column) for column in zip(*rows, strict=True)])
+
+
+_FIND_KNOWN = """
+    SELECT e.customer_id, e.source, e.key, e.kind, e.asset, e.amount, e.balance_after, e.recorded_at
+    FROM unnest(%(customers)s::text[], %(sources)s::text[], %(keys)s::text[]) AS wanted (customer_id, source, key)
+    JOIN entries AS e ON e.customer_id = wanted.customer_id AND e.source = wanted.source AND e.key = wanted.key
+    WHERE e.customer_id = ANY(%(customers)s)
+"""
+
+
+async def find_known(tx: Tx, wanted: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Known]:
+    """Which of these (customer, source, key) are written. Call it after the lock, in a statement of its own:
+    in one statement with the lock, READ COMMITTED does not see rows that were committed while it waited.
+    """
+    customers, sources, keys = (list(column) for column in zip(*wanted, strict=True))
+    rows = await tx.all(_FIND_KNOWN, {"customers": customers, "sources": sources, "keys": keys})
+    return {
+        (row["customer_id"], row["source"], row["key"]): Known(
+            row["kind"], row["asset"], row["amount"], row["balance_after"], row["recorded_at"]
+        )
+        for row in rows
+    }
+
+
+_COLUMNS = """
+    SELECT e.*, n.description, n.metadata
+    FROM entries AS e
+    LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
+"""
+
+_FIND_BY_KEY = _COLUMNS + "WHERE e.customer_id = %s AND e.source = %s AND e.key = %s"
+
+
+async def find_by_key(tx: Tx, customer_id: str, source: Source, key: str) -> Row | None:
+    """One entry with its notes."""
+    return await tx.one(_FIND_BY_KEY, (customer_id, source, key))
+
+
+_NEWEST = _COLUMNS + "WHERE e.customer_id = %s AND e.asset = %s AND e.seq < %s ORDER BY e.seq DESC LIMIT %s"
+_SEQ_MAX = 2**62
+
+
+async def newest(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
+    """Entries of one account, newest first, from below `before`."""
+    return await tx.all(_NEWEST, (customer_id, asset, _SEQ_MAX if before is None else before, limit))

@@ -1,0 +1,165 @@
+"""Links into the portal and the sessions they open.
+
+A link carries 256 random bits and is stored hashed. A portal link opens once, within ten minutes; a
+payment link opens one top-up, for 24 hours. Opening the page does not consume it (mail scanners do that),
+its button does. A `PortalSession` is the customer's own hand: functions that write rules, cards or
+consents take one, and only `load` (from the cookie) makes it.
+"""
+
+import dataclasses
+import datetime as dt
+import hashlib
+from typing import Literal
+
+from brimful import ids
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+
+__all__ = ["Link", "PortalSession", "create_link", "end", "exchange", "load", "peek"]
+
+PORTAL_LINK_LIFE = dt.timedelta(minutes=10)
+PAYMENT_LINK_LIFE = dt.timedelta(hours=24)
+SESSION_IDLE = dt.timedelta(minutes=30)
+SESSION_LIFE = dt.timedelta(hours=4)
+
+Flow = Literal["overview", "top_up", "auto_top_up", "cards", "pay"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Link:
+    """A way in, as the platform hands it on. The token is not stored and not shown again."""
+
+    token: str
+    expires_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class PortalSession:
+    """One customer at the portal. `kind` payment sees one top-up and nothing else."""
+
+    session_id: str
+    customer_id: str
+    kind: Literal["portal", "payment"]
+    top_up_id: str | None
+    return_url: str | None
+    failure_url: str | None
+    flow: Flow
+    asset: str | None
+    csrf: str
+    address: str | None = None
+    agent: str | None = None
+
+
+_INSERT_LINK = """
+    INSERT INTO portal_links (link_id, customer_id, kind, top_up_id, token_hash, return_url, failure_url, flow,
+        asset, locale, created_at, expires_at)
+    VALUES (%(link_id)s, %(customer_id)s, %(kind)s, %(top_up_id)s, %(token_hash)s, %(return_url)s,
+        %(failure_url)s, %(flow)s, %(asset)s, %(locale)s, %(now)s, %(expires_at)s)
+"""
+
+
+async def create_link(
+    tx: Tx,
+    customer_id: str,
+    *,
+    top_up_id: str | None = None,
+    return_url: str | None = None,
+    failure_url: str | None = None,
+    flow: Flow = "overview",
+    asset: str | None = None,
+    locale: str | None = None,
+) -> Link:
+    """A link to the portal, or with `top_up_id` to that one payment."""
+    now = await tx.now()
+    token = ids.secret()
+    life = PORTAL_LINK_LIFE if top_up_id is None else PAYMENT_LINK_LIFE
+    await tx.execute(
+        _INSERT_LINK,
+        {
+            "link_id": ids.new("ses"),
+            "customer_id": customer_id,
+            "kind": "portal" if top_up_id is None else "payment",
+            "top_up_id": top_up_id,
+            "token_hash": _hash(token),
+            "return_url": return_url,
+            "failure_url": failure_url,
+            "flow": flow if top_up_id is None else "pay",
+            "asset": asset,
+            "locale": locale,
+            "now": now,
+            "expires_at": now + life,
+        },
+    )
+    return Link(token, now + life)
+
+
+_PEEK = "SELECT kind FROM portal_links WHERE token_hash = %s AND used_at IS NULL AND expires_at > %s"
+
+
+async def peek(tx: Tx, token: str) -> bool:
+    """Whether the link still opens. Changes nothing."""
+    return await tx.one(_PEEK, (_hash(token), await tx.now())) is not None
+
+
+# A portal link is used up in this one statement: of a hundred parallel exchanges one sees a row.
+_USE = """
+    UPDATE portal_links SET used_at = CASE kind WHEN 'portal' THEN %(now)s ELSE used_at END
+    WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > %(now)s
+    RETURNING link_id, customer_id, kind, top_up_id
+"""
+_INSERT_SESSION = """
+    INSERT INTO portal_sessions (session_id, link_id, customer_id, kind, top_up_id, cookie_hash, created_at, seen_at,
+        expires_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+"""
+
+
+async def exchange(tx: Tx, token: str) -> str:
+    """Use the link: a new session under a fresh id. Returns the cookie's value; refuses a link that is over."""
+    now = await tx.now()
+    link = await tx.one(_USE, {"token_hash": _hash(token), "now": now})
+    if link is None:
+        raise Refused("link_expired", "This link has been used or is over. Go back and open billing again.")
+    cookie = ids.secret()
+    await tx.execute(
+        _INSERT_SESSION,
+        (
+            ids.new("ses"), link["link_id"], link["customer_id"], link["kind"], link["top_up_id"], _hash(cookie), now,
+            now, now + SESSION_LIFE,
+        ),
+    )  # fmt: skip
+    return cookie
+
+
+_LOAD = """
+    UPDATE portal_sessions AS s SET seen_at = %(now)s
+    FROM portal_links AS l
+    WHERE s.cookie_hash = %(cookie_hash)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s
+        AND s.seen_at > %(idle_since)s AND l.link_id = s.link_id
+    RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset
+"""
+
+
+async def load(tx: Tx, cookie: str, *, address: str | None, agent: str | None) -> PortalSession | None:
+    """The session behind a cookie, or None when it ended. This is where a PortalSession comes from."""
+    now = await tx.now()
+    row: Row | None = await tx.one(_LOAD, {"cookie_hash": _hash(cookie), "now": now, "idle_since": now - SESSION_IDLE})
+    if row is None:
+        return None
+    return PortalSession(**row, csrf=_csrf(cookie), address=address, agent=agent)
+
+
+async def end(tx: Tx, session: PortalSession) -> None:
+    """Sign out."""
+    await tx.execute(
+        "UPDATE portal_sessions SET revoked_at = %s WHERE session_id = %s", (await tx.now(), session.session_id)
+    )
+
+
+def _hash(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode("utf-8", "replace")).digest()
+
+
+def _csrf(cookie: str) -> str:
+    """Bound to the session by its cookie, so nothing more is stored."""
+    return hashlib.blake2b(cookie.encode(), person=b"brimful csrf", digest_size=24).hexdigest()

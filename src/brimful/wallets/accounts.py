@@ -1,0 +1,146 @@
+"""Accounts: the balance row that every debit locks."""
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+
+from brimful.db import Row, Tx
+from brimful.ledger import Tail
+
+__all__ = ["Account", "AccountKey", "create_missing", "get", "list_for", "lock", "lock_one", "set_armed"]
+
+AccountKey = tuple[str, str]  # customer_id, asset
+
+
+@dataclasses.dataclass(frozen=True)
+class Account:
+    """One balance. `armed_below` is the line while a debit alone may start a top-up, else None."""
+
+    customer_id: str
+    asset: str
+    tail: Tail
+    armed_below: Decimal | None
+
+    @property
+    def key(self) -> AccountKey:
+        return self.customer_id, self.asset
+
+    @property
+    def balance(self) -> Decimal:
+        return self.tail.balance
+
+    @property
+    def name(self) -> str:
+        """The id that the API shows."""
+        return f"default:{self.asset}"
+
+
+# Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
+# customer's other asset of the same batch as well, which only costs a moment.
+_LOCK = """
+    SELECT customer_id, asset, balance, seq, mac, armed_below
+    FROM accounts
+    WHERE customer_id = ANY(%s) AND asset = ANY(%s)
+    ORDER BY customer_id, asset
+    FOR NO KEY UPDATE
+"""
+
+
+async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
+    """Lock these accounts for the rest of the transaction. Missing ones are absent from the answer."""
+    wanted = set(keys)
+    customers, assets = sorted({key[0] for key in wanted}), sorted({key[1] for key in wanted})
+    rows = await tx.all(_LOCK, (customers, assets))
+    tx.locked()
+    return {account.key: account for account in map(_account, rows) if account.key in wanted}
+
+
+async def lock_one(tx: Tx, customer_id: str, asset: str) -> Account:
+    """Lock one account that is known to exist."""
+    return (await lock(tx, [(customer_id, asset)]))[customer_id, asset]
+
+
+_CREATE = """
+    INSERT INTO accounts (customer_id, asset, created_at)
+    SELECT c.customer_id, wanted.asset, %(now)s
+    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    JOIN customers AS c ON c.customer_id = wanted.customer_id
+    WHERE c.customer_id = ANY(%(customers)s)
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def create_missing(tx: Tx, keys: Iterable[AccountKey]) -> None:
+    """Open accounts for those customers that exist. The caller commits before it locks them."""
+    customers, assets = (list(column) for column in zip(*sorted(set(keys)), strict=True))
+    await tx.execute(_CREATE, {"now": await tx.now(), "customers": customers, "assets": assets})
+
+
+_GET = "SELECT * FROM accounts WHERE customer_id = %s AND asset = %s"
+
+
+async def get(tx: Tx, customer_id: str, asset: str) -> Account | None:
+    """One account, unlocked."""
+    row = await tx.one(_GET, (customer_id, asset))
+    return None if row is None else _account(row)
+
+
+_LIST = "SELECT * FROM accounts WHERE customer_id = %s ORDER BY asset"
+
+
+async def list_for(tx: Tx, customer_id: str) -> list[Account]:
+    """Every account of a customer: the wallet."""
+    return [_account(row) for row in await tx.all(_LIST, (customer_id,))]
+
+
+_UPDATE_TAILS = """
+    UPDATE accounts SET balance = new.balance, seq = new.seq, mac = new.mac
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(balances)s::numeric[], %(seqs)s::bigint[],
+        %(macs)s::bytea[]) AS new (customer_id, asset, balance, seq, mac)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+"""
+
+
+async def update_tails(tx: Tx, tails: Mapping[AccountKey, Tail]) -> None:
+    """Write the new ends of locked accounts, all in one statement."""
+    changed = await tx.execute(
+        _UPDATE_TAILS,
+        {
+            "customers": [key[0] for key in tails],
+            "assets": [key[1] for key in tails],
+            "balances": [tail.balance for tail in tails.values()],
+            "seqs": [tail.seq for tail in tails.values()],
+            "macs": [tail.mac for tail in tails.values()],
+        },
+    )
+    assert changed == len(tails), "an account that was locked is gone"
+
+
+_SET_ARMED = """
+    UPDATE accounts SET armed_below = new.armed_below
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(lines)s::numeric[])
+        AS new (customer_id, asset, armed_below)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+        AND accounts.armed_below IS DISTINCT FROM new.armed_below
+"""
+
+
+async def set_armed(tx: Tx, lines: Sequence[tuple[AccountKey, Decimal | None]]) -> None:
+    """Write `armed_below`. Only auto_topup.trigger.rearm may call this."""
+    await tx.execute(
+        _SET_ARMED,
+        {
+            "customers": [key[0] for key, _ in lines],
+            "assets": [key[1] for key, _ in lines],
+            "lines": [line for _, line in lines],
+        },
+    )
+
+
+def _account(row: Row) -> Account:
+    return Account(
+        row["customer_id"], row["asset"], Tail(row["balance"], row["seq"], bytes(row["mac"])), row["armed_below"]
+    )
