@@ -4,7 +4,7 @@ import secrets
 
 import uuid_utils
 
-__all__ = ["PREFIXES", "new", "secret"]
+__all__ = ["PREFIXES", "jitter", "new", "secret"]
 
 PREFIXES = frozenset({"cus", "ent", "card", "top", "pay", "con", "evt", "whk", "ses", "key", "set", "req"})
 
@@ -18,3 +18,8 @@ def new(prefix: str) -> str:
 def secret() -> str:
     """256 random bits for tokens and keys, safe in a URL."""
     return secrets.token_urlsafe(32)
+
+
+def jitter(seconds: float) -> float:
+    """A wait between half and one and a half of `seconds`, so that a herd spreads."""
+    return seconds * (0.5 + secrets.randbelow(1000) / 1000)

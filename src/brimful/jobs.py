@@ -8,9 +8,9 @@ that is scheduled for tomorrow.
 import datetime as dt
 import enum
 from collections.abc import Sequence
+from typing import Any
 
 import procrastinate
-import procrastinate.types
 
 from brimful.db import Tx
 
@@ -22,18 +22,17 @@ class Name(enum.StrEnum):
 
     PAY = "pay"  # customer_id, top_up_id: take a top-up as far as it goes now
     JUDGE = "judge"  # customer_id, asset: a wait has run out
+    SETUP = "setup"  # customer_id, setup_id: a card being added, read at Stripe
     STRIPE_EVENT = "stripe_event"  # event_id: apply an event from the inbox
 
 
-_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.JUDGE: 5}
+_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.SETUP: 5, Name.JUDGE: 5}
 
 # Builds the statement only; it always runs on the caller's connection.
 _DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
-async def defer(
-    tx: Tx, name: Name, arguments: Sequence[procrastinate.types.JSONDict], *, at: dt.datetime | None = None
-) -> None:
+async def defer(tx: Tx, name: Name, arguments: Sequence[dict[str, Any]], *, at: dt.datetime | None = None) -> None:
     """Add one job per element of `arguments` to the caller's transaction, to run at `at` or at once."""
     if not arguments:
         return

@@ -15,13 +15,16 @@ from brimful.errors import Refused
 __all__ = [
     "CURRENCIES",
     "DIGITS_MAX",
+    "ONE",
     "SCALE_MAX",
     "Currency",
     "currency",
+    "chargeable",
     "from_json",
     "major",
     "minor_exact",
     "parse",
+    "positive",
     "text",
     "units_bought",
     "worth_minor",
@@ -74,6 +77,7 @@ def _table() -> dict[str, Currency]:
 
 
 CURRENCIES: dict[str, Currency] = _table()
+ONE = Decimal(1)
 CHARGE_MINOR_MAX = 99_999_999  # Stripe takes at most eight digits
 
 

@@ -1,6 +1,6 @@
 """The wallets room: one balance per customer and asset, and the only two ways to move it."""
 
-from brimful.wallets.accounts import Account, AccountKey, create_missing, get, list_for, lock, lock_one, set_armed
+from brimful.wallets.accounts import Account, AccountKey, create_missing, get, list_for, lock, lock_wallet, set_armed
 from brimful.wallets.movements import post
 
 __all__ = [
@@ -10,7 +10,7 @@ __all__ = [
     "get",
     "list_for",
     "lock",
-    "lock_one",
+    "lock_wallet",
     "post",
     "set_armed",
 ]

@@ -7,7 +7,7 @@ from decimal import Decimal
 from brimful.db import Row, Tx
 from brimful.ledger import Tail
 
-__all__ = ["Account", "AccountKey", "create_missing", "get", "list_for", "lock", "lock_one", "set_armed"]
+__all__ = ["Account", "AccountKey", "create_missing", "get", "list_for", "lock", "lock_wallet", "set_armed"]
 
 AccountKey = tuple[str, str]  # customer_id, asset
 
@@ -55,9 +55,17 @@ async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
     return {account.key: account for account in map(_account, rows) if account.key in wanted}
 
 
-async def lock_one(tx: Tx, customer_id: str, asset: str) -> Account:
-    """Lock one account that is known to exist."""
-    return (await lock(tx, [(customer_id, asset)]))[customer_id, asset]
+_LOCK_WALLET = """
+    SELECT customer_id, asset, balance, seq, mac, armed_below
+    FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
+"""
+
+
+async def lock_wallet(tx: Tx, customer_id: str) -> dict[AccountKey, Account]:
+    """Lock every account of a customer: what happens to a card may reach all of them."""
+    rows = await tx.all(_LOCK_WALLET, (customer_id,))
+    tx.locked()
+    return {account.key: account for account in map(_account, rows)}
 
 
 _CREATE = """

@@ -1,0 +1,29 @@
+"""The auto top-up room: the customer's rule, the policy that judges it, and the trigger."""
+
+from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason, fits_limit, judge, superseded
+from brimful.auto_topup.rules import Rule, RuleForm, get_rule, list_rules, needs_consent, remove_card, save, turn_off
+from brimful.auto_topup.trigger import card_lost, overdue_waits, pause, read_facts, rearm, wait_until
+
+__all__ = [
+    "Facts",
+    "Judgement",
+    "Pace",
+    "Reason",
+    "Rule",
+    "RuleForm",
+    "card_lost",
+    "fits_limit",
+    "get_rule",
+    "judge",
+    "list_rules",
+    "needs_consent",
+    "overdue_waits",
+    "pause",
+    "read_facts",
+    "rearm",
+    "remove_card",
+    "save",
+    "superseded",
+    "turn_off",
+    "wait_until",
+]

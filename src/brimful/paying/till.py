@@ -1,0 +1,59 @@
+"""The till: what every operation here needs, handed in by the doors."""
+
+import dataclasses
+import datetime as dt
+
+from brimful import ledger
+from brimful.auto_topup import Pace
+from brimful.db import Database, Tx
+from brimful.payments import Failure, FailureKind, Gateway
+
+__all__ = ["Till", "charging_open", "hear"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Till:
+    """`retry_waits` lie between the tries of one top-up; there is one try more than waits."""
+
+    database: Database
+    gateway: Gateway
+    keyring: ledger.Keyring
+    pace: Pace
+    merchant: str
+    retry_waits: tuple[dt.timedelta, ...]
+
+
+# While Stripe refuses our key, one caller in half a minute tries whether it does so still.
+_PROBE = """
+    UPDATE charging SET since = clock_timestamp()
+    WHERE NOT open AND since < clock_timestamp() - interval '30 seconds' RETURNING one
+"""
+
+
+async def charging_open(tx: Tx) -> bool:
+    """Whether payments may be sent. Under a role that may not probe, closed is closed."""
+    row = await tx.one("SELECT open FROM charging")
+    if row is None or row["open"]:
+        return True
+    if not await _may_write(tx):
+        return False
+    return await tx.one(_PROBE) is not None
+
+
+async def hear(till: Till, answer: object) -> None:
+    """Learn from an answer of the gateway: a refused key closes charging, with one reason; any other opens it."""
+    refused = isinstance(answer, Failure) and answer.kind is FailureKind.ACCOUNT
+    async with till.database.transaction() as tx:
+        row = await tx.one("SELECT open FROM charging")
+        if row is None or row["open"] is not refused or not await _may_write(tx):
+            return
+        reason = f"Stripe refuses the platform's key: {answer.message}" if isinstance(answer, Failure) else None
+        await tx.execute(
+            "UPDATE charging SET open = %s, reason = %s, since = clock_timestamp() WHERE open = %s",
+            (not refused, reason, refused),
+        )
+
+
+async def _may_write(tx: Tx) -> bool:
+    row = await tx.one("SELECT has_table_privilege('charging', 'UPDATE') AS may")
+    return bool(row and row["may"])

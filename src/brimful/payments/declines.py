@@ -1,0 +1,72 @@
+"""What a decline means: never again, later, or with the customer present.
+
+Sources: docs.stripe.com/declines/codes and docs.stripe.com/declines/card (advice codes), network rules on
+retries. An advice code outranks the table.
+"""
+
+import enum
+
+from brimful.payments.gateway import Decline
+
+__all__ = ["HARD", "Kind", "classify", "customer_text"]
+
+
+class Kind(enum.Enum):
+    """How to go on after a decline."""
+
+    HARD = "hard"  # never again with this card
+    SOFT = "soft"  # a few spaced tries
+    AUTHENTICATE = "authenticate"  # only with the customer present
+
+
+HARD = frozenset(
+    {
+        "card_not_supported",
+        "currency_not_supported",
+        "expired_card",
+        "fraudulent",
+        "highest_risk_level",
+        "incorrect_cvc",
+        "incorrect_number",
+        "incorrect_zip",
+        "invalid_account",
+        "invalid_cvc",
+        "invalid_expiry_month",
+        "invalid_expiry_year",
+        "invalid_number",
+        "lost_card",
+        "merchant_blacklist",
+        "pickup_card",
+        "restricted_card",
+        "revocation_of_all_authorizations",
+        "revocation_of_authorization",
+        "security_violation",
+        "stolen_card",
+        "stop_payment_order",
+        "transaction_not_allowed",
+    }
+)
+_ADVICE = {"do_not_try_again": Kind.HARD, "confirm_card_data": Kind.HARD, "try_again_later": Kind.SOFT}
+
+
+def classify(decline: Decline) -> Kind:
+    """How to go on. Unknown codes are soft: a few tries cannot hurt, a card is not lost for a new code."""
+    code = decline.decline_code or decline.code or ""
+    if code == "authentication_required" or decline.code == "authentication_required":
+        return Kind.AUTHENTICATE
+    if decline.advice_code in _ADVICE:
+        return _ADVICE[decline.advice_code]
+    return Kind.HARD if code in HARD else Kind.SOFT
+
+
+_TEXTS = {
+    "insufficient_funds": "Not enough funds. Try a smaller amount or another card.",
+    "authentication_required": "Your bank wants you to confirm this payment.",
+    "processing_error": "Temporary problem. Nothing was charged; try again.",
+}
+_ELSE = "Your bank declined this payment. Contact your bank or use another card."
+
+
+def customer_text(code: str | None) -> str:
+    """What the customer reads. Never the raw code, never why for fraud, lost or stolen cards."""
+    return _TEXTS.get(code or "", _ELSE)

@@ -1,0 +1,190 @@
+"""What Brimful asks of a payment provider. Answers are readings; what is not an answer is a `Failure`.
+
+Amounts are minor units; currencies are upper-case ISO codes. No method raises for what the provider may
+answer: a decline is a reading, a refusal or a lost answer is a Failure. Keys make calls idempotent.
+"""
+
+import dataclasses
+import datetime as dt
+import enum
+from collections.abc import Mapping, Sequence
+from typing import Literal, Protocol
+
+__all__ = ["CardReading", "CheckoutReading", "Decline", "Failure", "FailureKind", "Gateway", "IntentReading"]
+
+IntentStatus = Literal[
+    "requires_payment_method",
+    "requires_confirmation",
+    "requires_action",
+    "processing",
+    "requires_capture",
+    "canceled",
+    "succeeded",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Decline:
+    """Why a card was not charged."""
+
+    code: str | None
+    decline_code: str | None
+    advice_code: str | None
+
+    @property
+    def reason(self) -> str:
+        """The most telling of its codes."""
+        return self.decline_code or self.code or "card_declined"
+
+
+@dataclasses.dataclass(frozen=True)
+class IntentReading:
+    """A PaymentIntent as read at the provider."""
+
+    intent_id: str
+    status: IntentStatus
+    amount_minor: int
+    received_minor: int
+    currency: str
+    livemode: bool
+    metadata: Mapping[str, str]
+    customer: str | None
+    payment_method: str | None
+    decline: Decline | None
+    redirect_url: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CheckoutReading:
+    """A Checkout Session as read at the provider."""
+
+    session_id: str
+    status: Literal["open", "complete", "expired"]
+    mode: str
+    url: str | None
+    intent_id: str | None
+    payment_method: str | None  # of a completed setup
+    customer: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class CardReading:
+    """A saved card as read at the provider."""
+
+    payment_method: str
+    customer: str | None
+    fingerprint: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+
+
+class FailureKind(enum.Enum):
+    """Why there is no answer to act on."""
+
+    REFUSED = "refused"  # 4xx: the request itself; sending it again changes nothing
+    ACCOUNT = "account"  # 401, 403: the platform's key or account; nobody's card
+    BUSY = "busy"  # 409, 429, lock time-out: not carried out; same key, later
+    SERVER_ERROR = "server_error"  # 5xx: it may have been carried out; the same key repeats the 5xx
+    NO_ANSWER = "no_answer"  # it may have been carried out; the same key tells within 24 hours
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """No answer to act on."""
+
+    kind: FailureKind
+    code: str | None
+    message: str
+
+    @property
+    def unknown(self) -> bool:
+        """Whether the call may have been carried out."""
+        return self.kind in {FailureKind.SERVER_ERROR, FailureKind.NO_ANSWER}
+
+
+class Gateway(Protocol):
+    """The provider. One implementation: payments/stripe.py."""
+
+    livemode: bool
+
+    async def check_key(self) -> Failure | None:
+        """Whether the key is accepted."""
+
+    async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
+        """A customer at the provider; returns its id there."""
+
+    async def create_intent(
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        customer: str,
+        payment_method: str,
+        metadata: Mapping[str, str],
+        description: str,
+    ) -> IntentReading | Failure:
+        """A payment that is not sent yet. Moves no money."""
+
+    async def confirm_intent(
+        self, intent_id: str, *, key: str, payment_method: str, return_url: str | None
+    ) -> IntentReading | Failure:
+        """Send the payment: off-session without `return_url`, with the customer present with it."""
+
+    async def read_intent(self, intent_id: str) -> IntentReading | Failure:
+        """The payment as it stands."""
+
+    async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
+        """Make sure that it never takes money; refused when it has."""
+
+    async def list_intents(self, *, customer: str, since: dt.datetime) -> Sequence[IntentReading] | Failure:
+        """The customer's payments made since then."""
+
+    async def create_setup_checkout(
+        self,
+        *,
+        key: str,
+        customer: str,
+        currency: str,
+        success_url: str,
+        cancel_url: str,
+        metadata: Mapping[str, str],
+    ) -> CheckoutReading | Failure:
+        """A page that saves a card without charging it."""
+
+    async def create_payment_checkout(
+        self,
+        *,
+        key: str,
+        customer: str,
+        amount_minor: int,
+        currency: str,
+        description: str,
+        save_card: bool,
+        success_url: str,
+        cancel_url: str,
+        expires_at: dt.datetime,
+        metadata: Mapping[str, str],
+    ) -> CheckoutReading | Failure:
+        """A page that charges a new card once."""
+
+    async def read_checkout(self, session_id: str) -> CheckoutReading | Failure:
+        """The page's session as it stands."""
+
+    async def expire_checkout(self, session_id: str) -> CheckoutReading | Failure:
+        """Make sure that it is never completed; refused when it was."""
+
+    async def find_checkout(self, *, intent_id: str) -> CheckoutReading | Failure | None:
+        """The session that made a payment, if one did."""
+
+    async def read_card(self, payment_method: str) -> CardReading | Failure:
+        """A saved card."""
+
+    async def detach_card(self, payment_method: str) -> Failure | None:
+        """Remove a saved card from its customer."""
+
+    async def close(self) -> None:
+        """Close connections."""

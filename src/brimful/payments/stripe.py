@@ -1,0 +1,335 @@
+"""Stripe behind the gateway: the official SDK, and the only file that imports it.
+
+Parameter names follow `stripe.params` of the pinned SDK (API 2026-10-28). The SDK never retries by itself:
+our state machine owns retries, and each goes out under the same explicit key.
+"""
+
+import datetime as dt
+import json
+import time
+from collections.abc import Awaitable, Mapping, Sequence
+from typing import Any
+
+import stripe
+
+from brimful.payments.gateway import (
+    CardReading,
+    CheckoutReading,
+    Decline,
+    Failure,
+    FailureKind,
+    IntentReading,
+)
+
+__all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
+
+_TIMEOUT_S = 30
+_TOLERANCE_S = 300
+_LIST_MAX = 100
+_BUSY_STATUSES = {409, 429}
+_ACCOUNT_STATUSES = {401, 403}
+_CARD: list[Any] = ["card"]
+
+
+class StripeGateway:
+    """Stripe, or a server of its shape at `url`."""
+
+    def __init__(self, key: str, *, url: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+        self.livemode = key.startswith(("sk_live_", "rk_live_"))
+        self._http = stripe.HTTPXClient(timeout=timeout_s)
+        self._client = stripe.StripeClient(
+            key,
+            base_addresses={} if url is None else {"api": url},
+            max_network_retries=0,
+            http_client=self._http,
+        )
+        self._api = self._client.v1
+
+    async def close(self) -> None:
+        await self._http.close_async()  # type: ignore[no-untyped-call]
+
+    async def check_key(self) -> Failure | None:
+        answer = await _ask(self._api.customers.list_async({"limit": 1}))
+        return answer if isinstance(answer, Failure) else None
+
+    async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
+        params: dict[str, Any] = {"name": name, "metadata": {"customer_id": customer_id}}
+        if email is not None:
+            params["email"] = email
+        answer = await _ask(self._api.customers.create_async(params, {"idempotency_key": key}))  # type: ignore[arg-type]
+        return answer if isinstance(answer, Failure) else str(answer["id"])
+
+    async def create_intent(
+        self,
+        *,
+        key: str,
+        amount_minor: int,
+        currency: str,
+        customer: str,
+        payment_method: str,
+        metadata: Mapping[str, str],
+        description: str,
+    ) -> IntentReading | Failure:
+        answer = await _ask(
+            self._api.payment_intents.create_async(
+                {
+                    "amount": amount_minor,
+                    "currency": currency.lower(),
+                    "customer": customer,
+                    "payment_method": payment_method,
+                    "allowed_payment_method_types": _CARD,
+                    "metadata": dict(metadata),
+                    "description": description,
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return answer if isinstance(answer, Failure) else _intent(answer)
+
+    async def confirm_intent(
+        self, intent_id: str, *, key: str, payment_method: str, return_url: str | None
+    ) -> IntentReading | Failure:
+        params: Any = {"payment_method": payment_method, "off_session": True, "error_on_requires_action": True}
+        if return_url is not None:
+            params = {"payment_method": payment_method, "return_url": return_url}
+        answer = await _ask(self._api.payment_intents.confirm_async(intent_id, params, {"idempotency_key": key}))
+        return answer if isinstance(answer, Failure) else _intent(answer)
+
+    async def read_intent(self, intent_id: str) -> IntentReading | Failure:
+        answer = await _ask(self._api.payment_intents.retrieve_async(intent_id))
+        return answer if isinstance(answer, Failure) else _intent(answer)
+
+    async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
+        answer = await _ask(self._api.payment_intents.cancel_async(intent_id))
+        return answer if isinstance(answer, Failure) else _intent(answer)
+
+    async def list_intents(self, *, customer: str, since: dt.datetime) -> Sequence[IntentReading] | Failure:
+        found: list[IntentReading] = []
+        params: Any = {"customer": customer, "created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
+        while True:
+            answer = await _ask(self._api.payment_intents.list_async(params))
+            if isinstance(answer, Failure):
+                return answer
+            found += [_intent(item) for item in answer["data"]]
+            if not answer["has_more"]:
+                return found
+            params = {**params, "starting_after": found[-1].intent_id}
+
+    async def create_setup_checkout(
+        self,
+        *,
+        key: str,
+        customer: str,
+        currency: str,
+        success_url: str,
+        cancel_url: str,
+        metadata: Mapping[str, str],
+    ) -> CheckoutReading | Failure:
+        answer = await _ask(
+            self._api.checkout.sessions.create_async(
+                {
+                    "mode": "setup",
+                    "customer": customer,
+                    "currency": currency.lower(),
+                    "allowed_payment_method_types": _CARD,
+                    "success_url": success_url,
+                    "cancel_url": cancel_url,
+                    "metadata": dict(metadata),
+                    "setup_intent_data": {"metadata": dict(metadata)},
+                    "expand": ["setup_intent"],
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return answer if isinstance(answer, Failure) else _checkout(answer)
+
+    async def create_payment_checkout(
+        self,
+        *,
+        key: str,
+        customer: str,
+        amount_minor: int,
+        currency: str,
+        description: str,
+        save_card: bool,
+        success_url: str,
+        cancel_url: str,
+        expires_at: dt.datetime,
+        metadata: Mapping[str, str],
+    ) -> CheckoutReading | Failure:
+        intent_data: Any = {"metadata": dict(metadata), "description": description}
+        if save_card:
+            intent_data["setup_future_usage"] = "off_session"
+        answer = await _ask(
+            self._api.checkout.sessions.create_async(
+                {
+                    "mode": "payment",
+                    "customer": customer,
+                    "allowed_payment_method_types": _CARD,
+                    "line_items": [
+                        {
+                            "quantity": 1,
+                            "price_data": {
+                                "currency": currency.lower(),
+                                "unit_amount": amount_minor,
+                                "product_data": {"name": description},
+                            },
+                        }
+                    ],
+                    "payment_intent_data": intent_data,
+                    "success_url": success_url,
+                    "cancel_url": cancel_url,
+                    "expires_at": int(expires_at.timestamp()),
+                    "metadata": dict(metadata),
+                    "expand": ["setup_intent"],
+                },
+                {"idempotency_key": key},
+            )
+        )
+        return answer if isinstance(answer, Failure) else _checkout(answer)
+
+    async def read_checkout(self, session_id: str) -> CheckoutReading | Failure:
+        answer = await _ask(self._api.checkout.sessions.retrieve_async(session_id, {"expand": ["setup_intent"]}))
+        return answer if isinstance(answer, Failure) else _checkout(answer)
+
+    async def expire_checkout(self, session_id: str) -> CheckoutReading | Failure:
+        answer = await _ask(self._api.checkout.sessions.expire_async(session_id, {"expand": ["setup_intent"]}))
+        return answer if isinstance(answer, Failure) else _checkout(answer)
+
+    async def find_checkout(self, *, intent_id: str) -> CheckoutReading | Failure | None:
+        answer = await _ask(
+            self._api.checkout.sessions.list_async({"payment_intent": intent_id, "expand": ["data.setup_intent"]})
+        )
+        if isinstance(answer, Failure):
+            return answer
+        return _checkout(answer["data"][0]) if answer["data"] else None
+
+    async def read_card(self, payment_method: str) -> CardReading | Failure:
+        answer = await _ask(self._api.payment_methods.retrieve_async(payment_method))
+        if isinstance(answer, Failure):
+            return answer
+        card = answer.get("card")
+        if card is None:
+            return Failure(FailureKind.REFUSED, "not_a_card", f"{payment_method} is not a card")
+        return CardReading(
+            answer["id"], _id(answer.get("customer")), card.get("fingerprint") or answer["id"], card["brand"],
+            card["last4"], card["exp_month"], card["exp_year"],
+        )  # fmt: skip
+
+    async def detach_card(self, payment_method: str) -> Failure | None:
+        answer = await _ask(self._api.payment_methods.detach_async(payment_method))
+        return answer if isinstance(answer, Failure) else None
+
+
+class VerifiedEvent:
+    """A signed event. Only a hint of what to read: `object_id` names it."""
+
+    def __init__(self, body: dict[str, Any]) -> None:
+        self.event_id = str(body["id"])
+        self.type = str(body["type"])
+        self.livemode = bool(body["livemode"])
+        self.created = dt.datetime.fromtimestamp(int(body["created"]), dt.UTC)
+        self.object_id = _id(body["data"]["object"].get("id"))
+
+
+def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> VerifiedEvent | None:
+    """The event, or None unless one of the secrets signed exactly these bytes within 300 s of now.
+
+    Source: docs.stripe.com/webhooks (signatures). The SDK accepts time stamps in the future; we do not.
+    """
+    signature = header or ""
+    if not any(_signed(payload, signature, secret) for secret in secrets) or _from_future(signature):
+        return None
+    try:
+        return VerifiedEvent(json.loads(payload))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+
+
+def _signed(payload: bytes, header: str, secret: str) -> bool:
+    try:
+        stripe.WebhookSignature.verify_header(payload.decode(), header, secret, _TOLERANCE_S)
+    except (stripe.SignatureVerificationError, ValueError):
+        return False
+    return True
+
+
+def _from_future(header: str) -> bool:
+    stamps = [int(part[2:]) for part in header.split(",") if part.startswith("t=")]
+    return max(stamps) > time.time() + _TOLERANCE_S
+
+
+async def _ask(call: Awaitable[Any]) -> dict[str, Any] | Failure:
+    """One call: its answer as plain data, or why there is none. A decline is an answer."""
+    try:
+        answer = await call
+    except stripe.CardError as error:
+        intent = _declined_intent(error)
+        return intent if intent is not None else _failure(error)
+    except stripe.StripeError as error:
+        return _failure(error)
+    data: dict[str, Any] = answer.to_dict(recursive=True) if hasattr(answer, "to_dict") else dict(answer)
+    return data
+
+
+def _declined_intent(error: stripe.CardError) -> dict[str, Any] | None:
+    """The PaymentIntent inside a decline, as data: objects on the error are bound to the SDK's global client."""
+    body = error.json_body if isinstance(error.json_body, dict) else {}
+    details = body.get("error") or {}
+    intent: dict[str, Any] | None = details.get("payment_intent")
+    if intent is None:
+        return None
+    return {**intent, "last_payment_error": intent.get("last_payment_error") or details}
+
+
+def _failure(error: stripe.StripeError) -> Failure:
+    status, code = error.http_status, error.code
+    message = str(error.user_message or error)[:500]
+    if isinstance(error, stripe.APIConnectionError) or status is None:
+        return Failure(FailureKind.NO_ANSWER, code, message)
+    if status in _ACCOUNT_STATUSES:
+        return Failure(FailureKind.ACCOUNT, code, message)
+    if status in _BUSY_STATUSES or code == "lock_timeout":
+        return Failure(FailureKind.BUSY, code, message)
+    if status >= 500:
+        return Failure(FailureKind.SERVER_ERROR, code, message)
+    return Failure(FailureKind.REFUSED, code, message)
+
+
+def _intent(data: Mapping[str, Any]) -> IntentReading:
+    error = data.get("last_payment_error")
+    action = data.get("next_action") or {}
+    return IntentReading(
+        intent_id=data["id"],
+        status=data["status"],
+        amount_minor=data["amount"],
+        received_minor=data.get("amount_received") or 0,
+        currency=data["currency"].upper(),
+        livemode=data["livemode"],
+        metadata=dict(data.get("metadata") or {}),
+        customer=_id(data.get("customer")),
+        payment_method=_id(data.get("payment_method")),
+        decline=None if not error else Decline(error.get("code"), error.get("decline_code"), error.get("advice_code")),
+        redirect_url=(action.get("redirect_to_url") or {}).get("url"),
+    )
+
+
+def _checkout(data: Mapping[str, Any]) -> CheckoutReading:
+    setup = data.get("setup_intent")
+    return CheckoutReading(
+        session_id=data["id"],
+        status=data["status"],
+        mode=data["mode"],
+        url=data.get("url"),
+        intent_id=_id(data.get("payment_intent")),
+        payment_method=_id(setup.get("payment_method")) if isinstance(setup, Mapping) else None,
+        customer=_id(data.get("customer")),
+        metadata=dict(data.get("metadata") or {}),
+    )
+
+
+def _id(value: Any) -> str | None:
+    """Stripe gives an id, or the whole object when it is expanded."""
+    if value is None:
+        return None
+    return str(value["id"]) if isinstance(value, Mapping) else str(value)

@@ -1,0 +1,93 @@
+"""The world: store, clock, switches and events in one place; and the rules that every call shares."""
+
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+from brimful.sandbox import shapes
+from brimful.sandbox.errors import ApiError
+from brimful.sandbox.store import Store
+from brimful.sandbox.switches import Switches
+from brimful.sandbox.testcards import TEST_CARDS, TestCard
+
+__all__ = ["MINIMUM_MINOR", "World"]
+
+Object = dict[str, Any]
+_PAGE_MAX = 100
+# Stripe's minimum charge for a USD-settled account (docs.stripe.com/currencies), in minor units.
+MINIMUM_MINOR = {
+    "usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50, "sek": 300, "nok": 300, "dkk": 250,
+    "pln": 200, "czk": 1500, "huf": 17500, "mxn": 1000, "inr": 50, "brl": 50, "sgd": 50, "hkd": 400, "thb": 1000,
+    "aed": 200, "myr": 200, "ron": 200, "nzd": 50, "bgn": 100,
+}  # fmt: skip
+
+
+class World:
+    """Everything that the sandbox knows. One thread; a call runs to its end before the next begins."""
+
+    def __init__(self, store: Store, base_url: str) -> None:
+        self.store = store
+        self.base_url = base_url
+        self.switches = Switches()
+        self.on_event: Callable[[Object], None] = lambda _event: None
+
+    def now(self) -> int:
+        return int(time.time())
+
+    def find(self, kind: str, item_id: str, param: str = "id") -> Object:
+        """The object; 404 in Stripe's words when there is none."""
+        item = self.store.get(kind, item_id)
+        if item is None:
+            raise ApiError(404, f"No such {kind}: '{item_id}'", code="resource_missing", param=param)
+        return item
+
+    def emit(self, kind: str, item: Object) -> None:
+        """Keep an event with the object as it is now, and hand it to the webhooks."""
+        event = shapes.event(self.now(), kind, dict(item))
+        self.store.save("event", event)
+        self.on_event(event)
+
+    def page(self, kind: str, url: str, params: Object, matches: Callable[[Object], bool]) -> Object:
+        """One page of a list, newest first."""
+        limit = params.get("limit", 10)
+        if not 1 <= limit <= _PAGE_MAX:
+            raise ApiError(400, f"Invalid limit: must be between 1 and {_PAGE_MAX}", param="limit")
+        items = [item for item in self.store.newest(kind) if matches(item) and _in_period(item, params)]
+        if "starting_after" in params:
+            places = [place for place, item in enumerate(items) if item["id"] == params["starting_after"]]
+            if not places:
+                raise ApiError(400, f"No such {kind}: '{params['starting_after']}'", param="starting_after")
+            items = items[places[0] + 1 :]
+        return {"object": "list", "data": items[:limit], "has_more": len(items) > limit, "url": url}
+
+    def save_card(self, number: str, customer: str | None) -> Object:
+        """A payment method made of a test card, attached to a customer if one is named."""
+        card = TEST_CARDS[number]
+        fingerprint = self.switches.shared_fingerprint or secrets.token_urlsafe(12)
+        method = shapes.payment_method(self.now(), brand=card.brand, last4=card.last4, fingerprint=fingerprint)
+        self.store.save("card_number", {"id": method["id"], "number": number})
+        self.store.save("payment_method", method)
+        if customer is not None:
+            self.attach(method, customer)
+        return method
+
+    def attach(self, method: Object, customer: str) -> Object:
+        method["customer"] = customer
+        self.store.save("payment_method", method)
+        self.emit("payment_method.attached", method)
+        return method
+
+    def card_of(self, method: Object) -> TestCard:
+        """The test card behind a payment method."""
+        return TEST_CARDS[self.find("card_number", method["id"])["number"]]
+
+
+def _in_period(item: Object, params: Object) -> bool:
+    wanted = params.get("created", {})
+    created: int = item["created"]
+    if not isinstance(wanted, dict):
+        return bool(created == wanted)
+    low = max(wanted.get("gte", 0), wanted.get("gt", -1) + 1)
+    high = min(wanted.get("lte", created), wanted.get("lt", created + 1) - 1)
+    return bool(low <= created <= high)

@@ -1,0 +1,51 @@
+"""The top-ups room: the wish to add funds, its states, and the payments that carry it out."""
+
+from brimful.topups.model import LIVE_STATES, MOVES, WAITING_STATES, Payment, TopUp, credyt_status
+from brimful.topups.request import AutomaticWish, cancel_waiting, request_automatic, request_manual
+from brimful.topups.store import (
+    Stale,
+    add_payment,
+    due,
+    find_payment,
+    flag_late_success,
+    get,
+    list_page,
+    live_by_account,
+    lock,
+    mark_succeeded_late,
+    move,
+    open_payment,
+    payment_of_setup,
+    poll_later,
+    save_payment,
+    succeeded_payments,
+)
+
+__all__ = [
+    "LIVE_STATES",
+    "MOVES",
+    "WAITING_STATES",
+    "AutomaticWish",
+    "Payment",
+    "Stale",
+    "TopUp",
+    "add_payment",
+    "cancel_waiting",
+    "credyt_status",
+    "due",
+    "find_payment",
+    "flag_late_success",
+    "get",
+    "list_page",
+    "live_by_account",
+    "lock",
+    "mark_succeeded_late",
+    "move",
+    "open_payment",
+    "payment_of_setup",
+    "poll_later",
+    "request_automatic",
+    "request_manual",
+    "save_payment",
+    "succeeded_payments",
+]

@@ -1,0 +1,248 @@
+"""Top-ups and payments in the database. Every move is guarded by state and fence."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from brimful import ids, jobs
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+from brimful.topups.model import END_STATES, MOVES, Payment, State, TopUp
+
+__all__ = [
+    "Stale",
+    "add_payment",
+    "due",
+    "find_payment",
+    "get",
+    "list_page",
+    "live_by_account",
+    "flag_late_success",
+    "lock",
+    "mark_succeeded_late",
+    "move",
+    "open_payment",
+    "payment_of_setup",
+    "poll_later",
+    "save_payment",
+    "succeeded_payments",
+]
+
+# Seconds until Stripe is asked again about a payment that has not ended.
+_POLLS_S = (5, 15, 30, 60, 120, 300, 900, 3600)
+
+
+class Stale(Exception):  # noqa: N818 - not an error: somebody else has moved it, so stop
+    """A guarded move found the top-up in another state or under another fence."""
+
+
+_COLUMNS = "SELECT " + ", ".join(field.name for field in dataclasses.fields(TopUp)) + " FROM top_ups "
+_GET = _COLUMNS + "WHERE customer_id = %s AND top_up_id = %s"
+_LOCK = _GET + " FOR NO KEY UPDATE"
+
+
+async def get(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+    """One top-up of this customer; refuses any other."""
+    row = await tx.one(_GET, (customer_id, top_up_id))
+    if row is None:
+        raise Refused("top_up_not_found", f"There is no top-up {top_up_id[:60]!r}.")
+    return TopUp(**row)
+
+
+async def lock(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+    """The same, locked: after its account, last of all locks."""
+    row = await tx.one(_LOCK, (customer_id, top_up_id))
+    tx.locked()
+    assert row is not None, top_up_id
+    return TopUp(**row)
+
+
+_LIVE = _COLUMNS + "WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND ended_at IS NULL"
+
+
+async def live_by_account(tx: Tx, customer_id: str, asset: str) -> TopUp | None:
+    """The account's live automatic top-up: there is at most one."""
+    row = await tx.one(_LIVE, (customer_id, asset))
+    return None if row is None else TopUp(**row)
+
+
+_PAGE = _COLUMNS + (
+    "WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s) "
+    "AND (%(before)s::text IS NULL OR top_up_id < %(before)s) ORDER BY top_up_id DESC LIMIT %(limit)s"
+)
+
+
+async def list_page(
+    tx: Tx, customer_id: str, *, limit: int, asset: str | None = None, before: str | None = None
+) -> list[TopUp]:
+    """A customer's top-ups, newest first."""
+    values = {"customer_id": customer_id, "asset": asset, "before": before, "limit": limit}
+    return [TopUp(**row) for row in await tx.all(_PAGE, values)]
+
+
+_MOVE = """
+    UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = fence + 1,
+        tries = %(tries)s, polls = %(polls)s, needs_review = %(needs_review)s, wake_at = %(wake_at)s,
+        expires_at = %(expires_at)s, limit_month = %(limit_month)s, confirmed_at = %(confirmed_at)s,
+        ended_at = %(ended_at)s, balance_after = %(balance_after)s, card_id = %(card_id)s
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND state = %(from_state)s
+        AND fence = %(fence)s AND ended_at IS NULL
+"""
+
+
+async def move(
+    tx: Tx,
+    top_up: TopUp,
+    state: State,
+    *,
+    wake_in_s: float | None = None,
+    recover_in_s: float | None = None,
+    **changes: Any,
+) -> TopUp:
+    """Move a live top-up to another state.
+
+    Args:
+        tx: the transaction to write in.
+        top_up: as it was read; state and fence must still be the same.
+        state: one that MOVES allows.
+        wake_in_s: seconds until the engine looks again: a job is deferred for then, and the sweep finds
+            it should the job be lost. Ends never wake.
+        recover_in_s: instead, when the caller goes on by itself: only the sweep looks, should the caller die.
+        changes: other fields to set; `next_state` belongs to canceling only; polls start again at 0.
+
+    Raises:
+        Stale: somebody else has moved it.
+    """
+    assert state in MOVES[top_up.state], f"{top_up.state} -> {state}"
+    now = await tx.now()
+    ended = state in END_STATES
+    pause_s = wake_in_s if wake_in_s is not None else recover_in_s
+    wake_at = None if ended or pause_s is None else now + dt.timedelta(seconds=pause_s)
+    defaults = {"next_state": None, "polls": 0}
+    after = dataclasses.replace(
+        top_up, **{**defaults, **changes}, state=state, wake_at=wake_at, ended_at=now if ended else None
+    )
+    return await _write(tx, top_up, after, job=wake_in_s is not None)
+
+
+async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
+    """Stay in the state and look again, each time a little later."""
+    wait_s = max(at_least_s, _POLLS_S[min(top_up.polls, len(_POLLS_S) - 1)])
+    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
+    return await _write(tx, top_up, dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at), job=True)
+
+
+async def _write(tx: Tx, before: TopUp, after: TopUp, *, job: bool) -> TopUp:
+    changed = await tx.execute(_MOVE, {**dataclasses.asdict(after), "from_state": before.state, "fence": before.fence})
+    if changed != 1:
+        raise Stale(before.top_up_id)
+    if job and after.wake_at is not None:
+        arguments = {"customer_id": after.customer_id, "top_up_id": after.top_up_id}
+        at = after.wake_at if after.wake_at > await tx.now() else None
+        await jobs.defer(tx, jobs.Name.PAY, [arguments], at=at)
+    return dataclasses.replace(after, fence=before.fence + 1)
+
+
+_DUE = "SELECT customer_id, top_up_id FROM top_ups WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"
+
+
+async def due(tx: Tx, *, late_s: float, limit: int) -> list[Row]:
+    """Top-ups that nobody has looked at although their time came `late_s` ago: a lost job, or a long queue."""
+    return await tx.all(_DUE, (await tx.now() - dt.timedelta(seconds=late_s), limit))
+
+
+_PAYMENT_NAMES = [field.name for field in dataclasses.fields(Payment)]
+_PAYMENTS = "SELECT " + ", ".join(_PAYMENT_NAMES) + " FROM payments "
+_OPEN = _PAYMENTS + "WHERE customer_id = %s AND top_up_id = %s AND closed_at IS NULL"
+_FIND_PAYMENT = _PAYMENTS + "WHERE customer_id = %s AND payment_id = %s"
+_SUCCEEDED = _PAYMENTS + "WHERE customer_id = %s AND top_up_id = %s AND state = 'succeeded'"
+
+
+async def open_payment(tx: Tx, top_up: TopUp) -> Payment | None:
+    """The payment whose end has not been read yet: there is at most one."""
+    row = await tx.one(_OPEN, (top_up.customer_id, top_up.top_up_id))
+    return None if row is None else Payment(**row)
+
+
+async def find_payment(tx: Tx, customer_id: str, payment_id: str) -> Payment | None:
+    """One payment of this customer."""
+    row = await tx.one(_FIND_PAYMENT, (customer_id, payment_id))
+    return None if row is None else Payment(**row)
+
+
+async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:
+    """The payment whose save box opened that setup."""
+    row = await tx.one(_PAYMENTS + "WHERE customer_id = %s AND setup_id = %s", (customer_id, setup_id))
+    return None if row is None else Payment(**row)
+
+
+async def succeeded_payments(tx: Tx, top_up: TopUp) -> list[Payment]:
+    """Payments of a top-up that took money: one, unless something went wrong."""
+    return [Payment(**row) for row in await tx.all(_SUCCEEDED, (top_up.customer_id, top_up.top_up_id))]
+
+
+_INSERT_PAYMENT = """
+    INSERT INTO payments (customer_id, payment_id, top_up_id, kind, presence, state, card_id, currency, amount_minor,
+        setup_id, created_at)
+    VALUES (%s, %s, %s, %s, %s, 'new', %s, %s, %s, %s, %s)
+"""
+
+
+async def add_payment(
+    tx: Tx, top_up: TopUp, *, kind: str, presence: str, card_id: str | None, setup_id: str | None = None
+) -> Payment:
+    """A new try. The unique index refuses a second open one."""
+    payment_id = ids.new("pay")
+    await tx.execute(
+        _INSERT_PAYMENT,
+        (
+            top_up.customer_id, payment_id, top_up.top_up_id, kind, presence, card_id, top_up.currency,
+            top_up.amount_minor, setup_id, await tx.now(),
+        ),
+    )  # fmt: skip
+    payment = await find_payment(tx, top_up.customer_id, payment_id)
+    assert payment is not None
+    return payment
+
+
+_SAVE_PAYMENT = """
+    UPDATE payments SET state = %(state)s, stripe_intent_id = %(stripe_intent_id)s,
+        stripe_session_id = %(stripe_session_id)s, redirect_url = %(redirect_url)s, error_code = %(error_code)s,
+        decline_code = %(decline_code)s, advice_code = %(advice_code)s, confirm_sent_at = %(confirm_sent_at)s,
+        closed_at = %(closed_at)s
+    WHERE customer_id = %(customer_id)s AND payment_id = %(payment_id)s AND state = %(from_state)s
+"""
+_CLOSED: Sequence[str] = ("succeeded", "canceled", "expired", "abandoned")
+
+
+async def save_payment(tx: Tx, payment: Payment, **changes: Any) -> Payment:
+    """Change a payment, guarded by its state. A closing state sets `closed_at`.
+
+    Raises:
+        Stale: somebody else has changed it.
+    """
+    state = changes.get("state", payment.state)
+    closed_at = await tx.now() if state in _CLOSED else None
+    after = dataclasses.replace(payment, **changes, closed_at=closed_at)
+    changed = await tx.execute(_SAVE_PAYMENT, {**dataclasses.asdict(after), "from_state": payment.state})
+    if changed != 1:
+        raise Stale(payment.payment_id)
+    return after
+
+
+async def mark_succeeded_late(tx: Tx, payment: Payment) -> None:
+    """A payment that we had read as over took money after all."""
+    await tx.execute(
+        "UPDATE payments SET state = 'succeeded' WHERE customer_id = %s AND payment_id = %s",
+        (payment.customer_id, payment.payment_id),
+    )
+
+
+async def flag_late_success(tx: Tx, top_up: TopUp, balance_after: Decimal) -> None:
+    """Its end stands; the credit counts for the monthly limit, and somebody should look."""
+    await tx.execute(
+        "UPDATE top_ups SET needs_review = true, balance_after = %s WHERE customer_id = %s AND top_up_id = %s",
+        (balance_after, top_up.customer_id, top_up.top_up_id),
+    )

@@ -1,0 +1,205 @@
+"""Group commit: movements of many requests, posted in one transaction while the next batch gathers.
+
+A thousand requests cost a few commits instead of a thousand. An answer is given only after the commit
+that holds it.
+"""
+
+import asyncio
+import collections
+import dataclasses
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+
+import psycopg
+import psycopg.errors
+
+from brimful import ledger, wallets
+from brimful.auto_topup import Pace, rearm
+from brimful.db import Database, Tx
+from brimful.errors import Refused
+from brimful.usage.decide import Movement, Verdict, decide
+
+__all__ = ["Recorder"]
+
+_log = logging.getLogger(__name__)
+_NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
+_FAILED = Verdict("refused", "event_failed", "This event could not be recorded; it has been logged. Nothing changed.")
+_ATTEMPTS = 2  # a batch that fails runs once more before it is split
+
+
+@dataclasses.dataclass(frozen=True)
+class _Waiting:
+    movements: Sequence[Movement]
+    answer: asyncio.Future[list[Verdict]]
+
+
+class Recorder:
+    """Posts movements in groups. One per process; `run` is its only task."""
+
+    def __init__(
+        self, database: Database, keyring: ledger.Keyring, pace: Pace, *, batch_max: int, queue_max: int
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._pace = pace
+        self._batch_max = batch_max
+        self._queue_max = queue_max
+        self._queue: collections.deque[_Waiting] = collections.deque()
+        self._queued = 0
+        self._arrived = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    def start(self) -> None:
+        self._task = asyncio.create_task(self._run(), name="recorder")
+
+    async def stop(self) -> None:
+        """Post what is queued, then end."""
+        self._stopping = True
+        self._arrived.set()
+        if self._task is not None:
+            await self._task
+
+    async def submit(self, movements: Sequence[Movement]) -> list[Verdict]:
+        """One verdict per movement, after the commit.
+
+        Raises:
+            Refused: `unavailable` when the queue is full or the database does not answer. Movements may then
+                be sent again under the same keys.
+        """
+        if self._stopping or self._queued + len(movements) > self._queue_max:
+            raise Refused("unavailable", "Too many events are waiting. Send this again in a moment.")
+        waiting = _Waiting(movements, asyncio.get_running_loop().create_future())
+        self._queue.append(waiting)
+        self._queued += len(movements)
+        self._arrived.set()
+        return await waiting.answer
+
+    async def _run(self) -> None:
+        while True:
+            await self._arrived.wait()
+            batch = self._take()
+            if not batch:
+                if self._stopping:
+                    return
+                self._arrived.clear()
+                continue
+            movements = [movement for waiting in batch for movement in waiting.movements]
+            try:
+                verdicts = await self._post_safely(movements)
+            except psycopg.OperationalError as error:
+                _log.warning("The database does not answer: %s", error)
+                self._fail(batch, Refused("unavailable", "The database does not answer. Send this again."))
+            except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
+                _log.exception("A batch of %d movements failed", len(movements))
+                self._fail(batch, error)
+            else:
+                self._answer(batch, verdicts)
+
+    def _take(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while self._queue and (not batch or size + len(self._queue[0].movements) <= self._batch_max):
+            batch.append(self._queue.popleft())
+            size += len(batch[-1].movements)
+        self._queued -= size
+        return batch
+
+    @staticmethod
+    def _answer(batch: Sequence[_Waiting], verdicts: Sequence[Verdict]) -> None:
+        start = 0
+        for waiting in batch:
+            end = start + len(waiting.movements)
+            if not waiting.answer.done():
+                waiting.answer.set_result(list(verdicts[start:end]))
+            start = end
+
+    @staticmethod
+    def _fail(batch: Sequence[_Waiting], error: Exception) -> None:
+        for waiting in batch:
+            if not waiting.answer.done():
+                waiting.answer.set_exception(error)
+
+    async def _post_safely(self, movements: Sequence[Movement]) -> list[Verdict]:
+        """Post a batch; if the data of one movement breaks it, find that one and post the others."""
+        failure: Exception | None = None
+        for _ in range(_ATTEMPTS):
+            try:
+                return await self._post(movements)
+            except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.DeadlockDetected) as error:
+                failure = error
+        if len(movements) == 1:
+            _log.error("Movement %s of %s fails: %s", movements[0].key, movements[0].customer_id, failure)
+            return [_FAILED]
+        half = len(movements) // 2
+        return [*await self._post_safely(movements[:half]), *await self._post_safely(movements[half:])]
+
+    async def _post(self, movements: Sequence[Movement]) -> list[Verdict]:
+        keys = {(movement.customer_id, movement.asset) for movement in movements}
+        async with self._database.transaction() as tx:
+            accounts = await wallets.lock(tx, keys)
+            if len(accounts) == len(keys):
+                return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
+        # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
+        async with self._database.transaction() as tx:
+            await wallets.create_missing(tx, keys - set(accounts))
+        async with self._database.transaction() as tx:
+            accounts = await wallets.lock(tx, keys)
+            return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
+
+
+async def _post_locked(
+    tx: Tx,
+    keyring: ledger.Keyring,
+    pace: Pace,
+    accounts: dict[wallets.AccountKey, wallets.Account],
+    movements: Sequence[Movement],
+) -> list[Verdict]:
+    """One batch under its locks: decide, write, and judge the accounts that crossed their line."""
+    possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
+    if not possible:
+        return [_NO_CUSTOMER] * len(movements)
+    known = await ledger.find_known(tx, list({(m.customer_id, m.source, m.key) for m in possible}))
+    balances = {key: account.balance for key, account in accounts.items()}
+    decided = decide(possible, balances, known)
+    applied = [movement for movement, verdict in zip(possible, decided, strict=True) if verdict.outcome == "applied"]
+    entries = await wallets.post(tx, keyring, accounts, [_draft(movement) for movement in applied])
+    ends = {(entry.draft.customer_id, entry.draft.asset): entry.balance_after for entry in entries}
+    await rearm(tx, _to_judge(accounts, applied, ends), pace)
+    now = await tx.now()
+    answers = iter(decided)
+    verdicts = []
+    for movement in movements:
+        verdict = next(answers) if (movement.customer_id, movement.asset) in accounts else _NO_CUSTOMER
+        if verdict.outcome == "applied":
+            verdict = dataclasses.replace(verdict, recorded_at=now)
+        verdicts.append(verdict)
+    return verdicts
+
+
+def _to_judge(
+    accounts: dict[wallets.AccountKey, wallets.Account],
+    applied: Sequence[Movement],
+    ends: dict[wallets.AccountKey, Decimal],
+) -> list[wallets.AccountKey]:
+    """Accounts that crossed an armed line, and those that got something: a credit may end a waiting top-up."""
+    credited = {(movement.customer_id, movement.asset) for movement in applied if movement.amount > 0}
+    crossed = {
+        key for key, balance in ends.items() if (line := accounts[key].armed_below) is not None and balance < line
+    }
+    return sorted(credited | crossed)
+
+
+def _draft(movement: Movement) -> ledger.Draft:
+    return ledger.Draft(
+        customer_id=movement.customer_id,
+        asset=movement.asset,
+        kind=movement.kind,
+        amount=movement.amount,
+        source=movement.source,
+        key=movement.key,
+        occurred_at=movement.occurred_at,
+        description=movement.description,
+        metadata=movement.metadata,
+    )
