@@ -21,6 +21,7 @@ __all__ = [
     "currency",
     "chargeable",
     "from_json",
+    "inverse",
     "major",
     "minor_exact",
     "parse",
@@ -166,3 +167,8 @@ def worth_minor(units: Decimal, code: str, *, rate: Decimal) -> int:
     exact = _CONTEXT.multiply(units, rate).scaleb(shape.exponent, context=_CONTEXT)
     steps = (exact / shape.step_minor).to_integral_value(rounding=decimal.ROUND_CEILING)
     return int(steps) * shape.step_minor
+
+
+def inverse(rate: Decimal) -> Decimal:
+    """1 / rate, rounded half even to 12 decimals: units for one of the currency become the price of one unit."""
+    return _CONTEXT.divide(ONE, rate).quantize(Decimal(1).scaleb(-SCALE_MAX), context=_CONTEXT)

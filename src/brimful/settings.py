@@ -103,6 +103,17 @@ def database_url() -> str | None:
     return os.environ.get("DATABASE_URL") or None
 
 
+def ledger_keyring(extra: Mapping[str, str]) -> dict[int, bytes]:
+    """The ledger's keys, from `extra` or the environment, for commands that only verify."""
+    env = {**os.environ, **extra}
+    return _ledger_keys(_required(env, "BRIMFUL_LEDGER_KEYS", "the keys that the ledger was signed with"))
+
+
+def stripe_access() -> tuple[str | None, str | None]:
+    """Stripe's key and address alone, for the doctor."""
+    return os.environ.get("STRIPE_API_KEY") or None, os.environ.get("STRIPE_API_URL") or None
+
+
 def _required(env: Mapping[str, str], name: str, what: str) -> str:
     value = env.get(name)
     if value is None:

@@ -3,18 +3,19 @@
 Events come at least once, in any order, late or never. An event is a hint of what to read, nothing more.
 """
 
+import datetime as dt
 import logging
 from collections.abc import Sequence
 
 from brimful import cards, customers, jobs, topups
 from brimful.auto_topup import card_lost
-from brimful.db import Database
+from brimful.db import Database, Tx
 from brimful.events import Topic, emit
 from brimful.paying import Till, pay, settle, settle_setup
 from brimful.payments import Failure, IntentReading
 from brimful.payments.stripe import verify_event
 
-__all__ = ["process", "receive"]
+__all__ = ["process", "receive", "waiting"]
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +36,17 @@ async def receive(database: Database, payload: bytes, signature: str | None, sec
         if await tx.execute(_INSERT, values):
             await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
     return True
+
+
+_WAITING = (
+    "SELECT event_id FROM stripe_events WHERE state = 'received' AND received_at < %s ORDER BY received_at LIMIT %s"
+)
+
+
+async def waiting(tx: Tx, *, older_than_s: float, limit: int) -> list[str]:
+    """Events that no job has applied yet: the sweep does."""
+    before = await tx.now() - dt.timedelta(seconds=older_than_s)
+    return [row["event_id"] for row in await tx.all(_WAITING, (before, limit))]
 
 
 _GET = "SELECT type, object_id, livemode FROM stripe_events WHERE event_id = %s AND state = 'received'"

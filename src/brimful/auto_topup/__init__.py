@@ -2,7 +2,16 @@
 
 from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason, fits_limit, judge, superseded
 from brimful.auto_topup.rules import Rule, RuleForm, get_rule, list_rules, needs_consent, remove_card, save, turn_off
-from brimful.auto_topup.trigger import card_lost, overdue_waits, pause, read_facts, rearm, wait_until
+from brimful.auto_topup.trigger import (
+    card_lost,
+    enabled_after,
+    judge_account,
+    overdue_waits,
+    pause,
+    read_facts,
+    rearm,
+    wait_until,
+)
 
 __all__ = [
     "Facts",
@@ -12,9 +21,11 @@ __all__ = [
     "Rule",
     "RuleForm",
     "card_lost",
+    "enabled_after",
     "fits_limit",
     "get_rule",
     "judge",
+    "judge_account",
     "list_rules",
     "needs_consent",
     "overdue_waits",

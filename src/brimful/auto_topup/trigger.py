@@ -16,7 +16,17 @@ from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason
 from brimful.db import Row, Tx
 from brimful.events import Topic, emit
 
-__all__ = ["Standing", "card_lost", "overdue_waits", "pause", "read_facts", "rearm", "wait_until"]
+__all__ = [
+    "Standing",
+    "card_lost",
+    "enabled_after",
+    "judge_account",
+    "overdue_waits",
+    "pause",
+    "read_facts",
+    "rearm",
+    "wait_until",
+]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -271,6 +281,23 @@ async def card_lost(tx: Tx, card: cards.Card, reason: str, pace: Pace) -> None:
     for customer_id, asset in keys:
         await pause(tx, customer_id, asset, reason)
     await rearm(tx, keys, pace)
+
+
+async def judge_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
+    """Lock one account and judge it: when a wait has run out, or the sweep found something odd."""
+    await wallets.lock(tx, [(customer_id, asset)])
+    await rearm(tx, [(customer_id, asset)], pace)
+
+
+_ENABLED = """
+    SELECT customer_id, asset FROM rules WHERE enabled AND (customer_id, asset) > (%s, %s)
+    ORDER BY customer_id, asset LIMIT %s
+"""
+
+
+async def enabled_after(tx: Tx, key: wallets.AccountKey, *, limit: int) -> list[wallets.AccountKey]:
+    """Accounts whose rule is on, in key order, beginning after one: for the slow sweep."""
+    return [(row["customer_id"], row["asset"]) for row in await tx.all(_ENABLED, (*key, limit))]
 
 
 _OVERDUE = "SELECT customer_id, asset FROM rule_states WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"

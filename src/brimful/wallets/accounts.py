@@ -7,7 +7,17 @@ from decimal import Decimal
 from brimful.db import Row, Tx
 from brimful.ledger import Tail
 
-__all__ = ["Account", "AccountKey", "create_missing", "get", "list_for", "lock", "lock_wallet", "set_armed"]
+__all__ = [
+    "Account",
+    "AccountKey",
+    "create_missing",
+    "get",
+    "list_for",
+    "lock",
+    "lock_wallet",
+    "missed_crossings",
+    "set_armed",
+]
 
 AccountKey = tuple[str, str]  # customer_id, asset
 
@@ -146,6 +156,16 @@ async def set_armed(tx: Tx, lines: Sequence[tuple[AccountKey, Decimal | None]]) 
             "lines": [line for _, line in lines],
         },
     )
+
+
+_MISSED = """
+    SELECT customer_id, asset FROM accounts WHERE armed_below IS NOT NULL AND balance < armed_below LIMIT %s
+"""
+
+
+async def missed_crossings(tx: Tx, *, limit: int) -> list[AccountKey]:
+    """Accounts below their armed line without anybody having judged them. There should be none."""
+    return [(row["customer_id"], row["asset"]) for row in await tx.all(_MISSED, (limit,))]
 
 
 def _account(row: Row) -> Account:

@@ -1,0 +1,107 @@
+"""The API as one FastAPI application."""
+
+import contextlib
+from collections.abc import AsyncIterator
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from brimful import stripe_inbox
+from brimful.api import usage
+from brimful.api.auth import Auth
+from brimful.api.body import read_bounded
+from brimful.api.door import Door
+from brimful.api.problems import RequestIds, handlers, problem
+from brimful.api.routes import ROUTERS
+from brimful.deps import Deps
+from brimful.errors import Refused
+from brimful.usage import Recorder
+
+__all__ = ["build"]
+
+_DESCRIPTION = "Prepaid balances that stay funded. Amounts are decimal strings; every write has a key."
+
+
+def build(deps: Deps) -> FastAPI:
+    """The application. Its lifespan runs the recorder; the caller opens and closes `deps`."""
+    auth = Auth(deps.database)
+    settings = deps.settings
+    recorder = Recorder(
+        deps.database, deps.keyring, deps.pace, batch_max=settings.batch_max, queue_max=settings.queue_max
+    )
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        recorder.start()
+        yield
+        await recorder.stop()
+
+    app = FastAPI(
+        title="Brimful",
+        version="0.1.0",
+        description=_DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        exception_handlers=handlers,
+    )
+    app.state.door = Door(deps, auth, recorder)
+    for router in ROUTERS:
+        app.include_router(router)
+    hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url)
+    app.router.routes.append(Route("/v1/usage", hot.__call__, methods=["POST"]))
+    app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
+    app.router.routes.append(Route("/healthz", _healthz))
+    app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
+    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
+    app.add_middleware(RequestIds)
+    return app
+
+
+def _openapi(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document, with the plain hot route in it and the security that every route asks for."""
+    if app.openapi_schema is None:
+        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
+        document["paths"]["/v1/usage"] = usage.OPENAPI
+        document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        document["security"] = [{"key": []}]
+        app.openapi_schema = document
+    return app.openapi_schema
+
+
+class _StripeWebhooks:
+    """POST /v1/stripe/webhooks: signed events, answered as soon as they are stored."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            payload = await read_bounded(request)
+        except Refused as refused:
+            return problem(request, refused)
+        signature, secrets = request.headers.get("stripe-signature"), self._deps.settings.stripe_webhook_secrets
+        if await stripe_inbox.receive(self._deps.database, payload, signature, secrets):
+            return JSONResponse({"received": True})
+        detail = "The signature, its time or the event's form is wrong."
+        return JSONResponse({"code": "bad_signature", "detail": detail}, 400)
+
+
+async def _healthz(_request: Request) -> Response:
+    return PlainTextResponse("ok")
+
+
+class _Ready:
+    """GET /readyz: whether the database answers."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def __call__(self, _request: Request) -> Response:
+        async with self._deps.database.transaction() as tx:
+            await tx.one("SELECT 1")
+        return PlainTextResponse("ready")

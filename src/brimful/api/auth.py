@@ -1,0 +1,48 @@
+"""Who calls: an API key, by `Authorization: Bearer` or `X-CREDYT-API-KEY`, with its scopes."""
+
+import time
+
+from starlette.requests import Request
+
+from brimful import keys
+from brimful.db import Database
+from brimful.errors import Refused
+
+__all__ = ["Auth"]
+
+_REMEMBER_S = 5  # a revoked key is refused after at most this
+_REMEMBER_MAX = 1000
+
+
+class Auth:
+    """Looks keys up, and remembers good ones for a few seconds: the hot route asks on every request."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._known: dict[str, tuple[keys.Principal, float]] = {}
+
+    async def principal(self, request: Request) -> keys.Principal:
+        """The caller; refuses a missing or unknown key."""
+        secret = _secret(request)
+        if secret in self._known and self._known[secret][1] > time.monotonic():
+            return self._known[secret][0]
+        async with self._database.transaction() as tx:
+            principal = await keys.authenticate(tx, secret)
+        if len(self._known) >= _REMEMBER_MAX:
+            self._known.clear()
+        self._known[secret or ""] = principal, time.monotonic() + _REMEMBER_S
+        return principal
+
+    async def require(self, request: Request, scope: str) -> keys.Principal:
+        """The caller; refuses one whose key lacks the scope."""
+        principal = await self.principal(request)
+        if scope not in principal.scopes:
+            raise Refused("forbidden", f"This key lacks the scope {scope!r}.")
+        return principal
+
+
+def _secret(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.headers.get("x-credyt-api-key", "")

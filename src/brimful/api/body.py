@@ -1,0 +1,147 @@
+"""Request bodies: bounded, and with numbers kept as they were written.
+
+Python's own reader makes floats of JSON numbers (12.10 loses its exactness) and expands huge ones. Here a
+number stays text until a field that expects one judges it.
+"""
+
+import json
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
+
+from fastapi.routing import APIRoute
+from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
+from starlette.requests import Request
+from starlette.responses import Response
+
+from brimful import money
+from brimful.errors import Refused
+
+__all__ = ["AmountText", "ExactRoute", "Metadata", "Text", "Whole", "read_bounded"]
+
+BODY_MAX = 256 * 1024
+_DEPTH_MAX = 20
+_STRING_MAX = 20_000
+
+
+class Number(str):
+    """A JSON number as it was written."""
+
+    __slots__ = ()
+
+
+def _constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
+
+
+def parse(body: bytes) -> Any:
+    """JSON with exact numbers. Refuses what is not JSON, nests deeper than 20, or hides control characters."""
+    try:
+        value = json.loads(body, parse_float=Number, parse_int=Number, parse_constant=_constant)
+    except RecursionError:
+        raise Refused("malformed_json", f"The body nests deeper than {_DEPTH_MAX} levels.") from None
+    except (ValueError, UnicodeDecodeError):
+        raise Refused("malformed_json", "The body is not valid JSON (RFC 8259, UTF-8).") from None
+    _judge(value, 0)
+    return value
+
+
+def _judge(value: Any, depth: int) -> None:
+    if depth > _DEPTH_MAX:
+        raise Refused("malformed_json", f"The body nests deeper than {_DEPTH_MAX} levels.")
+    if isinstance(value, str):
+        storable = "\x00" not in value and value.encode("utf-8", "replace").decode() == value
+        if len(value) > _STRING_MAX or not storable:
+            raise Refused(
+                "malformed_json", "A string in the body is too long or holds a character that cannot be kept."
+            )
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            _judge(name, depth + 1)
+            _judge(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _judge(item, depth + 1)
+
+
+async def read_bounded(request: Request, limit: int = BODY_MAX) -> bytes:
+    """The body; refuses a longer one before it is read whole."""
+    declared = request.headers.get("content-length", "0")
+    chunks, size = [], int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 12 else 0
+    if size <= limit:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > limit:
+                break
+    if size > limit:
+        raise Refused("body_too_large", f"The body may have at most {limit // 1024} KB.")
+    return b"".join(chunks)
+
+
+class _ExactRequest(Request):
+    async def body(self) -> bytes:
+        if not hasattr(self, "_body"):
+            self._body = await read_bounded(self)
+        return self._body
+
+    async def json(self) -> Any:
+        return parse(await self.body())
+
+
+class ExactRoute(APIRoute):
+    """A FastAPI route whose bodies are read by `parse`."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def exact(request: Request) -> Response:
+            # Whatever a client calls its body, it is JSON here.
+            headers = [item for item in request.scope["headers"] if item[0] != b"content-type"]
+            scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
+            return await handler(_ExactRequest(scope, request.receive))
+
+        return exact
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, Number) or not isinstance(value, str):
+        raise ValueError("must be a string")  # noqa: TRY004 - pydantic wants ValueError
+    return value
+
+
+def _whole(value: Any) -> Any:
+    if not isinstance(value, Number) or not value.isdigit() or len(value) > 9:
+        raise ValueError("must be a whole number")
+    return int(value)
+
+
+def _amount(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise ValueError("must be a decimal, as a string or a number")  # noqa: TRY004 - pydantic wants ValueError
+    try:
+        money.parse(value, scale=money.SCALE_MAX)
+    except Refused as refused:
+        raise ValueError(refused.detail) from refused
+    return str(value)
+
+
+def _metadata(value: Any) -> Any:
+    simple = isinstance(value, dict) and len(value) <= 50
+    if not simple or not all(
+        isinstance(item, str) and len(item) <= 500 and len(name) <= 100 for name, item in value.items()
+    ):
+        raise ValueError("must be an object of at most 50 short strings")
+    return {name: str(item) for name, item in value.items()}
+
+
+Text = Annotated[str, BeforeValidator(_text), Field(max_length=500)]
+Whole = Annotated[int, BeforeValidator(_whole)]
+# A decimal that kept its text: the asset's scale is judged later, when the asset is known.
+AmountText = Annotated[
+    str,
+    BeforeValidator(_amount),
+    PlainSerializer(str),
+    WithJsonSchema({"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$", "examples": ["12.50"]}),
+]
+Metadata = Annotated[dict[str, str], BeforeValidator(_metadata)]

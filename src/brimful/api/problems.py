@@ -1,0 +1,110 @@
+"""Refusals as RFC 9457 problems, and the request id that every answer carries."""
+
+import logging
+from typing import Any
+
+import psycopg
+import psycopg_pool
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from brimful import ids
+from brimful.errors import STATUS_BY_CODE, Refused
+
+__all__ = ["RequestIds", "handlers", "problem"]
+
+_log = logging.getLogger(__name__)
+_RETRY_AFTER_S = "1"
+
+
+class RequestIds:
+    """Gives each request an id: in its scope, in every problem, in the `Request-Id` header."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = ids.new("req")
+        scope.setdefault("state", {})["request_id"] = request_id
+
+        async def tagged(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+            await send(message)
+
+        await self._app(scope, receive, tagged)
+
+
+def problem(request: Request, refused: Refused) -> JSONResponse:
+    """A refusal as application/problem+json."""
+    body: dict[str, Any] = {
+        "type": f"urn:brimful:problem:{refused.code}",
+        "title": refused.code.replace("_", " ").capitalize(),
+        "status": refused.status,
+        "code": refused.code,
+        "detail": refused.detail,
+        "request_id": request.scope.get("state", {}).get("request_id"),
+        **refused.extra,
+    }
+    if refused.field is not None:
+        body.setdefault("errors", [{"field": refused.field, "detail": refused.detail}])
+    headers = {"Retry-After": _RETRY_AFTER_S} if refused.status == 503 else {}
+    if refused.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, refused.status, headers, media_type="application/problem+json")
+
+
+async def _refused(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, Refused)
+    return problem(request, error)
+
+
+async def _invalid(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    errors = [
+        {
+            "field": ".".join(str(part) for part in item["loc"] if part not in {"body", "query"}) or "body",
+            "detail": str(item["msg"]).removeprefix("Value error, "),
+        }
+        for item in error.errors()
+    ]
+    detail = "; ".join(f"{item['field']}: {item['detail']}" for item in errors[:3])
+    amounts = [item for item in error.errors() if isinstance(item.get("ctx", {}).get("error"), Refused)]
+    code = amounts[0]["ctx"]["error"].code if amounts else "invalid_field"
+    return problem(request, Refused(code, detail, errors=errors))
+
+
+async def _http(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+    code = codes.get(error.status_code, "invalid_field")
+    return problem(request, Refused(code, f"{request.method} {request.url.path[:200]}: {error.detail}"))
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    _log.warning("The database does not answer: %s", error)
+    return problem(request, Refused("unavailable", "The database does not answer. Send this again."))
+
+
+async def _bug(request: Request, error: Exception) -> JSONResponse:
+    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
+    return problem(
+        request, Refused("internal_error", "Something failed on our side; the request id names it in the log.")
+    )
+
+
+handlers: dict[Any, Any] = {
+    Refused: _refused,
+    RequestValidationError: _invalid,
+    HTTPException: _http,
+    psycopg.OperationalError: _database,
+    psycopg_pool.PoolTimeout: _database,
+    Exception: _bug,
+}
+assert "internal_error" in STATUS_BY_CODE

@@ -1,0 +1,93 @@
+"""Assets, their rates, and quotes."""
+
+from decimal import Decimal
+
+from starlette.responses import JSONResponse, Response
+
+from brimful import assets, clock, money
+from brimful.api import schemas
+from brimful.api.door import DoorOf, router_for
+from brimful.api.paging import Limit, Offset
+from brimful.errors import Refused
+
+__all__ = ["router"]
+
+router = router_for("Assets", "assets")
+
+
+@router.post("/assets", status_code=201)
+async def create_asset(door: DoorOf, body: schemas.CreateAsset) -> JSONResponse:
+    """Create an asset: a currency of Stripe's, or a unit of your own with prices."""
+    async with door.deps.database.transaction() as tx:
+        asset = await assets.create(
+            tx, code=body.code, name=body.name, scale=body.precision, label=body.label, symbol=body.symbol
+        )
+        for starting in body.rates:
+            await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
+    return JSONResponse({"code": asset.code, "created_at": clock.rfc3339(asset.created_at)}, 201)
+
+
+@router.get("/assets")
+async def list_assets(door: DoorOf, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+    """List assets by code."""
+    async with door.deps.database.transaction() as tx:
+        page, total = await assets.list_page(tx, limit=limit, offset=offset)
+    items = [{"code": asset.code, "name": asset.name} for asset in page]
+    return JSONResponse({"items": items, "total_count": total, "limit": limit, "offset": offset})
+
+
+@router.get("/assets/{code}")
+async def get_asset(door: DoorOf, code: str) -> JSONResponse:
+    """One asset with its rates."""
+    async with door.deps.database.transaction() as tx:
+        asset = await assets.get(tx, code)
+        return JSONResponse(schemas.show_asset(asset, await assets.rates_of(tx, asset.code)))
+
+
+@router.post("/assets/{code}/rates", status_code=204)
+async def add_rate(door: DoorOf, code: str, body: schemas.AddRate) -> Response:
+    """Set the price of one unit, from now or from a time on."""
+    for name in ("valid_from", "valid_to"):
+        moment = getattr(body, name)
+        if moment is not None and moment.tzinfo is None:
+            raise Refused("invalid_field", f"{name} needs a zone, such as 2026-11-23T10:00:00Z.", field=name)
+    async with door.deps.database.transaction() as tx:
+        await assets.add_rate(
+            tx,
+            await assets.get(tx, code),
+            currency=body.source,
+            rate=Decimal(body.rate),
+            valid_from=body.valid_from,
+            valid_to=body.valid_to,
+        )
+    return Response(status_code=204)
+
+
+@router.post("/assets/{code}/quote")
+async def quote(door: DoorOf, code: str, body: schemas.Quote) -> JSONResponse:
+    """How many units an amount of a currency buys."""
+    async with door.deps.database.transaction() as tx:
+        asset = await assets.get(tx, code)
+        shape = money.currency(body.source)
+        amount = money.positive(money.parse(body.amount, scale=shape.exponent))
+        rate = await assets.rate_at(tx, asset, body.source, body.exchange_at or await tx.now())
+    if rate is None:
+        raise Refused("rate_missing", f"{asset.code} has no price in {body.source} at that time.")
+    units = money.units_bought(money.minor_exact(amount, body.source), body.source, rate=rate, scale=asset.scale)
+    return JSONResponse(
+        {
+            "source": body.source,
+            "source_amount": money.text(amount),
+            "destination": asset.code,
+            "destination_amount": money.text(units),
+            "rate": money.text(rate),
+        }
+    )
+
+
+def _starting_rate(starting: schemas.StartingRate) -> Decimal:
+    if (starting.rate is None) == (starting.inverse_rate is None):
+        raise Refused("invalid_field", "Give either rate or inverse_rate.", field="rates")
+    if starting.rate is not None:
+        return Decimal(starting.rate)
+    return money.inverse(money.positive(Decimal(starting.inverse_rate or "0"), field="inverse_rate"))

@@ -1,0 +1,60 @@
+"""Customers."""
+
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from brimful import customers
+from brimful.api import schemas
+from brimful.api.door import DoorOf, router_for
+from brimful.api.paging import Limit, Offset
+from brimful.errors import Refused
+
+__all__ = ["router"]
+
+router = router_for("Customers", "customers")
+
+
+@router.post("/customers", status_code=201)
+async def create_customer(door: DoorOf, body: schemas.CreateCustomer) -> JSONResponse:
+    """Create a customer."""
+    async with door.deps.database.transaction() as tx:
+        made = await customers.create(
+            tx,
+            name=body.name,
+            external_id=body.external_id,
+            email=body.email,
+            time_zone=body.time_zone,
+            metadata=body.metadata,
+            external_accounts=[account.model_dump() for account in body.external_accounts],
+        )
+    return JSONResponse(schemas.show_customer(made), 201)
+
+
+@router.get("/customers")
+async def list_customers(
+    door: DoorOf, limit: Limit = 50, offset: Offset = 0, external_id: str | None = None
+) -> Response:
+    """List customers, newest first; with `external_id`, go to that one (303), or 404."""
+    async with door.deps.database.transaction() as tx:
+        if external_id is not None:
+            found = await customers.resolve_external(tx, [external_id])
+            if external_id not in found:
+                raise Refused("customer_not_found", "There is no customer with this external_id.")
+            return RedirectResponse(f"/v1/customers/{found[external_id]}", 303)
+        page, total = await customers.list_page(tx, limit=limit, offset=offset)
+    items = [schemas.show_customer(customer) for customer in page]
+    return JSONResponse({"items": items, "total_count": total, "limit": limit, "offset": offset})
+
+
+@router.get("/customers/{customer_id}")
+async def get_customer(door: DoorOf, customer_id: str) -> JSONResponse:
+    """One customer."""
+    async with door.deps.database.transaction() as tx:
+        return JSONResponse(schemas.show_customer(await customers.get(tx, customer_id)))
+
+
+@router.patch("/customers/{customer_id}", status_code=204)
+async def update_customer(door: DoorOf, customer_id: str, body: schemas.UpdateCustomer) -> Response:
+    """Change name, e-mail, external id or time zone."""
+    async with door.deps.database.transaction() as tx:
+        await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
+    return Response(status_code=204)

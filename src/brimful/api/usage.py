@@ -1,0 +1,270 @@
+"""POST /v1/usage: the hot route. A plain Starlette route with msgspec, documented by hand in the OpenAPI.
+
+A row that cannot be applied is refused alone; its neighbours are applied.
+"""
+
+import datetime as dt
+from typing import Any, Literal
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from brimful import assets, customers, money
+from brimful.api.auth import Auth
+from brimful.api.body import read_bounded
+from brimful.api.problems import problem
+from brimful.db import Database
+from brimful.errors import Refused
+from brimful.usage import Movement, Recorder, Verdict
+
+__all__ = ["OPENAPI", "UsageRoute"]
+
+_BODY_MAX = 2 * 1024 * 1024
+_EVENTS_MAX = 1000
+_ID_MAX = 255
+_DESCRIPTION_MAX = 500
+
+
+class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """One use. `amount` is positive and stays raw until the pattern has judged it."""
+
+    id: str
+    asset: str
+    amount: msgspec.Raw
+    customer_id: str | None = None
+    customer_external_id: str | None = None
+    occurred_at: dt.datetime | None = None
+    description: str | None = None
+    if_insufficient: Literal["record", "refuse"] = "record"
+
+
+class Batch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
+    """Up to 1,000 events, each decoded alone so that a bad one spoils nothing."""
+
+    events: list[msgspec.Raw]
+
+
+_event = msgspec.json.Decoder(Event)
+_batch = msgspec.json.Decoder(Batch)
+_encode = msgspec.json.Encoder().encode
+
+
+class UsageRoute:
+    """The route with what it needs."""
+
+    def __init__(
+        self, auth: Auth, database: Database, catalogue: assets.Catalogue, recorder: Recorder, topup_url: str | None
+    ) -> None:
+        self._auth = auth
+        self._database = database
+        self._catalogue = catalogue
+        self._recorder = recorder
+        self._topup_url = topup_url
+
+    async def __call__(self, request: Request) -> Response:
+        try:
+            await self._auth.require(request, "usage")
+            return await self._answer(request, await read_bounded(request, _BODY_MAX))
+        except Refused as refused:
+            return problem(request, refused)
+
+    async def _answer(self, request: Request, body: bytes) -> Response:
+        raw = _rows(body)
+        single = raw is None
+        rows = [_decode(item) for item in ([msgspec.Raw(body)] if raw is None else raw)]
+        results = await self._record(rows)
+        if single and results[0]["status"] == "refused":
+            result = results[0]
+            extra: dict[str, Any] = {name: result[name] for name in ("id", "balance", "account") if name in result}
+            if result["code"] == "insufficient_funds" and self._topup_url is not None:
+                extra["topup_url"] = self._topup_url
+            return problem(request, Refused(result["code"], result["detail"], **extra))
+        content = results[0] if single else {"results": results}
+        return Response(_encode(content), media_type="application/json")
+
+    async def _record(self, rows: list[Event | Refused]) -> list[dict[str, Any]]:
+        await self._meet_assets({row.asset for row in rows if isinstance(row, Event)})
+        externals = [row.customer_external_id for row in rows if isinstance(row, Event) and row.customer_external_id]
+        known: dict[str, str] = {}
+        if externals:
+            async with self._database.transaction() as tx:
+                known = await customers.resolve_external(tx, externals)
+        moves = [self._movement(row, known) if isinstance(row, Event) else row for row in rows]
+        submitted = [move for move in moves if isinstance(move, Movement)]
+        verdicts = iter(await self._recorder.submit(submitted) if submitted else [])
+        return [
+            _result(row, next(verdicts) if isinstance(move, Movement) else move)
+            for row, move in zip(rows, moves, strict=True)
+        ]
+
+    async def _meet_assets(self, codes: set[str]) -> None:
+        """Look up assets that this process has not met; unknown ones stay unknown."""
+        if all(self._catalogue.peek(code) is not None for code in codes):
+            return
+        async with self._database.transaction() as tx:
+            for code in codes:
+                try:
+                    await self._catalogue.get(tx, code)
+                except Refused:
+                    continue
+
+    def _movement(self, event: Event, known: dict[str, str]) -> Movement | Refused:
+        asset = self._catalogue.peek(event.asset)
+        if asset is None:
+            return Refused(
+                "asset_not_found", f"There is no asset {event.asset[:40]!r}: create it with POST /v1/assets."
+            )
+        customer_id = event.customer_id or known.get(event.customer_external_id or "")
+        if customer_id is None:
+            return Refused("customer_not_found", "There is no customer with this external_id.")
+        try:
+            amount = money.positive(money.from_json(bytes(event.amount), scale=asset.scale))
+        except Refused as refused:
+            return refused
+        return Movement(
+            kind="usage",
+            customer_id=customer_id,
+            asset=asset.code,
+            key=event.id,
+            amount=-amount,
+            covered_only=event.if_insufficient == "refuse",
+            occurred_at=event.occurred_at,
+            description=event.description,
+        )
+
+
+def _rows(body: bytes) -> list[msgspec.Raw] | None:
+    """The rows of a batch, or None when the body is one event."""
+    try:
+        events = _batch.decode(body).events
+    except (msgspec.DecodeError, RecursionError, UnicodeDecodeError) as error:
+        if isinstance(error, msgspec.ValidationError) and b'"events"' not in body:
+            return None
+        if isinstance(error, msgspec.ValidationError):
+            raise Refused("invalid_field", f"The body must be one event or {{events: [...]}}: {error}") from None
+        raise Refused("malformed_json", "The body is not valid JSON (RFC 8259, UTF-8).") from None
+    if not 1 <= len(events) <= _EVENTS_MAX:
+        raise Refused("invalid_field", f"events must hold 1 to {_EVENTS_MAX} events.", field="events")
+    return events
+
+
+def _decode(raw: msgspec.Raw) -> Event | Refused:
+    try:
+        event = _event.decode(raw)
+    except (msgspec.ValidationError, UnicodeDecodeError) as error:
+        return Refused("invalid_field", str(error))
+    except (msgspec.DecodeError, RecursionError):
+        return Refused("malformed_json", "The event is not valid JSON.")
+    texts = (event.id, event.customer_id, event.customer_external_id, event.description)
+    if any(text is not None and not _storable(text) for text in texts):
+        return Refused("invalid_field", "A string holds a character that cannot be kept.")
+    if not 1 <= len(event.id) <= _ID_MAX:
+        return Refused("invalid_field", f"id must have 1 to {_ID_MAX} characters.", field="id")
+    if (event.customer_id is None) == (event.customer_external_id is None):
+        return Refused("invalid_field", "Give either customer_id or customer_external_id.", field="customer_id")
+    if event.occurred_at is not None and event.occurred_at.tzinfo is None:
+        return Refused("invalid_field", "occurred_at needs a zone, such as 2026-11-23T10:00:00Z.", field="occurred_at")
+    if event.description is not None and len(event.description) > _DESCRIPTION_MAX:
+        return Refused("invalid_field", f"description may have {_DESCRIPTION_MAX} characters.", field="description")
+    return event
+
+
+def _storable(text: str) -> bool:
+    return "\x00" not in text and (text.isascii() or text.encode("utf-8", "replace").decode() == text)
+
+
+def _result(row: Event | Refused, outcome: "Verdict | Refused | Event") -> dict[str, Any]:
+    result: dict[str, Any] = {"id": row.id if isinstance(row, Event) else None}
+    if isinstance(outcome, Refused):
+        return result | {"status": "refused", "code": outcome.code, "detail": outcome.detail}
+    assert isinstance(outcome, Verdict)
+    result["status"] = outcome.outcome
+    if outcome.outcome == "refused":
+        result |= {"code": outcome.code, "detail": outcome.detail}
+    if outcome.balance is not None and isinstance(row, Event):
+        result |= {"account": f"default:{row.asset}", "balance": money.text(outcome.balance)}
+    return result
+
+
+_EVENT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["id", "asset", "amount"],
+    "properties": {
+        "id": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": _ID_MAX,
+            "description": "Your id; the same id is one use.",
+        },
+        "customer_id": {"type": "string"},
+        "customer_external_id": {"type": "string"},
+        "asset": {"type": "string", "examples": ["USD"]},
+        "amount": {
+            "type": "string",
+            "examples": ["0.0125"],
+            "description": "Positive decimal, as a string or a number.",
+        },
+        "occurred_at": {"type": "string", "format": "date-time"},
+        "description": {"type": "string", "maxLength": _DESCRIPTION_MAX},
+        "if_insufficient": {"type": "string", "enum": ["record", "refuse"], "default": "record"},
+    },
+}
+_RESULT_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["id", "status"],
+    "properties": {
+        "id": {"type": ["string", "null"]},
+        "status": {"type": "string", "enum": ["applied", "duplicate", "refused"]},
+        "account": {"type": "string"},
+        "balance": {"type": "string"},
+        "code": {"type": "string"},
+        "detail": {"type": "string"},
+    },
+}
+OPENAPI: dict[str, Any] = {
+    "post": {
+        "tags": ["Usage"],
+        "summary": "Record usage",
+        "operationId": "record_usage",
+        "requestBody": {
+            "required": True,
+            "content": {
+                "application/json": {
+                    "schema": {
+                        "oneOf": [
+                            _EVENT_SCHEMA,
+                            {
+                                "type": "object",
+                                "required": ["events"],
+                                "additionalProperties": False,
+                                "properties": {
+                                    "events": {"type": "array", "maxItems": _EVENTS_MAX, "items": _EVENT_SCHEMA}
+                                },
+                            },
+                        ]
+                    }
+                }
+            },
+        },
+        "responses": {
+            "200": {
+                "description": "Committed.",
+                "content": {
+                    "application/json": {
+                        "schema": {
+                            "oneOf": [
+                                _RESULT_SCHEMA,
+                                {
+                                    "type": "object",
+                                    "properties": {"results": {"type": "array", "items": _RESULT_SCHEMA}},
+                                },
+                            ]
+                        }
+                    }
+                },
+            }
+        },
+    }
+}

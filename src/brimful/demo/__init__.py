@@ -1,0 +1,5 @@
+"""The demo: the main job on real usage, driven from outside like a platform and its customers would."""
+
+from brimful.demo.run import run
+
+__all__ = ["run"]

@@ -1,0 +1,59 @@
+"""The wiring: one frozen `Deps` per service role, built once from settings and handed to a door."""
+
+import dataclasses
+import datetime as dt
+from typing import Literal
+
+from brimful import assets, ledger
+from brimful.auto_topup import Pace
+from brimful.clock import Clock
+from brimful.db import Database
+from brimful.paying import Till
+from brimful.payments.stripe import StripeGateway
+from brimful.settings import Settings
+
+__all__ = ["Deps", "build", "close", "open_deps"]
+
+Role = Literal["brimful_api", "brimful_portal", "brimful_engine"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Deps:
+    """What a door needs. `till` is None where no payment provider is configured."""
+
+    settings: Settings
+    database: Database
+    catalogue: assets.Catalogue
+    keyring: ledger.Keyring
+    pace: Pace
+    till: Till | None
+
+
+def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps:
+    """Wire up one role. Opens nothing yet."""
+    database = Database(settings.database_url, role, pool_max=settings.pool_max, clock=clock)
+    keyring = ledger.Keyring(settings.ledger_keys)
+    pace = Pace(settings.pace_per_hour, dt.timedelta(seconds=settings.pace_spacing_s))
+    till = None
+    if settings.stripe_key is not None:
+        till = Till(
+            database=database,
+            gateway=StripeGateway(settings.stripe_key, url=settings.stripe_url),
+            keyring=keyring,
+            pace=pace,
+            merchant=settings.merchant,
+            retry_waits=tuple(dt.timedelta(seconds=wait) for wait in settings.retry_waits_s),
+        )
+    return Deps(settings, database, assets.Catalogue(), keyring, pace, till)
+
+
+async def open_deps(deps: Deps) -> None:
+    """Open the connections."""
+    await deps.database.open()
+
+
+async def close(deps: Deps) -> None:
+    """Close the connections."""
+    if deps.till is not None:
+        await deps.till.gateway.close()
+    await deps.database.close()

@@ -1,0 +1,154 @@
+"""Everything on one machine: the embedded database, the sandbox, the doors and the worker, as children that
+die with their parent.
+"""
+
+import contextlib
+import dataclasses
+import logging
+import pathlib
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+
+import httpx
+
+from brimful import settings
+from brimful.db import embedded, migrate
+from brimful.errors import ConfigurationError
+from brimful.ports import require_free
+
+__all__ = ["Running", "environment_for", "up"]
+
+_log = logging.getLogger(__name__)
+_HOST = "127.0.0.1"
+_READY_S = 60
+_STOP_S = 30
+
+
+@dataclasses.dataclass
+class Running:
+    """What `up` started."""
+
+    url: str
+    sandbox_url: str
+    api_key: str
+    environment: Mapping[str, str]
+    children: dict[str, subprocess.Popen[bytes]]
+
+    def dead(self) -> str | None:
+        """Name of a child that has ended by itself."""
+        return next((name for name, child in self.children.items() if child.poll() is not None), None)
+
+
+@contextlib.contextmanager
+def up(
+    path: pathlib.Path, *, port: int, extra: Mapping[str, str] | None = None, quiet: bool = False
+) -> Iterator[Running]:
+    """Start everything on a data directory; stop it all at the end.
+
+    Args:
+        path: the data directory, made if it is new.
+        port: of API and portal; 0 picks a free one. The sandbox takes a free one beside it.
+        extra: settings that differ from the defaults, by environment name.
+        quiet: children log to files in the directory only.
+
+    Raises:
+        ConfigurationError: the directory is not ours or in use, the port is taken, a child does not start.
+    """
+    directory = embedded.DataDirectory(path)
+    directory.open(version=settings.embedded_version())
+    if not directory.lock():
+        raise ConfigurationError(f"{directory.path} is in use by another running Brimful: stop that one first.")
+    server = embedded.Server(directory)
+    children: dict[str, subprocess.Popen[bytes]] = {}
+    try:
+        port = require_free(_HOST, port)
+        server.start()
+        migrate.apply(server.url())
+        url, sandbox_url = f"http://{_HOST}:{port}", f"http://{_HOST}:{require_free(_HOST, 0)}"
+        environment = environment_for(directory, server, url=url, sandbox_url=sandbox_url, extra=extra or {})
+        log = None if not quiet else directory.path / "brimful.log"
+        sandbox_port = sandbox_url.rpartition(":")[2]
+        state = str(directory.path / "sandbox.db")
+        children["sandbox"] = _spawn(["sandbox", "--port", sandbox_port, "--state", state], environment, log)
+        _wait_until_answers(f"{sandbox_url}/sandbox/switches", children)
+        children["serve"] = _spawn(["serve", "--port", str(port)], environment, log)
+        children["worker"] = _spawn(["worker"], environment, log)
+        _wait_until_answers(f"{url}/healthz", children)
+        yield Running(url, sandbox_url, environment["BRIMFUL_API_KEY"], environment, children)
+    finally:
+        _stop(children)
+        server.stop()
+        directory.unlock()
+
+
+def environment_for(
+    directory: embedded.DataDirectory,
+    server: embedded.Server,
+    *,
+    url: str,
+    sandbox_url: str,
+    extra: Mapping[str, str],
+) -> dict[str, str]:
+    """Settings of the children: the directory's secrets, the addresses, what the user set, and `extra`."""
+    secrets = directory.secrets()
+    defaults = {
+        "DATABASE_URL": server.url(),
+        "BRIMFUL_API_KEY": settings.preset_api_key() or secrets["api_key"],
+        "BRIMFUL_LEDGER_KEYS": secrets["ledger_keys"],
+        "BRIMFUL_PUBLIC_URL": url,
+        "BRIMFUL_LOG_LEVEL": "WARNING",
+        "STRIPE_API_KEY": secrets["stripe_key"],
+        "STRIPE_API_URL": sandbox_url,
+        "STRIPE_CHECKOUT_URL": sandbox_url,
+        "STRIPE_WEBHOOK_SECRET": secrets["stripe_webhook_secret"],
+    }
+    return settings.child_environment({**defaults, **extra})
+
+
+def _spawn(arguments: list[str], environment: Mapping[str, str], log: pathlib.Path | None) -> subprocess.Popen[bytes]:
+    """A child of our own program, in its own session so that Ctrl-C reaches the parent alone."""
+    output = None if log is None else log.open("ab")
+    try:
+        return subprocess.Popen(
+            [sys.executable, "-m", "brimful", *arguments],
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=lambda: embedded.die_with_parent(signal.SIGTERM),
+        )
+    finally:
+        if output is not None:
+            output.close()
+
+
+def _wait_until_answers(url: str, children: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    deadline = time.monotonic() + _READY_S
+    while time.monotonic() < deadline:
+        for name, child in children.items():
+            if child.poll() is not None:
+                raise ConfigurationError(f"{name} ended with status {child.returncode}; its log says why.")
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(url, timeout=2)
+            return
+        time.sleep(0.1)
+    raise ConfigurationError(f"{url} does not answer after {_READY_S} s.")
+
+
+def _stop(children: Mapping[str, subprocess.Popen[bytes]]) -> None:
+    """The doors first, then the worker, the sandbox last: nobody calls what is gone."""
+    for name in ("serve", "worker", "sandbox"):
+        child = children.get(name)
+        if child is None or child.poll() is not None:
+            continue
+        child.send_signal(signal.SIGTERM)
+        try:
+            child.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            _log.warning("%s does not stop; killing it", name)
+            child.kill()
+            child.wait()

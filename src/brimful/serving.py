@@ -1,0 +1,56 @@
+"""Both doors that people and programs knock on, as one ASGI application."""
+
+import contextlib
+from collections.abc import AsyncIterator
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from brimful import api, deps, portal
+from brimful.ports import require_free
+from brimful.settings import Settings
+
+__all__ = ["application", "run"]
+
+_STOP_S = 15
+
+
+def application(settings: Settings) -> Starlette:
+    """The portal under /billing, everything else the API. Each runs under its own database role."""
+    api_deps = deps.build(settings, "brimful_api")
+    portal_deps = deps.build(settings, "brimful_portal")
+    json_door = api.build(api_deps)
+    html_door = portal.build(portal_deps)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_app: Starlette) -> AsyncIterator[None]:
+        await deps.open_deps(api_deps)
+        await deps.open_deps(portal_deps)
+        async with json_door.router.lifespan_context(json_door):
+            yield
+        await deps.close(portal_deps)
+        await deps.close(api_deps)
+
+    return Starlette(routes=[Mount("/billing", app=html_door), Mount("/", app=json_door)], lifespan=lifespan)
+
+
+def run(settings: Settings, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: the port is taken.
+    """
+    uvicorn.Server(
+        uvicorn.Config(
+            application(settings),
+            host=host,
+            port=require_free(host, port),
+            log_config=None,
+            access_log=False,
+            loop="uvloop",
+            http="httptools",
+            timeout_graceful_shutdown=_STOP_S,
+            server_header=False,
+        )
+    ).run()

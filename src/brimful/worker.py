@@ -1,0 +1,151 @@
+"""The background door: job names to operations, periodic tasks, graceful stop. Any number may run."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any
+
+import procrastinate
+
+from brimful import auto_topup, cards, paying, stripe_inbox, topups, wallets
+from brimful.db.pool import role_conninfo
+from brimful.deps import Deps
+from brimful.jobs import Name
+
+__all__ = ["Operations", "run", "slow_sweep", "sweep"]
+
+_log = logging.getLogger(__name__)
+_SWEEP_MAX = 500
+_LATE_S = 15
+_STALE_S = 60
+_PARALLEL = 8
+_STOP_S = 20
+_HEARTBEAT_S = 10
+_KEEP_JOBS_H = 24
+_RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
+
+
+async def run(deps: Deps) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is running."""
+    connector = procrastinate.PsycopgConnector(
+        conninfo=role_conninfo(deps.database.url, deps.database.role),
+        min_size=1,
+        max_size=max(4, deps.settings.worker_concurrency // 2),
+    )
+    app = procrastinate.App(connector=connector)
+    _register(app, deps)
+    async with app.open_async():
+        await app.run_worker_async(
+            concurrency=deps.settings.worker_concurrency,
+            install_signal_handlers=True,
+            shutdown_graceful_timeout=_STOP_S,
+            fetch_job_polling_interval=1.0,
+            update_heartbeat_interval=_HEARTBEAT_S,
+            stalled_worker_timeout=3 * _HEARTBEAT_S,
+            delete_jobs=procrastinate.jobs.DeleteJobCondition.SUCCESSFUL,
+        )
+
+
+class Operations:
+    """What each job does. Without a payment provider, jobs that need one do nothing."""
+
+    def __init__(self, deps: Deps) -> None:
+        self._deps = deps
+
+    async def pay(self, customer_id: str, top_up_id: str) -> None:
+        if self._deps.till is not None:
+            await paying.pay(self._deps.till, customer_id, top_up_id)
+
+    async def judge(self, customer_id: str, asset: str) -> None:
+        async with self._deps.database.transaction() as tx:
+            await auto_topup.judge_account(tx, customer_id, asset, self._deps.pace)
+
+    async def setup(self, customer_id: str, setup_id: str) -> None:
+        if self._deps.till is not None:
+            await paying.settle_setup(self._deps.till, customer_id, setup_id)
+
+    async def stripe_event(self, event_id: str) -> None:
+        if self._deps.till is not None:
+            await stripe_inbox.process(self._deps.till, event_id)
+
+    async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
+        await sweep(self._deps)
+
+    async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
+        await slow_sweep(self._deps)
+
+
+_CRON = (("sweep", "* * * * *"), ("slow_sweep", "17 * * * *"))
+
+
+def _register(app: procrastinate.App, deps: Deps) -> None:
+    operations = Operations(deps)
+    for name in Name:
+        app.task(name=name.value, retry=_RETRY)(getattr(operations, name.value))
+    for title, cron in _CRON:
+        app.periodic(cron=cron)(app.task(name=title, queueing_lock=title)(getattr(operations, title)))
+
+    async def rescue(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
+        await _rescue(app)
+
+    app.periodic(cron="* * * * *")(app.task(name="rescue", queueing_lock="rescue")(rescue))
+
+
+async def _rescue(app: procrastinate.App) -> None:
+    """Jobs of workers that died are put back; our guards make doing them again harmless."""
+    for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=3 * _HEARTBEAT_S):
+        _log.warning("job %s of a dead worker is put back", job.id)
+        await app.job_manager.retry_job(job)
+    await app.job_manager.delete_old_jobs(nb_hours=_KEEP_JOBS_H, include_failed=False)
+
+
+async def sweep(deps: Deps) -> None:
+    """Each minute: find in our own rows what no job, event or debit has brought forward."""
+    async with deps.database.transaction() as tx:
+        due = await topups.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
+        keys = {*await auto_topup.overdue_waits(tx, limit=_SWEEP_MAX)}
+        missed = await wallets.missed_crossings(tx, limit=_SWEEP_MAX)
+        setups = await cards.setups.list_open(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
+        events = await stripe_inbox.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
+    if missed:
+        _log.error("%d accounts were below their line and not judged", len(missed))
+    for customer_id, asset in sorted(keys | set(missed)):
+        async with deps.database.transaction() as tx:
+            await auto_topup.judge_account(tx, customer_id, asset, deps.pace)
+    till = deps.till
+    if till is None:
+        return
+    calls: list[Callable[[], Awaitable[Any]]] = [
+        *[lambda row=row: paying.pay(till, row["customer_id"], row["top_up_id"]) for row in due],
+        *[lambda setup=setup: paying.settle_setup(till, setup.customer_id, setup.setup_id) for setup in setups],
+        *[lambda event_id=event_id: stripe_inbox.process(till, event_id) for event_id in events],
+    ]
+    await _each(calls)
+
+
+async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
+    """Run them a few at a time; one that fails is logged and stops no other."""
+    gate = asyncio.Semaphore(_PARALLEL)
+
+    async def one(call: Callable[[], Awaitable[Any]]) -> None:
+        async with gate:
+            try:
+                await call()
+            except Exception:  # noqa: BLE001 - the others go on
+                _log.exception("the sweep goes on after a failure")
+
+    await asyncio.gather(*(one(call) for call in calls))
+
+
+async def slow_sweep(deps: Deps) -> None:
+    """Each hour: derive every rule's account anew; whatever was wrong is right afterwards."""
+    after = ("", "")
+    while True:
+        async with deps.database.transaction() as tx:
+            keys = await auto_topup.enabled_after(tx, after, limit=_SWEEP_MAX)
+        if not keys:
+            return
+        for customer_id, asset in keys:
+            async with deps.database.transaction() as tx:
+                await auto_topup.judge_account(tx, customer_id, asset, deps.pace)
+        after = keys[-1]
