@@ -60,7 +60,8 @@ async def _one(connection: psycopg.AsyncConnection[dict[str, Any]], sql: Any) ->
 
 _ROLES = """
     SELECT count(*) FILTER (WHERE has_table_privilege(role, 'entries', 'UPDATE')
-            OR has_table_privilege(role, 'entries', 'DELETE') OR has_table_privilege(role, 'consents', 'UPDATE')) AS wide,
+            OR has_table_privilege(role, 'entries', 'DELETE')
+            OR has_table_privilege(role, 'consents', 'UPDATE')) AS wide,
         bool_or(role <> 'brimful_portal' AND (has_table_privilege(role, 'rules', 'INSERT')
             OR has_table_privilege(role, 'rules', 'UPDATE'))) AS rules
     FROM unnest(ARRAY['brimful_api', 'brimful_portal', 'brimful_engine']) AS role
@@ -70,11 +71,9 @@ _ROLES = """
 async def _roles(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
     row = await _one(connection, _ROLES)
     if row["wide"] or row["rules"]:
-        return Examined(
-            "roles", ok=False, detail="a service role may do more than it should: compare with 0004.grants.sql"
-        )
+        return Examined("roles", ok=False, detail="a service role may do too much: compare with 0004.grants.sql")
     return Examined(
-        "roles", ok=True, detail="no service role can change entries or consents; only the portal writes rules"
+        "roles", ok=True, detail="no service role changes entries or consents; only the portal writes rules"
     )
 
 

@@ -25,8 +25,8 @@ _KEEP_JOBS_H = 24
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
-async def run(deps: Deps) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is running."""
+async def run(deps: Deps, *, until_idle: bool = False) -> None:
+    """Work until SIGTERM or SIGINT, then finish what is running; or until no job is due."""
     connector = procrastinate.PsycopgConnector(
         conninfo=role_conninfo(deps.database.url, deps.database.role),
         min_size=1,
@@ -37,7 +37,9 @@ async def run(deps: Deps) -> None:
     async with app.open_async():
         await app.run_worker_async(
             concurrency=deps.settings.worker_concurrency,
-            install_signal_handlers=True,
+            wait=not until_idle,
+            install_signal_handlers=not until_idle,
+            listen_notify=not until_idle,
             shutdown_graceful_timeout=_STOP_S,
             fetch_job_polling_interval=1.0,
             update_heartbeat_interval=_HEARTBEAT_S,

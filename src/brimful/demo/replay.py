@@ -15,7 +15,9 @@ from brimful.demo.trace import Request
 
 __all__ = ["Tally", "replay"]
 
-_PARALLEL = 24
+_PARALLEL = 8
+_BATCH_MAX = 100
+_TICK_S = 0.02
 _ATTEMPTS = 20
 
 
@@ -53,25 +55,27 @@ async def replay(
     tally: Tally,
     stopped: Callable[[], bool],
 ) -> None:
-    """Send the whole trace, `speed` times as fast as it happened."""
+    """Send the whole trace, `speed` times as fast as it happened. What comes due within a tick goes out together, as
+    a platform's own client would send it.
+    """
     dice = random.Random(seed)
     owners = dice.choices(cast, weights=[customer.weight for customer in cast], k=len(requests))
+    events = [_event(number, *pair, run_id) for number, pair in enumerate(zip(requests, owners, strict=True))]
     gate = asyncio.Semaphore(_PARALLEL)
-    start = time.monotonic()
-    running: set[asyncio.Task[None]] = set()
-    for number, (request, owner) in enumerate(zip(requests, owners, strict=True)):
-        if stopped():
-            break
-        wait_s = start + request.at_s / speed - time.monotonic()
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
-        await gate.acquire()
-        event = _event(number, request, owner, run_id)
-        task = asyncio.create_task(_send(api, event, tally))
-        running.add(task)
-        task.add_done_callback(running.discard)
-        task.add_done_callback(lambda _task: gate.release())
-    await asyncio.gather(*running)
+    start, sent = time.monotonic(), 0
+    async with asyncio.TaskGroup() as group:
+        while sent < len(events) and not stopped():
+            now_s = (time.monotonic() - start) * speed
+            end = sent
+            while end < len(events) and end - sent < _BATCH_MAX and requests[end].at_s <= now_s:
+                end += 1
+            if end == sent:
+                await asyncio.sleep(_TICK_S)
+                continue
+            await gate.acquire()
+            task = group.create_task(_send(api, events[sent:end], tally))
+            task.add_done_callback(lambda _task: gate.release())
+            sent = end
 
 
 def _event(number: int, request: Request, owner: Customer, run_id: str) -> dict[str, Any]:
@@ -83,18 +87,20 @@ def _event(number: int, request: Request, owner: Customer, run_id: str) -> dict[
             "description": "Completion"}  # fmt: skip
 
 
-async def _send(api: httpx.AsyncClient, event: dict[str, Any], tally: Tally) -> None:
+async def _send(api: httpx.AsyncClient, events: list[dict[str, Any]], tally: Tally) -> None:
     """Send until it is answered: the same id is one use, however often it is sent."""
-    tally.total += 1
+    tally.total += len(events)
     for attempt in range(_ATTEMPTS):
         try:
-            answer = await api.post("/v1/usage", json=event)
+            answer = await api.post("/v1/usage", json={"events": events})
         except httpx.TransportError:
             await asyncio.sleep(0.1 * (attempt + 1))
             continue
-        if answer.status_code == 503:
+        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
             await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
             continue
-        tally.hear(event, answer.json().get("status", "refused") if answer.is_success else "refused")
+        answer.raise_for_status()
+        for event, result in zip(events, answer.json()["results"], strict=True):
+            tally.hear(event, result["status"])
         return
-    tally.refused += 1
+    tally.refused += len(events)

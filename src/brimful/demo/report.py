@@ -78,7 +78,7 @@ async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
     has changed afterwards.
     """
     sample = list(tally.acknowledged.items())[:_SAMPLE]
-    before = await _balances(api, sample)
+    before = await _newest_usage(api, sample)
     repeated = refused = 0
     for (customer_id, event_id), (asset, amount) in sample:
         event = {"id": event_id, "customer_id": customer_id, "asset": asset, "amount": amount}
@@ -86,7 +86,7 @@ async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
         repeated += again.status_code == 200 and again.json()["status"] == "duplicate"
         other = await api.post("/v1/usage", json={**event, "amount": str(Decimal(amount) + 1)})
         refused += other.status_code == 409 and other.json()["code"] == "key_reused"
-    after = await _balances(api, sample)
+    after = await _newest_usage(api, sample)
     same = before == after
     return [
         Finding("I7", ok=same and repeated == len(sample), detail=f"{repeated} of {len(sample)} repeats did nothing"),
@@ -96,14 +96,14 @@ async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
     ]
 
 
-async def _balances(api: httpx.AsyncClient, sample: list[Any]) -> dict[tuple[str, str], int]:
-    """How many entries each account of the sample has: top-ups may move balances meanwhile, usage must not."""
-    counts: dict[tuple[str, str], int] = {}
+async def _newest_usage(api: httpx.AsyncClient, sample: list[Any]) -> dict[tuple[str, str], int]:
+    """The newest usage entry of each account in the sample: a top-up may come meanwhile, another use may not."""
+    newest: dict[tuple[str, str], int] = {}
     for (customer_id, _), (asset, _) in sample:
         path = f"/v1/customers/{customer_id}/wallet/default:{asset}/entries"
         items = (await api.get(path, params={"limit": "200"})).raise_for_status().json()["items"]
-        counts[customer_id, asset] = sum(item["kind"] == "usage" for item in items)
-    return counts
+        newest[customer_id, asset] = max((item["seq"] for item in items if item["kind"] == "usage"), default=0)
+    return newest
 
 
 _CHARGED = """
@@ -190,19 +190,19 @@ def lines(result: Mapping[str, Any], seconds: float) -> list[str]:
         return ", ".join(f"{money.major(minor, code):,.2f} {code}" for code, minor in books.items()) or "nothing"
 
     spent = ", ".join(f"{Decimal(amount):,.2f} {asset}" for asset, amount in result["debited"].items())
+    rate = result["applied"] / max(seconds, 0.001)
+    trigger, credit = result["trigger_ms"], result["credit_ms"]
+    ended = ", ".join(f"{tops[state]} {state}" for state in ("succeeded", "failed", "canceled"))
+    waiting = f"{tops['action_required']} wait for their customer, {tops['retry_wait']} for a retry"
     text = [
-        f"{result['applied']:,} of {result['events']:,} events applied in {seconds:,.0f} s "
-        f"({result['applied'] / max(seconds, 0.001):,.0f}/s), {result['duplicates']} duplicates, "
-        f"{result['refused']} refused",
-        f"Debited        {spent}",
-        f"Top-ups        {tops['succeeded']} succeeded, {tops['failed']} failed, {tops['canceled']} canceled, "
-        f"{tops['action_required']} wait for their customer, {tops['retry_wait']} for a retry",
-        f"Charged        {cash(result['charged'])} (the provider says {cash(result['provider']['charged'])})",
-        f"Credited       {cash(result['credited'])}",
-        f"Trigger        p50 {result['trigger_ms']['p50']} ms, p99 {result['trigger_ms']['p99']} ms "
-        "from the debit's commit to the first call",
-        f"Credit         p50 {result['credit_ms']['p50']} ms, p99 {result['credit_ms']['p99']} ms "
-        "from the payment's success to the balance",
+        f"{result['applied']:,} of {result['events']:,} events applied in {seconds:,.0f} s, {rate:,.0f}/s",
+        f"Not so    {result['duplicates']} duplicates, {result['refused']} refused",
+        f"Debited   {spent}",
+        f"Top-ups   {ended}, {waiting}",
+        f"Charged   {cash(result['charged'])} (the provider says {cash(result['provider']['charged'])})",
+        f"Credited  {cash(result['credited'])}",
+        f"Trigger   p50 {trigger['p50']} ms, p99 {trigger['p99']} ms from the debit to the first call",
+        f"Credit    p50 {credit['p50']} ms, p99 {credit['p99']} ms from the payment to the balance",
         "",
     ]
     text += [f"  {'✓' if item['ok'] else '✗'} {item['id']:<6} {item['detail']}" for item in result["invariants"]]

@@ -200,7 +200,7 @@ class _Show:
         link = await cast.portal_link(api, players[0].customer_id)
         self._console.print(f"\nThe portal of {players[0].name}, for ten minutes: [link]{link}[/link]")
         self._console.print(f"API {self._running.url}/v1, key {self._running.api_key}. Ctrl-C stops.")
-        while not self._stopped():
+        while not self._stopped():  # noqa: ASYNC110 - the signal handler cannot set an asyncio.Event safely
             await asyncio.sleep(0.2)
 
 

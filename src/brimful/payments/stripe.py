@@ -6,6 +6,7 @@ our state machine owns retries, and each goes out under the same explicit key.
 
 import datetime as dt
 import json
+import logging
 import time
 from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
@@ -23,6 +24,7 @@ from brimful.payments.gateway import (
 
 __all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
 
+_log = logging.getLogger(__name__)
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
 _LIST_MAX = 100
@@ -284,7 +286,8 @@ def _declined_intent(error: stripe.CardError) -> dict[str, Any] | None:
 
 def _failure(error: stripe.StripeError) -> Failure:
     status, code = error.http_status, error.code
-    message = str(error.user_message or error)[:500]
+    message = " ".join(str(error.user_message or error).split())[:500]
+    _log.warning("Stripe: %s %s %s", status, code, message)
     if isinstance(error, stripe.APIConnectionError) or status is None:
         return Failure(FailureKind.NO_ANSWER, code, message)
     if status in _ACCOUNT_STATUSES:

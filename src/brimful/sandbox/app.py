@@ -204,6 +204,8 @@ class Api:
             status, body = 500, _SERVER_ERROR
         if ran or failing:
             keep(status, body)
+        if late := take(call, "slow_answer"):
+            await asyncio.sleep(late.seconds)
         return _Dropped() if take(call, "drop_after") else JSONResponse(body, status)
 
     def _before(self, call: str, keep: Callable[[int, Object], None]) -> Response | None:

@@ -13,7 +13,8 @@ calls. The faults:
     busy_retry      429 with `Stripe-Should-Retry: true`
     lock_timeout    429 with that code
     forbidden       403
-    slow            `seconds` before the answer
+    slow            waits `seconds`, then does it
+    slow_answer     does it, then waits `seconds` before the answer
     processing      a confirmed payment stays `processing` until it is finished
     decline         `decline_code` instead of success
 """
@@ -29,7 +30,7 @@ __all__ = ["FAULTS", "Switch", "Switches"]
 
 FAULTS = (
     "drop_before", "drop_after", "error_before", "error_after", "busy", "busy_retry", "lock_timeout", "forbidden",
-    "slow", "processing", "decline",
+    "slow", "slow_answer", "processing", "decline",
 )  # fmt: skip
 WEBHOOK_MODES = ("on", "off", "late", "duplicated")
 

@@ -1,0 +1,88 @@
+"""One PostgreSQL for each test process, a template database, and a clone of it for each test."""
+
+import dataclasses
+import os
+import pathlib
+import secrets
+import shutil
+import tempfile
+
+import psycopg
+import psycopg.conninfo
+import pytest
+from support.house import House
+
+from brimful.db import embedded, migrate
+
+UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
+
+def pytest_addoption(parser):
+    parser.addoption("--postgres", default="18", help="18 or 16 of the wheel, or `url` for DATABASE_URL")
+
+
+@dataclasses.dataclass(frozen=True)
+class Cluster:
+    """A running PostgreSQL and its migrated template."""
+
+    admin_url: str
+    template: str
+
+    def url(self, database):
+        return psycopg.conninfo.make_conninfo(self.admin_url, dbname=database)
+
+    def clone(self):
+        name = f"test_{secrets.token_hex(6)}"
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
+        return name
+
+    def drop(self, name):
+        with psycopg.connect(self.admin_url, autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+@pytest.fixture(scope="session")
+def cluster(request):
+    choice = request.config.getoption("--postgres")
+    template = f"template_{secrets.token_hex(4)}"
+    if choice == "url":
+        yield from _on_server(os.environ["DATABASE_URL"], template)
+        return
+    home = pathlib.Path(tempfile.mkdtemp(prefix="brimful-test-"))
+    directory = embedded.DataDirectory(home / "data")
+    directory.open(version=choice)
+    assert directory.lock()
+    server = embedded.Server(directory, UNSAFE_BUT_FAST)
+    server.start()
+    try:
+        yield from _on_server(server.url("postgres"), template)
+    finally:
+        server.stop()
+        directory.unlock()
+        directory.remove()
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _on_server(admin_url, template):
+    with psycopg.connect(admin_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {template}")
+    cluster = Cluster(admin_url, template)
+    migrate.apply(cluster.url(template))
+    try:
+        yield cluster
+    finally:
+        cluster.drop(template)
+
+
+@pytest.fixture
+def database_url(cluster):
+    name = cluster.clone()
+    yield cluster.url(name)
+    cluster.drop(name)
+
+
+@pytest.fixture
+async def house(database_url):
+    async with House.opened(database_url) as opened:
+        yield opened

@@ -1,0 +1,227 @@
+"""A whole Brimful for one test: API, portal and sandbox behind real ports, the worker on call, a clock to move."""
+
+import asyncio
+import base64
+import contextlib
+import dataclasses
+import datetime as dt
+import socket
+from decimal import Decimal
+
+import httpx
+import psycopg
+import psycopg.rows
+import uvicorn
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from brimful import api, deps, keys, portal, settings, worker
+from brimful.clock import Clock
+from brimful.demo.visitor import Visitor
+from brimful.sandbox import app as sandbox_app
+from brimful.sandbox.store import Store
+from brimful.sandbox.world import World
+
+API_KEY = "key_for_tests_0123456789abcdef"
+STRIPE_KEY = "sk_test_house"
+WEBHOOK_SECRET = "whsec_house"
+LEDGER_KEYS = {1: bytes(range(32))}
+HOME = "http://127.0.0.1/app"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.asynccontextmanager
+async def served(app, port):
+    """A real uvicorn on a real port, in this event loop."""
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, http="h11")
+    server = uvicorn.Server(config)
+    server.install_signal_handlers = lambda: None
+    task = asyncio.create_task(server.serve())
+    while not server.started:
+        if task.done():
+            task.result()
+        await asyncio.sleep(0.005)
+    try:
+        yield
+    finally:
+        server.should_exit = True
+        await task
+
+
+@dataclasses.dataclass
+class House:
+    """What a story needs."""
+
+    url: str
+    database_url: str
+    environment: dict
+    clock: Clock
+    engine: deps.Deps
+    portal_deps: deps.Deps
+    api: httpx.AsyncClient
+    sandbox: httpx.AsyncClient
+    world: World
+    visitors: list[Visitor]
+
+    @classmethod
+    @contextlib.asynccontextmanager
+    async def opened(cls, database_url, **extra):
+        port, sandbox_port = free_port(), free_port()
+        url, sandbox_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
+        encoded = base64.b64encode(LEDGER_KEYS[1]).decode()
+        environment = {
+            "DATABASE_URL": database_url,
+            "BRIMFUL_LEDGER_KEYS": f"1:{encoded}",
+            "BRIMFUL_PUBLIC_URL": url,
+            "STRIPE_API_KEY": STRIPE_KEY,
+            "STRIPE_API_URL": sandbox_url,
+            "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+            "BRIMFUL_TOPUP_URL": "https://app.example/top-up",
+            "BRIMFUL_CARDS_PER_HOUR": "20",
+            "BRIMFUL_ALLOW_UNSAFE_DATABASE": "yes",
+            **extra,
+        }
+        config = settings.read(environment)
+        clock = Clock()
+        roles = ("brimful_api", "brimful_portal", "brimful_engine")
+        api_deps, portal_deps, engine = (deps.build(config, role, clock=clock) for role in roles)
+        world = World(Store(None), sandbox_url)
+        webhook = (f"{url}/v1/stripe/webhooks", WEBHOOK_SECRET)
+        async with contextlib.AsyncExitStack() as stack:
+            for opened in (api_deps, portal_deps, engine):
+                await deps.open_deps(opened)
+                stack.push_async_callback(deps.close, opened)
+            async with api_deps.database.transaction() as tx:
+                await keys.ensure(tx, API_KEY, name="tests")
+            json_door = api.build(api_deps)
+            both = Starlette(
+                routes=[Mount("/billing", app=portal.build(portal_deps)), Mount("/", app=json_door)],
+                lifespan=lambda _app: json_door.router.lifespan_context(json_door),
+            )
+            await stack.enter_async_context(served(sandbox_app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port))
+            await stack.enter_async_context(served(both, port))
+            headers = {"Authorization": f"Bearer {API_KEY}"}
+            client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, timeout=30))
+            sandbox = await stack.enter_async_context(
+                httpx.AsyncClient(base_url=sandbox_url, headers={"Authorization": f"Bearer {STRIPE_KEY}"}, timeout=30)
+            )
+            house = cls(url, database_url, environment, clock, engine, portal_deps, client, sandbox, world, [])
+            yield house
+            for visitor in house.visitors:
+                await visitor.close()
+
+    # --- the platform --------------------------------------------------------------------------------------
+
+    async def call(self, method, path, body=None, *, expect=None, **options):
+        """One call; checks its status if one is expected. Returns the JSON."""
+        answer = await self.api.request(method, f"/v1{path}", json=body, **options)
+        if expect is not None:
+            assert answer.status_code == expect, answer.text
+        return answer.json() if answer.content else None
+
+    async def customer(self, name="Ada", **more):
+        return (await self.call("POST", "/customers", {"name": name, **more}, expect=201))["id"]
+
+    async def give(self, customer_id, amount, asset="USD", key=None):
+        body = {"transaction_id": key or f"gift-{asset}-{amount}", "asset": asset, "amount": str(amount)}
+        await self.call("POST", f"/customers/{customer_id}/wallet/adjustments", body, expect=201)
+
+    async def use(self, customer_id, amount, event_id, asset="USD", **more):
+        event = {"id": event_id, "customer_id": customer_id, "asset": asset, "amount": str(amount), **more}
+        return await self.call("POST", "/usage", event)
+
+    async def balance(self, customer_id, asset="USD"):
+        shown = await self.call("GET", f"/customers/{customer_id}/wallet/default:{asset}", expect=200)
+        return Decimal(shown["available"])
+
+    async def top_ups(self, customer_id, asset=None):
+        params = {"customer_id": customer_id, **({} if asset is None else {"asset": asset})}
+        return (await self.call("GET", "/top-ups", params=params, expect=200))["items"]
+
+    async def rule(self, customer_id, asset="USD"):
+        return await self.call("GET", f"/customers/{customer_id}/auto-top-ups/{asset}", expect=200)
+
+    async def events(self, customer_id):
+        """Types of the events we would send, in order."""
+        query = "SELECT type FROM outgoing_events WHERE customer_id = %s ORDER BY event_id"
+        return [row["type"] for row in await self.sql(query, (customer_id,))]
+
+    # --- the customer --------------------------------------------------------------------------------------
+
+    async def link(self, customer_id, **more):
+        body = {"customer_id": customer_id, "return_url": HOME, "failure_url": HOME, **more}
+        return (await self.call("POST", "/billing-portal/sessions", body, expect=200))["redirect_url"]
+
+    async def visitor(self, customer_id, **more):
+        visitor = await self.stranger()
+        await visitor.open(await self.link(customer_id, **more))
+        return visitor
+
+    async def stranger(self):
+        visitor = Visitor(self.url)
+        self.visitors.append(visitor)
+        return visitor
+
+    async def add_card(self, visitor, number="4242424242424242"):
+        """Add a card on Stripe's page; the worker runs meanwhile, as it does in life."""
+        page = await visitor.get("/cards")
+        page = await visitor.submit(page, "/billing/cards/add", {"agreed": "yes"})
+        page = await visitor.choose_card(page, number)
+        await self.work()
+        return await visitor.until_saved(page)
+
+    async def funded(self, *, number="4242424242424242", balance=30, threshold="10", amount="25", limit="100", **more):
+        """A customer with a card, a balance and a rule that is on. Returns (customer_id, visitor)."""
+        customer_id = await self.customer(**more)
+        await self.give(customer_id, balance)
+        visitor = await self.visitor(customer_id)
+        await self.add_card(visitor, number)
+        await visitor.turn_on("USD", threshold=threshold, amount=amount, limit=limit)
+        return customer_id, visitor
+
+    # --- behind the scenes ---------------------------------------------------------------------------------
+
+    async def work(self):
+        """Run every job that is due, as a real procrastinate worker."""
+        await worker.run(self.engine, until_idle=True)
+
+    async def until(self, condition, seconds=20):
+        """Wait until an async condition holds: for what other processes do."""
+        for _ in range(int(seconds / 0.05)):
+            if await condition():
+                return
+            await asyncio.sleep(0.05)
+        raise AssertionError("it did not happen in time")
+
+    async def sweep(self):
+        await worker.sweep(self.engine)
+
+    async def pass_time(self, **span):
+        """Move the database's clock as the product reads it, then let the sweep and the jobs look."""
+        self.clock.offset += dt.timedelta(**span)
+        await self.sweep()
+        await self.work()
+
+    async def switch(self, **wanted):
+        answer = await self.sandbox.post("/sandbox/switches", json=wanted)
+        assert answer.status_code == 200, answer.text
+
+    async def books(self):
+        return (await self.sandbox.get("/sandbox/books")).json()
+
+    async def charged(self):
+        """Minor units of USD that the sandbox took, by its own books."""
+        return (await self.books())["charged"].get("USD", 0)
+
+    async def sql(self, query, params=None):
+        """Look into the database as its owner."""
+        async with await psycopg.AsyncConnection.connect(
+            self.database_url, row_factory=psycopg.rows.dict_row, autocommit=True
+        ) as connection:
+            cursor = await connection.execute(query, params)
+            return await cursor.fetchall() if cursor.description else []
