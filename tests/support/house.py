@@ -192,7 +192,8 @@ class House:
 
     async def until(self, condition, seconds=20):
         """Wait until an async condition holds: for what other processes do."""
-        for _ in range(int(seconds / 0.05)):
+        deadline = asyncio.get_running_loop().time() + seconds
+        while asyncio.get_running_loop().time() < deadline:
             if await condition():
                 return
             await asyncio.sleep(0.05)
@@ -224,4 +225,4 @@ class House:
             self.database_url, row_factory=psycopg.rows.dict_row, autocommit=True
         ) as connection:
             cursor = await connection.execute(query, params)
-            return await cursor.fetchall() if cursor.description else []
+            return await cursor.fetchall() if cursor.description is not None else []

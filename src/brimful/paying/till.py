@@ -25,8 +25,7 @@ class Till:
 
 # While Stripe refuses our key, one caller in half a minute tries whether it does so still.
 _PROBE = """
-    UPDATE charging SET since = clock_timestamp()
-    WHERE NOT open AND since < clock_timestamp() - interval '30 seconds' RETURNING one
+    UPDATE charging SET since = %(now)s WHERE NOT open AND since < %(now)s - interval '30 seconds' RETURNING one
 """
 
 
@@ -37,7 +36,7 @@ async def charging_open(tx: Tx) -> bool:
         return True
     if not await _may_write(tx):
         return False
-    return await tx.one(_PROBE) is not None
+    return await tx.one(_PROBE, {"now": await tx.now()}) is not None
 
 
 async def hear(till: Till, answer: object) -> None:
@@ -49,8 +48,8 @@ async def hear(till: Till, answer: object) -> None:
             return
         reason = f"Stripe refuses the platform's key: {answer.message}" if isinstance(answer, Failure) else None
         await tx.execute(
-            "UPDATE charging SET open = %s, reason = %s, since = clock_timestamp() WHERE open = %s",
-            (not refused, reason, refused),
+            "UPDATE charging SET open = %s, reason = %s, since = %s WHERE open = %s",
+            (not refused, reason, await tx.now(), refused),
         )
 
 
