@@ -26,7 +26,7 @@ _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
 async def run(deps: Deps, *, until_idle: bool = False) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is running; or until no job is due."""
+    """Work until SIGTERM or SIGINT, then finish what is running; or, without periodic tasks, until no job is due."""
     connector = procrastinate.PsycopgConnector(
         conninfo=role_conninfo(deps.database.url, deps.database.role),
         min_size=1,
@@ -34,6 +34,8 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
     )
     app = procrastinate.App(connector=connector)
     _register(app, deps)
+    if not until_idle:
+        _register_periodic(app, deps)
     async with app.open_async():
         await app.run_worker_async(
             concurrency=deps.settings.worker_concurrency,
@@ -41,7 +43,7 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
             install_signal_handlers=not until_idle,
             listen_notify=not until_idle,
             shutdown_graceful_timeout=_STOP_S,
-            fetch_job_polling_interval=1.0,
+            fetch_job_polling_interval=0.02 if until_idle else 1.0,
             update_heartbeat_interval=_HEARTBEAT_S,
             stalled_worker_timeout=3 * _HEARTBEAT_S,
             delete_jobs=procrastinate.jobs.DeleteJobCondition.SUCCESSFUL,
@@ -84,6 +86,10 @@ def _register(app: procrastinate.App, deps: Deps) -> None:
     operations = Operations(deps)
     for name in Name:
         app.task(name=name.value, retry=_RETRY)(getattr(operations, name.value))
+
+
+def _register_periodic(app: procrastinate.App, deps: Deps) -> None:
+    operations = Operations(deps)
     for title, cron in _CRON:
         app.periodic(cron=cron)(app.task(name=title, queueing_lock=title)(getattr(operations, title)))
 

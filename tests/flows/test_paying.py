@@ -138,7 +138,7 @@ async def test_a_confirmation_that_never_comes_expires_and_pauses(house):
 async def test_the_webhook_comes_before_the_reply(house):
     """F15: the webhook credits; the worker finds nothing to do."""
     customer_id, _ = await house.funded(balance=12, threshold="10")
-    await house.switch(call="payment_intents.confirm", fault="slow_answer", seconds=8)
+    await house.switch(call="payment_intents.confirm", fault="slow_answer", seconds=3)
     await house.use(customer_id, "3", "crossing")
     first = asyncio.create_task(house.work())
 
@@ -146,7 +146,7 @@ async def test_the_webhook_comes_before_the_reply(house):
         await house.work()
         return await house.balance(customer_id) == Decimal(34)
 
-    await house.until(credited, seconds=7)
+    await house.until(credited, seconds=2.5)
     assert not first.done()
     await first
     assert await house.balance(customer_id) == Decimal(34)
