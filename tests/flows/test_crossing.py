@@ -121,9 +121,7 @@ async def test_a_usage_id_that_looks_like_a_payments_id_is_only_a_usage_id(house
 async def test_a_bad_row_among_good_ones_is_refused_alone(house):
     """F48."""
     customer_id = await house.customer(external_id="c-1")
-    good = [
-        {"id": f"good-{n}", "customer_external_id": "c-1", "asset": "USD", "amount": "0.5"} for n in range(3)
-    ]
+    good = [{"id": f"good-{n}", "customer_external_id": "c-1", "asset": "USD", "amount": "0.5"} for n in range(3)]
     bad = [
         {**good[0], "id": "nan", "amount": "NaN"},
         {**good[0], "id": "zero", "amount": "0"},

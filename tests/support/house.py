@@ -103,7 +103,9 @@ class House:
                 routes=[Mount("/billing", app=portal.build(portal_deps)), Mount("/", app=json_door)],
                 lifespan=lambda _app: json_door.router.lifespan_context(json_door),
             )
-            await stack.enter_async_context(served(sandbox_app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port))
+            await stack.enter_async_context(
+                served(sandbox_app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port)
+            )
             await stack.enter_async_context(served(both, port))
             headers = {"Authorization": f"Bearer {API_KEY}"}
             client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, timeout=30))

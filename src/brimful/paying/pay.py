@@ -164,19 +164,20 @@ def _names(payment: Payment) -> dict[str, str]:
 
 
 async def _created(till: Till, top_up: TopUp, payment: Payment, intent: IntentReading) -> bool:
-    try:
-        async with till.database.transaction() as tx:
-            await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-            await topups.save_payment(tx, payment, state="created", stripe_intent_id=intent.intent_id)
+    async with till.database.transaction() as tx:
+        _, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
+        now = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
+        assert now is not None
+        if now.state == "new" and "intent_created" in topups.MOVES[fresh.state]:
+            await topups.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
             await customers.add_alias(tx, "payment_intent", intent.intent_id, payment.customer_id, payment.payment_id)
-            await topups.move(tx, top_up, "intent_created", recover_in_s=_RECOVER_S)
-    except topups.Stale:
-        async with till.database.transaction() as tx:
-            now = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
-        if now is None or now.stripe_intent_id != intent.intent_id:
-            await till.gateway.cancel_intent(intent.intent_id)  # an orphan: it was never confirmed
-        raise
-    return True
+            await topups.move(tx, fresh, "intent_created", recover_in_s=_RECOVER_S)
+            return True
+        if now.state == "new":  # the top-up is being canceled: the payment learns its id, so that it can be
+            await topups.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
+    if now.state == "abandoned":
+        await till.gateway.cancel_intent(intent.intent_id)  # an orphan that came late: it was never confirmed
+    return False
 
 
 async def _find_or_abandon(till: Till, top_up: TopUp, payment: Payment, stripe_customer: str) -> bool:

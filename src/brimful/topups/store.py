@@ -106,7 +106,7 @@ async def list_page(
 
 
 _MOVE = """
-    UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = fence + 1,
+    UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = %(new_fence)s,
         tries = %(tries)s, polls = %(polls)s, needs_review = %(needs_review)s, wake_at = %(wake_at)s,
         expires_at = %(expires_at)s, limit_month = %(limit_month)s, confirmed_at = %(confirmed_at)s,
         ended_at = %(ended_at)s, balance_after = %(balance_after)s, card_id = %(card_id)s
@@ -145,27 +145,36 @@ async def move(
     wake_at = None if ended or pause_s is None else now + dt.timedelta(seconds=pause_s)
     defaults = {"next_state": None, "polls": 0}
     after = dataclasses.replace(
-        top_up, **{**defaults, **changes}, state=state, wake_at=wake_at, ended_at=now if ended else None
+        top_up,
+        **{**defaults, **changes},
+        state=state,
+        fence=top_up.fence + 1,
+        wake_at=wake_at,
+        ended_at=now if ended else None,
     )
     return await _write(tx, top_up, after, job=wake_in_s is not None)
 
 
 async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
-    """Stay in the state and look again, each time a little later."""
+    """Stay in the state, under the same fence, and look again, each time a little later."""
     wait_s = max(at_least_s, _POLLS_S[min(top_up.polls, len(_POLLS_S) - 1)])
     wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
-    return await _write(tx, top_up, dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at), job=True)
+    later = dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at)
+    return await _write(tx, top_up, later, job=True)
 
 
 async def _write(tx: Tx, before: TopUp, after: TopUp, *, job: bool) -> TopUp:
-    changed = await tx.execute(_MOVE, {**dataclasses.asdict(after), "from_state": before.state, "fence": before.fence})
+    values = dataclasses.asdict(after)
+    changed = await tx.execute(
+        _MOVE, {**values, "from_state": before.state, "fence": before.fence, "new_fence": after.fence}
+    )
     if changed != 1:
         raise Stale(before.top_up_id)
     if job and after.wake_at is not None:
         arguments = {"customer_id": after.customer_id, "top_up_id": after.top_up_id}
         at = after.wake_at if after.wake_at > await tx.now() else None
         await jobs.defer(tx, jobs.Name.PAY, [arguments], at=at)
-    return dataclasses.replace(after, fence=before.fence + 1)
+    return after
 
 
 _DUE = "SELECT customer_id, top_up_id FROM top_ups WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"

@@ -1,0 +1,197 @@
+"""The API: what it takes, what it refuses, and how it says so."""
+
+from decimal import Decimal
+
+import pytest
+from corehttp.credentials import ServiceKeyCredential
+from credytapi import CredytApiClient, models
+from support.house import API_KEY, HOME
+
+BAD_AMOUNTS = [
+    "0", "-1", '"0"', '"-1"', '"NaN"', "NaN", '"Infinity"', "1e999", "1e5000000", '"1e5"', "9" * 60, f'"{"9" * 60}"',
+    '"١٢"', '"1_000"', '" 12"', '"1,5"', '"+1"', '"0x10"', '"01"', '"."', '"1."', '".5"', "true", "null", "[]", "{}",
+    '""', '"12.1234567"',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("amount", BAD_AMOUNTS)
+async def test_an_amount_that_is_none_is_refused_and_nothing_changes(house, amount):
+    """I11."""
+    customer_id = await house.customer()
+    body = f'{{"id": "e", "customer_id": "{customer_id}", "asset": "USD", "amount": {amount}}}'
+    answer = await house.api.post("/v1/usage", content=body)
+    assert answer.status_code in {400, 422}, answer.text
+    assert answer.json()["code"] in {"amount_invalid", "malformed_json", "invalid_field"}
+    zero_is_fine_to_refuse = amount if amount != '"-1"' and amount != "-1" else '"NaN"'
+    path = f"/v1/customers/{customer_id}/wallet/adjustments"
+    body = f'{{"transaction_id": "t", "asset": "USD", "amount": {zero_is_fine_to_refuse}}}'
+    assert (await house.api.post(path, content=body)).status_code in {400, 422}
+    assert await house.sql("SELECT 1 FROM entries") == []
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b"", "malformed_json"),
+        (b"{", "malformed_json"),
+        (b"\xff\xfe", "malformed_json"),
+        (b"[" * 100_000, "invalid_field"),
+        (b'{"a":' * 50_000, "invalid_field"),
+        (b'{"events": []}', "invalid_field"),
+        (b'{"events": 5}', "invalid_field"),
+        (b'{"id": "a\\u0000b", "customer_id": "c", "asset": "USD", "amount": 1}', "invalid_field"),
+        (b'{"id": "", "customer_id": "c", "asset": "USD", "amount": 1}', "invalid_field"),
+        (b'{"id": "x", "asset": "USD", "amount": 1}', "invalid_field"),
+        (b'{"id": "x", "customer_id": "c", "asset": "USD"}', "invalid_field"),
+        (b'{"id": "x", "customer_id": "cus_none", "asset": "USD", "amount": 1}', "customer_not_found"),
+        (b'{"id": "x", "customer_id": "c", "asset": "usd", "amount": 1}', "asset_not_found"),
+        (b'{"id": "' + b"x" * 3_000_000 + b'"}', "body_too_large"),
+    ],
+)
+async def test_a_body_that_is_none_is_refused(house, body, code):
+    answer = await house.api.post("/v1/usage", content=body)
+    assert answer.json()["code"] == code, answer.text
+    assert answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    other = await house.api.post("/v1/customers", content=body)
+    assert 400 <= other.status_code < 500
+
+
+async def test_unknown_fields_are_refused_on_every_write(house):
+    customer_id = await house.customer()
+    for path, body in [
+        ("/customers", {"name": "x", "customer_id": "cus_mine"}),
+        ("/assets", {"code": "ABC", "name": "x", "kind": "currency"}),
+        (f"/customers/{customer_id}/wallet/adjustments", {"transaction_id": "t", "asset": "USD", "amount": 1, "seq": 9}),
+        ("/billing-portal/sessions",
+         {"customer_id": customer_id, "return_url": HOME, "failure_url": HOME, "top_up_id": "top_x"}),
+    ]:  # fmt: skip
+        refused = await house.call("POST", path, body, expect=422)
+        assert refused["code"] == "invalid_field"
+        assert refused["request_id"].startswith("req_")
+
+
+async def test_the_same_id_with_another_body_is_refused_and_a_refusal_is_not_remembered(house):
+    """F43, I7."""
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    first = await house.use(customer_id, "2", "e")
+    again = await house.use(customer_id, "2", "e")
+    assert (first["status"], again["status"], again["balance"]) == ("applied", "duplicate", "8")
+    other = await house.use(customer_id, "3", "e")
+    assert other["code"] == "key_reused"
+    poor = await house.use(customer_id, "9", "big", if_insufficient="refuse")
+    assert (poor["code"], poor["status"], poor["topup_url"]) == (
+        "insufficient_funds", 402, "https://app.example/top-up",
+    )  # fmt: skip
+    await house.give(customer_id, 5, key="more")
+    assert (await house.use(customer_id, "9", "big", if_insufficient="refuse"))["status"] == "applied"
+    assert await house.balance(customer_id) == Decimal(4)
+
+
+async def test_charges_are_refused_when_the_balance_does_not_cover_them(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 5)
+    path = f"/customers/{customer_id}/wallet/charges"
+    refused = await house.call("POST", path, {"transaction_id": "c", "asset": "USD", "amount": "6"}, expect=402)
+    assert refused["balance"] == "5"
+    await house.call("POST", path, {"transaction_id": "c", "asset": "USD", "amount": "5"}, expect=201)
+    assert await house.balance(customer_id) == 0
+
+
+async def test_exact_numbers_stay_exact(house):
+    customer_id = await house.customer()
+    body = f'{{"id": "e", "customer_id": "{customer_id}", "asset": "USD", "amount": 0.1}}'
+    for number in range(3):
+        await house.api.post("/v1/usage", content=body.replace('"e"', f'"e{number}"'))
+    assert await house.balance(customer_id) == Decimal("-0.3")
+
+
+async def test_entries_are_paged_by_a_cursor_without_gaps(house):
+    customer_id = await house.customer()
+    for number in range(7):
+        await house.use(customer_id, "1", f"e{number}")
+    seen, cursor = [], None
+    while True:
+        params = {"limit": "3", **({"cursor": cursor} if cursor else {})}
+        path = f"/customers/{customer_id}/wallet/default:USD/entries"
+        page = await house.call("GET", path, params=params, expect=200)
+        seen += [item["seq"] for item in page["items"]]
+        cursor = page["next_cursor"]
+        if cursor is None:
+            break
+    assert seen == [7, 6, 5, 4, 3, 2, 1]
+    await house.call("GET", path, params={"cursor": "bogus"}, expect=422)
+
+
+async def test_the_openapi_document_has_every_route(house):
+    document = (await house.api.get("/openapi.json")).json()
+    assert "/v1/usage" in document["paths"]
+    assert "/v1/top-ups" in document["paths"]
+
+
+async def test_a_rate_that_overlaps_is_refused_and_a_later_one_closes_the_one_before(house):
+    rates = [{"source": "USD", "rate": "0.10"}]
+    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
+    await house.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.20"}, expect=204)
+    shown = await house.call("GET", "/assets/CREDIT", expect=200)
+    [schedule] = shown["rates"]
+    assert [item["rate"] for item in schedule["schedule"]] == ["0.1", "0.2"]
+    quoted = await house.call("POST", "/assets/CREDIT/quote", {"source": "USD", "amount": "1"}, expect=200)
+    assert quoted["destination_amount"] == "5"
+    past = {"source": "USD", "rate": "1", "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2030-01-01T00:00:00Z"}
+    refused = await house.call("POST", "/assets/CREDIT/rates", past, expect=409)
+    assert refused["code"] == "rate_overlaps"
+
+
+def credyt(house):
+    return CredytApiClient(ServiceKeyCredential(API_KEY), endpoint=f"{house.url}/v1")
+
+
+async def test_credyts_own_client_works_unchanged(house):
+    """Its synchronous client runs in a thread: the server lives in this loop."""
+    import asyncio
+
+    def use_it():
+        client = credyt(house)
+        made = client.customers.create(models.CreateCustomerRequest(name="Ada", external_id="ada"))
+        client.assets.create(
+            models.CreateAssetRequest(
+                code="CREDIT", name="Credits", precision=2,
+                rates=[models.StartingExchangeRate(source="USD", rate=Decimal("0.5"))],
+            )
+        )  # fmt: skip
+        client.assets.add_rate("CREDIT", models.AddAssetRateRequest(source="USD", rate=Decimal("0.25")))
+        quote = client.assets.quote("CREDIT", models.QuoteAssetRequest(source="USD", amount=Decimal(1)))
+        adjustment = client.wallets.customer_wallet_ops.create_adjustment(
+            made.id,
+            models.CreateAdjustmentRequest(transaction_id="t1", asset="USD", amount=Decimal("12.5"), reason="gift"),
+        )
+        client.wallets.customer_wallet_ops.create_charge(
+            made.id, models.CreateChargeRequest(transaction_id="t2", asset="USD", amount=Decimal("2.5"))
+        )
+        return {
+            "quote": quote.destination_amount,
+            "adjustment": adjustment.id,
+            "customer": client.customers.get(made.id).external_id,
+            "customers": client.customers.list().total_count,
+            "asset": client.assets.get("CREDIT").precision,
+            "balance": client.wallets.customer_wallet_ops.get_account(made.id, "default:USD").available,
+            "wallet": [a.id for a in client.wallets.customer_wallet_ops.get_customer_wallet(made.id).accounts],
+            "transaction": client.wallets.customer_wallet_ops.get_transaction(made.id, "t2").type,
+            "top_up": client.top_ups.get(
+                client.top_ups.initiate(
+                    models.InitiateTopUpRequest(
+                        customer_id=made.id, amount=Decimal(20), currency="USD", return_url=HOME, failure_url=HOME
+                    )
+                ).id
+            ).status,
+            "portal": client.billing_portal.create_portal_session(
+                models.CreateSessionRequest(customer_id=made.id, return_url=HOME, failure_url=HOME)
+            ).redirect_url.startswith(house.url),
+        }  # fmt: skip
+
+    assert await asyncio.to_thread(use_it) == {
+        "quote": 4, "adjustment": "t1", "customer": "ada", "customers": 1, "asset": 2, "balance": 10,
+        "wallet": ["default:USD"], "transaction": "fee", "top_up": "initiated", "portal": True,
+    }  # fmt: skip
