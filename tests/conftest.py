@@ -10,9 +10,9 @@ import tempfile
 import psycopg
 import psycopg.conninfo
 import pytest
-from support.house import House
 
 from brimful.db import embedded, migrate
+from support.house import House
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 

@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 from corehttp.credentials import ServiceKeyCredential
 from credytapi import CredytApiClient, models
+
 from support.house import API_KEY, HOME
 
 BAD_AMOUNTS = [

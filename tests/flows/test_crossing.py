@@ -6,11 +6,11 @@ from decimal import Decimal
 
 import psycopg
 import pytest
-from support.house import LEDGER_KEYS
 
 from brimful import ledger, usage
 from brimful.auto_topup import Pace
 from brimful.db import Database
+from support.house import LEDGER_KEYS
 
 pytestmark = pytest.mark.flow
 

@@ -4,6 +4,7 @@ import asyncio
 from decimal import Decimal
 
 import pytest
+
 from support.house import HOME
 
 pytestmark = pytest.mark.flow

@@ -5,9 +5,9 @@ import re
 
 import psycopg
 import pytest
-from support.house import HOME
 
 from brimful.db.pool import role_conninfo
+from support.house import HOME
 
 FORBIDDEN = [
     ("brimful_api", "INSERT INTO rules SELECT * FROM rules"),

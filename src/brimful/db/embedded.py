@@ -25,7 +25,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from typing import IO, Any
+from typing import IO, Any, Self
 
 import psycopg
 import psycopg.conninfo
@@ -74,8 +74,8 @@ class DataDirectory:
         """Major version of PostgreSQL that this directory is for."""
         return str(self._marker["postgres"])
 
-    def open(self, *, version: str, create: bool = True) -> None:
-        """Read the marker, or make a new directory.
+    def open(self, *, version: str, create: bool = True) -> Self:
+        """Read the marker, or make a new directory. Returns itself.
 
         Raises:
             ConfigurationError: not a directory of ours, of another version, or no room on the disk.
@@ -89,10 +89,11 @@ class DataDirectory:
                     f"{' and '.join(VERSIONS)}: use the Brimful it was made with, or dump and restore."
                 )
             self._judge_cluster()
-            return
+            return self
         if not create:
             raise ConfigurationError(f"{self.path} is not a Brimful data directory.")
         self._create(marker, version)
+        return self
 
     def _create(self, marker: pathlib.Path, version: str) -> None:
         if version not in VERSIONS:
