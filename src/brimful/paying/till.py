@@ -25,7 +25,7 @@ class Till:
 
 # While Stripe refuses our key, one caller in half a minute tries whether it does so still.
 _PROBE = """
-    UPDATE charging SET since = %(now)s WHERE NOT open AND since < %(now)s - interval '30 seconds' RETURNING one
+    UPDATE charging SET since = %(now)s WHERE NOT open AND since < %(now)s::timestamptz - interval '30 s' RETURNING one
 """
 
 

@@ -110,7 +110,9 @@ def checkout_session(now: int, params: Object, *, url: str, session_id: str) -> 
         currency = params["line_items"][0]["price_data"]["currency"]
     payment = params["mode"] == "payment"
     return {
-        "id": session_id, "object": "checkout.session", "after_expiration": None, "allow_promotion_codes": None,
+        "id": session_id, "object": "checkout.session", "adaptive_pricing": None, "collected_information": None,
+        "customer_account": None, "discounts": [], "integration_identifier": None, "managed_payments": None,
+        "origin_context": None, "permissions": None, "wallet_options": None, "after_expiration": None, "allow_promotion_codes": None,
         "amount_subtotal": total if payment else None, "amount_total": total if payment else None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "billing_address_collection": None, "cancel_url": params.get("cancel_url"),

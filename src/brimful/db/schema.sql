@@ -1,0 +1,1136 @@
+CREATE TYPE public.procrastinate_job_event_type AS ENUM (
+    'deferred',
+    'started',
+    'deferred_for_retry',
+    'failed',
+    'succeeded',
+    'cancelled',
+    'abort_requested',
+    'aborted',
+    'scheduled',
+    'retried'
+);
+CREATE TYPE public.procrastinate_job_status AS ENUM (
+    'todo',
+    'doing',
+    'succeeded',
+    'failed',
+    'cancelled',
+    'aborting',
+    'aborted'
+);
+CREATE TYPE public.procrastinate_job_to_defer_v1 AS (
+	queue_name character varying,
+	task_name character varying,
+	priority integer,
+	lock text,
+	queueing_lock text,
+	args jsonb,
+	scheduled_at timestamp with time zone
+);
+CREATE FUNCTION public.procrastinate_cancel_job_v1(job_id bigint, abort boolean, delete_job boolean) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    _job_id bigint;
+BEGIN
+    IF delete_job THEN
+        DELETE FROM procrastinate_jobs
+        WHERE id = job_id AND status = 'todo'
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        IF abort THEN
+            UPDATE procrastinate_jobs
+            SET abort_requested = true,
+                status = CASE status
+                    WHEN 'todo' THEN 'cancelled'::procrastinate_job_status ELSE status
+                END
+            WHERE id = job_id AND status IN ('todo', 'doing')
+            RETURNING id INTO _job_id;
+        ELSE
+            UPDATE procrastinate_jobs
+            SET status = 'cancelled'::procrastinate_job_status
+            WHERE id = job_id AND status = 'todo'
+            RETURNING id INTO _job_id;
+        END IF;
+    END IF;
+    RETURN _job_id;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_defer_jobs_v1(jobs public.procrastinate_job_to_defer_v1[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    job_ids bigint[];
+BEGIN
+    WITH inserted_jobs AS (
+        INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
+        SELECT (job).queue_name,
+               (job).task_name,
+               (job).priority,
+               (job).lock,
+               (job).queueing_lock,
+               (job).args,
+               (job).scheduled_at
+        FROM unnest(jobs) AS job
+        RETURNING id
+    )
+    SELECT array_agg(id) FROM inserted_jobs INTO job_ids;
+    RETURN job_ids;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_defer_periodic_job_v2(_queue_name character varying, _lock character varying, _queueing_lock character varying, _task_name character varying, _priority integer, _periodic_id character varying, _defer_timestamp bigint, _args jsonb) RETURNS bigint
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+	_job_id bigint;
+	_defer_id bigint;
+BEGIN
+    INSERT
+        INTO procrastinate_periodic_defers (task_name, periodic_id, defer_timestamp)
+        VALUES (_task_name, _periodic_id, _defer_timestamp)
+        ON CONFLICT DO NOTHING
+        RETURNING id into _defer_id;
+    IF _defer_id IS NULL THEN
+        RETURN NULL;
+    END IF;
+    UPDATE procrastinate_periodic_defers
+        SET job_id = (
+            SELECT COALESCE((
+                SELECT unnest(procrastinate_defer_jobs_v1(
+                    ARRAY[
+                        ROW(
+                            _queue_name,
+                            _task_name,
+                            _priority,
+                            _lock,
+                            _queueing_lock,
+                            _args,
+                            NULL::timestamptz
+                        )
+                    ]::procrastinate_job_to_defer_v1[]
+                ))
+            ), NULL)
+        )
+        WHERE id = _defer_id
+        RETURNING job_id INTO _job_id;
+    DELETE
+        FROM procrastinate_periodic_defers
+        USING (
+            SELECT id
+            FROM procrastinate_periodic_defers
+            WHERE procrastinate_periodic_defers.task_name = _task_name
+            AND procrastinate_periodic_defers.periodic_id = _periodic_id
+            AND procrastinate_periodic_defers.defer_timestamp < _defer_timestamp
+            ORDER BY id
+            FOR UPDATE
+        ) to_delete
+        WHERE procrastinate_periodic_defers.id = to_delete.id;
+    RETURN _job_id;
+END;
+$$;
+CREATE TABLE public.procrastinate_jobs (
+    id bigint NOT NULL,
+    queue_name character varying(128) NOT NULL,
+    task_name character varying(128) NOT NULL,
+    priority integer DEFAULT 0 NOT NULL,
+    lock text,
+    queueing_lock text,
+    args jsonb DEFAULT '{}'::jsonb NOT NULL,
+    status public.procrastinate_job_status DEFAULT 'todo'::public.procrastinate_job_status NOT NULL,
+    scheduled_at timestamp with time zone,
+    attempts integer DEFAULT 0 NOT NULL,
+    abort_requested boolean DEFAULT false NOT NULL,
+    worker_id bigint,
+    CONSTRAINT check_not_todo_abort_requested CHECK ((NOT ((status = 'todo'::public.procrastinate_job_status) AND (abort_requested = true))))
+);
+CREATE FUNCTION public.procrastinate_fetch_job_v2(target_queue_names character varying[], p_worker_id bigint) RETURNS public.procrastinate_jobs
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+	found_jobs procrastinate_jobs;
+BEGIN
+    WITH candidate AS (
+        SELECT jobs.*
+            FROM procrastinate_jobs AS jobs
+            WHERE
+                -- reject the job if its lock has earlier or higher priority jobs
+                NOT EXISTS (
+                    SELECT 1
+                        FROM procrastinate_jobs AS other_jobs
+                        WHERE
+                            jobs.lock IS NOT NULL
+                            AND other_jobs.lock = jobs.lock
+                            AND (
+                                -- job with same lock is already running
+                                other_jobs.status = 'doing'
+                                OR
+                                -- job with same lock is waiting and has higher priority (or same priority but was queued first)
+                                (
+                                    other_jobs.status = 'todo'
+                                    AND (
+                                        other_jobs.priority > jobs.priority
+                                        OR (
+                                        other_jobs.priority = jobs.priority
+                                        AND other_jobs.id < jobs.id
+                                        )
+                                    )
+                                )
+                            )
+                )
+                AND jobs.status = 'todo'
+                AND (target_queue_names IS NULL OR jobs.queue_name = ANY( target_queue_names ))
+                AND (jobs.scheduled_at IS NULL OR jobs.scheduled_at <= now())
+            ORDER BY jobs.priority DESC, jobs.id ASC LIMIT 1
+            FOR UPDATE OF jobs SKIP LOCKED
+    )
+    UPDATE procrastinate_jobs
+        SET status = 'doing', worker_id = p_worker_id
+        FROM candidate
+        WHERE procrastinate_jobs.id = candidate.id
+        RETURNING procrastinate_jobs.* INTO found_jobs;
+ RETURN found_jobs;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_finish_job_v1(job_id bigint, end_status public.procrastinate_job_status, delete_job boolean) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    _job_id bigint;
+BEGIN
+    IF end_status NOT IN ('succeeded', 'failed', 'aborted') THEN
+        RAISE 'End status should be either "succeeded", "failed" or "aborted" (job id: %)', job_id;
+    END IF;
+    IF delete_job THEN
+        DELETE FROM procrastinate_jobs
+        WHERE id = job_id AND status IN ('todo', 'doing')
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = end_status,
+            abort_requested = false,
+            attempts = CASE status
+                WHEN 'doing' THEN attempts + 1 ELSE attempts
+            END
+        WHERE id = job_id AND status IN ('todo', 'doing')
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or not in "doing" or "todo" status (job id: %)', job_id;
+    END IF;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_notify_queue_abort_job_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    payload TEXT;
+BEGIN
+    SELECT json_build_object('type', 'abort_job_requested', 'job_id', NEW.id)::text INTO payload;
+	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
+	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
+	RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_notify_queue_job_inserted_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    payload TEXT;
+BEGIN
+    SELECT json_build_object('type', 'job_inserted', 'job_id', NEW.id)::text INTO payload;
+	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
+	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
+	RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_prune_stalled_workers_v1(seconds_since_heartbeat double precision) RETURNS TABLE(worker_id bigint)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RETURN QUERY
+    DELETE FROM procrastinate_workers
+    WHERE last_heartbeat < NOW() - (seconds_since_heartbeat || 'SECOND')::INTERVAL
+    RETURNING procrastinate_workers.id;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_register_worker_v1() RETURNS TABLE(worker_id bigint)
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    RETURN QUERY
+    INSERT INTO procrastinate_workers DEFAULT VALUES
+    RETURNING procrastinate_workers.id;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_retry_job_v1(job_id bigint, retry_at timestamp with time zone, new_priority integer, new_queue_name character varying, new_lock character varying) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    _job_id bigint;
+    _abort_requested boolean;
+BEGIN
+    SELECT abort_requested FROM procrastinate_jobs
+    WHERE id = job_id AND status = 'doing'
+    FOR UPDATE
+    INTO _abort_requested;
+    IF _abort_requested THEN
+        UPDATE procrastinate_jobs
+        SET status = 'failed'::procrastinate_job_status
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = 'todo'::procrastinate_job_status,
+            attempts = attempts + 1,
+            scheduled_at = retry_at,
+            priority = COALESCE(new_priority, priority),
+            queue_name = COALESCE(new_queue_name, queue_name),
+            lock = COALESCE(new_lock, lock)
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or not in "doing" status (job id: %)', job_id;
+    END IF;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_retry_job_v2(job_id bigint, retry_at timestamp with time zone, new_priority integer, new_queue_name character varying, new_lock character varying) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+DECLARE
+    _job_id bigint;
+    _abort_requested boolean;
+    _current_status procrastinate_job_status;
+BEGIN
+    SELECT status, abort_requested FROM procrastinate_jobs
+    WHERE id = job_id AND status IN ('doing', 'failed')
+    FOR UPDATE
+    INTO _current_status, _abort_requested;
+    IF _current_status = 'doing' AND _abort_requested THEN
+        UPDATE procrastinate_jobs
+        SET status = 'failed'::procrastinate_job_status
+        WHERE id = job_id AND status = 'doing'
+        RETURNING id INTO _job_id;
+    ELSE
+        UPDATE procrastinate_jobs
+        SET status = 'todo'::procrastinate_job_status,
+            attempts = attempts + 1,
+            scheduled_at = retry_at,
+            priority = COALESCE(new_priority, priority),
+            queue_name = COALESCE(new_queue_name, queue_name),
+            lock = COALESCE(new_lock, lock)
+        WHERE id = job_id AND status IN ('doing', 'failed')
+        RETURNING id INTO _job_id;
+    END IF;
+    IF _job_id IS NULL THEN
+        RAISE 'Job was not found or has an invalid status to retry (job id: %)', job_id;
+    END IF;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_trigger_abort_requested_events_procedure_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type)
+        VALUES (NEW.id, 'abort_requested'::procrastinate_job_event_type);
+    RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_trigger_function_scheduled_events_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type, at)
+        VALUES (NEW.id, 'scheduled'::procrastinate_job_event_type, NEW.scheduled_at);
+	RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_trigger_function_status_events_insert_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    INSERT INTO procrastinate_events(job_id, type)
+        VALUES (NEW.id, 'deferred'::procrastinate_job_event_type);
+	RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_trigger_function_status_events_update_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    WITH t AS (
+        SELECT CASE
+            WHEN OLD.status = 'todo'::procrastinate_job_status
+                AND NEW.status = 'doing'::procrastinate_job_status
+                THEN 'started'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'todo'::procrastinate_job_status
+                THEN 'deferred_for_retry'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'failed'::procrastinate_job_status
+                THEN 'failed'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'succeeded'::procrastinate_job_status
+                THEN 'succeeded'::procrastinate_job_event_type
+            WHEN OLD.status = 'todo'::procrastinate_job_status
+                AND (
+                    NEW.status = 'cancelled'::procrastinate_job_status
+                    OR NEW.status = 'failed'::procrastinate_job_status
+                    OR NEW.status = 'succeeded'::procrastinate_job_status
+                )
+                THEN 'cancelled'::procrastinate_job_event_type
+            WHEN OLD.status = 'doing'::procrastinate_job_status
+                AND NEW.status = 'aborted'::procrastinate_job_status
+                THEN 'aborted'::procrastinate_job_event_type
+            WHEN OLD.status = 'failed'::procrastinate_job_status
+                AND NEW.status = 'todo'::procrastinate_job_status
+                THEN 'retried'::procrastinate_job_event_type
+            ELSE NULL
+        END as event_type
+    )
+    INSERT INTO procrastinate_events(job_id, type)
+        SELECT NEW.id, t.event_type
+        FROM t
+        WHERE t.event_type IS NOT NULL;
+	RETURN NEW;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_unlink_periodic_defers_v1() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE procrastinate_periodic_defers
+    SET job_id = NULL
+    WHERE job_id = OLD.id;
+    RETURN OLD;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_unregister_worker_v1(worker_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    DELETE FROM procrastinate_workers
+    WHERE id = worker_id;
+END;
+$$;
+CREATE FUNCTION public.procrastinate_update_heartbeat_v1(worker_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    AS $$
+BEGIN
+    UPDATE procrastinate_workers
+    SET last_heartbeat = NOW()
+    WHERE id = worker_id;
+END;
+$$;
+CREATE TABLE public.accounts (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    balance numeric(38,12) DEFAULT 0 NOT NULL,
+    seq bigint DEFAULT 0 NOT NULL,
+    mac bytea DEFAULT '\x'::bytea NOT NULL,
+    armed_below numeric(38,12),
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT accounts_check CHECK ((octet_length(mac) =
+CASE
+    WHEN (seq = 0) THEN 0
+    ELSE 17
+END)),
+    CONSTRAINT accounts_seq_check CHECK ((seq >= 0))
+)
+WITH (fillfactor='70');
+CREATE TABLE public.aliases (
+    kind text NOT NULL,
+    value text NOT NULL,
+    customer_id text NOT NULL,
+    target_id text NOT NULL,
+    CONSTRAINT aliases_kind_check CHECK ((kind = ANY (ARRAY['external_id'::text, 'stripe_customer'::text, 'payment_intent'::text, 'checkout_session'::text, 'payment_method'::text, 'top_up'::text])))
+);
+CREATE TABLE public.api_keys (
+    key_id text NOT NULL,
+    name text NOT NULL,
+    hash bytea NOT NULL,
+    scopes text[] NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    revoked_at timestamp with time zone,
+    CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
+);
+CREATE TABLE public.assets (
+    code text NOT NULL,
+    name text NOT NULL,
+    kind text NOT NULL,
+    scale smallint NOT NULL,
+    label text,
+    symbol text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT assets_check CHECK (((kind = 'unit'::text) OR (code ~ '^[A-Z]{3}$'::text))),
+    CONSTRAINT assets_code_check CHECK ((code ~ '^[A-Z][A-Z0-9_]{1,31}$'::text)),
+    CONSTRAINT assets_kind_check CHECK ((kind = ANY (ARRAY['currency'::text, 'unit'::text]))),
+    CONSTRAINT assets_label_check CHECK ((length(label) <= 50)),
+    CONSTRAINT assets_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT assets_scale_check CHECK (((scale >= 0) AND (scale <= 12))),
+    CONSTRAINT assets_symbol_check CHECK ((length(symbol) <= 8))
+);
+CREATE TABLE public.audit (
+    audit_id text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
+    action text NOT NULL,
+    customer_id text,
+    before jsonb,
+    after jsonb
+);
+CREATE TABLE public.card_setups (
+    customer_id text NOT NULL,
+    setup_id text NOT NULL,
+    purpose text NOT NULL,
+    state text NOT NULL,
+    consent_id text NOT NULL,
+    stripe_session_id text,
+    session_id text NOT NULL,
+    card_id text,
+    return_to text,
+    created_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT card_setups_check CHECK (((closed_at IS NULL) = (state = 'open'::text))),
+    CONSTRAINT card_setups_check1 CHECK (((card_id IS NOT NULL) = (state = 'completed'::text))),
+    CONSTRAINT card_setups_purpose_check CHECK ((purpose = ANY (ARRAY['setup'::text, 'payment'::text]))),
+    CONSTRAINT card_setups_state_check CHECK ((state = ANY (ARRAY['open'::text, 'completed'::text, 'expired'::text])))
+);
+CREATE TABLE public.card_tries (
+    payment_id text NOT NULL,
+    fingerprint text NOT NULL,
+    state text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text])))
+);
+CREATE TABLE public.cards (
+    customer_id text NOT NULL,
+    card_id text NOT NULL,
+    stripe_payment_method_id text NOT NULL,
+    fingerprint text NOT NULL,
+    brand text NOT NULL,
+    last4 text NOT NULL,
+    exp_month smallint NOT NULL,
+    exp_year smallint NOT NULL,
+    state text NOT NULL,
+    state_reason text,
+    is_default boolean DEFAULT false NOT NULL,
+    consent_id text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT cards_exp_month_check CHECK (((exp_month >= 1) AND (exp_month <= 12))),
+    CONSTRAINT cards_exp_year_check CHECK (((exp_year >= 2000) AND (exp_year <= 2200))),
+    CONSTRAINT cards_last4_check CHECK ((last4 ~ '^[0-9]{4}$'::text)),
+    CONSTRAINT cards_state_check CHECK ((state = ANY (ARRAY['active'::text, 'blocked'::text, 'detached'::text])))
+);
+CREATE TABLE public.charging (
+    one boolean DEFAULT true NOT NULL,
+    open boolean DEFAULT true NOT NULL,
+    reason text,
+    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    CONSTRAINT charging_one_check CHECK (one)
+);
+CREATE TABLE public.consent_evidence (
+    customer_id text NOT NULL,
+    consent_id text NOT NULL,
+    rendered text NOT NULL,
+    salt bytea NOT NULL,
+    address text,
+    agent text,
+    session_id text NOT NULL,
+    CONSTRAINT consent_evidence_salt_check CHECK ((octet_length(salt) = 32))
+);
+CREATE TABLE public.consents (
+    customer_id text NOT NULL,
+    consent_id text NOT NULL,
+    kind text NOT NULL,
+    action text NOT NULL,
+    withdraws text,
+    asset text,
+    card_id text,
+    currency text,
+    threshold numeric(38,12),
+    amount_minor bigint,
+    limit_minor bigint,
+    terms_version text NOT NULL,
+    locale text NOT NULL,
+    text_hash bytea NOT NULL,
+    evidence_hash bytea NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
+    CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
+    CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
+    CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text])))
+);
+CREATE TABLE public.customers (
+    customer_id text NOT NULL,
+    external_id text,
+    name text NOT NULL,
+    email text,
+    time_zone text DEFAULT 'UTC'::text NOT NULL,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    external_accounts jsonb DEFAULT '[]'::jsonb NOT NULL,
+    stripe_customer_id text,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT customers_customer_id_check CHECK ((customer_id ~~ 'cus\_%'::text)),
+    CONSTRAINT customers_email_check CHECK ((length(email) <= 320)),
+    CONSTRAINT customers_external_id_check CHECK (((length(external_id) >= 1) AND (length(external_id) <= 255))),
+    CONSTRAINT customers_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
+);
+CREATE TABLE public.entries (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    entry_id text NOT NULL,
+    kind text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    balance_after numeric(38,12) NOT NULL,
+    source text NOT NULL,
+    key text NOT NULL,
+    payment_id text,
+    money_minor bigint,
+    currency text,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    mac bytea NOT NULL,
+    CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
+    CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text]))))),
+    CONSTRAINT entries_seq_check CHECK ((seq > 0)),
+    CONSTRAINT entries_sign CHECK (
+CASE kind
+    WHEN 'usage'::text THEN ((amount < (0)::numeric) AND (source = 'usage'::text))
+    WHEN 'charge'::text THEN ((amount < (0)::numeric) AND (source = 'api'::text))
+    WHEN 'adjustment'::text THEN ((amount <> (0)::numeric) AND (source = ANY (ARRAY['api'::text, 'system'::text])))
+    WHEN 'top_up'::text THEN ((amount > (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
+    WHEN 'refund'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
+    WHEN 'dispute'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
+    WHEN 'reinstatement'::text THEN ((amount >= (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
+    ELSE false
+END),
+    CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'api'::text, 'stripe'::text, 'system'::text])))
+);
+CREATE TABLE public.entry_notes (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    description text,
+    metadata jsonb,
+    CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500))
+);
+CREATE TABLE public.idempotency (
+    key text NOT NULL,
+    route text NOT NULL,
+    request_hash bytea NOT NULL,
+    status smallint NOT NULL,
+    response jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
+);
+CREATE TABLE public.outgoing_events (
+    event_id text NOT NULL,
+    customer_id text,
+    type text NOT NULL,
+    payload jsonb NOT NULL,
+    created_at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.payments (
+    customer_id text NOT NULL,
+    payment_id text NOT NULL,
+    top_up_id text NOT NULL,
+    kind text NOT NULL,
+    presence text NOT NULL,
+    state text NOT NULL,
+    card_id text,
+    currency text NOT NULL,
+    amount_minor bigint NOT NULL,
+    stripe_intent_id text,
+    stripe_session_id text,
+    redirect_url text,
+    setup_id text,
+    error_code text,
+    decline_code text,
+    advice_code text,
+    created_at timestamp with time zone NOT NULL,
+    confirm_sent_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    CONSTRAINT payments_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT payments_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))),
+    CONSTRAINT payments_check1 CHECK (((state <> 'abandoned'::text) OR (confirm_sent_at IS NULL))),
+    CONSTRAINT payments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT payments_kind_check CHECK ((kind = ANY (ARRAY['intent'::text, 'checkout'::text]))),
+    CONSTRAINT payments_presence_check CHECK ((presence = ANY (ARRAY['off_session'::text, 'on_session'::text]))),
+    CONSTRAINT payments_state_check CHECK ((state = ANY (ARRAY['new'::text, 'created'::text, 'confirming'::text, 'succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))
+);
+CREATE TABLE public.portal_links (
+    link_id text NOT NULL,
+    customer_id text NOT NULL,
+    kind text NOT NULL,
+    top_up_id text,
+    token_hash bytea NOT NULL,
+    return_url text,
+    failure_url text,
+    flow text DEFAULT 'overview'::text NOT NULL,
+    asset text,
+    locale text,
+    created_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    used_at timestamp with time zone,
+    CONSTRAINT portal_links_check CHECK (((kind = 'payment'::text) = (top_up_id IS NOT NULL))),
+    CONSTRAINT portal_links_flow_check CHECK ((flow = ANY (ARRAY['overview'::text, 'top_up'::text, 'auto_top_up'::text, 'cards'::text, 'pay'::text]))),
+    CONSTRAINT portal_links_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text]))),
+    CONSTRAINT portal_links_token_hash_check CHECK ((octet_length(token_hash) = 32))
+);
+CREATE TABLE public.portal_sessions (
+    session_id text NOT NULL,
+    link_id text NOT NULL,
+    customer_id text NOT NULL,
+    kind text NOT NULL,
+    top_up_id text,
+    cookie_hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone,
+    CONSTRAINT portal_sessions_cookie_hash_check CHECK ((octet_length(cookie_hash) = 32)),
+    CONSTRAINT portal_sessions_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text])))
+);
+CREATE TABLE public.procrastinate_events (
+    id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    type public.procrastinate_job_event_type,
+    at timestamp with time zone DEFAULT now()
+);
+CREATE SEQUENCE public.procrastinate_events_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.procrastinate_events_id_seq OWNED BY public.procrastinate_events.id;
+CREATE SEQUENCE public.procrastinate_jobs_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.procrastinate_jobs_id_seq OWNED BY public.procrastinate_jobs.id;
+CREATE TABLE public.procrastinate_periodic_defers (
+    id bigint NOT NULL,
+    task_name character varying(128) NOT NULL,
+    defer_timestamp bigint,
+    job_id bigint,
+    periodic_id character varying(128) DEFAULT ''::character varying NOT NULL
+);
+CREATE SEQUENCE public.procrastinate_periodic_defers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+ALTER SEQUENCE public.procrastinate_periodic_defers_id_seq OWNED BY public.procrastinate_periodic_defers.id;
+CREATE TABLE public.procrastinate_workers (
+    id bigint NOT NULL,
+    last_heartbeat timestamp with time zone DEFAULT now() NOT NULL
+);
+ALTER TABLE public.procrastinate_workers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME public.procrastinate_workers_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+CREATE TABLE public.rates (
+    asset text NOT NULL,
+    currency text NOT NULL,
+    valid_from timestamp with time zone NOT NULL,
+    valid_to timestamp with time zone,
+    rate numeric(38,12) NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT rates_check CHECK ((valid_to > valid_from)),
+    CONSTRAINT rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric))
+);
+CREATE TABLE public.rule_states (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    paused_at timestamp with time zone,
+    pause_reason text,
+    not_before timestamp with time zone,
+    wake_at timestamp with time zone,
+    reason text NOT NULL,
+    reason_at timestamp with time zone NOT NULL,
+    CONSTRAINT rule_states_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL)))
+);
+CREATE TABLE public.rules (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    enabled boolean NOT NULL,
+    card_id text NOT NULL,
+    currency text NOT NULL,
+    threshold numeric(38,12) NOT NULL,
+    amount_minor bigint NOT NULL,
+    limit_minor bigint NOT NULL,
+    consent_id text NOT NULL,
+    version integer NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
+    CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
+    CONSTRAINT rules_version_check CHECK ((version > 0))
+);
+CREATE TABLE public.stripe_events (
+    event_id text NOT NULL,
+    type text NOT NULL,
+    object_id text,
+    livemode boolean NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    outcome text,
+    processed_at timestamp with time zone,
+    CONSTRAINT stripe_events_state_check CHECK ((state = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'quarantined'::text])))
+);
+CREATE TABLE public.top_ups (
+    customer_id text NOT NULL,
+    top_up_id text NOT NULL,
+    asset text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    next_state text,
+    reason text,
+    currency text NOT NULL,
+    amount_minor bigint NOT NULL,
+    units numeric(38,12) NOT NULL,
+    rate numeric(38,12) NOT NULL,
+    card_id text,
+    consent_id text,
+    rule_version integer,
+    limit_month date,
+    fence integer DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    polls integer DEFAULT 0 NOT NULL,
+    needs_review boolean DEFAULT false NOT NULL,
+    wake_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    requested_at timestamp with time zone NOT NULL,
+    confirmed_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    balance_after numeric(38,12),
+    return_url text,
+    failure_url text,
+    description text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
+    CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
+    CONSTRAINT top_ups_check2 CHECK (((ended_at IS NULL) OR (wake_at IS NULL))),
+    CONSTRAINT top_ups_check3 CHECK (((kind = 'manual'::text) OR ((card_id IS NOT NULL) AND (consent_id IS NOT NULL) AND (rule_version IS NOT NULL) AND (limit_month IS NOT NULL)))),
+    CONSTRAINT top_ups_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT top_ups_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT top_ups_kind_check CHECK ((kind = ANY (ARRAY['automatic'::text, 'manual'::text]))),
+    CONSTRAINT top_ups_next_state_check CHECK ((next_state = ANY (ARRAY['retry_wait'::text, 'action_required'::text, 'failed'::text, 'canceled'::text]))),
+    CONSTRAINT top_ups_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT top_ups_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'intent_created'::text, 'confirming'::text, 'processing'::text, 'unknown'::text, 'action_required'::text, 'retry_wait'::text, 'canceling'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text]))),
+    CONSTRAINT top_ups_units_check CHECK ((units > (0)::numeric))
+);
+CREATE VIEW public.trial_balance AS
+ SELECT sides.asset,
+    sides.currency,
+    sides.contra AS account,
+    (- sum(sides.amount)) AS units,
+    (- sum(sides.money_minor)) AS money_minor
+   FROM ( SELECT entries.asset,
+            entries.currency,
+            entries.amount,
+            entries.money_minor,
+                CASE entries.kind
+                    WHEN 'usage'::text THEN 'revenue'::text
+                    WHEN 'charge'::text THEN 'revenue'::text
+                    WHEN 'adjustment'::text THEN 'adjustments'::text
+                    ELSE 'stripe_clearing'::text
+                END AS contra
+           FROM public.entries) sides
+  GROUP BY sides.asset, sides.currency, sides.contra
+UNION ALL
+ SELECT accounts.asset,
+    NULL::text AS currency,
+    'wallets'::text AS account,
+    sum(accounts.balance) AS units,
+    NULL::numeric AS money_minor
+   FROM public.accounts
+  GROUP BY accounts.asset;
+ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
+ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
+ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.aliases
+    ADD CONSTRAINT aliases_pkey PRIMARY KEY (kind, value);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_hash_key UNIQUE (hash);
+ALTER TABLE ONLY public.api_keys
+    ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+ALTER TABLE ONLY public.assets
+    ADD CONSTRAINT assets_pkey PRIMARY KEY (code);
+ALTER TABLE ONLY public.audit
+    ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.card_setups
+    ADD CONSTRAINT card_setups_pkey PRIMARY KEY (customer_id, setup_id);
+ALTER TABLE ONLY public.card_tries
+    ADD CONSTRAINT card_tries_pkey PRIMARY KEY (payment_id);
+ALTER TABLE ONLY public.cards
+    ADD CONSTRAINT cards_customer_id_stripe_payment_method_id_key UNIQUE (customer_id, stripe_payment_method_id);
+ALTER TABLE ONLY public.cards
+    ADD CONSTRAINT cards_pkey PRIMARY KEY (customer_id, card_id);
+ALTER TABLE ONLY public.charging
+    ADD CONSTRAINT charging_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY public.consent_evidence
+    ADD CONSTRAINT consent_evidence_pkey PRIMARY KEY (customer_id, consent_id);
+ALTER TABLE ONLY public.consents
+    ADD CONSTRAINT consents_pkey PRIMARY KEY (customer_id, consent_id);
+ALTER TABLE ONLY public.customers
+    ADD CONSTRAINT customers_pkey PRIMARY KEY (customer_id);
+ALTER TABLE ONLY public.entries
+    ADD CONSTRAINT entries_customer_id_source_key_key UNIQUE (customer_id, source, key);
+ALTER TABLE ONLY public.entries
+    ADD CONSTRAINT entries_pkey PRIMARY KEY (customer_id, asset, seq);
+ALTER TABLE ONLY public.entry_notes
+    ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
+ALTER TABLE ONLY public.idempotency
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
+ALTER TABLE ONLY public.outgoing_events
+    ADD CONSTRAINT outgoing_events_pkey PRIMARY KEY (event_id);
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_pkey PRIMARY KEY (customer_id, payment_id);
+ALTER TABLE ONLY public.portal_links
+    ADD CONSTRAINT portal_links_pkey PRIMARY KEY (link_id);
+ALTER TABLE ONLY public.portal_links
+    ADD CONSTRAINT portal_links_token_hash_key UNIQUE (token_hash);
+ALTER TABLE ONLY public.portal_sessions
+    ADD CONSTRAINT portal_sessions_cookie_hash_key UNIQUE (cookie_hash);
+ALTER TABLE ONLY public.portal_sessions
+    ADD CONSTRAINT portal_sessions_pkey PRIMARY KEY (session_id);
+ALTER TABLE ONLY public.procrastinate_events
+    ADD CONSTRAINT procrastinate_events_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.procrastinate_jobs
+    ADD CONSTRAINT procrastinate_jobs_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.procrastinate_periodic_defers
+    ADD CONSTRAINT procrastinate_periodic_defers_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.procrastinate_periodic_defers
+    ADD CONSTRAINT procrastinate_periodic_defers_unique UNIQUE (task_name, periodic_id, defer_timestamp);
+ALTER TABLE ONLY public.procrastinate_workers
+    ADD CONSTRAINT procrastinate_workers_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.rates
+    ADD CONSTRAINT rates_pkey PRIMARY KEY (asset, currency, valid_from);
+ALTER TABLE ONLY public.rule_states
+    ADD CONSTRAINT rule_states_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.stripe_events
+    ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
+ALTER TABLE ONLY public.top_ups
+    ADD CONSTRAINT top_ups_pkey PRIMARY KEY (customer_id, top_up_id);
+CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
+CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
+CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
+CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
+CREATE UNIQUE INDEX consents_withdrawn_once ON public.consents USING btree (customer_id, withdraws) WHERE (withdraws IS NOT NULL);
+CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
+CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
+CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
+CREATE INDEX payments_by_top_up ON public.payments USING btree (customer_id, top_up_id, created_at);
+CREATE UNIQUE INDEX payments_one_open ON public.payments USING btree (customer_id, top_up_id) WHERE (closed_at IS NULL);
+CREATE INDEX procrastinate_events_job_id_fkey_v1 ON public.procrastinate_events USING btree (job_id);
+CREATE INDEX procrastinate_jobs_id_lock_idx_v1 ON public.procrastinate_jobs USING btree (id, lock) WHERE (status = ANY (ARRAY['todo'::public.procrastinate_job_status, 'doing'::public.procrastinate_job_status]));
+CREATE UNIQUE INDEX procrastinate_jobs_lock_idx_v1 ON public.procrastinate_jobs USING btree (lock) WHERE (status = 'doing'::public.procrastinate_job_status);
+CREATE INDEX procrastinate_jobs_priority_idx_v1 ON public.procrastinate_jobs USING btree (priority DESC, id) WHERE (status = 'todo'::public.procrastinate_job_status);
+CREATE INDEX procrastinate_jobs_queue_name_idx_v1 ON public.procrastinate_jobs USING btree (queue_name);
+CREATE UNIQUE INDEX procrastinate_jobs_queueing_lock_idx_v1 ON public.procrastinate_jobs USING btree (queueing_lock) WHERE (status = 'todo'::public.procrastinate_job_status);
+CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON public.procrastinate_periodic_defers USING btree (job_id);
+CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX stripe_events_waiting ON public.stripe_events USING btree (received_at) WHERE (state = 'received'::text);
+CREATE INDEX top_ups_by_account ON public.top_ups USING btree (customer_id, asset, requested_at DESC);
+CREATE UNIQUE INDEX top_ups_one_live_automatic ON public.top_ups USING btree (customer_id, asset) WHERE ((kind = 'automatic'::text) AND (ended_at IS NULL));
+CREATE INDEX top_ups_wake ON public.top_ups USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE TRIGGER procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.abort_requested = false) AND (new.abort_requested = true) AND (new.status = 'doing'::public.procrastinate_job_status))) EXECUTE FUNCTION public.procrastinate_notify_queue_abort_job_v1();
+CREATE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.status = 'todo'::public.procrastinate_job_status)) EXECUTE FUNCTION public.procrastinate_notify_queue_job_inserted_v1();
+CREATE TRIGGER procrastinate_trigger_abort_requested_events_v1 AFTER UPDATE OF abort_requested ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.abort_requested = true)) EXECUTE FUNCTION public.procrastinate_trigger_abort_requested_events_procedure_v1();
+CREATE TRIGGER procrastinate_trigger_delete_jobs_v1 BEFORE DELETE ON public.procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION public.procrastinate_unlink_periodic_defers_v1();
+CREATE TRIGGER procrastinate_trigger_scheduled_events_v1 AFTER INSERT OR UPDATE ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.scheduled_at IS NOT NULL) AND (new.status = 'todo'::public.procrastinate_job_status))) EXECUTE FUNCTION public.procrastinate_trigger_function_scheduled_events_v1();
+CREATE TRIGGER procrastinate_trigger_status_events_insert_v1 AFTER INSERT ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.status = 'todo'::public.procrastinate_job_status)) EXECUTE FUNCTION public.procrastinate_trigger_function_status_events_insert_v1();
+CREATE TRIGGER procrastinate_trigger_status_events_update_v1 AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION public.procrastinate_trigger_function_status_events_update_v1();
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
+ALTER TABLE ONLY public.accounts
+    ADD CONSTRAINT accounts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.card_setups
+    ADD CONSTRAINT card_setups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
+ALTER TABLE ONLY public.card_setups
+    ADD CONSTRAINT card_setups_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.card_setups
+    ADD CONSTRAINT card_setups_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.cards
+    ADD CONSTRAINT cards_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.consent_evidence
+    ADD CONSTRAINT consent_evidence_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.consents
+    ADD CONSTRAINT consents_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
+ALTER TABLE ONLY public.consents
+    ADD CONSTRAINT consents_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
+ALTER TABLE ONLY public.consents
+    ADD CONSTRAINT consents_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.consents
+    ADD CONSTRAINT consents_customer_id_withdraws_fkey FOREIGN KEY (customer_id, withdraws) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.entries
+    ADD CONSTRAINT entries_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.entry_notes
+    ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
+ALTER TABLE ONLY public.payments
+    ADD CONSTRAINT payments_customer_id_top_up_id_fkey FOREIGN KEY (customer_id, top_up_id) REFERENCES public.top_ups(customer_id, top_up_id);
+ALTER TABLE ONLY public.portal_sessions
+    ADD CONSTRAINT portal_sessions_link_id_fkey FOREIGN KEY (link_id) REFERENCES public.portal_links(link_id);
+ALTER TABLE ONLY public.procrastinate_events
+    ADD CONSTRAINT procrastinate_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.procrastinate_jobs(id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.procrastinate_jobs
+    ADD CONSTRAINT procrastinate_jobs_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES public.procrastinate_workers(id) ON DELETE SET NULL;
+ALTER TABLE ONLY public.procrastinate_periodic_defers
+    ADD CONSTRAINT procrastinate_periodic_defers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.procrastinate_jobs(id);
+ALTER TABLE ONLY public.rates
+    ADD CONSTRAINT rates_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
+ALTER TABLE ONLY public.rule_states
+    ADD CONSTRAINT rule_states_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.rules(customer_id, asset);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.top_ups
+    ADD CONSTRAINT top_ups_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.top_ups
+    ADD CONSTRAINT top_ups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
+ALTER TABLE ONLY public.top_ups
+    ADD CONSTRAINT top_ups_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+GRANT ALL ON SCHEMA public TO brimful_owner;
+GRANT USAGE ON SCHEMA public TO brimful_api;
+GRANT USAGE ON SCHEMA public TO brimful_portal;
+GRANT USAGE ON SCHEMA public TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_jobs TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_engine;
+GRANT SELECT,INSERT,DELETE ON TABLE public.aliases TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.assets TO brimful_api;
+GRANT SELECT ON TABLE public.assets TO brimful_portal;
+GRANT SELECT ON TABLE public.assets TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.audit TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.audit TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.audit TO brimful_engine;
+GRANT SELECT ON TABLE public.card_setups TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.card_setups TO brimful_portal;
+GRANT SELECT ON TABLE public.card_setups TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.card_setups TO brimful_engine;
+GRANT UPDATE(card_id) ON TABLE public.card_setups TO brimful_engine;
+GRANT UPDATE(closed_at) ON TABLE public.card_setups TO brimful_engine;
+GRANT SELECT ON TABLE public.card_tries TO brimful_api;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.card_tries TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.card_tries TO brimful_engine;
+GRANT SELECT ON TABLE public.cards TO brimful_api;
+GRANT SELECT ON TABLE public.cards TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.cards TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.cards TO brimful_portal;
+GRANT UPDATE(state_reason) ON TABLE public.cards TO brimful_portal;
+GRANT UPDATE(is_default) ON TABLE public.cards TO brimful_portal;
+GRANT UPDATE(updated_at) ON TABLE public.cards TO brimful_portal;
+GRANT SELECT ON TABLE public.charging TO brimful_api;
+GRANT SELECT ON TABLE public.charging TO brimful_portal;
+GRANT SELECT,UPDATE ON TABLE public.charging TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.consent_evidence TO brimful_portal;
+GRANT SELECT ON TABLE public.consents TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.consents TO brimful_portal;
+GRANT SELECT ON TABLE public.consents TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.customers TO brimful_api;
+GRANT SELECT ON TABLE public.customers TO brimful_portal;
+GRANT SELECT ON TABLE public.customers TO brimful_engine;
+GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_portal;
+GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_engine;
+GRANT SELECT ON TABLE public.payments TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_api;
+GRANT SELECT ON TABLE public.portal_links TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_engine;
+GRANT UPDATE(used_at) ON TABLE public.portal_links TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.portal_sessions TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_events TO brimful_engine;
+GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_api;
+GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_portal;
+GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_engine;
+GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_api;
+GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_portal;
+GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_engine;
+GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_api;
+GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_portal;
+GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_engine;
+GRANT SELECT ON TABLE public.procrastinate_workers TO brimful_api;
+GRANT SELECT ON TABLE public.procrastinate_workers TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_workers TO brimful_engine;
+GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_api;
+GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_portal;
+GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
+GRANT SELECT ON TABLE public.rates TO brimful_portal;
+GRANT SELECT ON TABLE public.rates TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_engine;
+GRANT SELECT ON TABLE public.rules TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rules TO brimful_portal;
+GRANT SELECT ON TABLE public.rules TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
+GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
+GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_engine;
+GRANT SELECT ON TABLE public.trial_balance TO brimful_api;
+GRANT SELECT ON TABLE public.trial_balance TO brimful_portal;
+GRANT SELECT ON TABLE public.trial_balance TO brimful_engine;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_api;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_portal;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_engine;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_api;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_portal;
+ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_engine;

@@ -1,0 +1,129 @@
+"""The schema: equal to the committed one, every statement valid under it, the checks in the database too."""
+
+import ast
+import importlib.metadata
+import pathlib
+import re
+import subprocess
+
+import psycopg
+import psycopg.errors
+import pytest
+
+from brimful.db import embedded, migrate
+
+SOURCE = pathlib.Path(embedded.__file__).parents[1]
+COMMITTED = SOURCE / "db" / "schema.sql"
+
+
+def dumped(url, version="18"):
+    """The schema as pg_dump of the wheel writes it, without what differs from run to run."""
+    program = embedded._binaries(version) / "pg_dump"
+    done = subprocess.run(
+        [str(program), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", "--dbname", url],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    lines = [line for line in done.stdout.splitlines() if line and not line.startswith(("--", "\\", "SET ", "SELECT "))]
+    return "\n".join(line for line in lines if "yoyo" not in line) + "\n"
+
+
+def test_all_migrations_together_are_the_committed_schema(request, database_url):
+    if request.config.getoption("--postgres") != "18":
+        pytest.skip("the committed schema is written by 18's pg_dump")
+    assert dumped(database_url) == COMMITTED.read_text()
+
+
+def test_the_job_tables_are_those_of_the_pinned_library():
+    """Upgrading procrastinate needs a migration: this test is how one notices."""
+    ours = (migrate.MIGRATIONS / "0002.jobs.sql").read_text()
+    shipped = importlib.metadata.distribution("procrastinate").locate_file("procrastinate/sql/schema.sql")
+    assert pathlib.Path(shipped).read_text().strip() in ours
+
+
+def test_nothing_is_pending_and_applying_again_changes_nothing(database_url):
+    assert migrate.pending(database_url) == []
+    assert migrate.apply(database_url) == []
+
+
+def statements():
+    """Every SQL constant of the source, with psycopg's placeholders turned into NULLs of any type."""
+    found = []
+    for path in sorted(SOURCE.rglob("*.py")):
+        if "sandbox" in path.parts:
+            continue  # its SQLite is its own
+        names = {}
+        for node in ast.parse(path.read_text()).body:
+            if not (isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name)):
+                continue
+            try:
+                value = eval(compile(ast.Expression(node.value), str(path), "eval"), {"__builtins__": {}}, dict(names))
+            except Exception:
+                continue
+            if isinstance(value, str):
+                names[node.targets[0].id] = value
+                if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value):
+                    found.append((f"{path.relative_to(SOURCE)}:{node.targets[0].id}", value))
+    return found
+
+
+STATEMENTS = statements()
+
+
+def test_there_are_statements_to_prepare():
+    assert len(STATEMENTS) > 60
+
+
+@pytest.mark.parametrize(("name", "sql"), STATEMENTS, ids=[name for name, _ in STATEMENTS])
+def test_every_statement_is_prepared_against_the_real_schema(cluster, name, sql):
+    numbered, places = sql, {}
+
+    def place(match):
+        key = match.group(1) or f"#{len(places)}"
+        return f"${places.setdefault(key, len(places) + 1)}"
+
+    numbered = re.sub(r"%(?:\((\w+)\))?s", place, numbered)
+    if name.endswith("_COLUMNS") and "FROM" not in numbered.rsplit(")", 1)[-1] and "FROM" not in numbered:
+        return
+    with psycopg.connect(cluster.url(cluster.template)) as connection:
+        try:
+            connection.execute(f"PREPARE it AS {numbered}".encode())
+        except (psycopg.errors.IndeterminateDatatype, psycopg.errors.AmbiguousFunction):
+            pass  # a bare placeholder has no type until psycopg sends one; the statement itself was parsed
+
+
+BAD_ROWS = [
+    "INSERT INTO assets VALUES ('usd', 'x', 'currency', 2, NULL, NULL, now())",
+    "INSERT INTO assets VALUES ('ABC', 'x', 'unit', 13, NULL, NULL, now())",
+    "INSERT INTO rates VALUES ('USD', 'USD', now(), NULL, 0, now())",
+    "INSERT INTO rates VALUES ('USD', 'USD', now(), now() - interval '1 s', 1, now())",
+    "UPDATE accounts SET seq = -1",
+    "UPDATE accounts SET mac = 'short'",
+    "UPDATE entries SET amount = -amount",
+    "UPDATE entries SET kind = 'gift'",
+    "UPDATE entries SET source = 'me'",
+    "UPDATE entries SET money_minor = 5",
+    "UPDATE rules SET threshold = 0",
+    "UPDATE rules SET amount_minor = 0",
+    "UPDATE rules SET limit_minor = amount_minor - 1",
+    "UPDATE rules SET currency = 'dollars'",
+    "UPDATE top_ups SET state = 'done'",
+    "UPDATE top_ups SET ended_at = NULL",
+    "UPDATE top_ups SET amount_minor = -1",
+    "UPDATE top_ups SET units = 0",
+    "UPDATE top_ups SET consent_id = NULL",
+    "UPDATE payments SET state = 'lost'",
+    "UPDATE payments SET closed_at = NULL",
+    "UPDATE payments SET state = 'abandoned'",
+    "UPDATE cards SET last4 = '12'",
+    "UPDATE consents SET action = 'withdrawn'",
+    "UPDATE card_setups SET state = 'open'",
+]
+
+
+@pytest.mark.parametrize("statement", BAD_ROWS)
+async def test_the_database_checks_amounts_states_and_currencies_itself(house, statement):
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    with pytest.raises(psycopg.IntegrityError):
+        await house.sql(statement)
