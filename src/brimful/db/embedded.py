@@ -199,6 +199,7 @@ class Server:
         if not (self.directory.cluster / "PG_VERSION").exists():
             self._initialise(binaries)
         self._stop_orphan()
+        shutil.rmtree(self._sockets, ignore_errors=True)
         _make_owned(self._sockets, self._owner)
         options = [part for name, value in self._options.items() for part in ("-c", f"{name}={value}")]
         command = [str(binaries / "postgres"), "-D", str(self.directory.cluster), "-k", str(self._sockets), *options]
@@ -261,15 +262,18 @@ class Server:
 
     def _stop_orphan(self) -> None:
         """We hold the lock, so a live postmaster here lost its Brimful: stop it, then start our own."""
-        pid = _postmaster(self.directory.cluster)
-        if pid is None:
-            return
-        os.kill(pid, signal.SIGINT)
+        cluster = self.directory.cluster
+        pid = _postmaster(cluster)
+        if pid is not None:
+            os.kill(pid, signal.SIGINT)
         deadline = time.monotonic() + _STOP_S_MAX
-        while _postmaster(self.directory.cluster) is not None:
+        while _postmaster(cluster) is not None or _working_in(cluster):
             if time.monotonic() > deadline:
-                raise ConfigurationError(f"An earlier PostgreSQL (process {pid}) does not stop; end it and try again.")
+                raise ConfigurationError(f"An earlier PostgreSQL in {cluster} does not stop; end it and try again.")
             time.sleep(0.05)
+        # A killed postmaster that nobody has reaped (a container without init) still counts as alive for
+        # PostgreSQL. We hold the lock and nothing works in the directory, so its note is stale.
+        (cluster / "postmaster.pid").unlink(missing_ok=True)
 
     def _wait_until_ready(self) -> None:
         assert self._process is not None
@@ -393,3 +397,12 @@ def _postmaster(cluster: pathlib.Path) -> int | None:
     except (OSError, ValueError, IndexError):
         return None
     return pid if b"postgres" in command and os.fsencode(cluster) in command else None
+
+
+def _working_in(cluster: pathlib.Path) -> bool:
+    """Whether any process has these files as its working directory: a server, or a child that outlived it."""
+    for entry in pathlib.Path("/proc").glob("[0-9]*/cwd"):
+        with contextlib.suppress(OSError):
+            if entry.readlink() == cluster:
+                return True
+    return False

@@ -112,7 +112,8 @@ def checkout_session(now: int, params: Object, *, url: str, session_id: str) -> 
     return {
         "id": session_id, "object": "checkout.session", "adaptive_pricing": None, "collected_information": None,
         "customer_account": None, "discounts": [], "integration_identifier": None, "managed_payments": None,
-        "origin_context": None, "permissions": None, "wallet_options": None, "after_expiration": None, "allow_promotion_codes": None,
+        "origin_context": None, "permissions": None, "wallet_options": None, "after_expiration": None,
+        "allow_promotion_codes": None,
         "amount_subtotal": total if payment else None, "amount_total": total if payment else None,
         "automatic_tax": {"enabled": False, "liability": None, "provider": None, "status": None},
         "billing_address_collection": None, "cancel_url": params.get("cancel_url"),
