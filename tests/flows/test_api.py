@@ -63,7 +63,8 @@ async def test_unknown_fields_are_refused_on_every_write(house):
     for path, body in [
         ("/customers", {"name": "x", "customer_id": "cus_mine"}),
         ("/assets", {"code": "ABC", "name": "x", "kind": "currency"}),
-        (f"/customers/{customer_id}/wallet/adjustments", {"transaction_id": "t", "asset": "USD", "amount": 1, "seq": 9}),
+        (f"/customers/{customer_id}/wallet/adjustments",
+         {"transaction_id": "t", "asset": "USD", "amount": 1, "seq": 9}),
         ("/billing-portal/sessions",
          {"customer_id": customer_id, "return_url": HOME, "failure_url": HOME, "top_up_id": "top_x"}),
     ]:  # fmt: skip

@@ -12,10 +12,10 @@ import time
 import httpx
 import psycopg
 import pytest
-from support.house import HOME, free_port
 
 from brimful.db import embedded
 from brimful.demo.visitor import Visitor
+from support.house import HOME, free_port
 
 KEY = "a-key-that-the-test-has-chosen"
 

@@ -6,7 +6,8 @@ from brimful.payments import Decline, DeclineKind, classify, customer_text
 from brimful.payments.declines import HARD
 
 SOFT = ["generic_decline", "do_not_honor", "insufficient_funds", "try_again_later", "processing_error",
-        "issuer_not_available", "reenter_transaction", "card_velocity_exceeded", "call_issuer", "brand_new_code", None]  # fmt: skip
+        "issuer_not_available", "reenter_transaction", "card_velocity_exceeded", "call_issuer", "brand_new_code",
+        None]  # fmt: skip
 
 
 @pytest.mark.parametrize("code", sorted(HARD))

@@ -13,7 +13,6 @@ import typing
 import httpx
 import pytest
 import stripe
-from support.house import STRIPE_KEY
 
 from brimful.payments import Failure
 from brimful.payments.stripe import StripeGateway

@@ -18,7 +18,7 @@ COMMITTED = SOURCE / "db" / "schema.sql"
 
 def dumped(url, version="18"):
     """The schema as pg_dump of the wheel writes it, without what differs from run to run."""
-    program = embedded._binaries(version) / "pg_dump"
+    program = embedded.program(version, "pg_dump")
     done = subprocess.run(
         [str(program), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", "--dbname", url],
         capture_output=True, text=True, check=True,

@@ -32,7 +32,7 @@ import psycopg.conninfo
 
 from brimful.errors import ConfigurationError
 
-__all__ = ["VERSIONS", "DataDirectory", "Server", "die_with_parent"]
+__all__ = ["VERSIONS", "DataDirectory", "Server", "die_with_parent", "program", "running"]
 
 VERSIONS = {"18": "pginstall18", "16": "pginstall"}
 _ROOT_HOME = pathlib.Path("/var/lib/brimful")
@@ -322,6 +322,11 @@ def running(directory: DataDirectory) -> Iterator[Server]:
     finally:
         server.stop()
         directory.unlock()
+
+
+def program(version: str, name: str) -> pathlib.Path:
+    """A program of the wheel, such as pg_dump or pgbench."""
+    return _binaries(version) / name
 
 
 def die_with_parent(number: int) -> None:
