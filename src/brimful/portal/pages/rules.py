@@ -40,7 +40,9 @@ async def rule(page: Page) -> Response:
         except Refused as refused:
             if refused.code in {"forbidden", "unavailable"}:
                 raise
-            error = refused
+            # The first press shows the consent in these numbers: a step, not a mistake.
+            reviewing = refused.code == "consent_required" and not page.field("shown")
+            error = None if reviewing else refused
     return await _rule_page(page, asset, currency, before, usable, values, error)
 
 
