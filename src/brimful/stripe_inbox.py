@@ -7,7 +7,7 @@ import datetime as dt
 import logging
 from collections.abc import Sequence
 
-from brimful import cards, customers, jobs, topups
+from brimful import cards, customers, jobs, topups, wallets
 from brimful.auto_topup import card_lost
 from brimful.db import Database, Tx
 from brimful.events import Topic, emit
@@ -134,6 +134,7 @@ async def _detached(till: Till, payment_method: str) -> tuple[str, str]:
             return "ignored", "unknown card"
         customer_id, card_id = found
         await customers.lock(tx, customer_id)
+        await wallets.lock_wallet(tx, customer_id)
         card = await cards.get(tx, customer_id, card_id)
         if await cards.detach(tx, customer_id, card_id, "detached_at_stripe"):
             await emit(tx, Topic.CARD_REMOVED, customer_id, {"card_id": card_id, "last4": card.last4})

@@ -1,6 +1,7 @@
 """The background door: job names to operations, periodic tasks, graceful stop. Any number may run."""
 
 import asyncio
+import functools
 import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -117,9 +118,7 @@ async def sweep(deps: Deps) -> None:
         events = await stripe_inbox.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
     if missed:
         _log.error("%d accounts were below their line and not judged", len(missed))
-    for customer_id, asset in sorted(keys | set(missed)):
-        async with deps.database.transaction() as tx:
-            await auto_topup.judge_account(tx, customer_id, asset, deps.pace)
+    await _judge(deps, sorted(keys | set(missed)))
     till = deps.till
     if till is None:
         return
@@ -129,6 +128,16 @@ async def sweep(deps: Deps) -> None:
         *[lambda event_id=event_id: stripe_inbox.process(till, event_id) for event_id in events],
     ]
     await _each(calls)
+
+
+async def _judge(deps: Deps, keys: Iterable[wallets.AccountKey]) -> None:
+    """Judge accounts, each in a transaction of its own."""
+
+    async def one(key: wallets.AccountKey) -> None:
+        async with deps.database.transaction() as tx:
+            await auto_topup.judge_account(tx, *key, deps.pace)
+
+    await _each([functools.partial(one, key) for key in keys])
 
 
 async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
@@ -153,7 +162,5 @@ async def slow_sweep(deps: Deps) -> None:
             keys = await auto_topup.enabled_after(tx, after, limit=_SWEEP_MAX)
         if not keys:
             return
-        for customer_id, asset in keys:
-            async with deps.database.transaction() as tx:
-                await auto_topup.judge_account(tx, customer_id, asset, deps.pace)
+        await _judge(deps, keys)
         after = keys[-1]

@@ -76,11 +76,14 @@ async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
 
 
 def needs_consent(before: Rule | None, form: RuleForm) -> bool:
-    """Whether the box must be ticked: turning on, a higher amount, limit or threshold, or another card."""
+    """Whether the box must be ticked: turning on, a higher amount, limit or threshold, another card or
+    currency.
+    """
     if before is None or form.turn_on:
         return True
     return (
         form.card_id != before.card_id
+        or form.currency != before.currency
         or form.amount_minor > before.amount_minor
         or form.limit_minor > before.limit_minor
         or form.threshold > before.threshold

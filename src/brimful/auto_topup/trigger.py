@@ -66,7 +66,7 @@ _FACTS = """
         (
             SELECT coalesce(sum(t.amount_minor), 0) FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-                AND t.limit_month = %(month)s AND t.top_up_id <> %(without)s
+                AND t.currency = r.currency AND t.limit_month = %(month)s AND t.top_up_id <> %(without)s
                 AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
         )::bigint AS spent_minor,
         (
@@ -151,10 +151,18 @@ async def rearm(tx: Tx, keys: Iterable[wallets.AccountKey], pace: Pace) -> None:
     if await _end_superseded(tx, standings):
         standings = await read_facts(tx, [standing.key for standing in standings])
     now = await tx.now()
-    judged = [(standing, policy.judge(standing.facts, pace, now)) for standing in standings]
+    judged = [(standing, _steady(standing, policy.judge(standing.facts, pace, now), now)) for standing in standings]
     await wallets.set_armed(tx, [(standing.key, verdict.armed_below) for standing, verdict in judged])
     await _keep_reasons(tx, judged)
     await _request(tx, judged)
+
+
+def _steady(standing: Standing, verdict: Judgement, now: dt.datetime) -> Judgement:
+    """A wait that stands is kept: judging it anew must not start another job each time."""
+    same = standing.reason == verdict.reason.value and verdict.wake_at is not None
+    if same and standing.wake_at is not None and now < standing.wake_at < verdict.wake_at:  # type: ignore[operator]
+        return dataclasses.replace(verdict, wake_at=standing.wake_at)
+    return verdict
 
 
 async def _end_superseded(tx: Tx, standings: Sequence[Standing]) -> bool:
@@ -250,14 +258,21 @@ async def _request(tx: Tx, judged: Sequence[tuple[Standing, Judgement]]) -> None
 
 
 _PAUSE = """
-    UPDATE rule_states SET paused_at = %s, pause_reason = %s
-    WHERE customer_id = %s AND asset = %s AND paused_at IS NULL
+    UPDATE rule_states SET paused_at = %(now)s, pause_reason = %(reason)s
+    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND paused_at IS NULL
+        AND EXISTS (
+            SELECT FROM rules
+            WHERE rules.customer_id = rule_states.customer_id AND rules.asset = rule_states.asset
+                AND rules.card_id = coalesce(%(card_id)s::text, rules.card_id))
 """
 
 
-async def pause(tx: Tx, customer_id: str, asset: str, reason: str) -> None:
-    """Stop a rule until the customer turns it on again. The caller rearms."""
-    if await tx.execute(_PAUSE, (await tx.now(), reason, customer_id, asset)):
+async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: str | None = None) -> None:
+    """Stop a rule until the customer turns it on again; with `card_id`, only while it uses that card. The caller
+    rearms.
+    """
+    values = {"now": await tx.now(), "reason": reason, "customer_id": customer_id, "asset": asset, "card_id": card_id}
+    if await tx.execute(_PAUSE, values):
         await emit(tx, Topic.AUTO_TOP_UP_PAUSED, customer_id, {"asset": asset, "reason": reason})
 
 

@@ -86,7 +86,13 @@ _COLUMNS = """
 """
 _GET = _COLUMNS + "WHERE customer_id = %s AND setup_id = %s"
 _GET_LOCKED = _GET + " FOR NO KEY UPDATE"
-_LIST_OPEN = _COLUMNS + ("WHERE state = 'open' AND created_at < %s ORDER BY created_at LIMIT %s")
+_LIST_OPEN = (
+    _COLUMNS
+    + """
+    WHERE state = 'open' AND (stripe_session_id IS NOT NULL OR purpose = 'payment') AND created_at < %s
+    ORDER BY created_at LIMIT %s
+"""
+)
 
 
 async def get(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:

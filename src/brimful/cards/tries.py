@@ -20,12 +20,13 @@ class Claim(enum.Enum):
 
     GRANTED = "granted"
     BUSY = "busy"  # other tries are in flight and may yet be declined: wait
-    SPENT = "spent"  # the card has been declined too often
+    SPENT = "spent"  # the card has been declined too often, or for good
 
 
 _COUNT = """
     SELECT count(*) FILTER (WHERE state = 'declined' AND at > %(since)s) AS declined,
         count(*) FILTER (WHERE state = 'open') AS open,
+        count(*) FILTER (WHERE state = 'hard' AND at > %(since)s) AS hard,
         count(*) FILTER (WHERE payment_id = %(payment_id)s) AS mine
     FROM card_tries WHERE fingerprint = %(fingerprint)s
 """
@@ -41,7 +42,7 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
     assert count is not None
     if count["mine"]:
         return Claim.GRANTED
-    if count["declined"] >= DECLINES_MAX:
+    if count["hard"] or count["declined"] >= DECLINES_MAX:
         return Claim.SPENT
     if count["declined"] + count["open"] >= DECLINES_MAX:
         return Claim.BUSY
@@ -49,11 +50,13 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
     return Claim.GRANTED
 
 
-async def declined(tx: Tx, payment_id: str) -> None:
-    """The claim becomes a decline and counts for 30 days."""
+async def declined(tx: Tx, payment_id: str, *, hard: bool) -> None:
+    """The claim becomes a decline and counts for 30 days. A hard one forbids the physical card for as long, whoever
+    saves it again; after that its bank may have renewed it under the same number.
+    """
     await tx.execute(
-        "UPDATE card_tries SET state = 'declined', at = %s WHERE payment_id = %s AND state = 'open'",
-        (await tx.now(), payment_id),
+        "UPDATE card_tries SET state = %s, at = %s WHERE payment_id = %s AND state = 'open'",
+        ("hard" if hard else "declined", await tx.now(), payment_id),
     )
 
 

@@ -154,6 +154,7 @@ class DataDirectory:
     def remove(self) -> None:
         """Delete everything: for throw-away directories."""
         shutil.rmtree(self.cluster, ignore_errors=True)
+        shutil.rmtree(_socket_directory(self.path), ignore_errors=True)
         shutil.rmtree(self.path, ignore_errors=True)
 
 

@@ -505,7 +505,7 @@ CREATE TABLE public.card_tries (
     fingerprint text NOT NULL,
     state text NOT NULL,
     at timestamp with time zone NOT NULL,
-    CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text])))
+    CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text, 'hard'::text])))
 );
 CREATE TABLE public.cards (
     customer_id text NOT NULL,

@@ -4,13 +4,13 @@ import dataclasses
 import datetime as dt
 from collections.abc import Callable
 
-from brimful import audit, cards, customers, topups
+from brimful import audit, cards, customers, ids, topups
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.events import Topic, emit
 from brimful.paying.settle import lock_both
 from brimful.paying.till import Till, hear
-from brimful.payments import CardReading, Failure
+from brimful.payments import CardReading, Failure, FailureKind
 from brimful.sessions import PortalSession
 from brimful.topups import Payment, TopUp
 
@@ -54,8 +54,10 @@ async def open_setup_page(
         cancel_url=cancel_url,
         metadata={"setup_id": setup_id, "customer_id": session.customer_id},
     )
-    await hear(till, answer)
+    await hear(till, answer, opens=True)
     if isinstance(answer, Failure) or answer.url is None:
+        async with till.database.transaction() as tx:
+            await cards.setups.expire(tx, session.customer_id, setup_id)
         raise Refused("payments_unavailable", _UNAVAILABLE)
     async with till.database.transaction() as tx:
         await cards.setups.remember_session(tx, session, setup_id, answer.session_id)
@@ -94,8 +96,10 @@ async def open_checkout(
         expires_at=payment.created_at + _PAGE_LIFE,
         metadata=names,
     )
-    await hear(till, answer)
+    await hear(till, answer, opens=True)
     if isinstance(answer, Failure) or answer.url is None:
+        if not isinstance(answer, Failure) or answer.kind in {FailureKind.REFUSED, FailureKind.SERVER_ERROR}:
+            await _abandon(till, session, payment)
         raise Refused("payments_unavailable", _UNAVAILABLE)
     async with till.database.transaction() as tx:
         _, fresh = await lock_both(tx, session.customer_id, top_up_id)
@@ -127,6 +131,15 @@ async def _open_payment(
             tx, top_up, kind="checkout", presence="on_session", card_id=None, setup_id=setup_id
         )
         return payment, top_up
+
+
+async def _abandon(till: Till, session: PortalSession, payment: Payment) -> None:
+    """A page that nobody has seen and whose key would only repeat the failure: the next press makes another."""
+    async with till.database.transaction() as tx:
+        await lock_both(tx, session.customer_id, payment.top_up_id)
+        await topups.save_payment(tx, payment, state="abandoned", error_code="not_created")
+        if payment.setup_id is not None:
+            await cards.setups.expire(tx, session.customer_id, payment.setup_id)
 
 
 async def settle_setup(till: Till, customer_id: str, setup_id: str) -> None:
@@ -193,8 +206,10 @@ async def _stripe_customer(till: Till, customer_id: str) -> str:
         customer = await customers.get(tx, customer_id)
     if customer.stripe_customer_id is not None:
         return customer.stripe_customer_id
+    # A key of its own for each press: a repeated failure would stick to a fixed one, and a customer object too many
+    # at Stripe moves no money.
     answer = await till.gateway.create_customer(
-        key=f"{customer_id}:create", name=customer.name, email=customer.email, customer_id=customer_id
+        key=f"{customer_id}:{ids.new('req')}", name=customer.name, email=customer.email, customer_id=customer_id
     )
     await hear(till, answer)
     if isinstance(answer, Failure):

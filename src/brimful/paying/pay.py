@@ -69,6 +69,7 @@ async def pay_present(
         The top-up as it stands. In `action_required` its open payment has a `redirect_url`. Called again
         for a payment that is open already, it starts no second one.
     """
+    await _give_up_other(till, session.customer_id, top_up_id, card_id)
     async with till.database.transaction() as tx:
         _, top_up = await lock_both(tx, session.customer_id, top_up_id)
         payment = await topups.open_payment(tx, top_up)
@@ -78,6 +79,8 @@ async def pay_present(
             if card.state != "active" or (top_up.kind == "automatic" and card_id != top_up.card_id):
                 raise Refused("card_unavailable", "This card cannot be charged: choose another.", field="card")
             payment = await topups.add_payment(tx, top_up, kind="intent", presence="on_session", card_id=card_id)
+        if payment.kind != "intent" or payment.card_id != card_id:
+            raise Refused("top_up_not_payable", "Another payment of this is on its way. Look again in a moment.")
     url = return_url(payment.payment_id)
     try:
         if payment.state == "new" and await _create(till, top_up, payment):
@@ -87,6 +90,20 @@ async def pay_present(
     await pay(till, session.customer_id, top_up_id)
     async with till.database.transaction() as tx:
         return await topups.get(tx, session.customer_id, top_up_id)
+
+
+async def _give_up_other(till: Till, customer_id: str, top_up_id: str, card_id: str) -> None:
+    """The customer chose another way to pay than before: the open payment is taken back at Stripe first."""
+    async with till.database.transaction() as tx:
+        _, top_up = await lock_both(tx, customer_id, top_up_id)
+        payment = await topups.open_payment(tx, top_up)
+        other = payment is not None and (payment.kind != "intent" or payment.card_id != card_id)
+        if not other or top_up.state not in topups.WAITING_STATES:
+            return
+        await topups.move(
+            tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state="action_required", reason="other_card"
+        )
+    await pay(till, customer_id, top_up_id)
 
 
 def _must_be_payable(top_up: TopUp) -> None:
@@ -147,7 +164,7 @@ async def _create(till: Till, top_up: TopUp, payment: Payment) -> bool:
         metadata=_names(payment),
         description=f"Top-up of {top_up.asset}",
     )
-    await hear(till, answer)
+    await hear(till, answer, opens=True)
     if isinstance(answer, IntentReading):
         return await _created(till, top_up, payment, answer)
     if answer.kind is FailureKind.REFUSED:
@@ -229,6 +246,9 @@ async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, ret
     """T2: the card's budget, then everything else read again under the lock; then the point of no return."""
     assert payment.card_id is not None
     async with till.database.transaction() as tx:
+        # Whoever closes the payment meanwhile waits for this row and then finds the claim to release.
+        if (await topups.lock_payment(tx, payment)).state != "created":
+            raise topups.Stale(top_up.top_up_id)
         card = await cards.get(tx, payment.customer_id, payment.card_id)
         claim = await cards.tries.claim(tx, card.fingerprint, payment.payment_id)
     async with till.database.transaction() as tx:
@@ -236,7 +256,7 @@ async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, ret
         if not await charging_open(tx) or claim is cards.tries.Claim.BUSY:
             await topups.poll_later(tx, fresh, at_least_s=_CLAIM_WAIT_S)
             return False
-        reason = "card_budget" if claim is cards.tries.Claim.SPENT else await _refusal(tx, fresh, payment)
+        reason = "card_budget" if claim is cards.tries.Claim.SPENT else await _refusal(tx, fresh)
         if reason is not None:
             if reason == "card_budget" and fresh.kind == "automatic":
                 await pause(tx, fresh.customer_id, fresh.asset, reason)
@@ -253,17 +273,13 @@ async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, ret
     return await _confirm(till, top_up, payment, card, return_url)
 
 
-async def _refusal(tx: Tx, top_up: TopUp, payment: Payment) -> str | None:
-    """Why it must not be sent after all. With the customer present they decide, not the rule; but the
-    monthly limit holds for an automatic one even then.
-    """
+async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
+    """Why an automatic top-up must not be sent after all, with the customer present or not."""
     if top_up.kind == "manual":
         return None
     [standing] = await read_facts(tx, [(top_up.customer_id, top_up.asset)], without=top_up.top_up_id)
     assert top_up.rule_version is not None
-    reason = None
-    if payment.presence == "off_session":
-        reason = superseded(standing.facts, top_up.rule_version)
+    reason = superseded(standing.facts, top_up.rule_version)
     if reason is None and not fits_limit(standing.facts, top_up.amount_minor):
         reason = Reason.LIMIT_REACHED
     return None if reason is None else reason.value
@@ -281,13 +297,17 @@ async def _confirm(till: Till, top_up: TopUp, payment: Payment, card: cards.Card
         if isinstance(answer, IntentReading) or answer.kind is not FailureKind.BUSY or wait_s is None:
             break
         await asyncio.sleep(ids.jitter(wait_s))  # busy was not carried out: the same key is safe
-    await hear(till, answer)
+    await hear(till, answer, opens=True)
     async with till.database.transaction() as tx:
         if isinstance(answer, IntentReading):
             await settle(till, tx, payment, answer)
             return True
         # No answer to act on, whatever the reason: only reading the payment tells what became of it.
         _log.warning("confirm of %s: %s %s", payment.payment_id, answer.kind.value, answer.message)
+        if answer.kind is FailureKind.REFUSED:
+            sent = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
+            assert sent is not None
+            await topups.save_payment(tx, sent, error_code=f"refused:{answer.code or 'confirm'}")
         await topups.move(tx, top_up, "unknown", wake_in_s=0 if not answer.unknown else 5)
         return not answer.unknown
 
@@ -324,6 +344,9 @@ async def _worker_died(till: Till, top_up: TopUp) -> bool:
 
 async def _action_required(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
     """Waits for the customer until it expires; an open payment is read now and then."""
+    if payment is not None and payment.kind == "intent" and payment.stripe_intent_id is None:
+        # The customer pressed Confirm and the answer to create was lost: nothing to read yet.
+        return await _expire_if_due(till, top_up) or await _customer_left(till, top_up, payment)
     if payment is not None:
         if await _read(till, top_up, payment):
             return True
@@ -342,8 +365,6 @@ async def _expire_if_due(till: Till, top_up: TopUp) -> bool:
         canceling = await topups.move(
             tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state="canceled", reason=reason
         )
-        if fresh.kind == "automatic":
-            await pause(tx, fresh.customer_id, fresh.asset, reason)
         if await topups.open_payment(tx, fresh) is None:
             await leave(till, tx, account, canceling)
             return False
@@ -360,6 +381,11 @@ async def _customer_left(till: Till, top_up: TopUp, payment: Payment) -> bool:
         next_state = "action_required" if top_up.kind == "automatic" else "canceled"
         await topups.move(tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state=next_state, reason="not_sent")
     return True
+
+
+async def _still_payable(tx: Tx, top_up: TopUp) -> bool:
+    """Whether its customer may still come: a link is good until it expires, whatever page was left on the way."""
+    return top_up.kind == "automatic" or (top_up.expires_at is not None and await tx.now() < top_up.expires_at)
 
 
 # --- canceling -----------------------------------------------------------------------------------------
@@ -426,7 +452,7 @@ async def _read_checkout(till: Till, top_up: TopUp, payment: Payment) -> bool:
             account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
             await topups.save_payment(tx, payment, state="expired")
             if fresh.state != "canceling":
-                next_state = "action_required" if fresh.kind == "automatic" else "canceled"
+                next_state = "action_required" if await _still_payable(tx, fresh) else "canceled"
                 fresh = await topups.move(tx, fresh, "canceling", next_state=next_state, reason="expired")
             await leave(till, tx, account, fresh)
         return True

@@ -20,6 +20,7 @@ __all__ = ["leave", "lock_both", "settle"]
 
 _log = logging.getLogger(__name__)
 CONFIRM_LIFE = dt.timedelta(hours=24)
+_UNSENT_WAITS_S = (2.0, 30.0, 300.0, 3600.0)
 _REST_AFTER_ODD_END = dt.timedelta(hours=1)  # a payment canceled by somebody else at Stripe: look again later
 
 
@@ -131,18 +132,30 @@ async def leave(till: Till, tx: Tx, account: wallets.Account, top_up: TopUp) -> 
     assert top_up.next_state is not None
     now = await tx.now()
     if top_up.next_state == "retry_wait":
-        wait = till.retry_waits[top_up.tries - 1] if top_up.reason != "not_sent" else dt.timedelta(seconds=2)
-        await topups.move(tx, top_up, "retry_wait", wake_in_s=wait.total_seconds())
+        await topups.move(tx, top_up, "retry_wait", wake_in_s=await _retry_in_s(till, tx, top_up))
+        await rearm(tx, [account.key], till.pace)  # the rule may have gone while the payment was taken back
         return
     if top_up.next_state == "action_required":
         expires_at = top_up.expires_at or now + CONFIRM_LIFE
         wake_in_s = max(0.0, (expires_at - now).total_seconds())
         waiting = await topups.move(tx, top_up, "action_required", wake_in_s=wake_in_s, expires_at=expires_at)
-        await emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(waiting, None))
+        if top_up.kind == "automatic":
+            await emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(waiting, None))
+        await rearm(tx, [account.key], till.pace)
         return
     ended = await topups.move(tx, top_up, top_up.next_state)
+    if top_up.kind == "automatic" and top_up.reason == "confirmation_expired":
+        await pause(tx, top_up.customer_id, top_up.asset, "confirmation_expired", card_id=top_up.card_id)
     await _tell_failed(tx, ended)
     await rearm(tx, [account.key], till.pace)
+
+
+async def _retry_in_s(till: Till, tx: Tx, top_up: TopUp) -> float:
+    """Hours after a decline; after payments that never arrived, longer each time."""
+    if top_up.reason != "not_sent":
+        return till.retry_waits[top_up.tries - 1].total_seconds()
+    unsent = await topups.count_payments(tx, top_up) - top_up.tries
+    return _UNSENT_WAITS_S[min(max(unsent, 1), len(_UNSENT_WAITS_S)) - 1]
 
 
 async def _needs_customer(tx: Tx, top_up: TopUp, payment: Payment, reading: IntentReading) -> None:
@@ -167,6 +180,13 @@ async def _not_paid(
         return
     if decline is None and top_up.state == "action_required":
         return  # the customer has not come yet
+    if decline is None and (payment.error_code or "").startswith("refused:"):
+        # Stripe refused the confirmation itself: it would refuse the next one too.
+        await topups.move(tx, top_up, "canceling", recover_in_s=30, next_state="failed", reason=payment.error_code)
+        if top_up.kind == "automatic":
+            await pause(tx, top_up.customer_id, top_up.asset, str(payment.error_code), card_id=payment.card_id)
+            await rearm(tx, [account.key], till.pace)
+        return
     if decline is None:
         automatic = top_up.kind == "automatic" and payment.presence == "off_session"
         next_state = "retry_wait" if automatic else _after_presence(top_up)
@@ -175,7 +195,8 @@ async def _not_paid(
     await topups.save_payment(
         tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
     )
-    await cards.tries.declined(tx, payment.payment_id)
+    hard = classify(decline) is DeclineKind.HARD
+    await cards.tries.declined(tx, payment.payment_id, hard=hard)
     await _declined(till, tx, account, top_up, payment, decline)
 
 
@@ -204,7 +225,7 @@ async def _declined(
         next_state, pause_reason = "failed", pause_reason or "declined"
     await topups.move(tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason=reason, tries=tries)
     if pause_reason is not None and top_up.kind == "automatic":
-        await pause(tx, top_up.customer_id, top_up.asset, pause_reason)
+        await pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
     if kind is DeclineKind.HARD and payment.card_id is not None:
         card = await cards.get(tx, payment.customer_id, payment.card_id)
         await card_lost(tx, card, "card_declined", till.pace)

@@ -39,9 +39,16 @@ async def charging_open(tx: Tx) -> bool:
     return await tx.one(_PROBE, {"now": await tx.now()}) is not None
 
 
-async def hear(till: Till, answer: object) -> None:
-    """Learn from an answer of the gateway: a refused key closes charging, with one reason; any other opens it."""
+async def hear(till: Till, answer: object, *, opens: bool = False) -> None:
+    """Learn from an answer of the gateway: a refused key closes charging, with one reason.
+
+    Only a call that moves a payment (`opens`) and was answered opens it again: a key may be allowed to read
+    and not to write, and silence tells nothing.
+    """
     refused = isinstance(answer, Failure) and answer.kind is FailureKind.ACCOUNT
+    answered = not isinstance(answer, Failure) or answer.kind is FailureKind.REFUSED
+    if not refused and not (opens and answered):
+        return
     async with till.database.transaction() as tx:
         row = await tx.one("SELECT open FROM charging")
         if row is None or row["open"] is not refused or not await _may_write(tx):
@@ -49,7 +56,7 @@ async def hear(till: Till, answer: object) -> None:
         reason = f"Stripe refuses the platform's key: {answer.message}" if isinstance(answer, Failure) else None
         await tx.execute(
             "UPDATE charging SET open = %s, reason = %s, since = %s WHERE open = %s",
-            (not refused, reason, await tx.now(), refused),
+            (not refused, reason if refused else None, await tx.now(), refused),
         )
 
 

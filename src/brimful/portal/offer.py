@@ -18,12 +18,16 @@ async def shown_assets(page: Page, tx: Tx) -> list[assets.Asset]:
     return [await page.deps.catalogue.get(tx, code) for code in dict.fromkeys(codes or ["USD"])]
 
 
-async def currency_for(tx: Tx, asset: assets.Asset) -> str:
-    """The currency that pays for an asset: its own, or the first in which a unit has a price now."""
+async def currency_for(tx: Tx, asset: assets.Asset, kept: str | None = None) -> str:
+    """The currency that pays for an asset: its own; or `kept`, or else the first, in which a unit has a price now."""
     if asset.kind == "currency":
         return asset.code
     now = await tx.now()
-    for rate in await assets.rates_of(tx, asset.code):
-        if rate.valid_from <= now and (rate.valid_to is None or rate.valid_to > now):
-            return rate.currency
+    priced = [
+        rate.currency
+        for rate in await assets.rates_of(tx, asset.code)
+        if rate.valid_from <= now and (rate.valid_to is None or rate.valid_to > now)
+    ]
+    if priced:
+        return kept if kept in priced else priced[0]
     raise Refused("rate_missing", f"{asset.name} cannot be bought at the moment. Your settings are kept.")

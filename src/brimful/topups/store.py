@@ -14,6 +14,7 @@ from brimful.topups.model import END_STATES, MOVES, Payment, State, TopUp
 __all__ = [
     "Stale",
     "add_payment",
+    "count_payments",
     "due",
     "find_payment",
     "get",
@@ -21,6 +22,7 @@ __all__ = [
     "live_by_account",
     "flag_late_success",
     "lock",
+    "lock_payment",
     "mark_succeeded_late",
     "move",
     "open_payment",
@@ -202,6 +204,24 @@ async def find_payment(tx: Tx, customer_id: str, payment_id: str) -> Payment | N
     """One payment of this customer."""
     row = await tx.one(_FIND_PAYMENT, (customer_id, payment_id))
     return None if row is None else Payment(**row)
+
+
+async def lock_payment(tx: Tx, payment: Payment) -> Payment:
+    """The payment as it stands, locked."""
+    row = await tx.one(_FIND_PAYMENT + " FOR NO KEY UPDATE", (payment.customer_id, payment.payment_id))
+    tx.locked()
+    assert row is not None
+    return Payment(**row)
+
+
+async def count_payments(tx: Tx, top_up: TopUp) -> int:
+    """How many payments a top-up has had, whatever became of them."""
+    row = await tx.one(
+        "SELECT count(*) AS n FROM payments WHERE customer_id = %s AND top_up_id = %s",
+        (top_up.customer_id, top_up.top_up_id),
+    )
+    assert row is not None
+    return int(row["n"])
 
 
 async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:

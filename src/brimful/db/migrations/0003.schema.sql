@@ -327,7 +327,7 @@ CREATE TABLE aliases (
 CREATE TABLE card_tries (
     payment_id text PRIMARY KEY,
     fingerprint text NOT NULL,
-    state text NOT NULL CHECK (state IN ('open', 'declined')),
+    state text NOT NULL CHECK (state IN ('open', 'declined', 'hard')),
     at timestamptz NOT NULL
 );
 

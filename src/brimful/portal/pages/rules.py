@@ -28,8 +28,8 @@ async def rule(page: Page) -> Response:
     code = page.request.path_params["asset"]
     async with page.deps.database.transaction() as tx:
         asset = await page.deps.catalogue.get(tx, code)
-        currency = await currency_for(tx, asset)
         before = await auto_topup.get_rule(tx, page.session.customer_id, code)
+        currency = await currency_for(tx, asset, None if before is None else before.currency)
         known = await cards.list_for(tx, page.session.customer_id)
     usable = [card for card in known if card.state == "active"]
     values = _rule_values(page, before, usable, currency)

@@ -1,0 +1,240 @@
+"""Sequences that an attack on the design came up with: each once went wrong."""
+
+import asyncio
+from decimal import Decimal
+
+import psycopg
+import pytest
+
+from brimful import cards, paying
+from brimful.db.pool import role_conninfo
+from support.house import HOME
+
+
+async def crossed(house, **more):
+    customer_id, visitor = await house.funded(balance=12, threshold="10", **more)
+    await house.use(customer_id, "3", "crossing")
+    return customer_id, visitor
+
+
+async def state_of(house, customer_id):
+    [top_up] = await house.top_ups(customer_id)
+    return top_up["state"], top_up["reason"]
+
+
+async def test_a_lost_create_while_the_customer_confirms_does_not_hold_the_top_up_for_ever(house):
+    customer_id, _ = await crossed(house, number="4000002760003184")
+    await house.work()
+    visitor = await house.visitor(customer_id)
+    [top_up] = await house.top_ups(customer_id)
+    await house.switch(call="payment_intents.create", fault="drop_before", times=1)
+    await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
+    for _ in range(3):
+        await house.pass_time(minutes=5)
+    assert await state_of(house, customer_id) == ("action_required", "not_sent")
+    visitor = await house.visitor(customer_id)
+    bank = await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
+    await visitor.client.post(str(bank.url), data={"answer": "complete"})
+    assert await house.balance(customer_id) == Decimal(34)
+
+
+async def test_it_expires_even_if_the_customer_was_lost_on_the_way(house):
+    customer_id, _ = await crossed(house, number="4000002760003184")
+    await house.work()
+    visitor = await house.visitor(customer_id)
+    [top_up] = await house.top_ups(customer_id)
+    await house.switch(call="payment_intents.create", fault="drop_before", times=50)
+    await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
+    await house.pass_time(hours=25)
+    await house.pass_time(minutes=5)
+    assert await state_of(house, customer_id) == ("canceled", "confirmation_expired")
+    assert (await house.rule(customer_id))["paused"] == "confirmation_expired"
+
+
+async def test_the_card_charged_is_the_one_chosen_last(house):
+    """I10."""
+    customer_id, visitor = await house.funded(balance=20)
+    await house.add_card(visitor, "5555555555554444")
+    rows = await house.sql("SELECT card_id, last4 FROM cards")
+    first, second = (next(r["card_id"] for r in rows if r["last4"] == last4) for last4 in ("4242", "4444"))
+    page = await visitor.get("/top-up?asset=USD")
+    await house.switch(call="payment_intents.create", fault="drop_before", times=1)
+    await visitor.submit(page, "/billing/top-up", {"amount": "25", "card": first})
+    await visitor.submit(page, "/billing/top-up", {"amount": "25", "card": second})
+    await house.pass_time(minutes=5)
+    paid = await house.sql("SELECT card_id FROM payments WHERE state = 'succeeded'")
+    assert [row["card_id"] for row in paid] in ([], [second])
+    assert await house.charged() == 2500 * len(paid)
+
+
+async def test_another_currency_needs_another_tick(house):
+    rates = [{"source": "USD", "rate": "0.10"}]
+    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
+    customer_id = await house.customer()
+    await house.give(customer_id, 600, "CREDIT")
+    visitor = await house.visitor(customer_id)
+    await house.add_card(visitor)
+    await visitor.turn_on("CREDIT", threshold="50", amount="25", limit="100")
+    await house.call("POST", "/assets/CREDIT/rates", {"source": "EUR", "rate": "0.09"}, expect=204)
+    page = await visitor.get("/auto-top-up/CREDIT")
+    await visitor.submit(page, "", {"limit": "90", "action": "save"})
+    [rule] = await house.sql("SELECT currency, limit_minor FROM rules")
+    assert rule == {"currency": "USD", "limit_minor": 9000}
+
+
+@pytest.mark.parametrize(("fault", "most"), [("forbidden", 4), ("error_before", 5)])
+async def test_a_confirm_that_never_arrives_is_tried_ever_more_rarely(house, fault, most):
+    """F37: no storm of payments while Stripe is down."""
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.switch(call="payment_intents.confirm", fault=fault, times=1000)
+    await house.use(customer_id, "3", "crossing")
+    for _ in range(20):
+        await house.work()
+        await house.pass_time(seconds=30)
+    assert len((await house.sandbox.get("/v1/payment_intents", params={"limit": 100})).json()["data"]) <= most
+    await house.sandbox.delete("/sandbox/switches")
+    await house.pass_time(hours=2)
+    await house.pass_time(hours=2)
+    assert await house.balance(customer_id) == Decimal(34)
+    assert await house.charged() == 2500
+
+
+async def test_a_claim_is_not_left_behind_by_the_loser_of_a_race(house):
+    """Worker A stands before its claim when B ends the top-up: A must not claim for a payment that is over."""
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    [card] = await house.sql("SELECT fingerprint FROM cards")
+    with psycopg.connect(role_conninfo(house.database_url, "brimful_engine")) as blocker:
+        blocker.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))", (card["fingerprint"],))
+        await house.use(customer_id, "3", "crossing")
+        [top_up] = await house.top_ups(customer_id)
+        slow = asyncio.create_task(paying.pay(house.engine.till, customer_id, top_up["id"]))
+
+        async def created():
+            return (await state_of(house, customer_id))[0] == "intent_created"
+
+        await house.until(created)
+        await house.give(customer_id, 20, key="in time")
+        other = asyncio.create_task(paying.pay(house.engine.till, customer_id, top_up["id"]))
+        await asyncio.sleep(0.5)
+    await asyncio.gather(slow, other)
+    await house.pass_time(minutes=2)
+    assert await state_of(house, customer_id) == ("canceled", "no_longer_needed")
+    assert await house.sql("SELECT * FROM card_tries") == []
+
+
+async def test_a_failed_checkout_page_can_be_opened_again(house):
+    customer_id = await house.customer()
+    visitor = await house.visitor(customer_id)
+    await house.switch(call="checkout.sessions.create", fault="error_before", times=1)
+    page = await visitor.get("/top-up?asset=USD")
+    failed = await visitor.submit(page, "/billing/top-up", {"amount": "25", "card": "new"})
+    assert failed.status_code == 503
+    stripe = await visitor.submit(page, "/billing/top-up", {"amount": "25", "card": "new"})
+    await visitor.choose_card(stripe, "4242424242424242")
+    assert await house.balance(customer_id) == Decimal(25)
+
+
+async def test_a_payment_link_outlives_a_page_that_was_left(house):
+    customer_id = await house.customer()
+    body = {"customer_id": customer_id, "amount": "40", "currency": "USD", "return_url": HOME, "failure_url": HOME}
+    made = await house.call("POST", "/top-ups", body, expect=201)
+    stranger = await house.stranger()
+    await stranger.submit(await stranger.open(made["redirect_url"]), "", {})
+    for session in house.world.store.newest("checkout_session"):
+        session["expires_at"] = 1
+    await house.pass_time(hours=2)
+    again = await house.stranger()
+    stripe = await again.submit(await again.open(made["redirect_url"]), "", {})
+    await again.choose_card(stripe, "4242424242424242")
+    assert await house.balance(customer_id) == Decimal(40)
+
+
+async def test_off_means_off_even_while_a_payment_is_taken_back(house):
+    """I9, F20."""
+    customer_id, visitor = await house.funded(balance=12, threshold="10", number="4000002760003184")
+    await house.switch(call="payment_intents.cancel", fault="busy", times=1)
+    await house.switch(call="payment_intents.retrieve", fault="busy", times=1)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    assert (await state_of(house, customer_id))[0] == "canceling"
+    await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})
+    await house.pass_time(minutes=2)
+    assert await state_of(house, customer_id) == ("canceled", "off")
+    assert await house.charged() == 0
+
+
+async def test_a_decline_of_the_old_card_does_not_pause_a_rule_with_a_new_one(house):
+    customer_id, visitor = await house.funded(balance=12, threshold="10", number="4000000000009987")
+    await house.switch(webhooks="off")
+    await house.switch(call="payment_intents.confirm", fault="drop_after", times=1)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    assert (await state_of(house, customer_id))[0] == "unknown"
+    await house.add_card(visitor, "5555555555554444")
+    [new] = await house.sql("SELECT card_id FROM cards WHERE last4 = '4444'")
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="100", card=new["card_id"])
+    await house.pass_time(minutes=2)
+    await house.pass_time(minutes=2)
+    assert (await house.rule(customer_id))["paused"] is None
+    assert await house.balance(customer_id) == Decimal(34)
+
+
+async def test_the_same_plastic_saved_again_is_not_charged_after_a_hard_decline(house):
+    """F18."""
+    await house.sandbox.post("/sandbox/switches", json={"shared_fingerprint": "lost_plastic"})
+    customer_id, visitor = await crossed(house, number="4000000000009987")
+    await house.work()
+    await house.add_card(visitor, "4000000000009987")
+    [new] = await house.sql("SELECT card_id FROM cards WHERE state = 'active'")
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="100", card=new["card_id"])
+    await house.pass_time(minutes=2)
+    assert len(await house.sql("SELECT 1 FROM payments WHERE decline_code IS NOT NULL")) == 1
+    assert (await house.rule(customer_id))["paused"] == "card_budget"
+
+
+async def test_one_account_that_always_fails_does_not_stop_the_sweep(house):
+    """F35."""
+    bad, _ = await house.funded(balance=12, threshold="10", name="Bad")
+    good, _ = await house.funded(balance=12, threshold="10", name="Good")
+    await house.switch(webhooks="off")
+    await house.switch(call="payment_intents.confirm", fault="drop_after", times=1)
+    await house.use(good, "3", "crossing")
+    await house.work()
+    await house.sql("UPDATE rule_states SET wake_at = now() - interval '1 hour' WHERE customer_id = %s", (bad,))
+    await house.sql(f"ALTER TABLE rule_states ADD CHECK (customer_id <> '{bad}' OR wake_at IS NOT NULL) NOT VALID")
+    await house.pass_time(minutes=1)
+    assert await house.balance(good) == Decimal(34)
+
+
+async def test_a_wait_that_stands_starts_no_second_job(house):
+    rates = [{"source": "USD", "rate": "0.10"}]
+    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
+    customer_id = await house.customer()
+    await house.give(customer_id, 60, "CREDIT")
+    visitor = await house.visitor(customer_id)
+    await house.add_card(visitor)
+    await visitor.turn_on("CREDIT", threshold="50", amount="10", limit="100")
+    await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
+    for number in range(10):
+        await house.give(customer_id, 1, "CREDIT", key=f"again-{number}")
+    jobs = await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'judge' AND status = 'todo'")
+    assert len(jobs) == 1
+
+
+async def test_the_budget_counts_open_claims_and_gives_them_back(database_url):
+    """F17: eight at most, whatever is in flight."""
+    from brimful.db import Database
+
+    database = Database(database_url, "brimful_engine")
+    await database.open()
+    answers = []
+    for number in range(9):
+        async with database.transaction() as tx:
+            answers.append(await cards.tries.claim(tx, "plastic", f"pay_{number}"))
+    async with database.transaction() as tx:
+        await cards.tries.release(tx, "pay_0")
+    async with database.transaction() as tx:
+        answers.append(await cards.tries.claim(tx, "plastic", "pay_9"))
+    await database.close()
+    granted, busy = cards.tries.Claim.GRANTED, cards.tries.Claim.BUSY
+    assert answers == [*[granted] * 8, busy, granted]
