@@ -12,18 +12,19 @@ that finds another state raises `Stale`: somebody else is at it, so stop.
 """
 
 import asyncio
-import datetime as dt
 import functools
 import logging
 from collections.abc import Awaitable, Callable
 
-from brimful import cards, clock, customers, ids, topups
+from brimful import cards, clock, ids, topups
 from brimful.auto_topup import Reason, fits_limit, pause, read_facts, rearm, superseded
 from brimful.db import Tx
 from brimful.errors import Refused
-from brimful.paying.settle import leave, lock_both, settle
-from brimful.paying.till import Till, charging_open, hear
-from brimful.payments import Failure, FailureKind, IntentReading
+from brimful.paying.create import create
+from brimful.paying.resolve import action_required, canceling, customer_left, expire_if_due, read
+from brimful.paying.settle import lock_both, settle
+from brimful.paying.till import ANSWER_S, RECOVER_S, Till, charging_open, hear
+from brimful.payments import FailureKind, IntentReading
 from brimful.sessions import PortalSession
 from brimful.topups import Payment, TopUp
 
@@ -31,13 +32,8 @@ __all__ = ["pay", "pay_present"]
 
 _log = logging.getLogger(__name__)
 _STEPS_MAX = 12
-_KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 _CLAIM_WAIT_S = 30
-_RECOVER_S = 30  # a step that goes on by itself is picked up by the sweep after this, should its worker die
-_ANSWER_S = 60  # a confirm is answered within this, or its worker has died
 _BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
-_PRESENT_GRACE = dt.timedelta(minutes=2)  # after that, a customer who was about to pay has left
-_LIST_BACK = dt.timedelta(minutes=5)
 
 
 async def pay(till: Till, customer_id: str, top_up_id: str) -> None:
@@ -83,7 +79,7 @@ async def pay_present(
             raise Refused("top_up_not_payable", "Another payment of this is on its way. Look again in a moment.")
     url = return_url(payment.payment_id)
     try:
-        if payment.state == "new" and await _create(till, top_up, payment):
+        if payment.state == "new" and await create(till, top_up, payment):
             await _reload_and(till, top_up, functools.partial(_confirm_or_refuse, return_url=url))
     except topups.Stale:
         _log.info("top-up %s: somebody else has moved it", top_up_id)
@@ -101,7 +97,7 @@ async def _give_up_other(till: Till, customer_id: str, top_up_id: str, card_id: 
         if not other or top_up.state not in topups.WAITING_STATES:
             return
         await topups.move(
-            tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state="action_required", reason="other_card"
+            tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state="action_required", reason="other_card"
         )
     await pay(till, customer_id, top_up_id)
 
@@ -127,9 +123,9 @@ async def _reload_and(till: Till, top_up: TopUp, step: Callable[..., Awaitable[b
 async def _requested(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
     """A payment row, then the PaymentIntent. Manual top-ups wait for their customer here."""
     if payment is not None and payment.presence == "on_session":
-        return await _customer_left(till, top_up, payment)
+        return await customer_left(till, top_up, payment)
     if top_up.kind == "manual":
-        return await _expire_if_due(till, top_up)
+        return await expire_if_due(till, top_up)
     async with till.database.transaction() as tx:
         if not await charging_open(tx):
             await topups.poll_later(tx, top_up, at_least_s=30)
@@ -141,95 +137,7 @@ async def _requested(till: Till, top_up: TopUp, payment: Payment | None) -> bool
             payment = await topups.add_payment(
                 tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id
             )
-    return await _create(till, top_up, payment)
-
-
-async def _create(till: Till, top_up: TopUp, payment: Payment) -> bool:
-    """Create the PaymentIntent and commit its id. It moves no money until it is confirmed."""
-    async with till.database.transaction() as tx:
-        customer = await customers.get(tx, top_up.customer_id)
-        now = await tx.now()
-        assert payment.card_id is not None
-        card = await cards.get(tx, top_up.customer_id, payment.card_id)
-    if customer.stripe_customer_id is None:
-        return await _refused(till, top_up, payment, "no_stripe_customer")
-    if now - payment.created_at > _KEY_LIFE:
-        return await _find_or_abandon(till, top_up, payment, customer.stripe_customer_id)
-    answer = await till.gateway.create_intent(
-        key=f"{payment.payment_id}:create",
-        amount_minor=payment.amount_minor,
-        currency=payment.currency,
-        customer=customer.stripe_customer_id,
-        payment_method=card.stripe_payment_method_id,
-        metadata=_names(payment),
-        description=f"Top-up of {top_up.asset}",
-    )
-    await hear(till, answer, opens=True)
-    if isinstance(answer, IntentReading):
-        return await _created(till, top_up, payment, answer)
-    if answer.kind is FailureKind.REFUSED:
-        return await _refused(till, top_up, payment, answer.code or "refused")
-    if answer.kind is FailureKind.SERVER_ERROR:
-        return await _find_or_abandon(till, top_up, payment, customer.stripe_customer_id)
-    async with till.database.transaction() as tx:
-        await topups.poll_later(tx, top_up)
-    return False
-
-
-def _names(payment: Payment) -> dict[str, str]:
-    return {"top_up_id": payment.top_up_id, "payment_id": payment.payment_id, "customer_id": payment.customer_id}
-
-
-async def _created(till: Till, top_up: TopUp, payment: Payment, intent: IntentReading) -> bool:
-    async with till.database.transaction() as tx:
-        _, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        now = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
-        assert now is not None
-        if now.state == "new" and "intent_created" in topups.MOVES[fresh.state]:
-            await topups.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
-            await customers.add_alias(tx, "payment_intent", intent.intent_id, payment.customer_id, payment.payment_id)
-            await topups.move(tx, fresh, "intent_created", recover_in_s=_RECOVER_S)
-            return True
-        if now.state == "new":  # the top-up is being canceled: the payment learns its id, so that it can be
-            await topups.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
-    if now.state == "abandoned":
-        await till.gateway.cancel_intent(intent.intent_id)  # an orphan that came late: it was never confirmed
-    return False
-
-
-async def _find_or_abandon(till: Till, top_up: TopUp, payment: Payment, stripe_customer: str) -> bool:
-    """The answer to create is lost for good: look for what it made, else leave that payment behind."""
-    found = await till.gateway.list_intents(customer=stripe_customer, since=payment.created_at - _LIST_BACK)
-    if isinstance(found, Failure):
-        async with till.database.transaction() as tx:
-            await topups.poll_later(tx, top_up)
-        return False
-    for intent in found:
-        if intent.metadata.get("payment_id") == payment.payment_id:
-            return await _created(till, top_up, payment, intent)
-    async with till.database.transaction() as tx:
-        account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        await topups.save_payment(tx, payment, state="abandoned", error_code="not_created")
-        if fresh.state == "canceling":
-            await leave(till, tx, account, fresh)
-        else:
-            await topups.poll_later(tx, fresh)
-    return False
-
-
-async def _refused(till: Till, top_up: TopUp, payment: Payment, code: str) -> bool:
-    """Stripe will not make this payment, whoever asks: it ends, and an automatic rule pauses."""
-    async with till.database.transaction() as tx:
-        account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        await topups.save_payment(tx, payment, state="abandoned", error_code=code)
-        if fresh.state == "canceling":
-            await leave(till, tx, account, fresh)
-            return True
-        if top_up.kind == "automatic":
-            await pause(tx, top_up.customer_id, top_up.asset, f"refused:{code}")
-        canceling = await topups.move(tx, fresh, "canceling", next_state="failed", reason=f"refused:{code}")
-        await leave(till, tx, account, canceling)
-    return False
+    return await create(till, top_up, payment)
 
 
 # --- intent_created: T2, then confirm ------------------------------------------------------------------
@@ -238,7 +146,7 @@ async def _refused(till: Till, top_up: TopUp, payment: Payment, code: str) -> bo
 async def _intent_created(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
     assert payment is not None
     if payment.presence == "on_session":
-        return await _customer_left(till, top_up, payment)
+        return await customer_left(till, top_up, payment)
     return await _confirm_or_refuse(till, top_up, payment, return_url=None)
 
 
@@ -261,15 +169,13 @@ async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, ret
             if reason == "card_budget" and fresh.kind == "automatic":
                 await pause(tx, fresh.customer_id, fresh.asset, reason)
             next_state = "failed" if reason == "card_budget" else "canceled"
-            await topups.move(tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state=next_state, reason=reason)
+            await topups.move(tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state=next_state, reason=reason)
             await rearm(tx, [account.key], till.pace)
             return True
         now = await tx.now()
         await topups.save_payment(tx, payment, state="confirming", confirm_sent_at=now)
         month = clock.month_start(now) if fresh.kind == "automatic" else None
-        top_up = await topups.move(
-            tx, top_up, "confirming", recover_in_s=_ANSWER_S, confirmed_at=now, limit_month=month
-        )
+        top_up = await topups.move(tx, top_up, "confirming", recover_in_s=ANSWER_S, confirmed_at=now, limit_month=month)
     return await _confirm(till, top_up, payment, card, return_url)
 
 
@@ -312,156 +218,6 @@ async def _confirm(till: Till, top_up: TopUp, payment: Payment, card: cards.Card
         return not answer.unknown
 
 
-# --- reading -------------------------------------------------------------------------------------------
-
-
-async def _read(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
-    """Confirming (its worker died), unknown, processing: what does Stripe say?"""
-    assert payment is not None
-    if top_up.state == "confirming" and not await _worker_died(till, top_up):
-        return False
-    if payment.kind == "checkout":
-        return await _read_checkout(till, top_up, payment)
-    assert payment.stripe_intent_id is not None
-    answer = await till.gateway.read_intent(payment.stripe_intent_id)
-    await hear(till, answer)
-    async with till.database.transaction() as tx:
-        if isinstance(answer, IntentReading):
-            await settle(till, tx, payment, answer)
-        fresh = await topups.get(tx, top_up.customer_id, top_up.top_up_id)
-        if fresh.fence == top_up.fence:
-            await topups.poll_later(tx, fresh)
-            return False
-    return True
-
-
-async def _worker_died(till: Till, top_up: TopUp) -> bool:
-    """A confirm has a minute to be answered by the one who sent it."""
-    async with till.database.transaction() as tx:
-        sent_at = top_up.confirmed_at
-        return sent_at is None or sent_at + dt.timedelta(seconds=_ANSWER_S) <= await tx.now()
-
-
-async def _action_required(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
-    """Waits for the customer until it expires; an open payment is read now and then."""
-    if payment is not None and payment.kind == "intent" and payment.stripe_intent_id is None:
-        # The customer pressed Confirm and the answer to create was lost: nothing to read yet.
-        return await _expire_if_due(till, top_up) or await _customer_left(till, top_up, payment)
-    if payment is not None:
-        if await _read(till, top_up, payment):
-            return True
-        async with till.database.transaction() as tx:
-            top_up = await topups.get(tx, top_up.customer_id, top_up.top_up_id)
-    return await _expire_if_due(till, top_up)
-
-
-async def _expire_if_due(till: Till, top_up: TopUp) -> bool:
-    """The customer did not come in time: end it, and pause an automatic rule."""
-    async with till.database.transaction() as tx:
-        if top_up.expires_at is None or await tx.now() < top_up.expires_at:
-            return False
-        account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        reason = "expired" if fresh.kind == "manual" else "confirmation_expired"
-        canceling = await topups.move(
-            tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state="canceled", reason=reason
-        )
-        if await topups.open_payment(tx, fresh) is None:
-            await leave(till, tx, account, canceling)
-            return False
-    return True
-
-
-async def _customer_left(till: Till, top_up: TopUp, payment: Payment) -> bool:
-    """A payment made for a present customer and never sent: after a while it is taken back."""
-    async with till.database.transaction() as tx:
-        if await tx.now() < payment.created_at + _PRESENT_GRACE:
-            await topups.poll_later(tx, top_up, at_least_s=_PRESENT_GRACE.total_seconds())
-            return False
-        await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        next_state = "action_required" if top_up.kind == "automatic" else "canceled"
-        await topups.move(tx, top_up, "canceling", recover_in_s=_RECOVER_S, next_state=next_state, reason="not_sent")
-    return True
-
-
-async def _still_payable(tx: Tx, top_up: TopUp) -> bool:
-    """Whether its customer may still come: a link is good until it expires, whatever page was left on the way."""
-    return top_up.kind == "automatic" or (top_up.expires_at is not None and await tx.now() < top_up.expires_at)
-
-
-# --- canceling -----------------------------------------------------------------------------------------
-
-
-async def _canceling(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
-    """Make sure at Stripe that the payment never takes money, read it, then go on to what comes next."""
-    if payment is None:
-        async with till.database.transaction() as tx:
-            account, _ = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-            await leave(till, tx, account, top_up)
-        return True
-    if payment.kind == "checkout":
-        return await _expire_checkout(till, top_up, payment)
-    if payment.stripe_intent_id is None:
-        async with till.database.transaction() as tx:
-            customer = await customers.get(tx, top_up.customer_id)
-        if customer.stripe_customer_id is None:
-            return await _refused(till, top_up, payment, "no_stripe_customer")
-        return await _find_or_abandon(till, top_up, payment, customer.stripe_customer_id)
-    answer = await till.gateway.cancel_intent(payment.stripe_intent_id)
-    if isinstance(answer, Failure):
-        answer = await till.gateway.read_intent(payment.stripe_intent_id)
-    await hear(till, answer)
-    return await _settle_or_poll(till, top_up, payment, answer)
-
-
-async def _settle_or_poll(till: Till, top_up: TopUp, payment: Payment, answer: IntentReading | Failure) -> bool:
-    async with till.database.transaction() as tx:
-        if isinstance(answer, IntentReading):
-            await settle(till, tx, payment, answer)
-        fresh = await topups.get(tx, top_up.customer_id, top_up.top_up_id)
-        if fresh.fence == top_up.fence:
-            await topups.poll_later(tx, fresh)
-            return False
-    return True
-
-
-async def _expire_checkout(till: Till, top_up: TopUp, payment: Payment) -> bool:
-    """A Checkout Session that is open is expired; one that was completed is read."""
-    if payment.stripe_session_id is None:  # the page was never shown to anybody
-        async with till.database.transaction() as tx:
-            account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-            await topups.save_payment(tx, payment, state="abandoned", error_code="not_created")
-            await leave(till, tx, account, fresh)
-        return True
-    answer = await till.gateway.expire_checkout(payment.stripe_session_id)
-    if isinstance(answer, Failure):
-        return await _read_checkout(till, top_up, payment)
-    async with till.database.transaction() as tx:
-        account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        await topups.save_payment(tx, payment, state="expired")
-        await leave(till, tx, account, fresh)
-    return True
-
-
-async def _read_checkout(till: Till, top_up: TopUp, payment: Payment) -> bool:
-    """Its session tells whether there is a PaymentIntent; that one tells whether it was paid."""
-    if payment.stripe_session_id is None:
-        return await _settle_or_poll(till, top_up, payment, Failure(FailureKind.NO_ANSWER, None, "no session yet"))
-    session = await till.gateway.read_checkout(payment.stripe_session_id)
-    if not isinstance(session, Failure) and session.status == "expired":
-        async with till.database.transaction() as tx:
-            account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-            await topups.save_payment(tx, payment, state="expired")
-            if fresh.state != "canceling":
-                next_state = "action_required" if await _still_payable(tx, fresh) else "canceled"
-                fresh = await topups.move(tx, fresh, "canceling", next_state=next_state, reason="expired")
-            await leave(till, tx, account, fresh)
-        return True
-    answer: IntentReading | Failure = Failure(FailureKind.NO_ANSWER, None, "not completed yet")
-    if not isinstance(session, Failure) and session.status == "complete" and session.intent_id is not None:
-        answer = await till.gateway.read_intent(session.intent_id)
-    return await _settle_or_poll(till, top_up, payment, answer)
-
-
 # --- retry_wait ----------------------------------------------------------------------------------------
 
 
@@ -471,17 +227,17 @@ async def _retry_wait(till: Till, top_up: TopUp, payment: Payment | None) -> boo
         if top_up.wake_at is not None and await tx.now() < top_up.wake_at:
             return False
         await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        await topups.move(tx, top_up, "requested", recover_in_s=_RECOVER_S)
+        await topups.move(tx, top_up, "requested", recover_in_s=RECOVER_S)
     return True
 
 
 _STEPS: dict[str, Callable[[Till, TopUp, Payment | None], Awaitable[bool]]] = {
     "requested": _requested,
     "intent_created": _intent_created,
-    "confirming": _read,
-    "unknown": _read,
-    "processing": _read,
-    "action_required": _action_required,
-    "canceling": _canceling,
+    "confirming": read,
+    "unknown": read,
+    "processing": read,
+    "action_required": action_required,
+    "canceling": canceling,
     "retry_wait": _retry_wait,
 }

@@ -8,7 +8,11 @@ from brimful.auto_topup import Pace
 from brimful.db import Database, Tx
 from brimful.payments import Failure, FailureKind, Gateway
 
-__all__ = ["Till", "charging_open", "hear"]
+__all__ = ["ANSWER_S", "RECOVER_S", "Till", "charging_open", "hear"]
+
+
+RECOVER_S = 30  # a step that goes on by itself is picked up by the sweep after this, should its worker die
+ANSWER_S = 60  # a confirm is answered within this, or its worker has died
 
 
 @dataclasses.dataclass(frozen=True)
