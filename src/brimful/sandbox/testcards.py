@@ -7,7 +7,7 @@ that each kind of decline can be met off-session.
 import dataclasses
 from typing import Literal
 
-__all__ = ["TEST_CARDS", "TestCard"]
+__all__ = ["TEST_CARDS", "TEST_METHODS", "TestCard"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,3 +45,12 @@ _CARDS = (
 )
 
 TEST_CARDS: dict[str, TestCard] = {card.number: card for card in _CARDS}
+
+# Stripe's test payment methods by name: attaching one saves that card.
+TEST_METHODS = {
+    "pm_card_visa": "4242424242424242",
+    "pm_card_mastercard": "5555555555554444",
+    "pm_card_amex": "378282246310005",
+    "pm_card_chargeCustomerFail": "4000000000000341",
+    "pm_card_authenticationRequired": "4000002760003184",
+}
