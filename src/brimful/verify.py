@@ -162,7 +162,8 @@ _I10 = """
     WHERE t.kind = 'automatic' AND p.presence = 'off_session' AND p.confirm_sent_at IS NOT NULL
         AND (p.card_id, p.amount_minor, p.currency) IS DISTINCT FROM (c.card_id, c.amount_minor, c.currency)
 """
-# A rule that is on, below its line, with neither a live top-up nor a reason; or a top-up nobody looks after.
+# A rule that is on, below its line, with neither a live top-up nor a reason; an account that is armed otherwise than
+# its rule and the engine's reason say; or a top-up nobody looks after.
 _I12 = """
     SELECT r.customer_id, r.asset AS thing
     FROM rules AS r
@@ -172,6 +173,15 @@ _I12 = """
         AND NOT EXISTS (
             SELECT FROM top_ups AS t
             WHERE t.customer_id = r.customer_id AND t.asset = r.asset AND t.kind = 'automatic' AND t.ended_at IS NULL)
+    UNION ALL
+    SELECT a.customer_id, a.asset
+    FROM accounts AS a
+    LEFT JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
+    LEFT JOIN rule_states AS s ON s.customer_id = a.customer_id AND s.asset = a.asset
+    LEFT JOIN top_ups AS t ON t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+        AND t.ended_at IS NULL
+    WHERE a.armed_below IS DISTINCT FROM
+        CASE WHEN r.enabled AND s.paused_at IS NULL AND s.reason = 'armed' AND t.top_up_id IS NULL THEN r.threshold END
     UNION ALL
     SELECT customer_id, top_up_id FROM top_ups
     WHERE ended_at IS NULL AND coalesce(wake_at, requested_at) < clock_timestamp() - interval '15 minutes'

@@ -57,6 +57,8 @@ BREAKS = {
     ],
     "I9 without a consent": ["UPDATE consents SET recorded_at = now() + interval '1 day'"],
     "I10 another amount than agreed": ["UPDATE consents SET amount_minor = amount_minor - 1"],
+    "I12 armed at another line": ["UPDATE accounts SET armed_below = 1"],
+    "I12 not armed though nothing is in the way": ["UPDATE accounts SET armed_below = NULL"],
     "I12 silence below the line": ["UPDATE rules SET threshold = 1000"],
 }
 
