@@ -55,6 +55,7 @@ async def test_a_thousand_debits_at_once_make_one_top_up(house):
     await assert_one_top_up_and_every_debit(house, customer_id, verdicts)
 
 
+@pytest.mark.tampers
 async def test_the_same_storm_fails_without_the_unique_index(house):
     """F1: the index is the lock; the check above is able to fail."""
     customer_id, _ = await house.funded(balance=12, threshold="10")
@@ -64,6 +65,7 @@ async def test_the_same_storm_fails_without_the_unique_index(house):
         await assert_one_top_up_and_every_debit(house, customer_id, verdicts)
 
 
+@pytest.mark.tampers
 async def test_two_racing_requests_without_any_lock_make_one_top_up(house):
     """F1: even if two transactions both judged the account, the index lets one insert."""
     customer_id, _ = await house.funded(balance=30, threshold="10")

@@ -273,6 +273,7 @@ async def _events_done(house):
 
 
 @pytest.mark.flow
+@pytest.mark.tampers
 async def test_a_payment_that_succeeds_after_its_top_up_ended_is_credited_and_flagged(house):
     """F14."""
     customer_id, _ = await house.funded(balance=12, threshold="10")

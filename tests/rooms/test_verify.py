@@ -63,6 +63,7 @@ BREAKS = {
 }
 
 
+@pytest.mark.tampers
 @pytest.mark.parametrize("name", BREAKS)
 async def test_it_finds(busy, name):
     for statement in BREAKS[name]:
