@@ -68,13 +68,7 @@ async def test_the_card_charged_is_the_one_chosen_last(house):
 
 
 async def test_another_currency_needs_another_tick(house):
-    rates = [{"source": "USD", "rate": "0.10"}]
-    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
-    customer_id = await house.customer()
-    await house.give(customer_id, 600, "CREDIT")
-    visitor = await house.visitor(customer_id)
-    await house.add_card(visitor)
-    await visitor.turn_on("CREDIT", threshold="50", amount="25", limit="100")
+    customer_id, visitor = await house.with_credits(balance=600, amount="25")
     await house.call("POST", "/assets/CREDIT/rates", {"source": "EUR", "rate": "0.09"}, expect=204)
     page = await visitor.get("/auto-top-up/CREDIT")
     await visitor.submit(page, "", {"limit": "90", "action": "save"})
@@ -207,13 +201,7 @@ async def test_one_account_that_always_fails_does_not_stop_the_sweep(house):
 
 
 async def test_a_wait_that_stands_starts_no_second_job(house):
-    rates = [{"source": "USD", "rate": "0.10"}]
-    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
-    customer_id = await house.customer()
-    await house.give(customer_id, 60, "CREDIT")
-    visitor = await house.visitor(customer_id)
-    await house.add_card(visitor)
-    await visitor.turn_on("CREDIT", threshold="50", amount="10", limit="100")
+    customer_id, visitor = await house.with_credits(balance=60, amount="10")
     await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
     for number in range(10):
         await house.give(customer_id, 1, "CREDIT", key=f"again-{number}")

@@ -118,13 +118,7 @@ async def test_at_most_five_automatic_top_ups_in_an_hour(house):
 
 
 async def test_a_rate_changed_under_a_rule_changes_the_units_and_never_the_charge(house):
-    rates = [{"source": "USD", "rate": "0.10"}]
-    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
-    customer_id = await house.customer()
-    await house.give(customer_id, 60, "CREDIT")
-    visitor = await house.visitor(customer_id)
-    await house.add_card(visitor)
-    await visitor.turn_on("CREDIT", threshold="50", amount="10", limit="100")
+    customer_id, visitor = await house.with_credits(balance=60, amount="10")
     await house.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.30"}, expect=204)
     await house.use(customer_id, "20", "work", "CREDIT")
     await house.work()
@@ -134,13 +128,7 @@ async def test_a_rate_changed_under_a_rule_changes_the_units_and_never_the_charg
 
 async def test_a_missing_rate_is_a_wait_that_ends_when_there_is_one(house):
     """F51."""
-    rates = [{"source": "USD", "rate": "0.10"}]
-    await house.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
-    customer_id = await house.customer()
-    await house.give(customer_id, 60, "CREDIT")
-    visitor = await house.visitor(customer_id)
-    await house.add_card(visitor)
-    await visitor.turn_on("CREDIT", threshold="50", amount="10", limit="100")
+    customer_id, visitor = await house.with_credits(balance=60, amount="10")
     await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
     await house.use(customer_id, "20", "work", "CREDIT")
     assert (await house.rule(customer_id, "CREDIT"))["reason"] == "no_rate"

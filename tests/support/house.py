@@ -186,6 +186,17 @@ class House:
         await visitor.turn_on("USD", threshold=threshold, amount=amount, limit=limit)
         return customer_id, visitor
 
+    async def with_credits(self, *, balance, rate="0.10", threshold="50", amount="10", limit="100"):
+        """A customer with credits, bought at `rate` USD, and a rule for them. Returns (customer_id, visitor)."""
+        rates = [{"source": "USD", "rate": rate}]
+        await self.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
+        customer_id = await self.customer()
+        await self.give(customer_id, balance, "CREDIT")
+        visitor = await self.visitor(customer_id)
+        await self.add_card(visitor)
+        await visitor.turn_on("CREDIT", threshold=threshold, amount=amount, limit=limit)
+        return customer_id, visitor
+
     # --- behind the scenes ---------------------------------------------------------------------------------
 
     async def work(self):

@@ -1,6 +1,6 @@
 """The policy of auto top-up: facts in, one judgement out. Pure; nothing here reads or writes.
 
-The engine, the sweep and (later) the portal's preview use this one function.
+The debit's own transaction, the worker and the sweep use this one function.
 """
 
 import dataclasses

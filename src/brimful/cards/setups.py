@@ -12,9 +12,10 @@ from brimful import ids
 from brimful.cards import consents, saved
 from brimful.db import Row, Tx
 from brimful.errors import Refused
+from brimful.payments import CardReading
 from brimful.sessions import PortalSession
 
-__all__ = ["NewCard", "Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
+__all__ = ["Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,18 +30,6 @@ class Setup:
     stripe_session_id: str | None
     card_id: str | None
     return_to: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class NewCard:
-    """A payment method as read from Stripe."""
-
-    payment_method: str
-    fingerprint: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
 
 
 _RECENT = "SELECT count(*) AS n FROM card_setups WHERE customer_id = %s AND created_at > %s"
@@ -107,7 +96,7 @@ async def list_open(tx: Tx, *, older_than_s: float, limit: int) -> list[Setup]:
     return [_setup(row) for row in await tx.all(_LIST_OPEN, (before, limit))]
 
 
-async def complete(tx: Tx, customer_id: str, setup_id: str, card: NewCard) -> saved.Card | None:
+async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardReading) -> saved.Card | None:
     """Make the card of an open setup and close it. None when the setup is closed already.
 
     The same physical card added twice stays one row where Stripe gives one payment method.

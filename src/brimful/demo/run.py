@@ -17,6 +17,7 @@ from brimful import ids, money, processes, settings, verify
 from brimful.db import Database, embedded
 from brimful.demo import cast, report, trace
 from brimful.demo.replay import Tally, replay
+from brimful.errors import ConfigurationError
 
 __all__ = ["run"]
 
@@ -68,7 +69,7 @@ def _directory(data: pathlib.Path | None) -> Iterator[pathlib.Path]:
         yield scratch
     finally:
         directory = embedded.DataDirectory(scratch)
-        with contextlib.suppress(Exception):
+        with contextlib.suppress(ConfigurationError, OSError):
             directory.open(version=settings.embedded_version(), create=False)
             directory.remove()
 

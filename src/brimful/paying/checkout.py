@@ -1,6 +1,5 @@
 """Checkout: Stripe's page for a new card, to save it, or to pay once with it."""
 
-import dataclasses
 import datetime as dt
 from collections.abc import Callable
 
@@ -190,8 +189,7 @@ async def _of_payment(till: Till, setup: cards.setups.Setup) -> str | None:
 
 
 async def _make(tx: Tx, setup: cards.setups.Setup, reading: CardReading) -> None:
-    fields = {field.name: getattr(reading, field.name) for field in dataclasses.fields(cards.setups.NewCard)}
-    made = await cards.setups.complete(tx, setup.customer_id, setup.setup_id, cards.setups.NewCard(**fields))
+    made = await cards.setups.complete(tx, setup.customer_id, setup.setup_id, reading)
     if made is None:
         return
     await customers.add_alias(tx, "payment_method", made.stripe_payment_method_id, made.customer_id, made.card_id)

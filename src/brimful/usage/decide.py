@@ -68,10 +68,10 @@ def decide(
     for movement in movements:
         account = movement.customer_id, movement.asset
         key = movement.customer_id, movement.source, movement.key
-        same = _same_as_known(movement, known.get(key)) if key in known else _same_as_first(movement, first.get(key))
+        before = known.get(key) or first.get(key)
         balance = running[account]
-        if same is not None:
-            verdicts.append(_repeated(same, balance, known.get(key)))
+        if before is not None:
+            verdicts.append(_repeated(movement, before, balance))
         elif movement.covered_only and balance + movement.amount < 0:
             detail = "The balance does not cover this."
             verdicts.append(Verdict("refused", "insufficient_funds", detail, balance))
@@ -82,20 +82,10 @@ def decide(
     return verdicts
 
 
-def _same_as_known(movement: Movement, known: ledger.Known | None) -> bool | None:
-    if known is None:
-        return None
-    return (known.kind, known.asset, known.amount) == (movement.kind, movement.asset, movement.amount)
-
-
-def _same_as_first(movement: Movement, first: Movement | None) -> bool | None:
-    if first is None:
-        return None
-    return (first.kind, first.asset, first.amount) == (movement.kind, movement.asset, movement.amount)
-
-
-def _repeated(same: bool, balance: Decimal, known: ledger.Known | None) -> Verdict:
-    if same:
-        return Verdict("duplicate", balance=balance, recorded_at=None if known is None else known.recorded_at)
+def _repeated(movement: Movement, before: ledger.Known | Movement, balance: Decimal) -> Verdict:
+    """The id was used before: by an entry that is written, or earlier in this batch."""
+    if (before.kind, before.asset, before.amount) == (movement.kind, movement.asset, movement.amount):
+        recorded_at = before.recorded_at if isinstance(before, ledger.Known) else None
+        return Verdict("duplicate", balance=balance, recorded_at=recorded_at)
     detail = "This id was used before with another asset or amount: send a new id."
     return Verdict("refused", "key_reused", detail, balance)

@@ -166,6 +166,7 @@ async def _rule_page(
             "active": before is not None and before.enabled and before.pause_reason is None,
             "sentence": show.account_sentence(before, card, asset, customer.time_zone),
             "cards": usable,
+            "save_text": cards.consents.save_card_text(page.deps.settings.merchant),
             "values": values,
             "consent": consent,
             "shown": None if consent is None else _fingerprint(consent),
