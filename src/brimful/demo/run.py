@@ -24,6 +24,7 @@ __all__ = ["run"]
 _GENERATED_ROWS = 6000
 _SETTLE_S_MAX = 90
 _REFRESH_S = 0.5
+_LINE_S = 10
 # The demo squeezes hours into a minute, so its limits of pace are wider than the product's defaults.
 _SETTINGS = {
     "BRIMFUL_PACE_PER_HOUR": "100000",
@@ -147,31 +148,30 @@ class _Show:
     @contextlib.asynccontextmanager
     async def _live(self, database: Database) -> AsyncIterator[None]:
         """The moving picture on a terminal; a line now and then elsewhere."""
-        task = asyncio.create_task(self._paint(database))
+        done = asyncio.Event()
+        task = asyncio.create_task(self._paint(database, done))
         try:
             yield
         finally:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+            done.set()  # not cancel(): a query that is cancelled midway may swallow it
+            await task
 
-    async def _paint(self, database: Database) -> None:
+    async def _paint(self, database: Database, done: asyncio.Event) -> None:
         last, last_at = 0, time.monotonic()
         if not self._console.is_terminal:
-            while True:
-                await asyncio.sleep(10)
+            while not await _within(done, _LINE_S):
                 look = await report.watch(database)
                 rate = (self._tally.applied - last) / (time.monotonic() - last_at)
                 last, last_at = self._tally.applied, time.monotonic()
                 states = ", ".join(f"{count} {state}" for state, count in sorted(look.states.items()))
                 self._console.print(f"  {last:,} events, {rate:,.0f}/s; top-ups: {states or 'none'}", highlight=False)
+            return
         with rich.live.Live(console=self._console, refresh_per_second=4, transient=True) as picture:
-            while True:
+            while not await _within(done, _REFRESH_S):
                 look = await report.watch(database)
                 rate = (self._tally.applied - last) / max(0.01, time.monotonic() - last_at)
                 last, last_at = self._tally.applied, time.monotonic()
                 picture.update(_picture(look, last, rate))
-                await asyncio.sleep(_REFRESH_S)
 
     async def _settle(self, database: Database) -> None:
         """Until every top-up has ended, or waits for its customer or a retry."""
@@ -203,6 +203,13 @@ class _Show:
         self._console.print(f"API {self._running.url}/v1, key {self._running.api_key}. Ctrl-C stops.")
         while not self._stopped():  # noqa: ASYNC110 - the signal handler cannot set an asyncio.Event safely
             await asyncio.sleep(0.2)
+
+
+async def _within(done: asyncio.Event, seconds: float) -> bool:
+    """Wait at most so long; whether it is done."""
+    with contextlib.suppress(TimeoutError):
+        await asyncio.wait_for(done.wait(), seconds)
+    return done.is_set()
 
 
 def _picture(look: report.Watch, applied: int, rate: float) -> rich.table.Table:
