@@ -12,7 +12,7 @@ from brimful import money
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 
-__all__ = ["Asset", "Catalogue", "Rate", "add_rate", "create", "get", "list_page", "rate_at", "rates_of"]
+__all__ = ["Asset", "Catalogue", "Rate", "add_rate", "create", "get", "list_page", "rate_at", "rates_of", "units_for"]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
 _ONE = Decimal(1)
@@ -176,6 +176,11 @@ async def rate_at(tx: Tx, asset: Asset, currency: str, at: dt.datetime) -> Decim
         return _ONE if asset.code == currency else None
     row = await tx.one(_RATE_AT, {"asset": asset.code, "currency": currency, "at": at})
     return None if row is None else row["rate"]
+
+
+def units_for(amount_minor: int, currency: str, rate: Decimal, asset: Asset) -> Decimal:
+    """Units of the asset that this money buys at this rate, rounded down."""
+    return money.units_bought(amount_minor, currency, rate=rate, scale=asset.scale)
 
 
 def _asset(row: Row) -> Asset:

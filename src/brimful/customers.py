@@ -41,6 +41,7 @@ class Customer:
     external_accounts: Sequence[Mapping[str, str]]
     stripe_customer_id: str | None
     created_at: dt.datetime
+    locale: str | None = None  # the language last chosen in the portal
 
 
 _INSERT = """
@@ -102,8 +103,8 @@ async def lock(tx: Tx, customer_id: str) -> Customer:
 _UPDATE = "UPDATE customers SET name = %s, email = %s, external_id = %s, time_zone = %s WHERE customer_id = %s"
 
 
-async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> Customer:
-    """Change some of name, email, external_id and time_zone."""
+async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[Customer, Customer]:
+    """Change some of name, email, external_id and time_zone. Returns the customer before and after."""
     before = await lock(tx, customer_id)
     after = dataclasses.replace(before, **changes)
     await tx.execute(
@@ -115,7 +116,7 @@ async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> Custom
             await tx.execute("DELETE FROM aliases WHERE kind = 'external_id' AND value = %s", (before.external_id,))
         if after.external_id is not None:
             await _claim_external(tx, after.external_id, customer_id)
-    return after
+    return before, after
 
 
 _LIST = """

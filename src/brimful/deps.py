@@ -8,6 +8,7 @@ from brimful import assets, ledger
 from brimful.auto_topup import Pace
 from brimful.clock import Clock
 from brimful.db import Database
+from brimful.letters import Post
 from brimful.paying import Till
 from brimful.payments.stripe import StripeGateway
 from brimful.settings import Settings
@@ -19,7 +20,7 @@ Role = Literal["brimful_api", "brimful_portal", "brimful_engine"]
 
 @dataclasses.dataclass(frozen=True)
 class Deps:
-    """What a door needs. `till` is None where no payment provider is configured."""
+    """What a door needs. `till` is None where no payment provider is configured, `post` where no mail server is."""
 
     settings: Settings
     database: Database
@@ -27,6 +28,7 @@ class Deps:
     keyring: ledger.Keyring
     pace: Pace
     till: Till | None
+    post: Post | None
 
 
 def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps:
@@ -44,7 +46,12 @@ def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps
             merchant=settings.merchant,
             retry_waits=tuple(dt.timedelta(seconds=wait) for wait in settings.retry_waits_s),
         )
-    return Deps(settings, database, assets.Catalogue(), keyring, pace, till)
+    post = None
+    if settings.smtp_url is not None and settings.mail_from is not None:
+        post = Post(
+            settings.smtp_url, settings.mail_from, settings.merchant, settings.public_url, settings.portal.accent
+        )
+    return Deps(settings, database, assets.Catalogue(), keyring, pace, till, post)
 
 
 async def open_deps(deps: Deps) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from brimful import clock, ids
+from brimful import clock, ids, jobs
 from brimful.db import Tx
 
 __all__ = ["Topic", "emit"]
@@ -24,21 +24,49 @@ class Topic(enum.StrEnum):
     AUTO_TOP_UP_TRIGGERED = "auto_top_up.triggered"
     AUTO_TOP_UP_SKIPPED = "auto_top_up.skipped"
     AUTO_TOP_UP_PAUSED = "auto_top_up.paused"
+    AUTO_TOP_UP_LIMIT_NEAR = "auto_top_up.limit_near"
     AUTO_TOP_UP_LIMIT_REACHED = "auto_top_up.limit_reached"
     CARD_ADDED = "card.added"
     CARD_REMOVED = "card.removed"
+    CARD_EXPIRING = "card.expiring"
+    CUSTOMER_EMAIL_CHANGED = "customer.email_changed"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
 
+
+# What the customer is told by letter as well, where mail is set up.
+_LETTERS = frozenset(
+    {
+        Topic.TOP_UP_SUCCEEDED,
+        Topic.TOP_UP_FAILED,
+        Topic.TOP_UP_ACTION_REQUIRED,
+        Topic.AUTO_TOP_UP_ENABLED,
+        Topic.AUTO_TOP_UP_UPDATED,
+        Topic.AUTO_TOP_UP_DISABLED,
+        Topic.AUTO_TOP_UP_PAUSED,
+        Topic.AUTO_TOP_UP_LIMIT_NEAR,
+        Topic.AUTO_TOP_UP_LIMIT_REACHED,
+        Topic.CARD_ADDED,
+        Topic.CARD_REMOVED,
+        Topic.CARD_EXPIRING,
+        Topic.CUSTOMER_EMAIL_CHANGED,
+    }
+)
 
 _INSERT = """
     INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at) VALUES (%s, %s, %s, %s, %s)
 """
 
 
-async def emit(tx: Tx, topic: Topic, customer_id: str, data: Mapping[str, Any]) -> None:
-    """Add an event to the caller's transaction. `data` is JSON: amounts as text, money in minor units."""
+async def emit(tx: Tx, topic: Topic, customer_id: str, data: Mapping[str, Any]) -> str:
+    """Add an event to the caller's transaction, and the job of its letter. Returns the event's id.
+
+    `data` is JSON: amounts as text, money in minor units.
+    """
     now = await tx.now()
     event_id = ids.new("evt")
     payload = {"type": topic.value, "timestamp": clock.rfc3339(now), "data": {"customer_id": customer_id, **data}}
     await tx.execute(_INSERT, (event_id, customer_id, topic.value, Jsonb(payload), now))
+    if topic in _LETTERS:
+        await jobs.defer(tx, jobs.Name.LETTER, [{"customer_id": customer_id, "event_id": event_id}])
+    return event_id

@@ -1,6 +1,7 @@
 """Both doors that people and programs knock on, as one ASGI application."""
 
 import contextlib
+import types
 from collections.abc import AsyncIterator
 
 import uvicorn
@@ -32,7 +33,21 @@ def application(settings: Settings) -> Starlette:
         await deps.close(portal_deps)
         await deps.close(api_deps)
 
-    return Starlette(routes=[Mount("/billing", app=html_door), Mount("/", app=json_door)], lifespan=lifespan)
+    app = Starlette(routes=[Mount("/billing", app=html_door), Mount("/", app=json_door)], lifespan=lifespan)
+    app.state.hub = html_door.state.hub
+    return app
+
+
+class _Server(uvicorn.Server):
+    """Ends the portal's streams when it is told to stop: uvicorn would wait for them."""
+
+    def __init__(self, config: uvicorn.Config, app: Starlette) -> None:
+        super().__init__(config)
+        self._app = app
+
+    def handle_exit(self, sig: int, frame: types.FrameType | None) -> None:
+        self._app.state.hub.stop()
+        super().handle_exit(sig, frame)
 
 
 def run(settings: Settings, *, host: str, port: int) -> None:
@@ -41,9 +56,10 @@ def run(settings: Settings, *, host: str, port: int) -> None:
     Raises:
         ConfigurationError: the port is taken.
     """
-    uvicorn.Server(
+    app = application(settings)
+    _Server(
         uvicorn.Config(
-            application(settings),
+            app,
             host=host,
             port=require_free(host, port),
             log_config=None,
@@ -52,5 +68,6 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             http="httptools",
             timeout_graceful_shutdown=_STOP_S,
             server_header=False,
-        )
+        ),
+        app,
     ).run()

@@ -1,7 +1,8 @@
 """Links into the portal and the sessions they open.
 
 A link carries 256 random bits and is stored hashed. A portal link opens once, within ten minutes; a
-payment link opens one top-up, for 24 hours. Opening the page does not consume it (mail scanners do that),
+payment link opens one top-up, for 24 hours; a turn-off link, which receipts carry, can do nothing but turn
+one rule off, for 60 days. Opening the page does not consume it (mail scanners do that),
 its button does. A `PortalSession` is the customer's own hand: functions that write rules, cards or
 consents take one, and only `load` (from the cookie) makes it.
 """
@@ -15,14 +16,16 @@ from brimful import ids
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 
-__all__ = ["Link", "PortalSession", "create_link", "end", "exchange", "load", "peek"]
+__all__ = ["Link", "PortalSession", "create_link", "end", "exchange", "load", "peek", "set_locale", "still_open"]
 
 PORTAL_LINK_LIFE = dt.timedelta(minutes=10)
 PAYMENT_LINK_LIFE = dt.timedelta(hours=24)
+TURN_OFF_LINK_LIFE = dt.timedelta(days=60)
 SESSION_IDLE = dt.timedelta(minutes=30)
 SESSION_LIFE = dt.timedelta(hours=4)
 
-Flow = Literal["overview", "top_up", "auto_top_up", "cards", "pay"]
+Flow = Literal["overview", "top_up", "auto_top_up", "cards", "pay", "turn_off"]
+Kind = Literal["portal", "payment", "turn_off"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,17 +38,22 @@ class Link:
 
 @dataclasses.dataclass(frozen=True)
 class PortalSession:
-    """One customer at the portal. `kind` payment sees one top-up and nothing else."""
+    """One customer at the portal. `kind` payment sees one top-up and nothing else; turn_off can turn off the rule of
+    `asset` and nothing else.
+    """
 
     session_id: str
     customer_id: str
-    kind: Literal["portal", "payment"]
+    kind: Kind
     top_up_id: str | None
     return_url: str | None
     failure_url: str | None
     flow: Flow
     asset: str | None
     csrf: str
+    customer_name: str
+    time_zone: str
+    locale: str | None = None
     address: str | None = None
     agent: str | None = None
 
@@ -69,16 +77,17 @@ async def create_link(
     asset: str | None = None,
     locale: str | None = None,
 ) -> Link:
-    """A link to the portal, or with `top_up_id` to that one payment."""
+    """A link to the portal; with `top_up_id` to that one payment; with the flow turn_off to that one act."""
     now = await tx.now()
     token = ids.secret()
-    life = PORTAL_LINK_LIFE if top_up_id is None else PAYMENT_LINK_LIFE
+    kind: Kind = "turn_off" if flow == "turn_off" else "portal" if top_up_id is None else "payment"
+    life = {"portal": PORTAL_LINK_LIFE, "payment": PAYMENT_LINK_LIFE, "turn_off": TURN_OFF_LINK_LIFE}[kind]
     await tx.execute(
         _INSERT_LINK,
         {
             "link_id": ids.new("ses"),
             "customer_id": customer_id,
-            "kind": "portal" if top_up_id is None else "payment",
+            "kind": kind,
             "top_up_id": top_up_id,
             "token_hash": _hash(token),
             "return_url": return_url,
@@ -93,12 +102,21 @@ async def create_link(
     return Link(token, now + life)
 
 
-_PEEK = "SELECT kind FROM portal_links WHERE token_hash = %s AND used_at IS NULL AND expires_at > %s"
+_PEEK = "SELECT kind, locale FROM portal_links WHERE token_hash = %s AND used_at IS NULL AND expires_at > %s"
 
 
-async def peek(tx: Tx, token: str) -> bool:
-    """Whether the link still opens. Changes nothing."""
-    return await tx.one(_PEEK, (_hash(token), await tx.now())) is not None
+@dataclasses.dataclass(frozen=True)
+class Opens:
+    """A link that still opens."""
+
+    kind: Kind
+    locale: str | None
+
+
+async def peek(tx: Tx, token: str) -> Opens | None:
+    """What the link opens, or None when it is over. Changes nothing."""
+    row = await tx.one(_PEEK, (_hash(token), await tx.now()))
+    return None if row is None else Opens(row["kind"], row["locale"])
 
 
 # A portal link is used up in this one statement: of a hundred parallel exchanges one sees a row.
@@ -109,13 +127,16 @@ _USE = """
 """
 _INSERT_SESSION = """
     INSERT INTO portal_sessions (session_id, link_id, customer_id, kind, top_up_id, cookie_hash, created_at, seen_at,
-        expires_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)
+        expires_at, locale)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
 """
+_KEEP_LOCALE = "UPDATE customers SET locale = %(locale)s WHERE customer_id = %(customer_id)s"
 
 
-async def exchange(tx: Tx, token: str) -> str:
-    """Use the link: a new session under a fresh id. Returns the cookie's value; refuses a link that is over."""
+async def exchange(tx: Tx, token: str, *, locale: str) -> str:
+    """Use the link: a new session under a fresh id, in this language. Returns the cookie's value; refuses a link
+    that is over.
+    """
     now = await tx.now()
     link = await tx.one(_USE, {"token_hash": _hash(token), "now": now})
     if link is None:
@@ -125,28 +146,55 @@ async def exchange(tx: Tx, token: str) -> str:
         _INSERT_SESSION,
         (
             ids.new("ses"), link["link_id"], link["customer_id"], link["kind"], link["top_up_id"], _hash(cookie), now,
-            now, now + SESSION_LIFE,
+            now, now + SESSION_LIFE, locale,
         ),
     )  # fmt: skip
+    await tx.execute(_KEEP_LOCALE, {"customer_id": link["customer_id"], "locale": locale})
     return cookie
 
 
+async def set_locale(tx: Tx, session: PortalSession, locale: str) -> None:
+    """The customer reads this language from now on, here and in letters."""
+    await tx.execute("UPDATE portal_sessions SET locale = %s WHERE session_id = %s", (locale, session.session_id))
+    await tx.execute(_KEEP_LOCALE, {"customer_id": session.customer_id, "locale": locale})
+
+
 _LOAD = """
-    UPDATE portal_sessions AS s SET seen_at = %(now)s
-    FROM portal_links AS l
+    UPDATE portal_sessions AS s SET seen_at = CASE WHEN %(touch)s THEN %(now)s ELSE s.seen_at END
+    FROM portal_links AS l, customers AS c
     WHERE s.cookie_hash = %(cookie_hash)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s
         AND s.seen_at > %(idle_since)s AND l.link_id = s.link_id
-    RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset
+        AND c.customer_id = s.customer_id
+    RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset, s.locale,
+        c.name AS customer_name, c.time_zone
 """
 
 
-async def load(tx: Tx, cookie: str, *, address: str | None, agent: str | None) -> PortalSession | None:
-    """The session behind a cookie, or None when it ended. This is where a PortalSession comes from."""
+async def load(
+    tx: Tx, cookie: str, *, address: str | None, agent: str | None, touch: bool = True
+) -> PortalSession | None:
+    """The session behind a cookie, or None when it ended. This is where a PortalSession comes from.
+
+    Without `touch` it does not count as a visit: a page left open must not keep its session alive.
+    """
     now = await tx.now()
-    row: Row | None = await tx.one(_LOAD, {"cookie_hash": _hash(cookie), "now": now, "idle_since": now - SESSION_IDLE})
+    values = {"cookie_hash": _hash(cookie), "now": now, "idle_since": now - SESSION_IDLE, "touch": touch}
+    row: Row | None = await tx.one(_LOAD, values)
     if row is None:
         return None
     return PortalSession(**row, csrf=_csrf(cookie), address=address, agent=agent)
+
+
+_STILL_OPEN = """
+    SELECT 1 FROM portal_sessions
+    WHERE session_id = %s AND revoked_at IS NULL AND expires_at > %s AND seen_at > %s
+"""
+
+
+async def still_open(tx: Tx, session: PortalSession) -> bool:
+    """Whether the session has neither ended nor idled out. Does not count as a visit."""
+    now = await tx.now()
+    return await tx.one(_STILL_OPEN, (session.session_id, now, now - SESSION_IDLE)) is not None
 
 
 async def end(tx: Tx, session: PortalSession) -> None:

@@ -7,15 +7,34 @@ Every name begins with `BRIMFUL_` but for the two that the field has agreed on, 
 import base64
 import dataclasses
 import os
+import re
 import urllib.parse
 from collections.abc import Mapping
+from decimal import Decimal
 
 from brimful.errors import ConfigurationError
 
-__all__ = ["Settings", "child_environment", "read"]
+__all__ = ["PortalSettings", "Settings", "child_environment", "contrast", "read", "rgb"]
 
 _LIVE_KEYS = ("sk_live_", "rk_live_")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+
+
+@dataclasses.dataclass(frozen=True)
+class PortalSettings:
+    """How the portal looks, and within which bounds its customers choose.
+
+    `amounts` (money, by asset) and `thresholds` (in the asset) are (least, most). `confirm_above` is money by
+    currency: a larger payment is shown once more before it is made.
+    """
+
+    accent: str
+    radius_px: int
+    logo: str | None  # path of a PNG or JPEG
+    notice_days: int
+    amounts: Mapping[str, tuple[Decimal, Decimal]]
+    thresholds: Mapping[str, tuple[Decimal, Decimal]]
+    confirm_above: Mapping[str, Decimal]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +61,9 @@ class Settings:
     queue_max: int
     pool_max: int
     worker_concurrency: int
+    portal: PortalSettings
+    smtp_url: str | None
+    mail_from: str | None
     allow_unsafe_database: bool
     log_level: str
 
@@ -76,10 +98,17 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         queue_max=_integer(env, "BRIMFUL_QUEUE_MAX", 20_000),
         pool_max=_integer(env, "BRIMFUL_POOL_MAX", 10),
         worker_concurrency=_integer(env, "BRIMFUL_WORKER_CONCURRENCY", 16),
+        portal=_portal(env),
+        smtp_url=_smtp_url(env.get("BRIMFUL_SMTP_URL")),
+        mail_from=env.get("BRIMFUL_MAIL_FROM"),
         allow_unsafe_database=env.get("BRIMFUL_ALLOW_UNSAFE_DATABASE") == "yes",
         log_level=env.get("BRIMFUL_LOG_LEVEL", "INFO").upper(),
     )
     _refuse_live_key_elsewhere(settings)
+    if settings.smtp_url is not None and settings.mail_from is None:
+        raise ConfigurationError(
+            "BRIMFUL_SMTP_URL is set: give BRIMFUL_MAIL_FROM as well, such as billing@example.com."
+        )
     return settings
 
 
@@ -112,6 +141,79 @@ def ledger_keyring(extra: Mapping[str, str]) -> dict[int, bytes]:
 def stripe_access() -> tuple[str | None, str | None]:
     """Stripe's key and address alone, for the doctor."""
     return os.environ.get("STRIPE_API_KEY") or None, os.environ.get("STRIPE_API_URL") or None
+
+
+_ACCENT = "#0b6e5b"
+_WHITE = (255, 255, 255)
+_CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3: text of normal size
+_RADIUS_MAX = 32
+
+
+def _portal(env: Mapping[str, str]) -> PortalSettings:
+    return PortalSettings(
+        accent=_accent(env.get("BRIMFUL_ACCENT", _ACCENT)),
+        radius_px=min(_integer(env, "BRIMFUL_RADIUS", 14), _RADIUS_MAX),
+        logo=env.get("BRIMFUL_LOGO"),
+        notice_days=_integer(env, "BRIMFUL_NOTICE_DAYS", 30),
+        amounts=_ranges(env, "BRIMFUL_AMOUNTS"),
+        thresholds=_ranges(env, "BRIMFUL_THRESHOLDS"),
+        confirm_above={code: low for code, (low, _) in _ranges(env, "BRIMFUL_CONFIRM_ABOVE", single=True).items()},
+    )
+
+
+def _accent(value: str) -> str:
+    """A colour that white text stays readable on, and that is readable on white."""
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ConfigurationError(f"BRIMFUL_ACCENT={value!r} is not a colour such as #0b6e5b.")
+    ratio = contrast(rgb(value), _WHITE)
+    if ratio < _CONTRAST_MIN:
+        raise ConfigurationError(
+            f"BRIMFUL_ACCENT={value} has a contrast of {ratio:.1f}:1 with white; choose a darker colour (4.5:1)."
+        )
+    return value.lower()
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """`#0b6e5b` as three numbers."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def contrast(one: tuple[int, int, int], two: tuple[int, int, int]) -> float:
+    """Contrast of two colours, 1 to 21. Source: WCAG 2.2, relative luminance."""
+    light, dark = sorted((_luminance(one), _luminance(two)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour: tuple[int, int, int]) -> float:
+    parts = [value / 255 for value in colour]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def _ranges(env: Mapping[str, str], name: str, *, single: bool = False) -> dict[str, tuple[Decimal, Decimal]]:
+    """`USD:5-500,MINUTES:10-1000`, or with `single` `USD:200`."""
+    found: dict[str, tuple[Decimal, Decimal]] = {}
+    number = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
+    pattern = rf"([A-Z][A-Z0-9_]{{1,31}}):({number})" + ("" if single else rf"-({number})")
+    for part in _list(env.get(name, "")):
+        match = re.fullmatch(pattern, part, re.ASCII)
+        if match is None:
+            form = "USD:200,EUR:200" if single else "USD:5-500,MINUTES:10-1000"
+            raise ConfigurationError(f"{name} must look like {form}; {part!r} does not.")
+        low, high = Decimal(match[2]), Decimal(match[2] if single else match[3])
+        if low > high:
+            raise ConfigurationError(f"{name}: {part!r} has its bounds the wrong way round.")
+        found[match[1]] = (low, high)
+    return found
+
+
+def _smtp_url(value: str | None) -> str | None:
+    if value is None:
+        return None
+    parts = urllib.parse.urlsplit(value)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ConfigurationError("BRIMFUL_SMTP_URL must look like smtp://user:password@host:587 or smtps://host.")
+    return value
 
 
 def _required(env: Mapping[str, str], name: str, what: str) -> str:

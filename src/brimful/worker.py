@@ -8,7 +8,7 @@ from typing import Any
 
 import procrastinate
 
-from brimful import auto_topup, cards, paying, stripe_inbox, topups, wallets
+from brimful import auto_topup, cards, letters, paying, stripe_inbox, topups, wallets
 from brimful.db.pool import role_conninfo
 from brimful.deps import Deps
 from brimful.jobs import Name
@@ -72,6 +72,10 @@ class Operations:
     async def stripe_event(self, event_id: str) -> None:
         if self._deps.till is not None:
             await stripe_inbox.process(self._deps.till, event_id)
+
+    async def letter(self, customer_id: str, event_id: str) -> None:
+        if self._deps.post is not None:
+            await letters.write(self._deps.post, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
         await sweep(self._deps)
@@ -155,7 +159,11 @@ async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
 
 
 async def slow_sweep(deps: Deps) -> None:
-    """Each hour: derive every rule's account anew; whatever was wrong is right afterwards."""
+    """Each hour: tell of cards about to expire, and derive every rule's account anew; whatever was wrong is right
+    afterwards.
+    """
+    async with deps.database.transaction() as tx:
+        await auto_topup.tell_expiring(tx, limit=_SWEEP_MAX)
     after = ("", "")
     while True:
         async with deps.database.transaction() as tx:

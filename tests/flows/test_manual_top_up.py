@@ -20,7 +20,10 @@ async def pay_link(house, customer_id, **more):
 async def pay_by_new_card(house, customer_id, visitor, *, save, number="4242424242424242"):
     page = await visitor.get("/top-up?asset=USD")
     values = {"amount": "50", "card": "new", **({"save_card": "yes"} if save else {})}
-    stripe = await visitor.submit(page, "/billing/top-up", values)
+    check = await visitor.submit(page, "/billing/top-up", values)
+    assert "Please check the amount, then pay." in check.text
+    assert "Pay $50.00" in check.text
+    stripe = await visitor.submit(check, "/billing/top-up", values)
     assert "/c/pay/" in str(stripe.url)
     return await visitor.choose_card(stripe, number)
 

@@ -33,7 +33,7 @@ async def test_a_soft_decline_is_tried_three_times_hours_apart_then_paused(house
     rule = await house.rule(customer_id)
     assert (rule["paused"], rule["reason"]) == ("declined", "paused")
     visitor = await house.visitor(customer_id)
-    assert "was declined several times" in (await visitor.get("/")).text
+    assert "was declined 3 times." in (await visitor.get("/")).text
     await house.use(customer_id, "1", "still below")
     await house.pass_time(days=2)
     assert len(await house.top_ups(customer_id)) == 1

@@ -2,7 +2,8 @@
 
 import pytest
 
-from brimful.payments import Decline, DeclineKind, classify, customer_text
+from brimful import i18n
+from brimful.payments import Decline, DeclineKind, classify
 from brimful.payments.declines import HARD
 
 SOFT = ["generic_decline", "do_not_honor", "insufficient_funds", "try_again_later", "processing_error",
@@ -39,5 +40,5 @@ def test_authentication_needs_the_customer():
 
 @pytest.mark.parametrize("code", sorted(HARD))
 def test_nobody_reads_why_a_card_is_suspected(code):
-    text = customer_text(code)
+    text = i18n.reasons.failed(i18n.speak("en"), code)
     assert not any(word in text.lower() for word in ("fraud", "stolen", "lost", code.replace("_", " ")))

@@ -87,7 +87,7 @@ def samples():
         "payment_method": (method, stripe.PaymentMethod),
         "payment_intent": (intent, stripe.PaymentIntent),
         "setup_intent": (shapes.setup_intent(1, {}, status="succeeded"), stripe.SetupIntent),
-        "charge": (shapes.charge(1, intent, method), stripe.Charge),
+        "charge": (shapes.charge(1, intent, method, url="http://127.0.0.1"), stripe.Charge),
         "refund": (shapes.refund(1, intent, 50, {}), stripe.Refund),
         "checkout.session": (checkout, stripe.checkout.Session),
         "event": (shapes.event(1, "customer.created", customer), stripe.Event),

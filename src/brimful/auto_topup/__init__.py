@@ -1,8 +1,11 @@
 """The auto top-up room: the customer's rule, the policy that judges it, and the trigger."""
 
+from brimful.auto_topup import preview
+from brimful.auto_topup.expiring import EXPIRY_NOTICE, tell_expiring
 from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason, fits_limit, judge, superseded
 from brimful.auto_topup.rules import Rule, RuleForm, get_rule, list_rules, needs_consent, remove_card, save, turn_off
 from brimful.auto_topup.trigger import (
+    LIMIT_NEAR_PERCENT,
     card_lost,
     enabled_after,
     judge_account,
@@ -10,10 +13,13 @@ from brimful.auto_topup.trigger import (
     pause,
     read_facts,
     rearm,
+    tell_limit_near,
     wait_until,
 )
 
 __all__ = [
+    "EXPIRY_NOTICE",
+    "LIMIT_NEAR_PERCENT",
     "Facts",
     "Judgement",
     "Pace",
@@ -30,11 +36,14 @@ __all__ = [
     "needs_consent",
     "overdue_waits",
     "pause",
+    "preview",
     "read_facts",
     "rearm",
     "remove_card",
     "save",
     "superseded",
+    "tell_expiring",
+    "tell_limit_near",
     "turn_off",
     "wait_until",
 ]

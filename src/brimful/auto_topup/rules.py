@@ -32,6 +32,7 @@ class Rule:
     amount_minor: int
     limit_minor: int
     consent_id: str
+    terms_version: str
     version: int
     updated_at: dt.datetime
     paused_at: dt.datetime | None
@@ -58,8 +59,11 @@ class RuleForm:
 
 _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.amount_minor, r.limit_minor,
-        r.consent_id, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
-    FROM rules AS r JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
+        r.consent_id, c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason,
+        s.reason_at
+    FROM rules AS r
+    JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
+    JOIN consents AS c ON c.customer_id = r.customer_id AND c.consent_id = r.consent_id
 """
 
 
@@ -77,13 +81,14 @@ async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
 
 def needs_consent(before: Rule | None, form: RuleForm) -> bool:
     """Whether the box must be ticked: turning on, a higher amount, limit or threshold, another card or
-    currency.
+    currency, or new terms.
     """
     if before is None or form.turn_on:
         return True
     return (
         form.card_id != before.card_id
         or form.currency != before.currency
+        or before.terms_version != cards.consents.TERMS_VERSION
         or form.amount_minor > before.amount_minor
         or form.limit_minor > before.limit_minor
         or form.threshold > before.threshold
@@ -160,7 +165,7 @@ async def save(
 
 async def turn_off(tx: Tx, session: PortalSession, asset: str, pace: Pace) -> None:
     """Off at once, for every charge not yet sent. Needs no confirmation and no reason."""
-    _own(session)
+    _own(session, turning_off=asset)
     key = (session.customer_id, asset)
     await wallets.lock(tx, [key])
     before = await get_rule(tx, *key)
@@ -208,8 +213,10 @@ async def _disable(tx: Tx, session: PortalSession, rule: Rule) -> None:
     )
 
 
-def _own(session: PortalSession) -> None:
-    if session.kind != "portal":
+def _own(session: PortalSession, *, turning_off: str | None = None) -> None:
+    """Only the whole portal may change settings; a turn-off link may turn its own rule off."""
+    off = session.kind == "turn_off" and turning_off is not None and session.asset == turning_off
+    if session.kind != "portal" and not off:
         raise Refused("forbidden", "This link is for one payment only: open billing to change settings.")
 
 
@@ -235,7 +242,8 @@ async def _judge_form(tx: Tx, session: PortalSession, asset: assets.Asset, form:
 async def _tell(tx: Tx, session: PortalSession, before: Rule | None, after: Rule) -> None:
     turned_on = after.enabled and (before is None or not before.enabled or before.paused_at is not None)
     topic = Topic.AUTO_TOP_UP_ENABLED if turned_on else Topic.AUTO_TOP_UP_UPDATED
-    await emit(tx, topic, after.customer_id, {"asset": after.asset, **_shown(after)})
+    rose = before is not None and (after.amount_minor > before.amount_minor or after.limit_minor > before.limit_minor)
+    await emit(tx, topic, after.customer_id, {"asset": after.asset, **_shown(after), "rose": rose})
     await emit(tx, Topic.CONSENT_RECORDED, after.customer_id, {"asset": after.asset, "consent_id": after.consent_id})
     await audit.record(
         tx, actor=session.session_id, action="rule.saved", customer_id=after.customer_id,

@@ -18,6 +18,7 @@ from brimful.events import Topic, emit
 
 __all__ = [
     "Standing",
+    "LIMIT_NEAR_PERCENT",
     "card_lost",
     "enabled_after",
     "judge_account",
@@ -25,8 +26,12 @@ __all__ = [
     "pause",
     "read_facts",
     "rearm",
+    "tell_limit_near",
     "wait_until",
 ]
+
+
+LIMIT_NEAR_PERCENT = 80  # of the month's limit
 
 
 @dataclasses.dataclass(frozen=True)
@@ -226,7 +231,8 @@ async def _tell(tx: Tx, standing: Standing, verdict: Judgement) -> None:
     topic = Topic.AUTO_TOP_UP_SKIPPED
     if verdict.reason is Reason.LIMIT_REACHED:
         topic = Topic.AUTO_TOP_UP_LIMIT_REACHED
-        data |= {"spent_minor": standing.facts.spent_minor, "limit_minor": standing.facts.limit_minor}
+        data |= {"spent_minor": standing.facts.spent_minor, "limit_minor": standing.facts.limit_minor,
+                 "currency": standing.facts.currency}  # fmt: skip
     await emit(tx, topic, standing.customer_id, data)
 
 
@@ -274,6 +280,17 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
     values = {"now": await tx.now(), "reason": reason, "customer_id": customer_id, "asset": asset, "card_id": card_id}
     if await tx.execute(_PAUSE, values):
         await emit(tx, Topic.AUTO_TOP_UP_PAUSED, customer_id, {"asset": asset, "reason": reason})
+
+
+async def tell_limit_near(tx: Tx, key: wallets.AccountKey, amount_minor: int) -> None:
+    """Tell once, with the payment that crosses it, that most of the month's limit is used."""
+    for standing in await read_facts(tx, [key]):
+        spent, limit = standing.facts.spent_minor, standing.facts.limit_minor
+        near = limit * LIMIT_NEAR_PERCENT
+        if (spent - amount_minor) * 100 < near <= spent * 100:
+            data = {"asset": standing.asset, "spent_minor": spent, "limit_minor": limit,
+                    "currency": standing.facts.currency}  # fmt: skip
+            await emit(tx, Topic.AUTO_TOP_UP_LIMIT_NEAR, standing.customer_id, data)
 
 
 async def wait_until(tx: Tx, customer_id: str, asset: str, moment: dt.datetime) -> None:

@@ -6,31 +6,18 @@ breaking the record.
 """
 
 import dataclasses
+import datetime as dt
 import hashlib
 import secrets
 from decimal import Decimal
 
 from brimful import ids
 from brimful.db import Tx
+from brimful.errors import Refused
+from brimful.i18n.consents import TERMS_VERSION
 from brimful.sessions import PortalSession
 
-__all__ = ["NOTICE_DAYS", "TERMS_VERSION", "Terms", "auto_top_up_text", "give", "save_card_text", "withdraw"]
-
-TERMS_VERSION = "2026-11-01"
-NOTICE_DAYS = 30  # how long before a change of the terms the merchant tells the customer
-LOCALE = "en"
-
-_SAVE_CARD = (
-    "Save this card so {merchant} can charge it later for top-ups I start here and, if I turn it on, for auto "
-    "top-up. I can remove it any time."
-)
-_AUTO_TOP_UP = (
-    "By turning on auto top-up I authorise {merchant} to charge {card} {amount} each time my {asset} balance drops "
-    "below {threshold}, without asking me again, up to {limit} per calendar month (UTC). Charges have no fixed "
-    "dates; they depend on my use. I get a receipt for every charge. I can change or turn off auto top-up or remove "
-    "the card here at any time, at once for charges not yet started. If these terms change, {merchant} tells me at "
-    "least {days} days before. This lasts until I turn it off."
-)
+__all__ = ["TERMS_VERSION", "Consent", "Terms", "give", "read", "withdraw"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,18 +30,6 @@ class Terms:
     threshold: Decimal
     amount_minor: int
     limit_minor: int
-
-
-def save_card_text(merchant: str) -> str:
-    """The sentence beside the box that saves a card."""
-    return _SAVE_CARD.format(merchant=merchant)
-
-
-def auto_top_up_text(*, merchant: str, card: str, amount: str, asset: str, threshold: str, limit: str) -> str:
-    """The sentence above Turn on, in the customer's own numbers."""
-    return _AUTO_TOP_UP.format(
-        merchant=merchant, card=card, amount=amount, asset=asset, threshold=threshold, limit=limit, days=NOTICE_DAYS
-    )
 
 
 _INSERT = """
@@ -94,6 +69,42 @@ async def withdraw(tx: Tx, session: PortalSession, consent_id: str) -> bool:
     return True
 
 
+@dataclasses.dataclass(frozen=True)
+class Consent:
+    """What the customer agreed to, as the record keeps it. The circumstances are None once they are erased."""
+
+    consent_id: str
+    kind: str
+    asset: str | None
+    card_id: str | None
+    terms_version: str
+    locale: str
+    text_hash: bytes
+    recorded_at: dt.datetime
+    withdrawn_at: dt.datetime | None
+    rendered: str | None
+    address: str | None
+    agent: str | None
+
+
+_READ = """
+    SELECT c.consent_id, c.kind, c.asset, c.card_id, c.terms_version, c.locale, c.text_hash, c.recorded_at,
+        w.recorded_at AS withdrawn_at, e.rendered, e.address, e.agent
+    FROM consents AS c
+    LEFT JOIN consents AS w ON w.customer_id = c.customer_id AND w.withdraws = c.consent_id
+    LEFT JOIN consent_evidence AS e ON e.customer_id = c.customer_id AND e.consent_id = c.consent_id
+    WHERE c.customer_id = %s AND c.consent_id = %s AND c.action = 'given'
+"""
+
+
+async def read(tx: Tx, customer_id: str, consent_id: str) -> Consent:
+    """One consent of this customer, word for word; refuses any other."""
+    row = await tx.one(_READ, (customer_id, consent_id))
+    if row is None:
+        raise Refused("not_found", "There is no such consent.")
+    return Consent(**row)
+
+
 async def _record(tx: Tx, session: PortalSession, rendered: str, terms: Terms | None, *, withdraws: str | None) -> str:
     salt = secrets.token_bytes(32)
     evidence = "\x1f".join((rendered, session.address or "", session.agent or "", session.session_id))
@@ -105,7 +116,7 @@ async def _record(tx: Tx, session: PortalSession, rendered: str, terms: Terms | 
         "withdraws": withdraws,
         **{field.name: None if terms is None else getattr(terms, field.name) for field in dataclasses.fields(Terms)},
         "terms_version": TERMS_VERSION,
-        "locale": LOCALE,
+        "locale": session.locale or "en",
         "text_hash": hashlib.sha256(rendered.encode()).digest(),
         "evidence_hash": hashlib.sha256(salt + evidence.encode()).digest(),
         "now": await tx.now(),

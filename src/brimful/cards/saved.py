@@ -35,6 +35,12 @@ class Card:
         return f"{names.get(self.brand, self.brand.title())} ···· {self.last4}"
 
     @property
+    def usable_until(self) -> dt.datetime:
+        """The end of its month of expiry."""
+        year, month = (self.exp_year + 1, 1) if self.exp_month == 12 else (self.exp_year, self.exp_month + 1)
+        return dt.datetime(year, month, 1, tzinfo=dt.UTC)
+
+    @property
     def expiry(self) -> str:
         return f"{self.exp_month:02d}/{self.exp_year % 100:02d}"
 

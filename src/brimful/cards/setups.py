@@ -43,12 +43,12 @@ async def open_setup(
     tx: Tx,
     session: PortalSession,
     *,
-    merchant: str,
+    rendered: str,
     purpose: Literal["setup", "payment"],
     per_hour: int,
     return_to: str | None = None,
 ) -> str:
-    """Record the consent to save a card and open the row that may make one. Returns the setup's id.
+    """Record the consent to save a card, as it was `rendered`, and open the row that may make one. Returns its id.
 
     Refuses more than `per_hour` for one customer: stolen cards are tested on forms that add cards.
     """
@@ -56,7 +56,7 @@ async def open_setup(
     recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
     if recent is not None and recent["n"] >= per_hour:
         raise Refused("too_many_requests", "Too many cards were added in the last hour. Try again later.")
-    consent_id = await consents.give(tx, session, rendered=consents.save_card_text(merchant), terms=None)
+    consent_id = await consents.give(tx, session, rendered=rendered, terms=None)
     setup_id = ids.new("set")
     await tx.execute(_INSERT, (session.customer_id, setup_id, purpose, consent_id, session.session_id, return_to, now))
     return setup_id

@@ -522,6 +522,7 @@ CREATE TABLE public.cards (
     consent_id text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    expiry_told date,
     CONSTRAINT cards_exp_month_check CHECK (((exp_month >= 1) AND (exp_month <= 12))),
     CONSTRAINT cards_exp_year_check CHECK (((exp_year >= 2000) AND (exp_year <= 2200))),
     CONSTRAINT cards_last4_check CHECK ((last4 ~ '^[0-9]{4}$'::text)),
@@ -577,9 +578,11 @@ CREATE TABLE public.customers (
     external_accounts jsonb DEFAULT '[]'::jsonb NOT NULL,
     stripe_customer_id text,
     created_at timestamp with time zone NOT NULL,
+    locale text,
     CONSTRAINT customers_customer_id_check CHECK ((customer_id ~~ 'cus\_%'::text)),
     CONSTRAINT customers_email_check CHECK ((length(email) <= 320)),
     CONSTRAINT customers_external_id_check CHECK (((length(external_id) >= 1) AND (length(external_id) <= 255))),
+    CONSTRAINT customers_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
     CONSTRAINT customers_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 );
 CREATE TABLE public.entries (
@@ -633,6 +636,14 @@ CREATE TABLE public.idempotency (
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
+CREATE TABLE public.letters (
+    customer_id text NOT NULL,
+    event_id text NOT NULL,
+    address text,
+    created_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    CONSTRAINT letters_address_check CHECK ((length(address) <= 320))
+);
 CREATE TABLE public.outgoing_events (
     event_id text NOT NULL,
     customer_id text,
@@ -660,6 +671,7 @@ CREATE TABLE public.payments (
     created_at timestamp with time zone NOT NULL,
     confirm_sent_at timestamp with time zone,
     closed_at timestamp with time zone,
+    receipt_url text,
     CONSTRAINT payments_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT payments_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))),
     CONSTRAINT payments_check1 CHECK (((state <> 'abandoned'::text) OR (confirm_sent_at IS NULL))),
@@ -683,9 +695,10 @@ CREATE TABLE public.portal_links (
     expires_at timestamp with time zone NOT NULL,
     used_at timestamp with time zone,
     CONSTRAINT portal_links_check CHECK (((kind = 'payment'::text) = (top_up_id IS NOT NULL))),
-    CONSTRAINT portal_links_flow_check CHECK ((flow = ANY (ARRAY['overview'::text, 'top_up'::text, 'auto_top_up'::text, 'cards'::text, 'pay'::text]))),
-    CONSTRAINT portal_links_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text]))),
-    CONSTRAINT portal_links_token_hash_check CHECK ((octet_length(token_hash) = 32))
+    CONSTRAINT portal_links_flow_check CHECK ((flow = ANY (ARRAY['overview'::text, 'top_up'::text, 'auto_top_up'::text, 'cards'::text, 'pay'::text, 'turn_off'::text]))),
+    CONSTRAINT portal_links_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text, 'turn_off'::text]))),
+    CONSTRAINT portal_links_token_hash_check CHECK ((octet_length(token_hash) = 32)),
+    CONSTRAINT portal_links_turn_off CHECK (((kind <> 'turn_off'::text) OR (asset IS NOT NULL)))
 );
 CREATE TABLE public.portal_sessions (
     session_id text NOT NULL,
@@ -698,8 +711,10 @@ CREATE TABLE public.portal_sessions (
     seen_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
+    locale text,
     CONSTRAINT portal_sessions_cookie_hash_check CHECK ((octet_length(cookie_hash) = 32)),
-    CONSTRAINT portal_sessions_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text])))
+    CONSTRAINT portal_sessions_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text, 'turn_off'::text]))),
+    CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text))
 );
 CREATE TABLE public.procrastinate_events (
     id bigint NOT NULL,
@@ -907,6 +922,8 @@ ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
+ALTER TABLE ONLY public.letters
+    ADD CONSTRAINT letters_pkey PRIMARY KEY (customer_id, event_id);
 ALTER TABLE ONLY public.outgoing_events
     ADD CONSTRAINT outgoing_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.payments
@@ -943,6 +960,7 @@ CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) 
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
+CREATE INDEX cards_expiring ON public.cards USING btree (exp_year, exp_month) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX consents_withdrawn_once ON public.consents USING btree (customer_id, withdraws) WHERE (withdraws IS NOT NULL);
 CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
 CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
@@ -994,6 +1012,8 @@ ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
+ALTER TABLE ONLY public.letters
+    ADD CONSTRAINT letters_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.payments
@@ -1071,6 +1091,7 @@ GRANT SELECT ON TABLE public.customers TO brimful_portal;
 GRANT SELECT ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_portal;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_engine;
+GRANT UPDATE(locale) ON TABLE public.customers TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
@@ -1078,6 +1099,8 @@ GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_engine;

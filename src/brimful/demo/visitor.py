@@ -152,8 +152,8 @@ class Visitor:
         values = {"threshold": threshold, "amount": amount, "limit": limit, "action": "turn_on"}
         if card is not None:
             values["card"] = card
-        review = await self.submit(page, "", values)
-        if "shown" not in forms_of(review)[1 if len(forms_of(review)) > 1 else 0].fields:
+        review = await self.submit(page, "", {**values, "shown": ""})
+        if not any("shown" in form.fields for form in forms_of(review)):
             raise VisitorError(f"auto top-up was not offered: {alert_of(review)}")
         done = await self.submit(review, "", {"agreed": "yes", "action": "turn_on"})
         if done.status_code != 200:

@@ -10,19 +10,28 @@ from brimful.ledger.entries import (
     find_known,
     insert,
     newest,
+    newest_additions,
     write_notes,
 )
+from brimful.ledger.history import Place, Series, additions, places, sample, series
 
 __all__ = [
     "Draft",
     "Entry",
     "Keyring",
     "Known",
+    "Place",
+    "Series",
     "Tail",
+    "additions",
     "extend",
     "find_by_key",
     "find_known",
     "insert",
     "newest",
+    "newest_additions",
+    "places",
+    "sample",
+    "series",
     "write_notes",
 ]

@@ -12,7 +12,18 @@ from brimful import ids
 from brimful.db import Row, Tx
 from brimful.ledger.chain import Keyring, Tail, message
 
-__all__ = ["Draft", "Entry", "Known", "extend", "find_by_key", "find_known", "insert", "newest", "write_notes"]
+__all__ = [
+    "Draft",
+    "Entry",
+    "Known",
+    "extend",
+    "find_by_key",
+    "find_known",
+    "insert",
+    "newest",
+    "newest_additions",
+    "write_notes",
+]
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
 Source = Literal["usage", "api", "stripe", "system"]
@@ -158,8 +169,9 @@ async def find_known(tx: Tx, wanted: Sequence[tuple[str, str, str]]) -> dict[tup
 
 
 _COLUMNS = """
-    SELECT e.*, n.description, n.metadata
+    SELECT e.*, n.description, n.metadata, p.top_up_id
     FROM entries AS e
+    LEFT JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
     LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
 """
 
@@ -171,10 +183,28 @@ async def find_by_key(tx: Tx, customer_id: str, source: Source, key: str) -> Row
     return await tx.one(_FIND_BY_KEY, (customer_id, source, key))
 
 
-_NEWEST = _COLUMNS + "WHERE e.customer_id = %s AND e.asset = %s AND e.seq < %s ORDER BY e.seq DESC LIMIT %s"
+_NEWEST = _COLUMNS + (
+    "WHERE e.customer_id = %(customer_id)s AND e.asset = %(asset)s AND e.seq < %(before)s "
+    "AND (%(kinds)s::text[] IS NULL OR e.kind = ANY(%(kinds)s)) ORDER BY e.seq DESC LIMIT %(limit)s"
+)
 _SEQ_MAX = 2**62
 
 
-async def newest(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
-    """Entries of one account, newest first, from below `before`."""
-    return await tx.all(_NEWEST, (customer_id, asset, _SEQ_MAX if before is None else before, limit))
+async def newest(
+    tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int, kinds: Sequence[str] | None = None
+) -> list[Row]:
+    """Entries of one account, newest first, from below `before`; only of these kinds where they are given."""
+    values = {"customer_id": customer_id, "asset": asset, "limit": limit}
+    values |= {"before": _SEQ_MAX if before is None else before, "kinds": None if kinds is None else list(kinds)}
+    return await tx.all(_NEWEST, values)
+
+
+_NEWEST_ADDITIONS = _COLUMNS + (
+    "WHERE e.customer_id = %s AND e.source IN ('api', 'stripe', 'system') AND e.asset = %s AND e.seq < %s "
+    "AND e.kind <> 'charge' ORDER BY e.seq DESC LIMIT %s"
+)
+
+
+async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
+    """The same without spending: top-ups, adjustments, refunds, disputes."""
+    return await tx.all(_NEWEST_ADDITIONS, (customer_id, asset, _SEQ_MAX if before is None else before, limit))

@@ -23,6 +23,7 @@ async def open_setup_page(
     till: Till,
     session: PortalSession,
     *,
+    rendered: str,
     per_hour: int,
     return_to: str,
     urls: Callable[[str], tuple[str, str]],
@@ -32,6 +33,7 @@ async def open_setup_page(
     Args:
         till: under the portal's role.
         session: the customer's own; the consent to save the card is recorded with it.
+        rendered: that consent, word for word as the page showed it.
         per_hour: how many cards one customer may add in an hour.
         return_to: the portal's path to go back to afterwards.
         urls: success and cancel address, made from the setup's id.
@@ -42,7 +44,7 @@ async def open_setup_page(
     stripe_customer = await _stripe_customer(till, session.customer_id)
     async with till.database.transaction() as tx:
         setup_id = await cards.setups.open_setup(
-            tx, session, merchant=till.merchant, purpose="setup", per_hour=per_hour, return_to=return_to
+            tx, session, rendered=rendered, purpose="setup", per_hour=per_hour, return_to=return_to
         )
     success_url, cancel_url = urls(setup_id)
     answer = await till.gateway.create_setup_checkout(
@@ -69,11 +71,12 @@ async def open_checkout(
     session: PortalSession,
     top_up_id: str,
     *,
-    save_card: bool,
+    save_card: str | None,
     per_hour: int,
     urls: Callable[[str], tuple[str, str]],
 ) -> str:
-    """Open Stripe's page that charges a new card for this top-up, and saves it if the customer ticked our box.
+    """Open Stripe's page that charges a new card for this top-up, and saves it if the customer ticked our box:
+    then `save_card` holds the box's words.
 
     Returns the page's address: the same one while it is open. Refuses a top-up that is paid or over.
     """
@@ -112,7 +115,7 @@ async def open_checkout(
 
 
 async def _open_payment(
-    till: Till, session: PortalSession, top_up_id: str, *, save_card: bool, per_hour: int
+    till: Till, session: PortalSession, top_up_id: str, *, save_card: str | None, per_hour: int
 ) -> tuple[Payment, TopUp]:
     async with till.database.transaction() as tx:
         _, top_up = await lock_both(tx, session.customer_id, top_up_id)
@@ -122,9 +125,9 @@ async def _open_payment(
         if payment is not None or top_up.kind != "manual" or top_up.state not in {"requested", "action_required"}:
             raise Refused("top_up_not_payable", "This top-up has been paid or is over. Nothing was charged.")
         setup_id = None
-        if save_card:
+        if save_card is not None:
             setup_id = await cards.setups.open_setup(
-                tx, session, merchant=till.merchant, purpose="payment", per_hour=per_hour
+                tx, session, rendered=save_card, purpose="payment", per_hour=per_hour
             )
         payment = await topups.add_payment(
             tx, top_up, kind="checkout", presence="on_session", card_id=None, setup_id=setup_id

@@ -9,7 +9,7 @@ import logging
 from typing import Any
 
 from brimful import cards, jobs, ledger, money, topups, wallets
-from brimful.auto_topup import card_lost, pause, rearm, wait_until
+from brimful.auto_topup import card_lost, pause, rearm, tell_limit_near, wait_until
 from brimful.db import Tx
 from brimful.events import Topic, emit
 from brimful.paying.till import Till
@@ -100,7 +100,8 @@ async def _succeeded(
     if payment.setup_id is not None:
         await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": payment.customer_id, "setup_id": payment.setup_id}])
     if payment.closed_at is None:
-        await topups.save_payment(tx, payment, state="succeeded", stripe_intent_id=reading.intent_id)
+        await topups.save_payment(tx, payment, state="succeeded", stripe_intent_id=reading.intent_id,
+                                  receipt_url=reading.receipt_url)  # fmt: skip
     else:
         await topups.mark_succeeded_late(tx, payment)
     if top_up.live:
@@ -109,6 +110,8 @@ async def _succeeded(
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
         await topups.flag_late_success(tx, top_up, entry.balance_after)
     await emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
+    if top_up.kind == "automatic":
+        await tell_limit_near(tx, account.key, top_up.amount_minor)
     await rearm(tx, [account.key], till.pace)
 
 

@@ -1,7 +1,7 @@
 """The payments room: what we ask of the payment provider, and what its answers mean."""
 
 from brimful.payments.declines import Kind as DeclineKind
-from brimful.payments.declines import classify, customer_text
+from brimful.payments.declines import classify
 from brimful.payments.gateway import (
     CardReading,
     CheckoutReading,
@@ -22,5 +22,4 @@ __all__ = [
     "Gateway",
     "IntentReading",
     "classify",
-    "customer_text",
 ]

@@ -8,7 +8,7 @@ import enum
 
 from brimful.payments.gateway import Decline
 
-__all__ = ["HARD", "Kind", "classify", "customer_text"]
+__all__ = ["HARD", "Kind", "classify"]
 
 
 class Kind(enum.Enum):
@@ -57,16 +57,3 @@ def classify(decline: Decline) -> Kind:
     if decline.advice_code in _ADVICE:
         return _ADVICE[decline.advice_code]
     return Kind.HARD if code in HARD else Kind.SOFT
-
-
-_TEXTS = {
-    "insufficient_funds": "Not enough funds. Try a smaller amount or another card.",
-    "authentication_required": "Your bank wants you to confirm this payment.",
-    "processing_error": "Temporary problem. Nothing was charged; try again.",
-}
-_ELSE = "Your bank declined this payment. Contact your bank or use another card."
-
-
-def customer_text(code: str | None) -> str:
-    """What the customer reads. Never the raw code, never why for fraud, lost or stolen cards."""
-    return _TEXTS.get(code or "", _ELSE)

@@ -52,6 +52,7 @@ class IntentReading:
     payment_method: str | None
     decline: Decline | None
     redirect_url: str | None
+    receipt_url: str | None = None  # the provider's own receipt, once it is paid
 
 
 @dataclasses.dataclass(frozen=True)

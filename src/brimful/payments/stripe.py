@@ -33,6 +33,9 @@ _ACCOUNT_STATUSES = {401, 403}
 _CARD: list[Any] = ["card"]
 
 
+_PAID = ["latest_charge"]  # its receipt is shown to the customer
+
+
 class StripeGateway:
     """Stripe, or a server of its shape at `url`."""
 
@@ -91,14 +94,16 @@ class StripeGateway:
     async def confirm_intent(
         self, intent_id: str, *, key: str, payment_method: str, return_url: str | None
     ) -> IntentReading | Failure:
-        params: Any = {"payment_method": payment_method, "off_session": True, "error_on_requires_action": True}
-        if return_url is not None:
-            params = {"payment_method": payment_method, "return_url": return_url}
+        params: Any = {"payment_method": payment_method, "expand": _PAID}
+        if return_url is None:
+            params |= {"off_session": True, "error_on_requires_action": True}
+        else:
+            params |= {"return_url": return_url}
         answer = await _ask(self._api.payment_intents.confirm_async(intent_id, params, {"idempotency_key": key}))
         return answer if isinstance(answer, Failure) else _intent(answer)
 
     async def read_intent(self, intent_id: str) -> IntentReading | Failure:
-        answer = await _ask(self._api.payment_intents.retrieve_async(intent_id))
+        answer = await _ask(self._api.payment_intents.retrieve_async(intent_id, {"expand": _PAID}))
         return answer if isinstance(answer, Failure) else _intent(answer)
 
     async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
@@ -301,7 +306,7 @@ def _failure(error: stripe.StripeError) -> Failure:
 
 def _intent(data: Mapping[str, Any]) -> IntentReading:
     error = data.get("last_payment_error")
-    action = data.get("next_action") or {}
+    action, charge = data.get("next_action") or {}, data.get("latest_charge")
     return IntentReading(
         intent_id=data["id"],
         status=data["status"],
@@ -314,6 +319,7 @@ def _intent(data: Mapping[str, Any]) -> IntentReading:
         payment_method=_id(data.get("payment_method")),
         decline=None if not error else Decline(error.get("code"), error.get("decline_code"), error.get("advice_code")),
         redirect_url=(action.get("redirect_to_url") or {}).get("url"),
+        receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
     )
 
 

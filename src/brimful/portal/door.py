@@ -1,6 +1,7 @@
-"""What a view gets: the door with its templates, and the page with its session and form."""
+"""What a view gets: the door with its templates, and the page with its session, its form and its words."""
 
 import dataclasses
+from decimal import Decimal
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -8,41 +9,77 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
+from brimful import i18n
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.paying import Till
+from brimful.portal import refusals
+from brimful.portal.live import Hub
 from brimful.sessions import PortalSession
 
 __all__ = ["Door", "Page"]
 
 
 class Door:
-    """Built once: what it needs and its templates."""
+    """Built once: what it needs, its templates, and the streams that are open."""
 
-    def __init__(self, deps: Deps, templates: Jinja2Templates) -> None:
+    def __init__(self, deps: Deps, templates: Jinja2Templates, hub: Hub) -> None:
         self.deps = deps
+        self.hub = hub
         self._templates = templates
 
     def url(self, path: str) -> str:
         """A path of the portal as an absolute address: Stripe sends people back to it."""
         return f"{self.deps.settings.public_url}/billing{path}"
 
-    def page(self, request: Request, template: str, values: dict[str, Any], *, status: int = 200) -> Response:
+    def words(self, request: Request, *wishes: str | None, zone: str = "UTC") -> i18n.Words:
+        """The reader's language: what was chosen, else what the browser asks for."""
+        return i18n.speak(i18n.choose(*wishes, request.headers.get("accept-language")), zone)
+
+    def page(
+        self,
+        request: Request,
+        template: str,
+        values: dict[str, Any],
+        *,
+        words: i18n.Words | None = None,
+        status: int = 200,
+    ) -> Response:
         """A page without a session unless `values` has one."""
-        return self._templates.TemplateResponse(request, template, {"session": None, **values}, status_code=status)
+        words = words or self.words(request)
+        shared = {"session": None, "words": words, "t": words.t, "n": words.n, "languages": i18n.LANGUAGES}
+        return self._templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
+
+    def render(self, template: str, values: dict[str, Any], words: i18n.Words) -> str:
+        """A fragment as text: for the stream of live balances."""
+        shared = {"words": words, "t": words.t, "n": words.n}
+        text: str = self._templates.get_template(template).render({**shared, **values})
+        return text
+
+    def error(self, request: Request, title: str, text: str, *, status: int, words: i18n.Words) -> Response:
+        return self.page(request, "error.html", {"title": title, "text": text}, words=words, status=status)
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        values = {"title": "This did not work", "text": error.detail}
-        return self.page(request, "error.html", values, status=error.status)
+        words = self._known_words(request)
+        if error.code == "link_expired":
+            return self.page(request, "landing.html", {"opens": None}, words=words, status=error.status)
+        title = words.t("Not found") if error.status == 404 else words.t("This did not work")
+        return self.error(request, title, refusals.text(words, error), status=error.status, words=words)
 
     async def missing(self, request: Request, error: Exception) -> Response:
-        status = getattr(error, "status_code", 404)
-        return self.page(request, "error.html", {"title": "Not found", "text": "There is no such page."}, status=status)
+        status, words = getattr(error, "status_code", 404), self._known_words(request)
+        return self.error(request, words.t("Not found"), words.t("There is no such page."), status=status, words=words)
 
     async def database_down(self, request: Request, error: Exception) -> Response:  # noqa: ARG002 - starlette's form
-        text = "Billing is not available at the moment. Nothing was charged. Try again in a minute."
-        return self.page(request, "error.html", {"title": "Not available", "text": text}, status=503)
+        words = self._known_words(request)
+        text = words.t("Billing is not available at the moment. Nothing was charged. Try again in a minute.")
+        return self.error(request, words.t("Not available"), text, status=503, words=words)
+
+    def _known_words(self, request: Request) -> i18n.Words:
+        """The words of the page that failed, if it came so far."""
+        known: i18n.Words | None = getattr(request.state, "words", None)
+        return known or self.words(request)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,6 +90,7 @@ class Page:
     request: Request
     session: PortalSession
     form: FormData | None
+    words: i18n.Words
 
     @property
     def deps(self) -> Deps:
@@ -67,6 +105,17 @@ class Page:
         value = None if self.form is None else self.form.get(name)
         return value.strip() if isinstance(value, str) else ""
 
+    def query(self, name: str) -> str:
+        """A value of the address, bounded; empty when it is missing."""
+        return self.request.query_params.get(name, "").strip()[:300]
+
+    def amount(self, name: str, *, scale: int) -> Decimal:
+        """A field as the customer's language writes amounts; refuses anything but a positive one."""
+        amount = self.words.read(self.field(name), scale=scale, field=name)
+        if amount <= 0:
+            raise Refused("amount_invalid", f"{name} must be greater than zero.", field=name)
+        return amount
+
     def till(self) -> Till:
         """The till; refuses where no payment provider is configured."""
         if self.deps.till is None:
@@ -74,7 +123,8 @@ class Page:
         return self.deps.till
 
     def show(self, template: str, values: dict[str, Any], *, status: int = 200) -> Response:
-        return self.door.page(self.request, template, {"session": self.session, **values}, status=status)
+        values = {"session": self.session, **values}
+        return self.door.page(self.request, template, values, words=self.words, status=status)
 
     def go(self, path: str) -> Response:
         """To another page of the portal."""

@@ -1,11 +1,57 @@
-"""What a customer can hold and buy here."""
+"""What a customer can hold and buy here, and within which bounds."""
 
-from brimful import assets, wallets
+import dataclasses
+from decimal import Decimal
+
+from brimful import assets, money, wallets
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.portal.door import Page
+from brimful.settings import PortalSettings
 
-__all__ = ["currency_for", "shown_assets"]
+__all__ = ["Bounds", "bounds_for", "currency_for", "shown_assets", "within"]
+
+_AMOUNT_FACTOR_MAX = 2000  # largest amount as a multiple of Stripe's smallest, where the platform set none
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+    """Least and most: amounts in minor units of `currency`, the threshold in the asset (None: no bound)."""
+
+    currency: str
+    low_minor: int
+    high_minor: int
+    threshold: tuple[Decimal, Decimal] | None
+    confirm_above_minor: int | None
+
+
+def bounds_for(settings: PortalSettings, asset: assets.Asset, currency: str) -> Bounds:
+    """The platform's bounds for an asset, never wider than what Stripe can charge."""
+    shape = money.currency(currency)
+    low, high = shape.minimum_minor, shape.minimum_minor * _AMOUNT_FACTOR_MAX
+    if asset.code in settings.amounts:
+        least, most = settings.amounts[asset.code]
+        low = max(low, money.minor_exact(least, currency))
+        high = money.minor_exact(most, currency)
+    above = settings.confirm_above.get(currency)
+    return Bounds(
+        currency,
+        low,
+        min(high, money.CHARGE_MINOR_MAX),
+        settings.thresholds.get(asset.code),
+        None if above is None else money.minor_exact(above, currency),
+    )
+
+
+def within(page: Page, bounds: Bounds, amount_minor: int) -> int:
+    """The amount itself; refuses one outside the bounds."""
+    if not bounds.low_minor <= amount_minor <= bounds.high_minor:
+        raise Refused(
+            "amount_out_of_range", "The amount is outside the platform's bounds.", field="amount",
+            low=page.words.cash(bounds.low_minor, bounds.currency),
+            high=page.words.cash(bounds.high_minor, bounds.currency),
+        )  # fmt: skip
+    return money.chargeable(amount_minor, bounds.currency)
 
 
 async def shown_assets(page: Page, tx: Tx) -> list[assets.Asset]:

@@ -1,107 +1,156 @@
-"""How amounts, cards and states read to a person."""
+"""How states read to a person: one sentence each, with who charges, how much, when, and what to do."""
 
+import dataclasses
 import datetime as dt
-import zoneinfo
 from decimal import Decimal
+from typing import Literal
 
-import babel.dates
-import babel.numbers
+from brimful import assets, auto_topup, cards, i18n, topups
+from brimful.i18n import Words
 
-from brimful import assets, auto_topup, cards, money, payments, topups
+__all__ = ["State", "account_state", "activity", "outcome", "span", "vessel"]
 
-__all__ = ["account_sentence", "asset_amount", "cash", "day_time", "reason_text", "top_up_sentence", "vessel"]
-
-_LOCALE = "en_US"
-
-
-def cash(minor: int, currency: str) -> str:
-    """Minor units as `$25.00`."""
-    return _currency(money.major(minor, currency), currency)
+StateName = Literal["off", "on", "charging", "waiting", "limit", "confirm", "paused", "unavailable"]
 
 
-def _currency(amount: Decimal, currency: str) -> str:
-    # Without quantization: $0.0034 must not read as $0.00.
-    text: str = babel.numbers.format_currency(amount, currency, locale=_LOCALE, decimal_quantization=False)
-    return text
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What auto top-up does for a balance now. `charges` while it works or will by itself."""
+
+    name: StateName
+    text: str
+
+    @property
+    def tone(self) -> str:
+        """The colour of its dot: on, wait, stop or off."""
+        return {"on": "on", "charging": "on", "waiting": "wait", "limit": "wait", "off": "off"}.get(self.name, "stop")
 
 
-def asset_amount(amount: Decimal, asset: assets.Asset) -> str:
-    """`$31.40`, or `1,250 tokens`."""
-    plain = Decimal(money.text(amount))
-    if asset.kind == "currency":
-        return _currency(plain, asset.code)
-    number: str = babel.numbers.format_decimal(plain, locale=_LOCALE, decimal_quantization=False)
-    return f"{asset.symbol or ''}{number} {asset.label or asset.code}"
-
-
-def day_time(moment: dt.datetime, zone: str) -> str:
-    """In the customer's own time zone."""
-    local = moment.astimezone(zoneinfo.ZoneInfo(zone))
-    text: str = babel.dates.format_datetime(local, "d MMM y, HH:mm", locale=_LOCALE)
-    return text
-
-
-_PAUSES = {
-    "declined": "was declined several times",
-    "card_declined": "was declined",
-    "card_budget": "has been declined too often in the last 30 days",
-    "card_removed": "was removed",
-    "confirmation_expired": "needed your confirmation, which did not come in time",
-}
-
-
-def account_sentence(rule: auto_topup.Rule | None, card: cards.Card | None, asset: assets.Asset, zone: str) -> str:
-    """What auto top-up does for this balance, in a sentence."""
+def account_state(
+    words: Words,
+    asset: assets.Asset,
+    rule: auto_topup.Rule | None,
+    card: cards.Card | None,
+    live: topups.TopUp | None,
+    spent_minor: int,
+) -> State:
+    """The state of one balance's auto top-up, in a sentence."""
+    t = words.t
     if rule is None or not rule.enabled:
-        return "Auto top-up is off."
-    label = "the card" if card is None else card.label
+        return State("off", t("Auto top-up is off."))
+    label = t("your card") if card is None else card.label
     if rule.pause_reason is not None:
-        why = _PAUSES.get(rule.pause_reason, "could not be charged")
-        return f"Auto top-up is paused: {label} {why}. Nothing is charged until you turn it on again."
-    until = "" if rule.wake_at is None else day_time(rule.wake_at, zone)
-    waits = {
-        "limit_reached": f"Auto top-up has reached your limit of {cash(rule.limit_minor, rule.currency)}. "
-        f"It goes on at {until}.",
-        "pace": f"Auto top-up waits until {until}: there have been several in a short time.",
-        "not_before": f"Auto top-up waits until {until}.",
-        "no_rate": f"{asset.name} cannot be bought at the moment. Auto top-up goes on when it can.",
-        "amount_below_one_unit": f"Your top-up amount buys less than one unit of {asset.name} now.",
-        "card_unavailable": f"{label} cannot be charged. Choose another card.",
-        "no_consent": "Auto top-up needs your agreement again. Open its settings.",
-    }
-    if rule.reason in waits:
-        return waits[rule.reason]
-    amount, line = cash(rule.amount_minor, rule.currency), asset_amount(rule.threshold, asset)
-    return f"Auto top-up is on: we add {amount} when your balance drops below {line}. {label}."
+        why = i18n.reasons.paused(words, rule.pause_reason, label)
+        rest = t("Nothing is charged until you choose a card and turn it on again.")
+        return State("paused", f"{why} {rest}")
+    if live is not None:
+        return _live(words, live)
+    return _rule(words, asset, rule, label, spent_minor)
 
 
-def top_up_sentence(top_up: topups.TopUp, asset: assets.Asset) -> str:
-    """What became of a top-up."""
-    amount = cash(top_up.amount_minor, top_up.currency)
+def _live(words: Words, live: topups.TopUp) -> State:
+    amount = words.cash(live.amount_minor, live.currency)
+    if live.state == "action_required":
+        return State("confirm", words.t("Your bank wants you to confirm {amount}.", amount=amount))
+    if live.state == "retry_wait" and live.wake_at is not None:
+        why, until = i18n.reasons.failed(words, live.reason), words.moment(live.wake_at)
+        return State("waiting", words.t("{why} We try again at {until}.", why=why, until=until))
+    if live.state == "unknown":
+        return State("charging", words.t("We're checking {amount} with your bank. Don't pay again.", amount=amount))
+    return State("charging", words.t("A top-up of {amount} is on its way.", amount=amount))
+
+
+def _rule(words: Words, asset: assets.Asset, rule: auto_topup.Rule, label: str, spent_minor: int) -> State:
+    t = words.t
+    limit, spent = words.cash(rule.limit_minor, rule.currency), words.cash(spent_minor, rule.currency)
+    if rule.reason == auto_topup.Reason.LIMIT_REACHED and rule.wake_at is not None:
+        text = t("Paused until {day}. {spent} of {limit} used.", day=words.short_day(rule.wake_at), spent=spent,
+                 limit=limit)  # fmt: skip
+        return State("limit", text)
+    if rule.reason in {auto_topup.Reason.PACE, auto_topup.Reason.NOT_BEFORE} and rule.wake_at is not None:
+        return State("waiting", t("Auto top-up waits until {until}.", until=words.moment(rule.wake_at)))
+    if rule.reason == auto_topup.Reason.NO_CONSENT:
+        return State("unavailable", t("Auto top-up needs your agreement again. Open its settings."))
+    if rule.reason == auto_topup.Reason.CARD_UNAVAILABLE:
+        return State("unavailable", t("{card} cannot be charged. Choose another card.", card=label))
+    if rule.reason == auto_topup.Reason.NO_RATE:
+        text = t("{asset} cannot be bought at the moment. Auto top-up goes on when it can.", asset=words.asset(asset))
+        return State("unavailable", text)
+    if rule.reason == auto_topup.Reason.AMOUNT_BELOW_ONE_UNIT:
+        text = t("Your top-up amount buys less than one unit now. Open the settings to raise it.")
+        return State("unavailable", text)
+    text = t(
+        "Auto top-up is on: we add {amount} when your balance drops below {line}. {card}. {spent} of {limit} used "
+        "this month.",
+        amount=words.cash(rule.amount_minor, rule.currency),
+        line=words.amount(rule.threshold, asset),
+        card=label,
+        spent=spent,
+        limit=limit,
+    )
+    return State("on", text)
+
+
+def outcome(words: Words, top_up: topups.TopUp, asset: assets.Asset) -> tuple[str, str]:
+    """What became of a top-up: a heading and a sentence."""
+    t, amount = words.t, words.cash(top_up.amount_minor, top_up.currency)
     if top_up.state == "succeeded" and top_up.balance_after is not None:
-        return f"{asset_amount(top_up.units, asset)} added. New balance {asset_amount(top_up.balance_after, asset)}."
+        added = words.amount(top_up.units, asset)
+        balance = words.amount(top_up.balance_after, asset)
+        return t("{units} added", units=added), t("{units} added. New balance {balance}.", units=added, balance=balance)
     if top_up.state == "failed":
-        return reason_text(top_up.reason)
+        return t("Not paid"), i18n.reasons.failed(words, top_up.reason)
     if top_up.state == "canceled":
-        return "This top-up is over. Nothing was charged."
+        if top_up.reason in {"expired", "link_expired", "confirmation_expired"}:
+            return t("Time is up"), t("This payment was not made in time. Nothing was charged.")
+        return t("Canceled"), t("This top-up is over. Nothing was charged.")
+    return _open(words, top_up, amount)
+
+
+def _open(words: Words, top_up: topups.TopUp, amount: str) -> tuple[str, str]:
+    """The same while it is not over."""
+    t = words.t
     if top_up.state == "unknown":
-        return "We're checking with your bank. Don't pay again."
-    if top_up.state in {"action_required", "requested"}:
-        return f"Your bank wants you to confirm this payment of {amount}."
-    return f"Your payment of {amount} is being processed. This can take up to a minute. You won't be charged twice."
-
-
-def reason_text(reason: str | None) -> str:
-    """A failed payment, mapped: never the raw code."""
-    if reason is not None and reason.startswith("refused:"):
-        return "This payment could not be made. Nothing was charged."
-    if reason == "not_sent":
-        return "Temporary problem. Nothing was charged; try again."
-    return payments.customer_text(reason)
+        return amount, t("We're checking with your bank. Don't pay again.")
+    if top_up.state == "retry_wait" and top_up.wake_at is not None:
+        why = i18n.reasons.failed(words, top_up.reason)
+        return amount, t("{why} We try again at {until}.", why=why, until=words.moment(top_up.wake_at))
+    if top_up.state == "action_required":
+        return t("Confirm {amount}", amount=amount), t("Your bank wants you to confirm this payment.")
+    if top_up.state == "requested" and top_up.kind == "manual":
+        return t("Not paid yet"), t("This top-up has not been paid. Nothing was charged.")
+    return amount, t("Your payment is being processed. This can take up to a minute. You won't be charged twice.")
 
 
 def vessel(balance: Decimal, line: Decimal | None, amount: Decimal | None) -> tuple[int, int | None]:
     """How full the vessel is and where the line crosses it, in per mille of its width."""
-    brim = max(balance, (line or Decimal(0)) + (amount or Decimal(0)), Decimal(1)) * Decimal("1.15")
+    brim = max(balance, (line or Decimal(0)) + (amount or Decimal(0)), Decimal(1).scaleb(-6)) * Decimal("1.15")
     filled = int(max(balance, Decimal(0)) / brim * 1000)
     return filled, None if line is None else int(line / brim * 1000)
+
+
+def activity(words: Words, kind: str, amount: Decimal) -> str:
+    """What an entry is, where the platform gave it no description."""
+    t = words.t
+    names = {
+        "usage": t("Usage"),
+        "charge": t("Charge"),
+        "adjustment": t("Credit") if amount > 0 else t("Correction"),
+        "top_up": t("Top-up"),
+        "refund": t("Refund"),
+        "dispute": t("Payment disputed"),
+        "reinstatement": t("Dispute returned"),
+    }
+    return names[kind]
+
+
+def span(words: Words, length: dt.timedelta) -> str:
+    """A length of time in its largest unit."""
+    seconds = int(length.total_seconds())
+    if seconds < 60:
+        return words.n("{number} second", "{number} seconds", max(seconds, 1))
+    if seconds < 5400:
+        return words.n("{number} minute", "{number} minutes", seconds // 60)
+    if seconds < 172_800:
+        return words.n("{number} hour", "{number} hours", seconds // 3600)
+    return words.n("{number} day", "{number} days", seconds // 86_400)

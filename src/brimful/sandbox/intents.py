@@ -9,7 +9,8 @@ from brimful.sandbox.testcards import TestCard
 from brimful.sandbox.world import MINIMUM_MINOR, World
 
 __all__ = [
-    "authenticate", "cancel", "confirm", "create", "create_refund", "create_setup", "finish", "list_intents",
+    "authenticate", "cancel", "confirm", "create", "create_refund", "create_setup", "expand", "finish",
+    "list_intents",
     "list_refunds",
 ]  # fmt: skip
 
@@ -101,9 +102,16 @@ def _asks(world: World, card: TestCard, method: Object, off_session: bool) -> bo
     return False
 
 
+def expand(world: World, intent: Object, params: Object) -> Object:
+    """The whole charge in place of its id, where asked for."""
+    if "latest_charge" in params.get("expand", []) and intent["latest_charge"] is not None:
+        return {**intent, "latest_charge": world.find("charge", intent["latest_charge"])}
+    return intent
+
+
 def succeed(world: World, intent: Object) -> Object:
     """The money moves."""
-    charge_object = shapes.charge(world.now(), intent, {"id": intent["payment_method"]})
+    charge_object = shapes.charge(world.now(), intent, {"id": intent["payment_method"]}, url=world.base_url)
     world.store.save("charge", charge_object)
     intent.update(
         status="succeeded", amount_received=intent["amount"], latest_charge=charge_object["id"], next_action=None,

@@ -89,6 +89,14 @@ class Pages:
     async def home(self, _request: Request) -> Response:
         return _home(self._world)
 
+    async def receipt(self, request: Request) -> Response:
+        try:
+            charge = self._world.find("charge", request.path_params["id"])
+        except ApiError as error:
+            return _page("Not found", html.escape(str(error)), 404)
+        paid = _money(charge["amount"], charge["currency"])
+        return _page("Receipt", f"<p>Paid {html.escape(paid)}</p><p class=note>{html.escape(charge['id'])}</p>")
+
 
 def routes(world: World) -> list[Route]:
     """The pages as routes."""
@@ -96,6 +104,7 @@ def routes(world: World) -> list[Route]:
     get, post = ["GET"], ["POST"]
     return [
         Route("/", pages.home),
+        Route("/receipts/{id}", pages.receipt, methods=get),
         Route("/c/pay/{id}", pages.show_checkout, methods=get),
         Route("/c/pay/{id}", pages.submit_checkout, methods=post),
         Route("/c/authenticate/{id}", pages.show_checkout_bank, methods=get),

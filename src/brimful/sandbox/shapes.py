@@ -81,13 +81,15 @@ def setup_intent(now: int, params: Object, *, status: str) -> Object:
     }  # fmt: skip
 
 
-def charge(now: int, intent: Object, method: Object) -> Object:
+def charge(now: int, intent: Object, method: Object, *, url: str) -> Object:
+    charge_id = new_id("ch")
     return {
-        "id": new_id("ch"), "object": "charge", "amount": intent["amount"], "amount_captured": intent["amount"],
+        "id": charge_id, "object": "charge", "amount": intent["amount"], "amount_captured": intent["amount"],
         "amount_refunded": 0, "balance_transaction": None, "captured": True, "created": now,
         "currency": intent["currency"], "customer": intent["customer"], "description": intent["description"],
         "disputed": False, "livemode": False, "metadata": intent["metadata"], "paid": True,
-        "payment_intent": intent["id"], "payment_method": method["id"], "receipt_url": None, "refunded": False,
+        "payment_intent": intent["id"], "payment_method": method["id"], "receipt_url": f"{url}/receipts/{charge_id}",
+        "refunded": False,
         "status": "succeeded",
     }  # fmt: skip
 

@@ -5,11 +5,13 @@ from brimful.topups.request import AutomaticWish, cancel_waiting, request_automa
 from brimful.topups.store import (
     Stale,
     add_payment,
+    automatic_payments,
     count_payments,
     due,
     find_payment,
     flag_late_success,
     get,
+    list_missed,
     list_page,
     live_by_account,
     lock,
@@ -18,11 +20,13 @@ from brimful.topups.store import (
     move,
     open_payment,
     owner_of,
+    paid_by,
     payment_of_setup,
     pending_units,
     poll_later,
     save_payment,
     succeeded_payments,
+    time_to_credit,
 )
 
 __all__ = [
@@ -34,6 +38,7 @@ __all__ = [
     "Stale",
     "TopUp",
     "add_payment",
+    "automatic_payments",
     "count_payments",
     "cancel_waiting",
     "credyt_status",
@@ -41,6 +46,7 @@ __all__ = [
     "find_payment",
     "flag_late_success",
     "get",
+    "list_missed",
     "list_page",
     "live_by_account",
     "lock",
@@ -49,6 +55,7 @@ __all__ = [
     "move",
     "open_payment",
     "owner_of",
+    "paid_by",
     "payment_of_setup",
     "pending_units",
     "poll_later",
@@ -56,4 +63,5 @@ __all__ = [
     "request_manual",
     "save_payment",
     "succeeded_payments",
+    "time_to_credit",
 ]

@@ -120,6 +120,7 @@ class Payment:
     created_at: dt.datetime
     confirm_sent_at: dt.datetime | None
     closed_at: dt.datetime | None
+    receipt_url: str | None
 
 
 def credyt_status(top_up: TopUp) -> str:

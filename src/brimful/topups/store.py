@@ -14,10 +14,12 @@ from brimful.topups.model import END_STATES, MOVES, Payment, State, TopUp
 __all__ = [
     "Stale",
     "add_payment",
+    "automatic_payments",
     "count_payments",
     "due",
     "find_payment",
     "get",
+    "list_missed",
     "list_page",
     "live_by_account",
     "flag_late_success",
@@ -27,11 +29,13 @@ __all__ = [
     "move",
     "open_payment",
     "owner_of",
+    "paid_by",
     "payment_of_setup",
     "pending_units",
     "poll_later",
     "save_payment",
     "succeeded_payments",
+    "time_to_credit",
 ]
 
 # Seconds until Stripe is asked again about a payment that has not ended.
@@ -105,6 +109,59 @@ async def list_page(
     """A customer's top-ups, newest first."""
     values = {"customer_id": customer_id, "asset": asset, "before": before, "limit": limit}
     return [TopUp(**row) for row in await tx.all(_PAGE, values)]
+
+
+_MISSED = _COLUMNS + (
+    "WHERE customer_id = %(customer_id)s AND kind = 'automatic' AND (state = 'failed' OR state = 'canceled' "
+    "AND reason = 'confirmation_expired') AND (%(before)s::text IS NULL OR top_up_id < %(before)s) "
+    "ORDER BY top_up_id DESC LIMIT %(limit)s"
+)
+
+
+async def list_missed(tx: Tx, customer_id: str, *, before: str | None, limit: int) -> list[TopUp]:
+    """Automatic top-ups that did not work and that the customer should know of, newest first."""
+    values = {"customer_id": customer_id, "before": before, "limit": limit}
+    return [TopUp(**row) for row in await tx.all(_MISSED, values)]
+
+
+_CREDIT_TIMES = """
+    SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - requested_at) AS time_to_credit
+    FROM (
+        SELECT ended_at, requested_at FROM top_ups
+        WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND state = 'succeeded'
+        ORDER BY requested_at DESC LIMIT 20
+    ) AS latest
+"""
+
+
+async def time_to_credit(tx: Tx, customer_id: str, asset: str) -> dt.timedelta | None:
+    """How long automatic top-ups of this account took from the crossing to the credit: 95th percentile of the
+    latest 20; None before the first.
+    """
+    row = await tx.one(_CREDIT_TIMES, (customer_id, asset))
+    return None if row is None else row["time_to_credit"]
+
+
+_AUTOMATIC_PAYMENTS = """
+    SELECT p.payment_id FROM top_ups AS t
+    JOIN payments AS p ON p.customer_id = t.customer_id AND p.top_up_id = t.top_up_id
+    WHERE t.customer_id = %s AND t.asset = %s AND t.kind = 'automatic' AND t.requested_at >= %s
+        AND p.state = 'succeeded'
+"""
+
+
+async def automatic_payments(tx: Tx, customer_id: str, asset: str, since: dt.datetime) -> set[str]:
+    """Payments of automatic top-ups requested since then."""
+    return {str(row["payment_id"]) for row in await tx.all(_AUTOMATIC_PAYMENTS, (customer_id, asset, since))}
+
+
+_SUCCEEDED_PAYMENT = "SELECT * FROM payments WHERE customer_id = %s AND top_up_id = %s AND state = 'succeeded'"
+
+
+async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
+    """The payment that paid a top-up."""
+    row = await tx.one(_SUCCEEDED_PAYMENT, (top_up.customer_id, top_up.top_up_id))
+    return None if row is None else Payment(**row)
 
 
 _MOVE = """
@@ -263,7 +320,7 @@ _SAVE_PAYMENT = """
     UPDATE payments SET state = %(state)s, stripe_intent_id = %(stripe_intent_id)s,
         stripe_session_id = %(stripe_session_id)s, redirect_url = %(redirect_url)s, error_code = %(error_code)s,
         decline_code = %(decline_code)s, advice_code = %(advice_code)s, confirm_sent_at = %(confirm_sent_at)s,
-        closed_at = %(closed_at)s
+        closed_at = %(closed_at)s, receipt_url = %(receipt_url)s
     WHERE customer_id = %(customer_id)s AND payment_id = %(payment_id)s AND state = %(from_state)s
 """
 _CLOSED: Sequence[str] = ("succeeded", "canceled", "expired", "abandoned")

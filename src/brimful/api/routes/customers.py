@@ -2,7 +2,7 @@
 
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from brimful import customers
+from brimful import customers, events, letters
 from brimful.api import schemas
 from brimful.api.door import DoorOf, router_for
 from brimful.api.paging import Limit, Offset
@@ -56,5 +56,8 @@ async def get_customer(door: DoorOf, customer_id: str) -> JSONResponse:
 async def update_customer(door: DoorOf, customer_id: str, body: schemas.UpdateCustomer) -> Response:
     """Change name, e-mail, external id or time zone."""
     async with door.deps.database.transaction() as tx:
-        await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
+        before, after = await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
+        if before.email is not None and after.email != before.email:
+            event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
+            await letters.address_to(tx, customer_id, event_id, before.email)
     return Response(status_code=204)

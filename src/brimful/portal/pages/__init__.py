@@ -1,5 +1,5 @@
 """The pages: each a function from a page to an answer."""
 
-from brimful.portal.pages import cards, overview, pay, rules
+from brimful.portal.pages import activity, cards, overview, pay, rules, top_up
 
-__all__ = ["cards", "overview", "pay", "rules"]
+__all__ = ["activity", "cards", "overview", "pay", "rules", "top_up"]

@@ -1,39 +1,59 @@
-"""Saved cards: list, add on Stripe's page, make default, remove."""
+"""Saved cards: list, add on Stripe's page, replace, make default, remove."""
 
 import re
 
 from starlette.responses import RedirectResponse, Response
 
-from brimful import auto_topup, cards, jobs, paying
+from brimful import auto_topup, cards, i18n, jobs, paying
+from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.portal.door import Page
 
 __all__ = ["card_add", "card_added", "card_default", "card_list", "card_remove"]
 
 _WAIT_PAGES_MAX = 20
+_ASSET = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
+_CARD = re.compile(r"card_[0-9a-f]{32}", re.ASCII)
 
 
 async def card_list(page: Page) -> Response:
     """Saved cards, what each is used for, add, make default, remove."""
     async with page.deps.database.transaction() as tx:
         known = await cards.list_for(tx, page.session.customer_id)
-        rules = [rule for rule in await auto_topup.list_rules(tx, page.session.customer_id) if rule.enabled]
-    used: dict[str, list[str]] = {}
-    for item in rules:
-        used.setdefault(item.card_id, []).append(item.asset)
-    save_text = cards.consents.save_card_text(page.deps.settings.merchant)
-    return page.show("cards.html", {"cards": known, "used": used, "save_text": save_text, "next": ""})
+        used = {card.card_id: await _used_for(page, tx, card.card_id) for card in known}
+        now = await tx.now()
+    expiring = {card.card_id for card in known if card.usable_until <= now + auto_topup.EXPIRY_NOTICE}
+    values = {
+        "cards": known,
+        "used": {card_id: [name for _, name in names] for card_id, names in used.items()},
+        "expiring": expiring,
+        "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant),
+        "available": page.deps.till is not None,
+    }
+    return page.show("cards.html", values)
+
+
+async def _used_for(page: Page, tx: Tx, card_id: str) -> list[tuple[str, str]]:
+    """Code and name of each asset whose auto top-up charges this card."""
+    rules = await auto_topup.list_rules(tx, page.session.customer_id)
+    codes = [rule.asset for rule in rules if rule.enabled and rule.card_id == card_id]
+    return [(code, page.words.asset(await page.deps.catalogue.get(tx, code))) for code in codes]
 
 
 async def card_add(page: Page) -> Response:
     """To Stripe's page; the customer's tick is the consent to save the card."""
     if page.field("agreed") != "yes":
         raise Refused("consent_required", "Tick the box to let us save the card.", field="agreed")
-    asset = page.field("asset")
-    return_to = f"/auto-top-up/{asset}" if re.fullmatch(r"[A-Z][A-Z0-9_]{1,31}", asset) else "/cards"
+    asset, replaced = page.field("asset"), page.field("replaces")
+    return_to = "/cards"
+    if _ASSET.fullmatch(asset):
+        return_to = f"/auto-top-up/{asset}"
+    elif _CARD.fullmatch(replaced):
+        return_to = f"/cards/{replaced}/remove"
     url = await paying.open_setup_page(
         page.till(),
         page.session,
+        rendered=i18n.consents.save_card(page.words, page.deps.settings.merchant),
         per_hour=page.deps.settings.cards_per_hour,
         return_to=return_to,
         urls=lambda setup_id: (page.door.url(f"/cards/added/{setup_id}"), page.door.url(return_to)),
@@ -51,17 +71,32 @@ async def card_added(page: Page) -> Response:
         if setup.state == "open":
             await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": setup.customer_id, "setup_id": setup.setup_id}])
     if setup.state == "completed":
-        return page.go(setup.return_to or "/cards")
-    turn = page.request.query_params.get("turn", "0")
+        path = setup.return_to or "/cards"
+        return page.go(f"{path}?card={setup.card_id}" if path != "/cards" else path)
+    turn = page.query("turn")
     turns = int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 3 else 0
     again = page.door.url(f"/cards/added/{setup_id}?turn={turns + 1}") if turns < _WAIT_PAGES_MAX else None
     return page.show("card_added.html", {"state": setup.state, "again": again})
 
 
 async def card_remove(page: Page) -> Response:
-    """Take a card away; rules that use it are turned off. Stripe forgets it after the commit."""
+    """Take a card away. Where rules use it, first a page that names them and offers another card or turning off."""
+    card_id = page.request.path_params["card_id"]
     async with page.deps.database.transaction() as tx:
-        card = await auto_topup.remove_card(tx, page.session, page.request.path_params["card_id"], page.deps.pace)
+        card = await cards.get(tx, page.session.customer_id, card_id)
+        used = await _used_for(page, tx, card_id)
+        others = [other for other in await cards.list_for(tx, page.session.customer_id)
+                  if other.card_id != card_id and other.state == "active"]  # fmt: skip
+    if card.state == "detached":
+        return page.go("/cards")
+    if not page.posted or (used and page.field("turn_off") != "yes"):
+        wanted = next((other.card_id for other in others if other.card_id == page.query("card")), None)
+        other = wanted or (others[0].card_id if others else None)
+        values = {"card": card, "used": used, "other": other,
+                  "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant)}  # fmt: skip
+        return page.show("card_remove.html", values)
+    async with page.deps.database.transaction() as tx:
+        card = await auto_topup.remove_card(tx, page.session, card_id, page.deps.pace)
     if page.deps.till is not None:
         await page.deps.till.gateway.detach_card(card.stripe_payment_method_id)
     return page.go("/cards")

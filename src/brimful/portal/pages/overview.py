@@ -1,90 +1,137 @@
-"""The overview, and the way out."""
+"""The overview: every balance, the last thirty days of one, the latest movements; and the way out."""
 
-from decimal import Decimal
+import asyncio
+import datetime as dt
+from collections.abc import AsyncIterator
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from brimful import assets, auto_topup, cards, customers, ledger, sessions, topups, wallets
-from brimful.auto_topup import Rule
+from brimful import i18n, sessions
 from brimful.db import Tx
-from brimful.portal import show
+from brimful.portal import chart
 from brimful.portal.door import Page
-from brimful.portal.offer import shown_assets
+from brimful.portal.live import HEARTBEAT_S
+from brimful.portal.pages import activity, past
+from brimful.portal.pages.panels import Panel, banner, panels
 
-__all__ = ["leave", "overview"]
+__all__ = ["language", "leave", "live", "overview"]
 
-_LATEST = 8
+_LATEST = 5
+_STREAM_LIFE_S = 600
+_THROTTLE_S = 2
 
 
 async def overview(page: Page) -> Response:
     """Every balance with its line, what is on its way, and the latest movements."""
-    customer_id = page.session.customer_id
     async with page.deps.database.transaction() as tx:
-        customer = await customers.get(tx, customer_id)
-        rules = {rule.asset: rule for rule in await auto_topup.list_rules(tx, customer_id)}
-        known = {card.card_id: card for card in await cards.list_for(tx, customer_id)}
-        panels, waiting, latest = [], [], []
-        for asset in await shown_assets(page, tx):
-            account = await wallets.get(tx, customer_id, asset.code)
-            rule = rules.get(asset.code)
-            panels.append(await _panel(tx, customer, asset, account, rule, known))
-            if account is not None:
-                rows = await ledger.newest(tx, customer_id, asset.code, before=None, limit=_LATEST)
-                latest += [_movement(row, asset, customer.time_zone) for row in rows]
-            live = await topups.live_by_account(tx, customer_id, asset.code)
-            if live is not None and live.state == "action_required":
-                waiting.append({"id": live.top_up_id, "amount": show.cash(live.amount_minor, live.currency),
-                                "asset": asset.name})  # fmt: skip
-    latest.sort(key=lambda item: item["at"], reverse=True)
-    values = {"customer": customer, "panels": panels, "waiting": waiting, "latest": latest[:_LATEST]}
+        now = await tx.now()
+        shown = await panels(page, tx)
+        pasts = {panel.asset.code: await past.read(page, tx, panel.asset.code) for panel in shown if panel.held}
+        latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.held], limit=_LATEST)
+        section = await _section(page, tx, shown, pasts)
+    low = {code for code, one in pasts.items() if one is not None and _is_low(shown, code, one)}
+    values: dict[str, Any] = {
+        "panels": shown,
+        "banner": banner(page, shown, now, low),
+        "spent": {code: _spent(page, shown, code, one) for code, one in pasts.items() if one is not None},
+        "section": section,
+        "latest": latest,
+        "now": now,
+        "empty": not any(panel.held for panel in shown),
+    }
     return page.show("overview.html", values)
 
 
-async def _panel(
-    tx: Tx,
-    customer: customers.Customer,
-    asset: assets.Asset,
-    account: wallets.Account | None,
-    rule: Rule | None,
-    known: dict[str, cards.Card],
-) -> dict[str, Any]:
-    balance = Decimal(0) if account is None else account.balance
-    live = await topups.live_by_account(tx, customer.customer_id, asset.code)
-    pending = await topups.pending_units(tx, customer.customer_id, asset.code)
-    on = rule is not None and rule.enabled
-    line = rule.threshold if rule is not None and on else None
-    amount = None if live is None else live.units
-    filled, line_at = show.vessel(balance, line, amount)
+def _is_low(shown: list[Panel], code: str, one: past.Past) -> bool:
+    """Less than a usual day's use left."""
+    panel = next(panel for panel in shown if panel.asset.code == code)
+    return 0 < panel.balance < one.usual_day
+
+
+def _spent(page: Page, shown: list[Panel], code: str, one: past.Past) -> dict[str, Any]:
+    """What a panel says about spending: this month in words, thirty days as small bars."""
+    asset = next(panel.asset for panel in shown if panel.asset.code == code)
+    return {"month": page.words.amount_rounded(one.month_spent, asset), "bars": chart.bars(one.days)}
+
+
+async def _section(page: Page, tx: Tx, shown: list[Panel], pasts: dict[str, past.Past | None]) -> dict[str, Any] | None:
+    """The chart and its table: of the asset that was asked for, else of the first that has a past."""
+    wanted = page.query("asset")
+    codes = [code for code, one in pasts.items() if one is not None]
+    if not codes:
+        return None
+    code = wanted if wanted in codes else codes[0]
+    one = pasts[code]
+    assert one is not None
+    panel = next(panel for panel in shown if panel.asset.code == code)
+    threshold = panel.rule.threshold if panel.rule is not None and panel.rule.enabled else None
     return {
-        "asset": asset,
-        "balance": show.asset_amount(balance, asset),
-        "negative": balance < 0,
-        "on": on,
-        "paused": rule is not None and rule.pause_reason is not None,
-        "sentence": show.account_sentence(rule, known.get(rule.card_id) if rule else None, asset, customer.time_zone),
-        "pending": show.asset_amount(pending, asset) if pending else None,
-        "filled": filled,
-        "line_at": line_at,
-        "line": None if line is None else show.asset_amount(line, asset),
+        "panel": panel,
+        "others": [item for item in shown if item.asset.code in codes and item.asset.code != code],
+        "chart": await past.draw(page, tx, one, threshold),
+        "threshold": None if threshold is None else page.words.amount(threshold, panel.asset),
+        "days": one.days,
+        "bars": chart.bars(one.days),
+        "month": page.words.amount_rounded(one.month_spent, panel.asset),
+        "usual": page.words.amount_rounded(one.usual_day, panel.asset),
     }
 
 
-_KINDS = {
-    "usage": "Usage", "charge": "Charge", "adjustment": "Adjustment", "top_up": "Top-up", "refund": "Refund",
-    "dispute": "Dispute", "reinstatement": "Reinstated",
-}  # fmt: skip
+async def live(page: Page) -> Response:
+    """Balances as they change, as server-sent events that carry the panels' HTML."""
+    if page.session.kind != "portal":
+        return Response(status_code=204)
+    headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+    return StreamingResponse(_stream(page), media_type="text/event-stream", headers=headers)
 
 
-def _movement(row: dict[str, Any], asset: assets.Asset, zone: str) -> dict[str, Any]:
-    return {
-        "at": row["recorded_at"],
-        "when": show.day_time(row["recorded_at"], zone),
-        "what": row["description"] or _KINDS[row["kind"]],
-        "amount": show.asset_amount(row["amount"], asset),
-        "plus": row["amount"] > 0,
-        "after": show.asset_amount(row["balance_after"], asset),
-    }
+async def _stream(page: Page) -> AsyncIterator[str]:
+    seen = page.request.headers.get("last-event-id", "")[:32]
+    loop = asyncio.get_running_loop()
+    ends_at = loop.time() + _STREAM_LIFE_S
+    async with page.door.hub.listen(page.session.customer_id) as queue:
+        yield "retry: 3000\n\n"
+        while queue is not None and loop.time() < ends_at:
+            try:
+                mark = await asyncio.wait_for(queue.get(), HEARTBEAT_S)
+            except TimeoutError:
+                yield ": here\n\n"
+                mark = seen
+            while not queue.empty():
+                mark = queue.get_nowait()
+            if mark is None or not await _still_open(page):
+                return
+            if mark == seen:
+                continue
+            seen = mark
+            html = await _fragments(page)
+            lines = "\n".join(f"data: {line}" for line in html.splitlines() if line)
+            yield f"id: {mark}\n{lines}\n\n"
+            await asyncio.sleep(_THROTTLE_S)
+
+
+async def _still_open(page: Page) -> bool:
+    """A page left open must not see more than its session may, nor keep the session alive."""
+    async with page.deps.database.transaction() as tx:
+        return await sessions.still_open(tx, page.session)
+
+
+async def _fragments(page: Page) -> str:
+    async with page.deps.database.transaction() as tx:
+        shown = await panels(page, tx)
+        now: dt.datetime = await tx.now()
+    return page.door.render("live.html", {"panels": shown, "now": now}, page.words)
+
+
+async def language(page: Page) -> Response:
+    """The customer chooses a language, for here and for letters."""
+    wanted, back = page.field("language"), page.field("back")
+    if wanted in i18n.LANGUAGES:
+        async with page.deps.database.transaction() as tx:
+            await sessions.set_locale(tx, page.session, wanted)
+    safe = back.startswith("/billing/") and "\\" not in back and "//" not in back
+    return page.go(back.removeprefix("/billing") if safe else "/")
 
 
 async def leave(page: Page) -> Response:

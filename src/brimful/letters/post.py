@@ -1,0 +1,132 @@
+"""Sending a letter: read the event, compose, hand it to the mail server, remember that it went.
+
+A job runs this, and tries again for about two days. A server that dies between taking a letter and saying so
+gets it twice, with the same Message-ID.
+"""
+
+import dataclasses
+import email.message
+import email.utils
+import logging
+import pathlib
+import urllib.parse
+from typing import Any
+
+import aiosmtplib
+import jinja2
+
+from brimful import customers, i18n
+from brimful.db import Database, Tx
+from brimful.letters.compose import Letter, Sources, compose
+
+__all__ = ["Post", "address_to", "write"]
+
+_log = logging.getLogger(__name__)
+_TIMEOUT_S = 20
+_TEMPLATES = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
+    autoescape=jinja2.select_autoescape(["html"]),
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Post:
+    """The mail server (`smtp://user:password@host:587`, `smtps://host`) and who writes."""
+
+    smtp_url: str
+    sender: str
+    merchant: str
+    public_url: str
+    accent: str
+
+
+_ADDRESS = "INSERT INTO letters (customer_id, event_id, address, created_at) VALUES (%s, %s, %s, %s)"
+
+
+async def address_to(tx: Tx, customer_id: str, event_id: str, address: str) -> None:
+    """Send the letter of this event to another address than the customer's: to the old one."""
+    await tx.execute(_ADDRESS, (customer_id, event_id, address, await tx.now()))
+
+
+_EVENT = "SELECT type, payload, created_at FROM outgoing_events WHERE event_id = %s AND customer_id = %s"
+_LETTER = "SELECT address, sent_at FROM letters WHERE customer_id = %s AND event_id = %s"
+_SENT = """
+    INSERT INTO letters (customer_id, event_id, created_at, sent_at) VALUES (%(customer_id)s, %(event_id)s, %(now)s,
+        %(now)s)
+    ON CONFLICT (customer_id, event_id) DO UPDATE SET sent_at = excluded.sent_at
+"""
+
+
+async def write(post: Post, database: Database, customer_id: str, event_id: str) -> bool:
+    """Write to the customer about an event, once. True when a letter was handed over now.
+
+    Raises:
+        aiosmtplib.SMTPException, OSError: the server did not take it; the job tries again.
+    """
+    async with database.transaction() as tx:
+        event = await tx.one(_EVENT, (event_id, customer_id))
+        known = await tx.one(_LETTER, (customer_id, event_id))
+        customer = await customers.get(tx, customer_id)
+        address = known["address"] if known is not None and known["address"] else customer.email
+        if event is None or address is None or (known is not None and known["sent_at"] is not None):
+            return False
+        words = i18n.speak(i18n.choose(customer.locale), customer.time_zone)
+        sources = Sources(tx, words, post.merchant, post.public_url, customer, event["created_at"])
+        letter = await compose(sources, event["type"], event["payload"]["data"])
+    if letter is None:
+        return False
+    message = _message(post, words, letter, address, event_id)
+    if message is None or not await _send(post, message):
+        return False
+    async with database.transaction() as tx:
+        await tx.execute(_SENT, {"customer_id": customer_id, "event_id": event_id, "now": await tx.now()})
+    return True
+
+
+def _message(
+    post: Post, words: i18n.Words, letter: Letter, address: str, event_id: str
+) -> email.message.EmailMessage | None:
+    """Text and HTML, or None for an address that is none."""
+    values: dict[str, Any] = {"letter": letter, "words": words, "merchant": post.merchant, "accent": post.accent}
+    message = email.message.EmailMessage()
+    domain = urllib.parse.urlsplit(post.public_url).hostname or "localhost"
+    try:
+        message["From"] = email.utils.formataddr((post.merchant, post.sender))
+        message["To"] = address
+        message["Subject"] = " ".join(letter.subject.split())
+        message["Message-ID"] = f"<{event_id}@{domain}>"
+        message["Date"] = email.utils.format_datetime(letter.at)
+        message["Auto-Submitted"] = "auto-generated"
+        message["Content-Language"] = words.language
+        addresses = message["To"].addresses
+    except (ValueError, IndexError):
+        addresses = ()
+    if len(addresses) != 1 or "@" not in addresses[0].addr_spec:
+        _log.warning("%s: the customer's address cannot be used; no letter", event_id)
+        return None
+    message.set_content(_TEMPLATES.get_template("letter.txt").render(values))
+    message.add_alternative(_TEMPLATES.get_template("letter.html").render(values), subtype="html")
+    return message
+
+
+async def _send(post: Post, message: email.message.EmailMessage) -> bool:
+    parts = urllib.parse.urlsplit(post.smtp_url)
+    try:
+        await aiosmtplib.send(
+            message,
+            hostname=parts.hostname,
+            port=parts.port,
+            username=urllib.parse.unquote(parts.username) if parts.username else None,
+            password=urllib.parse.unquote(parts.password) if parts.password else None,
+            use_tls=parts.scheme == "smtps",
+            timeout=_TIMEOUT_S,
+        )
+    except aiosmtplib.SMTPRecipientsRefused as error:
+        _log.warning("%s: the mail server refuses the address for good: %s", message["Message-ID"], error)
+        if all(recipient.code >= 500 for recipient in error.recipients):
+            return False
+        raise
+    return True

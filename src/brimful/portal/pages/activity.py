@@ -1,0 +1,231 @@
+"""Activity: every movement, failed automatic top-ups among them, with filters, CSV and receipts."""
+
+import csv
+import dataclasses
+import datetime as dt
+import io
+import re
+import zoneinfo
+from collections.abc import AsyncIterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+from starlette.responses import Response, StreamingResponse
+
+from brimful import assets, i18n, ledger, money, topups, wallets
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+from brimful.portal import show
+from brimful.portal.door import Page
+from brimful.portal.offer import shown_assets
+
+__all__ = ["activity", "activity_csv", "latest"]
+
+_PAGE = 200
+_CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:top_[0-9a-f]{32})?", re.ASCII)
+_KINDS = {"all": None, "spending": ("usage", "charge"), "money": ("top_up", "refund", "dispute", "reinstatement",
+                                                                  "adjustment")}  # fmt: skip
+_CSV_CHUNK = 1000
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+@dataclasses.dataclass
+class Item:
+    """A row: one movement, or several alike that followed one another on one day."""
+
+    at: dt.datetime
+    what: str
+    asset: assets.Asset
+    amount: Decimal | None
+    after: Decimal | None
+    state: str
+    count: int = 1
+    top_up_id: str | None = None
+    action: tuple[str, str] | None = None
+    group: tuple[Any, ...] | None = None
+    shown: dict[str, str] = dataclasses.field(default_factory=dict)
+
+
+async def activity(page: Page) -> Response:
+    """One page of activity, newest first."""
+    kind = page.query("kind") if page.query("kind") in _KINDS else "all"
+    async with page.deps.database.transaction() as tx:
+        held = await _held(page, tx)
+        chosen = [asset for asset in held if asset.code == page.query("asset")]
+        now = await tx.now()
+        items, older = await _page_of(page, tx, chosen or held, kind=kind, limit=_PAGE, cursor=page.query("before"))
+    kinds = {
+        "all": page.words.t("Everything"),
+        "spending": page.words.t("Spending"),
+        "money": page.words.t("Top-ups and credits"),
+    }
+    values = {
+        "items": [_shown(page, item, now) for item in items],
+        "assets": [(asset.code, page.words.asset(asset)) for asset in held],
+        "asset": chosen[0].code if chosen else "",
+        "kind": kind,
+        "kinds": kinds,
+        "older": older,
+        "first": not page.query("before"),
+    }
+    return page.show("activity.html", values)
+
+
+async def latest(page: Page, tx: Tx, held: Sequence[assets.Asset], *, limit: int) -> list[Item]:
+    """The newest rows, for the overview."""
+    items, _ = await _page_of(page, tx, held, kind="all", limit=60, cursor="")
+    now = await tx.now()
+    return [_shown(page, item, now) for item in items[:limit]]
+
+
+async def _held(page: Page, tx: Tx) -> list[assets.Asset]:
+    held = {account.asset for account in await wallets.list_for(tx, page.session.customer_id)}
+    return [asset for asset in await shown_assets(page, tx) if asset.code in held]
+
+
+async def _page_of(
+    page: Page, tx: Tx, wanted: Sequence[assets.Asset], *, kind: str, limit: int, cursor: str
+) -> tuple[list[Item], str | None]:
+    """The next rows from a cursor, which holds a place in each account's chain and one among the top-ups."""
+    marks, top_up_mark = _read_cursor(cursor)
+    kinds = _KINDS[kind]
+    found: list[tuple[dt.datetime, str, int | str, Item]] = []
+    for asset in wanted:
+        rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
+        found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
+    if kinds is None or "top_up" in kinds:
+        missed = await topups.list_missed(tx, page.session.customer_id, before=top_up_mark, limit=limit)
+        by_code = {asset.code: asset for asset in wanted}
+        found += [
+            (top_up.ended_at or top_up.requested_at, "", top_up.top_up_id, _missed(page, top_up, by_code[top_up.asset]))
+            for top_up in missed
+            if top_up.asset in by_code
+        ]
+    found.sort(key=lambda item: (item[0], str(item[1]), item[2] if isinstance(item[2], int) else 0), reverse=True)
+    kept = found[:limit]
+    for _, code, place, _item in kept:
+        if isinstance(place, int):
+            marks[code] = place
+        else:
+            top_up_mark = place
+    more = len(found) > limit
+    older = "".join(f"{code}.{seq}~" for code, seq in sorted(marks.items())) + (top_up_mark or "")
+    return _grouped([item for *_, item in kept], page.session.time_zone), older if more else None
+
+
+def _read_cursor(cursor: str) -> tuple[dict[str, int], str | None]:
+    if not _CURSOR.fullmatch(cursor):
+        raise Refused("not_found", "There is no such page.")
+    *places, top_up = cursor.split("~") if cursor else [""]
+    return {code: int(seq) for code, _, seq in (place.partition(".") for place in places)}, top_up or None
+
+
+async def _rows(
+    tx: Tx, customer_id: str, asset: str, before: int | None, kinds: Sequence[str] | None, limit: int
+) -> list[Row]:
+    """One more than the limit, so that it shows whether there are more."""
+    if kinds is not None and "top_up" in kinds:
+        return await ledger.newest_additions(tx, customer_id, asset, before=before, limit=limit + 1)
+    return await ledger.newest(tx, customer_id, asset, before=before, limit=limit + 1, kinds=kinds)
+
+
+def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
+    words = page.words
+    spending = row["kind"] in {"usage", "charge"}
+    what = row["description"] or show.activity(words, row["kind"], row["amount"])
+    top_up_id = row["top_up_id"] if row["kind"] == "top_up" else None
+    return Item(
+        at=row["recorded_at"],
+        what=what,
+        asset=asset,
+        amount=row["amount"],
+        after=row["balance_after"],
+        state="done",
+        top_up_id=top_up_id,
+        group=(asset.code, what) if spending else None,
+    )
+
+
+def _missed(page: Page, top_up: topups.TopUp, asset: assets.Asset) -> Item:
+    """An automatic top-up that failed: a row with its reason and what to do."""
+    words = page.words
+    reason = i18n.reasons.failed(words, top_up.reason)
+    return Item(
+        at=top_up.ended_at or top_up.requested_at,
+        what=words.t("Auto top-up of {amount} did not work", amount=words.cash(top_up.amount_minor, top_up.currency)),
+        asset=asset,
+        amount=None,
+        after=None,
+        state=reason,
+        action=(words.t("Top up"), f"/billing/top-up?asset={asset.code}"),
+    )
+
+
+def _grouped(items: Sequence[Item], zone: str) -> list[Item]:
+    """Spending alike, on one day, without anything between: one row with its count."""
+    local = zoneinfo.ZoneInfo(zone)
+    rows: list[Item] = []
+    for item in items:
+        last = rows[-1] if rows else None
+        same = last is not None and item.group is not None and item.group == last.group
+        if same and last is not None and last.at.astimezone(local).date() == item.at.astimezone(local).date():
+            last.amount = (last.amount or Decimal(0)) + (item.amount or Decimal(0))
+            last.count += 1
+        else:
+            rows.append(item)
+    return rows
+
+
+def _shown(page: Page, item: Item, now: dt.datetime) -> Item:
+    words = page.words
+    item.shown = {
+        "when": words.when(item.at, now),
+        "asset": words.asset(item.asset),
+        "amount": "" if item.amount is None else words.signed(item.amount, item.asset),
+        "after": "" if item.after is None else words.amount(item.after, item.asset),
+        "count": "" if item.count == 1 else words.n("{number} event", "{number} events", item.count),
+    }
+    return item
+
+
+async def activity_csv(page: Page) -> Response:
+    """Everything as CSV, oldest last, in chunks: the file never lies in memory whole."""
+    async with page.deps.database.transaction() as tx:
+        held = await _held(page, tx)
+    chosen = [asset for asset in held if asset.code == page.query("asset")] or held
+    headers = {"Content-Disposition": 'attachment; filename="activity.csv"'}
+    return StreamingResponse(_csv(page, chosen), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]:
+    names = ("date", "type", "description", "asset", "amount", "balance_after", "reference")
+    yield _line(names)
+    zone = zoneinfo.ZoneInfo(page.session.time_zone)
+    for asset in wanted:
+        before: int | None = None
+        while True:
+            async with page.deps.database.transaction() as tx:
+                rows = await ledger.newest(tx, page.session.customer_id, asset.code, before=before, limit=_CSV_CHUNK)
+            if not rows:
+                break
+            before = rows[-1]["seq"]
+            yield "".join(
+                _line((
+                    row["recorded_at"].astimezone(zone).isoformat(timespec="seconds"), row["kind"],
+                    row["description"] or "", asset.code, money.text(row["amount"]), money.text(row["balance_after"]),
+                    row["top_up_id"] or row["key"],
+                ))
+                for row in rows
+            )  # fmt: skip
+
+
+_NUMBER = re.compile(r"-?[0-9.]+", re.ASCII)
+
+
+def _line(cells: Sequence[str]) -> str:
+    """One row. What a spreadsheet would run as a formula is made text."""
+    out = io.StringIO()
+    csv.writer(out).writerow(
+        [f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell for cell in cells]
+    )
+    return out.getvalue()

@@ -1,0 +1,83 @@
+"""The preview beside the rule: the form's numbers, run over this account's own last thirty days."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from brimful import assets, ledger, topups
+from brimful.auto_topup import RuleForm, preview
+from brimful.db import Tx
+from brimful.portal import show
+from brimful.portal.door import Page
+from brimful.portal.pages import past
+
+__all__ = ["read", "usual_day"]
+
+_WINDOW = dt.timedelta(days=30)
+_ENTRIES_MAX = 100_000  # beyond, the preview covers the latest and calls itself an estimate
+_TIME_TO_CREDIT = dt.timedelta(seconds=10)  # before the first automatic top-up has been measured
+
+
+async def usual_day(page: Page, tx: Tx, asset: str) -> Decimal:
+    """Spent on an average day of the last week."""
+    one = await past.read(page, tx, asset)
+    return Decimal(0) if one is None else one.usual_day
+
+
+async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Decimal | None) -> dict[str, Any] | None:
+    """What the preview shows; None where nothing has moved yet."""
+    customer_id = page.session.customer_id
+    async with page.deps.database.transaction() as tx:
+        now = await tx.now()
+        series = await ledger.series(tx, customer_id, asset.code, now - _WINDOW, limit=_ENTRIES_MAX)
+        automatic = await topups.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
+        measured = await topups.time_to_credit(tx, customer_id, asset.code)
+    if not series.at_ms:
+        return None
+    # In a thread: a hundred thousand movements take a while, and debits share this process.
+    return await asyncio.to_thread(_judge, page, asset, draft, rate, series, automatic, measured, now)
+
+
+def _judge(
+    page: Page,
+    asset: assets.Asset,
+    draft: RuleForm | None,
+    rate: Decimal | None,
+    series: ledger.Series,
+    automatic: set[str],
+    measured: dt.timedelta | None,
+    now: dt.datetime,
+) -> dict[str, Any]:
+    words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
+    past_ = preview.Past(series.opening, series.at_ms, _without(series, automatic), now)
+    suggested = preview.suggest(past_, time_to_credit, scale=asset.scale)
+    shown: dict[str, Any] = {
+        "whole": series.whole,
+        "entries": len(series.at_ms),
+        "suggested": None if suggested is None else words.amount(suggested, asset),
+        "credit_time": show.span(words, time_to_credit),
+        "result": None,
+    }
+    if draft is None or rate is None:
+        return shown
+    proposal = preview.Proposal(asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor,
+                                rate)  # fmt: skip
+    result = preview.replay(past_, proposal, page.deps.pace, time_to_credit)
+    shown["result"] = {
+        **dataclasses.asdict(result),
+        "charged": words.cash(result.charged_minor, draft.currency),
+        "lowest": words.amount_rounded(result.lowest, asset),
+        "below_zero": show.span(words, result.below_zero) if result.below_zero else None,
+    }
+    return shown
+
+
+def _without(series: ledger.Series, automatic: set[str]) -> tuple[Decimal, ...]:
+    """The amounts with automatic top-ups taken out: the proposed rule makes its own."""
+    zero = Decimal(0)
+    return tuple(
+        zero if payment and payment in automatic else amount
+        for amount, payment in zip(series.amounts, series.payments, strict=True)
+    )

@@ -1,0 +1,204 @@
+"""One panel per balance: on the overview, and again whenever the stream tells of a change."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Sequence
+from decimal import Decimal
+
+from brimful import assets, auto_topup, cards, topups, wallets
+from brimful.auto_topup import Rule
+from brimful.db import Tx
+from brimful.portal import show
+from brimful.portal.door import Page
+from brimful.portal.offer import shown_assets
+
+__all__ = ["Banner", "Panel", "banner", "panels"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """What one balance's panel shows."""
+
+    asset: assets.Asset
+    name: str
+    balance: Decimal
+    figure: str
+    unit: str | None
+    worth: str | None
+    pending: str | None
+    state: show.State
+    filled: int
+    line_at: int | None
+    line: str | None
+    rule: Rule | None
+    card: cards.Card | None
+    live: topups.TopUp | None
+    spent_minor: int
+    held: bool  # whether the customer has this account at all
+
+
+async def panels(page: Page, tx: Tx) -> list[Panel]:
+    """Every balance of the customer, in one fixed order."""
+    customer_id = page.session.customer_id
+    rules = {rule.asset: rule for rule in await auto_topup.list_rules(tx, customer_id)}
+    known = {card.card_id: card for card in await cards.list_for(tx, customer_id)}
+    accounts = {account.asset: account for account in await wallets.list_for(tx, customer_id)}
+    keys = [(customer_id, code) for code in rules]
+    spent = {item.asset: item.facts.spent_minor for item in await auto_topup.read_facts(tx, keys)} if keys else {}
+    made = []
+    for asset in await shown_assets(page, tx):
+        rule = rules.get(asset.code)
+        live = await topups.live_by_account(tx, customer_id, asset.code) if rule is not None else None
+        card = None if rule is None else known.get(rule.card_id)
+        panel = await _panel(page, tx, asset, accounts.get(asset.code), rule, card, live, spent.get(asset.code, 0))
+        made.append(panel)
+    return made
+
+
+async def _panel(
+    page: Page,
+    tx: Tx,
+    asset: assets.Asset,
+    account: wallets.Account | None,
+    rule: Rule | None,
+    card: cards.Card | None,
+    live: topups.TopUp | None,
+    spent_minor: int,
+) -> Panel:
+    words, balance = page.words, Decimal(0) if account is None else account.balance
+    line = rule.threshold if rule is not None and rule.enabled else None
+    pending = Decimal(0)
+    if account is not None:
+        pending = await topups.pending_units(tx, page.session.customer_id, asset.code)
+    filled, line_at = show.vessel(balance, line, await _usual_amount(tx, asset, rule, live))
+    own = asset.kind == "unit"
+    return Panel(
+        asset=asset,
+        name=words.asset(asset),
+        balance=balance,
+        figure=words.number(balance) if own else words.amount(balance, asset),
+        unit=words.unit(balance, asset) if own else None,
+        worth=await _worth(page, tx, asset, balance) if own and balance > 0 else None,
+        pending=words.amount(pending, asset) if pending else None,
+        state=show.account_state(words, asset, rule, card, live, spent_minor),
+        filled=filled,
+        line_at=line_at,
+        line=None if line is None else words.amount(line, asset),
+        rule=rule,
+        card=card,
+        live=live,
+        spent_minor=spent_minor,
+        held=account is not None,
+    )
+
+
+async def _usual_amount(tx: Tx, asset: assets.Asset, rule: Rule | None, live: topups.TopUp | None) -> Decimal | None:
+    """What a top-up brings: it decides how large the vessel is drawn."""
+    if live is not None:
+        return live.units
+    if rule is None or not rule.enabled:
+        return None
+    rate = await assets.rate_at(tx, asset, rule.currency, await tx.now())
+    return None if rate is None else assets.units_for(rule.amount_minor, rule.currency, rate, asset)
+
+
+async def _worth(page: Page, tx: Tx, asset: assets.Asset, balance: Decimal) -> str | None:
+    """The balance in money, where the asset has a price now."""
+    now = await tx.now()
+    for rate in await assets.rates_of(tx, asset.code):
+        if rate.valid_from <= now and (rate.valid_to is None or rate.valid_to > now):
+            return page.words.rounded(balance * rate.rate, rate.currency)
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class Banner:
+    """The one thing that most needs the customer."""
+
+    tone: str
+    text: str
+    action: str | None = None
+    url: str | None = None
+
+
+def banner(page: Page, shown: Sequence[Panel], now: dt.datetime, low: set[str]) -> Banner | None:
+    """At most one, the most severe. `low` names balances with less than a usual day's use left."""
+    for judge in (_confirm, _paused, _empty, _low(low), _expiring(now), _near_limit):
+        for panel in shown:
+            found = judge(page, panel)
+            if found is not None:
+                return found
+    return None
+
+
+def _confirm(page: Page, panel: Panel) -> Banner | None:
+    live, t = panel.live, page.words.t
+    if live is None or live.state != "action_required":
+        return None
+    amount = page.words.cash(live.amount_minor, live.currency)
+    text = t("Your bank wants you to confirm a {amount} top-up for {asset}.", amount=amount, asset=panel.name)
+    return Banner("warn", text, t("Confirm payment"), f"/billing/confirm/{live.top_up_id}")
+
+
+def _paused(page: Page, panel: Panel) -> Banner | None:
+    if panel.state.name != "paused":
+        return None
+    t = page.words.t
+    text = t("Auto top-up for {asset} is paused.", asset=panel.name)
+    return Banner("warn", f"{text} {panel.state.text}", t("Choose a card"), _settings(panel))
+
+
+def _empty(page: Page, panel: Panel) -> Banner | None:
+    if panel.balance > 0 or not panel.held or panel.live is not None:
+        return None
+    t = page.words.t
+    text = t("Your {asset} balance is empty.", asset=panel.name)
+    return Banner("warn", text, t("Top up"), f"/billing/top-up?asset={panel.asset.code}")
+
+
+def _low(low: set[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of the judges above
+    def judge(page: Page, panel: Panel) -> Banner | None:
+        below = panel.rule is not None and panel.rule.enabled and panel.balance < panel.rule.threshold
+        if panel.live is not None or not (below or panel.asset.code in low):
+            return None
+        t = page.words.t
+        text = t("Your {asset} balance is low: {balance}.", asset=panel.name,
+                 balance=page.words.amount(panel.balance, panel.asset))  # fmt: skip
+        return Banner("warn", text, t("Top up"), f"/billing/top-up?asset={panel.asset.code}")
+
+    return judge
+
+
+def _expiring(now: dt.datetime):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def judge(page: Page, panel: Panel) -> Banner | None:
+        card = panel.card
+        if card is None or panel.rule is None or not panel.rule.enabled:
+            return None
+        if card.usable_until > now + auto_topup.EXPIRY_NOTICE:
+            return None
+        t = page.words.t
+        text = t("{card} expires {expiry}. Auto top-up for {asset} uses it.", card=card.label, expiry=card.expiry,
+                 asset=panel.name)  # fmt: skip
+        return Banner("note", text, t("Choose another card"), _settings(panel))
+
+    return judge
+
+
+def _near_limit(page: Page, panel: Panel) -> Banner | None:
+    rule = panel.rule
+    if rule is None or not rule.enabled:
+        return None
+    if panel.spent_minor * 100 < rule.limit_minor * auto_topup.LIMIT_NEAR_PERCENT:
+        return None
+    t, words = page.words.t, page.words
+    text = t(
+        "Auto top-up for {asset} has used {spent} of {limit} this month.",
+        asset=panel.name,
+        spent=words.cash(panel.spent_minor, rule.currency),
+        limit=words.cash(rule.limit_minor, rule.currency),
+    )
+    return Banner("note", text, t("Change the limit"), _settings(panel))
+
+
+def _settings(panel: Panel) -> str:
+    return f"/billing/auto-top-up/{panel.asset.code}"
