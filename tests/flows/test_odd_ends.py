@@ -226,3 +226,19 @@ async def test_the_budget_counts_open_claims_and_gives_them_back(database_url):
     await database.close()
     granted, busy = cards.tries.Claim.GRANTED, cards.tries.Claim.BUSY
     assert answers == [*[granted] * 8, busy, granted]
+
+
+async def test_an_event_read_while_the_confirmation_is_on_its_way_takes_nothing_back(house):
+    """The creation's own event is often processed before the confirmation arrives: the payment still waits then."""
+    await house.switch(call="payment_intents.confirm", fault="slow", seconds=1.5)
+    customer_id, _ = await crossed(house, number="4000002760003184")
+    working = asyncio.create_task(house.work())
+    query = "SELECT stripe_intent_id FROM payments WHERE state = 'confirming'"
+    await house.until(lambda: house.sql(query))
+    await house.until(lambda: house.sql("SELECT 1 FROM stripe_events WHERE type = 'payment_intent.created'"))
+    await house.work()
+    await working
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    assert (top_up["state"], top_up["reason"]) == ("action_required", "authentication_required")
+    assert len(await house.sql("SELECT 1 FROM payments")) == 1

@@ -12,7 +12,7 @@ from brimful import cards, jobs, ledger, money, topups, wallets
 from brimful.auto_topup import card_lost, pause, rearm, tell_limit_near, wait_until
 from brimful.db import Tx
 from brimful.events import Topic, emit
-from brimful.paying.till import Till
+from brimful.paying.till import ANSWER_S, Till
 from brimful.payments import Decline, DeclineKind, IntentReading, classify
 from brimful.topups import Payment, TopUp
 
@@ -181,8 +181,8 @@ async def _not_paid(
     """
     if top_up.state not in _SENT or payment.kind == "checkout":
         return
-    if decline is None and top_up.state == "action_required":
-        return  # the customer has not come yet
+    if decline is None and (top_up.state == "action_required" or await _in_flight(tx, top_up, payment)):
+        return  # the customer has not come yet; or the confirmation is on its way, and its own answer will tell
     if decline is None and (payment.error_code or "").startswith("refused:"):
         # Stripe refused the confirmation itself: it would refuse the next one too.
         await topups.move(tx, top_up, "canceling", recover_in_s=30, next_state="failed", reason=payment.error_code)
@@ -201,6 +201,13 @@ async def _not_paid(
     hard = classify(decline) is DeclineKind.HARD
     await cards.tries.declined(tx, payment.payment_id, hard=hard)
     await _declined(till, tx, account, top_up, payment, decline)
+
+
+async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
+    """Whether the confirmation may yet arrive: an event about the payment's creation is often read before."""
+    if top_up.state != "confirming" or payment.confirm_sent_at is None:
+        return False
+    return await tx.now() < payment.confirm_sent_at + dt.timedelta(seconds=ANSWER_S)
 
 
 def _after_presence(top_up: TopUp) -> str:
