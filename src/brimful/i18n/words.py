@@ -29,6 +29,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "ar": "العربية"}
 _REGIONS = {"en": "en_US", "de": "de_DE", "ar": "ar"}
 _LOCALES = pathlib.Path(__file__).parent / "locales"
 _LENGTH_MAX = 40
+_RLM = "\u200f"
 # What people may type into an amount: ASCII digits with separators. Babel alone would take far more.
 _TYPED = re.compile(r"[0-9](?:[0-9., \u00a0\u202f\u2019'\u066b\u066c]*[0-9])?", re.ASCII)
 
@@ -110,12 +111,12 @@ class Words:
     def currency(self, amount: Decimal, currency: str) -> str:
         """An amount of a currency. Without quantization: $0.0034 must not read as $0.00."""
         text: str = babel.numbers.format_currency(amount, currency, locale=self.locale, decimal_quantization=False)
-        return text
+        return self._whole(text)
 
     def rounded(self, amount: Decimal, currency: str) -> str:
         """The same to the currency's own decimals, for sums where the last digits do not matter."""
         text: str = babel.numbers.format_currency(amount, currency, locale=self.locale)
-        return text
+        return self._whole(text)
 
     def amount_rounded(self, amount: Decimal, unit: Unit) -> str:
         """An amount for a summary: a currency to its own decimals, a unit to whole ones above ten."""
@@ -133,7 +134,13 @@ class Words:
         plain = Decimal(money.text(amount))
         if unit.kind == "currency":
             return self.currency(plain, unit.code)
-        return f"{unit.symbol or ''}{self.number(plain)} {self.unit(plain, unit)}"
+        return self._whole(f"{unit.symbol or ''}{self.number(plain)} {self.unit(plain, unit)}")
+
+    def _whole(self, text: str) -> str:
+        """Keeps an amount in one piece between words that run from right to left (Unicode isolates)."""
+        if self.direction == "ltr":
+            return text
+        return f"\u2066{text.replace(_RLM, '').strip()}\u2069"
 
     def asset(self, unit: Unit) -> str:
         """The asset's name: a currency's in this language, a unit's as the platform gave it."""

@@ -61,7 +61,8 @@ async def shown_assets(page: Page, tx: Tx) -> list[assets.Asset]:
     codes += [asset.code for asset in everything if asset.kind == "unit"]
     if page.session.asset is not None:
         codes.append(page.session.asset)
-    return [await page.deps.catalogue.get(tx, code) for code in dict.fromkeys(codes or ["USD"])]
+    shown = [await page.deps.catalogue.get(tx, code) for code in dict.fromkeys(codes or ["USD"])]
+    return sorted(shown, key=lambda asset: (asset.kind != "currency", asset.code))
 
 
 async def currency_for(tx: Tx, asset: assets.Asset, kept: str | None = None) -> str:

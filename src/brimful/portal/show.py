@@ -122,9 +122,11 @@ def _open(words: Words, top_up: topups.TopUp, amount: str) -> tuple[str, str]:
     return amount, t("Your payment is being processed. This can take up to a minute. You won't be charged twice.")
 
 
-def vessel(balance: Decimal, line: Decimal | None, amount: Decimal | None) -> tuple[int, int | None]:
-    """How full the vessel is and where the line crosses it, in per mille of its width."""
-    brim = max(balance, (line or Decimal(0)) + (amount or Decimal(0)), Decimal(1).scaleb(-6)) * Decimal("1.15")
+def vessel(balance: Decimal, line: Decimal | None, full: Decimal) -> tuple[int, int | None]:
+    """How full the vessel is and where the line crosses it, in per mille of its width. `full` is what a top-up makes
+    of the balance.
+    """
+    brim = max(balance, full, (line or Decimal(0)) * 2, Decimal(1).scaleb(-6)) * Decimal("1.05")
     filled = int(max(balance, Decimal(0)) / brim * 1000)
     return filled, None if line is None else int(line / brim * 1000)
 

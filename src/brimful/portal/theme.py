@@ -1,5 +1,6 @@
 """The platform's look: an accent, a radius and a logo. Everything else is ours."""
 
+import colorsys
 import dataclasses
 import io
 import pathlib
@@ -15,6 +16,7 @@ __all__ = ["Theme"]
 
 _DARK_CARD = rgb("#171d1a")
 _CONTRAST_MIN = 6.0  # of the accent on dark cards: lightened until it reads well
+_CALM = 0.6  # of the saturation: bright colours glare on dark
 _LOGO_BYTES_MAX = 2_000_000
 _LOGO_PIXELS_MAX = 20_000_000
 _LOGO_HEIGHT_PX = 96
@@ -50,17 +52,14 @@ class Theme:
 
 
 def _lightened(colour: str) -> str:
-    """The accent mixed with white until it reads on a dark card."""
-    base = rgb(colour)
-    for share in range(0, 101, 5):
-        mixed = (_mix(base[0], share), _mix(base[1], share), _mix(base[2], share))
+    """The accent in a lighter shade that reads on a dark card."""
+    hue, light, saturation = colorsys.rgb_to_hls(*(part / 255 for part in rgb(colour)))
+    for percent in range(int(light * 100), 101):
+        parts = colorsys.hls_to_rgb(hue, percent / 100, saturation * _CALM)
+        mixed = (round(parts[0] * 255), round(parts[1] * 255), round(parts[2] * 255))
         if contrast(mixed, _DARK_CARD) >= _CONTRAST_MIN:
             return "#" + "".join(f"{part:02x}" for part in mixed)
     return "#ffffff"
-
-
-def _mix(part: int, percent: int) -> int:
-    return part + (255 - part) * percent // 100
 
 
 def _logo(path: pathlib.Path) -> bytes:

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from brimful import assets, auto_topup, cards, topups, wallets
+from brimful import assets, auto_topup, cards, ledger, topups, wallets
 from brimful.auto_topup import Rule
 from brimful.db import Tx
 from brimful.portal import show
@@ -70,7 +70,7 @@ async def _panel(
     pending = Decimal(0)
     if account is not None:
         pending = await topups.pending_units(tx, page.session.customer_id, asset.code)
-    filled, line_at = show.vessel(balance, line, await _usual_amount(tx, asset, rule, live))
+    filled, line_at = show.vessel(balance, line, await _full(tx, asset, account, rule, live))
     own = asset.kind == "unit"
     return Panel(
         asset=asset,
@@ -92,14 +92,20 @@ async def _panel(
     )
 
 
-async def _usual_amount(tx: Tx, asset: assets.Asset, rule: Rule | None, live: topups.TopUp | None) -> Decimal | None:
-    """What a top-up brings: it decides how large the vessel is drawn."""
-    if live is not None:
-        return live.units
-    if rule is None or not rule.enabled:
-        return None
-    rate = await assets.rate_at(tx, asset, rule.currency, await tx.now())
-    return None if rate is None else assets.units_for(rule.amount_minor, rule.currency, rate, asset)
+async def _full(
+    tx: Tx, asset: assets.Asset, account: wallets.Account | None, rule: Rule | None, live: topups.TopUp | None
+) -> Decimal:
+    """What fills the vessel: the line and a top-up above it; without a rule, what the latest addition left."""
+    if rule is not None and rule.enabled:
+        if live is not None:
+            return rule.threshold + live.units
+        rate = await assets.rate_at(tx, asset, rule.currency, await tx.now())
+        if rate is not None:
+            return rule.threshold + assets.units_for(rule.amount_minor, rule.currency, rate, asset)
+    if account is None:
+        return Decimal(0)
+    rows = await ledger.newest_additions(tx, account.customer_id, asset.code, before=None, limit=1)
+    return rows[0]["balance_after"] if rows else Decimal(0)
 
 
 async def _worth(page: Page, tx: Tx, asset: assets.Asset, balance: Decimal) -> str | None:

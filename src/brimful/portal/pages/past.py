@@ -16,7 +16,7 @@ __all__ = ["Past", "draw", "read"]
 
 DAYS = 30
 _SAMPLES_A_DAY = 10
-_TOP_UPS_MARKED_MAX = 60
+_MARKED_MAX = 60
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ async def draw(page: Page, tx: Tx, past: Past, threshold: Decimal | None) -> cha
     for first, last in itertools.pairwise(past.places):
         count = last.seq - first.seq
         seqs.update(first.seq + count * part // _SAMPLES_A_DAY for part in range(1, _SAMPLES_A_DAY + 1))
-    marked = [row for row in past.added if row["kind"] == "top_up"][-_TOP_UPS_MARKED_MAX:]
+    marked = [row for row in past.added if row["amount"] > 0][-_MARKED_MAX:]
     for row in marked:
         seqs.update({row["seq"] - 1, row["seq"]})
     rows = await ledger.sample(tx, page.session.customer_id, past.asset, [seq for seq in seqs if seq > 0])

@@ -1,0 +1,122 @@
+"""Every screen and state of the portal, and how a customer gets there: for axe and for screenshots."""
+
+import re
+
+from support import stage as stages
+
+
+class Cast:
+    """Customers whose portal shows what the screens need. Made once for a stage."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        stage.minutes()
+        self.full = self._full()
+        self.confirm = self._crossed("Grace Hopper", stages.ASKS_ALWAYS, "action_required")
+        self.paused = self._crossed("Alan Turing", stages.LOST, "failed")
+        self.limit = self._limit()
+        self.fresh = stage.customer("New Customer")
+        self.carded = stage.with_card(stage.customer("Edsger Dijkstra"))
+        self.negative = stage.customer("Barbara Liskov")
+        stage.give(self.negative, "1")
+        stage.use(self.negative, "2.20", "over")
+        self.waiting = self._crossed("Ken Thompson", stages.NO_FUNDS, "retry_wait")
+        self.pending = self._pending()
+
+    def _full(self):
+        stage = self.stage
+        customer_id = stage.customer("Walter Kreiger", time_zone="Europe/Berlin")
+        stage.past(customer_id)
+        stage.past(customer_id, "MINUTES", per_day=5, seed=3, opening="150", refill="90")
+        stage.with_card(customer_id)
+        stage.with_card(customer_id, "5555555555554444")
+
+        async def turn_on(visitor):
+            await visitor.turn_on("USD", threshold="10", amount="25", limit="100")
+
+        stage.act(turn_on, customer_id)
+        spare = stage.balance(customer_id) - 9
+        if spare > 0:
+            stage.use(customer_id, spare, "crossing")
+        stage.state(customer_id, "succeeded")
+        stage.use(customer_id, "3.18", "after", description="Video generation")
+        return customer_id
+
+    def _crossed(self, name, number, state):
+        customer_id = self.stage.funded(name, balance="12", number=number)
+        self.stage.use(customer_id, "3", "crossing")
+        self.stage.state(customer_id, state)
+        return customer_id
+
+    def _limit(self):
+        customer_id = self.stage.funded("Donald Knuth", balance="12", amount="25", limit="25")
+        self.stage.use(customer_id, "3", "crossing")
+        self.stage.state(customer_id, "succeeded")
+        self.stage.use(customer_id, "26", "again")
+        return customer_id
+
+    def _pending(self):
+        self.stage.switch(call="payment_intents.confirm", fault="processing")
+        customer_id = self.stage.funded("Niklaus Wirth", balance="12")
+        self.stage.use(customer_id, "3", "crossing")
+        self.stage.state(customer_id, "processing")
+        self.stage.sandbox.delete("/sandbox/switches")
+        return customer_id
+
+    def top_up(self, customer_id):
+        return self.stage.top_ups(customer_id)[0]["id"]
+
+    def card(self, customer_id):
+        return self.stage.call("GET", f"/customers/{customer_id}/cards")["items"][0]["id"]
+
+    def consent(self, customer_id):
+        async def read(visitor):
+            page = await visitor.get("/auto-top-up/USD")
+            return re.search(r"/billing/consents/(con_[0-9a-f]+)", page.text)[1]
+
+        return self.stage.act(read, customer_id)
+
+
+def screens(cast):
+    """(name, customer, path): a page of that customer's own session."""
+    full = cast.full
+    return [
+        ("overview", full, "/"),
+        ("overview-units", full, "/?asset=MINUTES"),
+        ("overview-confirm", cast.confirm, "/"),
+        ("overview-paused", cast.paused, "/"),
+        ("overview-limit", cast.limit, "/"),
+        ("overview-waiting", cast.waiting, "/"),
+        ("overview-pending", cast.pending, "/"),
+        ("overview-negative", cast.negative, "/"),
+        ("overview-empty", cast.fresh, "/"),
+        ("top-up", full, "/top-up?asset=USD"),
+        ("top-up-units", full, "/top-up?asset=MINUTES"),
+        ("top-up-first", cast.fresh, "/top-up"),
+        ("rules", full, "/auto-top-up"),
+        ("rule-on", full, "/auto-top-up/USD"),
+        ("rule-off", full, "/auto-top-up/MINUTES"),
+        ("rule-paused", cast.paused, "/auto-top-up/USD"),
+        ("rule-no-card", cast.fresh, "/auto-top-up/USD"),
+        ("cards", full, "/cards"),
+        ("cards-blocked", cast.paused, "/cards"),
+        ("cards-none", cast.fresh, "/cards"),
+        ("card-remove", full, f"/cards/{cast.card(full)}/remove"),
+        ("activity", full, "/activity"),
+        ("activity-failed", cast.paused, "/activity"),
+        ("activity-empty", cast.fresh, "/activity"),
+        ("confirm", cast.confirm, f"/confirm/{cast.top_up(cast.confirm)}"),
+        ("result-added", full, f"/top-ups/{cast.top_up(full)}"),
+        ("result-failed", cast.paused, f"/top-ups/{cast.top_up(cast.paused)}"),
+        ("receipt", full, f"/receipts/{cast.top_up(full)}"),
+        ("consent", full, f"/consents/{cast.consent(full)}"),
+        ("not-found", full, "/nowhere"),
+    ]
+
+
+def open_as(context, cast, customer_id, language):
+    """A page whose session is the customer's, in that language."""
+    page = context.new_page()
+    page.goto(cast.stage.link(customer_id, locale=language))
+    page.locator("main button").click()
+    return page
