@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench screenshots messages lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -19,9 +19,17 @@ check: $(READY)
 	@.venv/bin/ruff format --check .
 	@.venv/bin/mypy
 	@.venv/bin/lint-imports --no-logo
+	@.venv/bin/python scripts/vendored.py
 
 bench: $(READY)
 	@.venv/bin/brimful bench usage $(ARGS)
+
+screenshots: $(READY)
+	@sh scripts/tools.sh
+	@.venv/bin/python tests/browser/screenshots.py screenshots $(ARGS)
+
+messages: $(READY)
+	@.venv/bin/python scripts/messages.py
 
 lock: $(READY)
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes \

@@ -8,14 +8,16 @@ sh scripts/tools.sh
 run() { .venv/bin/python -m pytest -q -n 2 --maxprocesses 2 "$@"; }
 
 if [ -n "${DATABASE_URL:-}" ]; then
-  run --postgres url "$@"
+  run --postgres url --ignore tests/browser "$@"
   exit 0
 fi
 
 echo "== PostgreSQL 18, everything"
-run "$@"
+run --ignore tests/browser "$@"
+echo "== The portal in Chromium"
+run tests/browser --dist loadfile --timeout 300 "$@"
 echo "== PostgreSQL 16, the stories"
-run -m flow --postgres 16 "$@"
+run -m flow --ignore tests/browser --postgres 16 "$@"
 
 bin=/usr/lib/postgresql/15/bin
 if [ ! -x $bin/postgres ]; then
@@ -35,4 +37,4 @@ $as $bin/pg_ctl -D "$home/data" -w -l "$home/log" \
   -o "-k $home -c listen_addresses='' -c max_connections=200 -c fsync=off -c synchronous_commit=off -c full_page_writes=off" start >/dev/null
 cd - >/dev/null
 chmod 755 "$home"
-DATABASE_URL="postgresql://brimful@/postgres?host=$home" run -m flow --postgres url "$@"
+DATABASE_URL="postgresql://brimful@/postgres?host=$home" run -m flow --ignore tests/browser --postgres url "$@"

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15 and Go's stripe-mock. Under CI their absence fails.
+# Tools that only the tests need: Debian's PostgreSQL 15 and Chromium, Go's stripe-mock. Under CI their absence fails.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p .cache/tools
@@ -9,6 +9,11 @@ if [ ! -x /usr/lib/postgresql/15/bin/postgres ] && [ "$(id -u)" = 0 ] && command
   [ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql-15; } >.cache/tools/apt.log 2>&1 \
     || tail -3 .cache/tools/apt.log
+fi
+if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing chromium for the browser stories"
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >.cache/tools/chromium.log 2>&1 \
+    || tail -3 .cache/tools/chromium.log
 fi
 if [ ! -x .cache/tools/stripe-mock ] && command -v go >/dev/null; then
   echo "installing stripe-mock for the tests"

@@ -1,4 +1,4 @@
-"""One running Brimful and one Chromium for the stories of a test process."""
+"""A running Brimful for each file of stories, and one Chromium."""
 
 import os
 
@@ -9,22 +9,22 @@ from support import browser, screens
 from support import stage as stages
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def stage():
-    if browser.executable() is None:
-        assert "CI" not in os.environ, "Chromium is missing"
-        pytest.skip("Chromium is missing: apt-get install chromium")
     with stages.opened() as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cast(stage):
     return screens.Cast(stage)
 
 
 @pytest.fixture(scope="session")
-def chromium(stage):
+def chromium():
+    if browser.executable() is None:
+        assert "CI" not in os.environ, "Chromium is missing"
+        pytest.skip("Chromium is missing: apt-get install chromium")
     with sync_playwright() as play:
         running = browser.launch(play)
         yield running

@@ -100,7 +100,6 @@ def _message(
         message["Message-ID"] = f"<{event_id}@{domain}>"
         message["Date"] = email.utils.format_datetime(letter.at)
         message["Auto-Submitted"] = "auto-generated"
-        message["Content-Language"] = words.language
         addresses = message["To"].addresses
     except (ValueError, IndexError):
         addresses = ()
@@ -109,6 +108,7 @@ def _message(
         return None
     message.set_content(_TEMPLATES.get_template("letter.txt").render(values))
     message.add_alternative(_TEMPLATES.get_template("letter.html").render(values), subtype="html")
+    message["Content-Language"] = words.language  # last: setting the content clears such headers
     return message
 
 

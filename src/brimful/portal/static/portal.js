@@ -19,6 +19,7 @@
     panels.addEventListener("htmx:sse:after:message", alive);
     panels.addEventListener("htmx:sse:error", broken);
     panels.addEventListener("htmx:sse:close", broken);
+    panels.addEventListener("htmx:error", broken);
   }
   for (const form of document.querySelectorAll("form[data-once]")) {
     form.addEventListener("submit", (event) => {

@@ -1,0 +1,216 @@
+"""Letters: what the customer is written, by a real SMTP server, and what never happens because of one."""
+
+import datetime as dt
+import email
+import email.policy
+import re
+
+import pytest
+from aiosmtpd.controller import Controller
+
+from brimful import worker
+from support.house import House, free_port
+
+MAIL = "ada@example.com"
+
+
+class Postbox:
+    """Keeps what arrives; refuses while told to."""
+
+    def __init__(self):
+        self.letters = []
+        self.refusing = False
+
+    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd calls it so
+        if self.refusing:
+            return "451 Try again later"
+        self.letters.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
+        return "250 OK"
+
+    def text(self, index=-1):
+        return self.letters[index].get_body(("plain",)).get_content()
+
+    def subjects(self):
+        return [letter["Subject"] for letter in self.letters]
+
+
+@pytest.fixture
+def postbox():
+    box = Postbox()
+    controller = Controller(box, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    box.port = controller.port
+    yield box
+    controller.stop()
+
+
+@pytest.fixture
+async def house(cluster, postbox):
+    name = cluster.clone()
+    mail = {"BRIMFUL_SMTP_URL": f"smtp://127.0.0.1:{postbox.port}", "BRIMFUL_MAIL_FROM": "billing@glitch.example"}
+    async with House.opened(cluster.url(name), **mail) as opened:
+        yield opened
+    cluster.drop(name)
+
+
+def link_in(text):
+    return re.search(r"http\S+/billing/open/\S+", text)[0]
+
+
+async def test_each_change_is_acknowledged_and_a_card_is_a_security_notice(house, postbox):
+    _, visitor = await house.funded(email=MAIL)
+    await house.work()
+    assert sorted(postbox.subjects()) == ["Auto top-up is on for US dollars", "Security notice: a card was added"]
+    on = postbox.text(postbox.subjects().index("Auto top-up is on for US dollars"))
+    assert "We charge: $25.00" in on
+    assert "At most in a calendar month: $100.00" in on
+    page = await visitor.get("/auto-top-up/USD")
+    review = await visitor.submit(page, "", {"limit": "200", "action": "save"})
+    await visitor.submit(review, "", {"agreed": "yes", "action": "save"})
+    await house.work()
+    assert postbox.subjects()[-1] == "Security notice: your auto top-up for US dollars may charge more"
+    await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})
+    await house.work()
+    assert postbox.subjects()[-1] == "Auto top-up is off for US dollars"
+    assert {letter["To"] for letter in postbox.letters} == {MAIL}
+    assert all(letter["Auto-Submitted"] == "auto-generated" for letter in postbox.letters)
+
+
+async def test_every_charge_has_a_receipt_whose_link_can_turn_the_rule_off_and_nothing_else(house, postbox):
+    customer_id, _ = await house.funded(balance=12, threshold="10", email=MAIL)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    await house.work()
+    index = postbox.subjects().index("Receipt from Glitch AI: $25.00")
+    text = postbox.text(index)
+    assert "You paid: $25.00" in text
+    assert "Balance afterwards: $34.00" in text
+    assert "Card: Visa ···· 4242" in text
+    assert f"{house.environment['STRIPE_API_URL']}/receipts/ch_" in text
+    html = postbox.letters[index].get_body(("html",)).get_content()
+    assert "Visa ···· 4242" in html
+    stranger = await house.stranger()
+    page = await stranger.open(link_in(text))
+    assert "Turn off auto top-up for US dollars" in page.text
+    for path in ("/", "/cards", "/auto-top-up/USD", "/top-up", "/activity", "/activity.csv", "/live"):
+        assert (await stranger.get(path)).status_code == 403, path
+    off = await stranger.submit(page, "", {})
+    assert "Auto top-up is off for US dollars" in off.text
+    assert (await house.rule(customer_id))["enabled"] is False
+    assert (await (await house.stranger()).open(link_in(text))).status_code == 200
+
+
+async def test_the_letter_that_asks_to_confirm_leads_to_the_result(house, postbox):
+    customer_id, _ = await house.funded(balance=12, threshold="10", number="4000002760003184", email=MAIL)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    await house.work()
+    assert "Please confirm a payment of $25.00" in postbox.subjects()
+    text = postbox.text(postbox.subjects().index("Please confirm a payment of $25.00"))
+    stranger = await house.stranger()
+    page = await stranger.open(link_in(text))
+    assert "Nothing has been charged yet." in page.text
+    bank = await stranger.submit(page, "", {})
+    result = await stranger.client.post(str(bank.url), data={"answer": "complete"})
+    assert "$25.00 added. New balance $34.00." in result.text
+    again = await (await house.stranger()).open(link_in(text))
+    assert "$25.00 added" in again.text
+
+
+async def test_the_bank_says_yes_after_the_time_was_up_and_the_payment_itself_decides(house, postbox):
+    """The race of a confirmation against its expiry is settled by reading the payment."""
+    customer_id, _ = await house.funded(balance=12, threshold="10", number="4000002760003184", email=MAIL)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    await house.work()
+    stranger = await house.stranger()
+    link = link_in(postbox.text(postbox.subjects().index("Please confirm a payment of $25.00")))
+    bank = await stranger.submit(await stranger.open(link), "", {})
+    [payment] = await house.sql("SELECT stripe_intent_id AS id FROM payments WHERE closed_at IS NULL")
+    await house.switch(call="payment_intents.cancel", fault="drop_before", times=50)
+    house.clock.offset += dt.timedelta(hours=25)
+    await house.sweep()  # expired: taken back, but the cancellation is lost
+    await stranger.client.post(str(bank.url), data={"answer": "complete"}, follow_redirects=False)
+    await house.sandbox.delete("/sandbox/switches")
+    await house.pass_time(minutes=5)
+    [top_up] = await house.top_ups(customer_id)
+    assert top_up["state"] == "succeeded"
+    assert await house.charged() == 2500
+    intent = (await house.sandbox.get(f"/v1/payment_intents/{payment['id']}")).json()
+    assert intent["status"] == "succeeded"
+
+
+async def test_a_pause_is_told_once_with_its_reason_and_without_the_banks_code(house, postbox):
+    customer_id, _ = await house.funded(balance=12, threshold="10", number="4000000000009987", email=MAIL)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    await house.work()
+    told = [subject for subject in postbox.subjects() if "paused" in subject or "did not work" in subject]
+    assert told == ["Auto top-up is paused for US dollars"]
+    text = postbox.text(postbox.subjects().index(told[0]))
+    assert "Visa ···· 9987 was declined." in text
+    assert "lost" not in text
+
+
+async def test_the_limit_is_told_at_eighty_percent_and_when_it_is_reached(house, postbox):
+    customer_id, _ = await house.funded(balance=12, threshold="10", amount="25", limit="60", email=MAIL)
+    for number in range(3):
+        await house.use(customer_id, "25", f"crossing-{number}")
+        await house.work()
+        await house.pass_time(minutes=2)
+    assert "80% of your monthly limit for US dollars is used" in postbox.subjects()
+    assert "Your monthly limit for US dollars is reached" in postbox.subjects()
+    assert postbox.subjects().count("80% of your monthly limit for US dollars is used") == 1
+    near = postbox.text(postbox.subjects().index("80% of your monthly limit for US dollars is used"))
+    assert "Auto top-up has used $50.00 of $60.00 this month (UTC)." in near
+
+
+async def test_a_card_about_to_expire_is_told_once(house, postbox):
+    await house.funded(email=MAIL)
+    await house.sql("UPDATE cards SET exp_year = extract(year FROM now()), exp_month = extract(month FROM now())")
+    await worker.slow_sweep(house.engine)
+    await worker.slow_sweep(house.engine)
+    await house.work()
+    assert postbox.subjects().count("Your card is about to expire") == 1
+
+
+async def test_a_changed_address_is_told_to_the_old_one(house, postbox):
+    customer_id = await house.customer(email=MAIL)
+    await house.call("PATCH", f"/customers/{customer_id}", {"email": "thief@example.com"}, expect=204)
+    await house.work()
+    assert [(letter["To"], letter["Subject"]) for letter in postbox.letters] == [
+        (MAIL, "Security notice: your e-mail address was changed")
+    ]
+
+
+async def test_a_mail_server_that_refuses_delays_letters_and_never_money(house, postbox):
+    postbox.refusing = True
+    customer_id, _ = await house.funded(balance=12, threshold="10", email=MAIL)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    assert await house.balance(customer_id) == 34
+    assert postbox.letters == []
+    postbox.refusing = False
+    await house.sql("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE task_name = 'letter'")
+    await house.work()
+    assert "Receipt from Glitch AI: $25.00" in postbox.subjects()
+    assert len(postbox.letters) == len({letter["Message-ID"] for letter in postbox.letters})
+
+
+async def test_letters_speak_the_language_chosen_in_the_portal(house, postbox):
+    customer_id = await house.customer(email=MAIL)
+    await house.give(customer_id, 12)
+    visitor = await house.visitor(customer_id, locale="de")
+    await house.add_card(visitor)
+    await house.work()
+    [letter] = postbox.letters
+    assert letter["Subject"] == "Sicherheitshinweis: Eine Karte wurde hinzugefügt"
+    assert letter["Content-Language"] == "de"
+
+
+async def test_without_an_address_or_with_a_broken_one_nothing_is_written(house, postbox):
+    await house.funded()
+    await house.funded(email="ada,x@example.com")
+    await house.work()
+    assert postbox.letters == []
+    assert await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'letter' AND status = 'failed'") == []
