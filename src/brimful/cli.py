@@ -268,7 +268,7 @@ def doctor(data: pathlib.Path | None) -> None:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(["usage"]))
+@click.argument("name", type=click.Choice(["portal", "usage"]))
 @_JSON
 def bench(name: str, json_file: pathlib.Path | None) -> None:
     """Measure one question beside its reference, in one run on this machine."""

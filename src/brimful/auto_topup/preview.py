@@ -8,6 +8,7 @@ import collections
 import dataclasses
 import datetime as dt
 import decimal
+import itertools
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -58,13 +59,19 @@ class Preview:
 def replay(past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> Preview:
     """Run the rule over the past. Each payment succeeds and is credited after `time_to_credit`."""
     run = _Run(past, proposal, pace, time_to_credit)
-    line = proposal.threshold
-    for at_ms, amount in zip(past.at_ms, past.amounts, strict=True):
+    line, place = proposal.threshold, 0
+    while place < len(past.at_ms):
+        if run.idle and run.balance >= line:
+            place = run.glide(past.amounts, place)
+            if place == len(past.at_ms):
+                break
+        at_ms = past.at_ms[place]
         if run.next_ms is not None and run.next_ms <= at_ms:
             run.advance(at_ms)
-        run.move(at_ms, amount)
+        run.move(at_ms, past.amounts[place])
         if run.idle and run.balance < line:
             run.judge(at_ms)
+        place += 1
     run.advance(_ms(past.until))
     return run.result(_ms(past.until))
 
@@ -92,6 +99,19 @@ class _Run:
     @property
     def idle(self) -> bool:
         return self.next_ms is None
+
+    def glide(self, amounts: Sequence[Decimal], place: int) -> int:
+        """Move while the balance stays above the line, as it nearly always does. Returns where it does not."""
+        balance, lowest, line = self.balance, self.lowest, self._proposal.threshold
+        for amount in itertools.islice(amounts, place, None):
+            moved = balance + amount
+            if moved < line:
+                break
+            balance = moved
+            lowest = min(lowest, moved)
+            place += 1
+        self.balance, self.lowest = balance, lowest
+        return place
 
     def move(self, at_ms: int, amount: Decimal) -> None:
         self.balance += amount

@@ -199,10 +199,18 @@ async def newest(
     return await tx.all(_NEWEST, values)
 
 
-_NEWEST_ADDITIONS = _COLUMNS + (
-    "WHERE e.customer_id = %s AND e.source IN ('api', 'stripe', 'system') AND e.asset = %s AND e.seq < %s "
-    "AND e.kind <> 'charge' ORDER BY e.seq DESC LIMIT %s"
-)
+# Found through the unique key, in a step of its own: for the LIMIT's sake the planner would walk the whole chain.
+_NEWEST_ADDITIONS = """
+    WITH found AS MATERIALIZED (
+        SELECT * FROM entries
+        WHERE customer_id = %s AND source IN ('api', 'stripe', 'system') AND kind <> 'charge'
+    )
+    SELECT e.*, n.description, n.metadata, p.top_up_id
+    FROM (SELECT * FROM found WHERE asset = %s AND seq < %s ORDER BY seq DESC LIMIT %s) AS e
+    LEFT JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
+    LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
+    ORDER BY e.seq DESC
+"""
 
 
 async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:

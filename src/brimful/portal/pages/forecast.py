@@ -32,12 +32,14 @@ async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: De
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
         series = await ledger.series(tx, customer_id, asset.code, now - _WINDOW, limit=_ENTRIES_MAX)
+        added = await ledger.additions(tx, customer_id, asset.code, now - _WINDOW)
         automatic = await topups.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
         measured = await topups.time_to_credit(tx, customer_id, asset.code)
     if not series.at_ms:
         return None
+    skipped = [row["seq"] - series.first_seq for row in added if row["payment_id"] in automatic]
     # In a thread: a hundred thousand movements take a while, and debits share this process.
-    return await asyncio.to_thread(_judge, page, asset, draft, rate, series, automatic, measured, now)
+    return await asyncio.to_thread(_judge, page, asset, draft, rate, series, skipped, measured, now)
 
 
 def _judge(
@@ -46,12 +48,12 @@ def _judge(
     draft: RuleForm | None,
     rate: Decimal | None,
     series: ledger.Series,
-    automatic: set[str],
+    skipped: list[int],
     measured: dt.timedelta | None,
     now: dt.datetime,
 ) -> dict[str, Any]:
     words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
-    past_ = preview.Past(series.opening, series.at_ms, _without(series, automatic), now)
+    past_ = preview.Past(series.opening, series.at_ms, _without(series, skipped), now)
     suggested = preview.suggest(past_, time_to_credit, scale=asset.scale)
     shown: dict[str, Any] = {
         "whole": series.whole,
@@ -74,10 +76,10 @@ def _judge(
     return shown
 
 
-def _without(series: ledger.Series, automatic: set[str]) -> tuple[Decimal, ...]:
+def _without(series: ledger.Series, skipped: list[int]) -> list[Decimal]:
     """The amounts with automatic top-ups taken out: the proposed rule makes its own."""
-    zero = Decimal(0)
-    return tuple(
-        zero if payment and payment in automatic else amount
-        for amount, payment in zip(series.amounts, series.payments, strict=True)
-    )
+    amounts = list(series.amounts)
+    for place in skipped:
+        if 0 <= place < len(amounts):
+            amounts[place] = Decimal(0)
+    return amounts

@@ -15,7 +15,7 @@ from brimful.portal.door import Page
 __all__ = ["Past", "draw", "read"]
 
 DAYS = 30
-_SAMPLES_A_DAY = 10
+_SAMPLES_A_DAY = 6
 _MARKED_MAX = 60
 
 

@@ -1,4 +1,4 @@
-"""Measurements: each beside its reference, in one run, on one server, on one machine."""
+"""Debits per second: pgbench on the same tables, then ours in process."""
 
 import asyncio
 import datetime as dt
@@ -51,9 +51,8 @@ _SEED_ACCOUNTS = """
 """
 
 
-def run(name: str) -> dict[str, Any]:
-    """Measure one question and print a table. Returns the figures."""
-    assert name == "usage"
+def run() -> dict[str, Any]:
+    """Measure debits per second and print a table. Returns the figures."""
     with tempfile.TemporaryDirectory(prefix="brimful-bench-") as scratch:
         directory = embedded.DataDirectory(pathlib.Path(scratch) / "data").open(version="18")
         try:

@@ -1,0 +1,15 @@
+"""Measurements: each beside its reference, in one run, on one server, on one machine."""
+
+from typing import Any
+
+from brimful.bench import portal, usage
+
+__all__ = ["NAMES", "run"]
+
+_QUESTIONS = {"usage": usage.run, "portal": portal.run}
+NAMES = tuple(_QUESTIONS)
+
+
+def run(name: str) -> dict[str, Any]:
+    """Measure one question of `NAMES` and print a table. Returns the figures."""
+    return _QUESTIONS[name]()

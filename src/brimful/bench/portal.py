@@ -1,0 +1,123 @@
+"""Time of every portal page on an account with a hundred thousand entries, beside that of a page that does nothing.
+
+Real processes, real HTTP on loopback, one request at a time: what a customer's browser waits for the server.
+"""
+
+import asyncio
+import base64
+import datetime as dt
+import pathlib
+import statistics
+import tempfile
+import time
+from decimal import Decimal
+from typing import Any
+
+import click
+import httpx
+import psycopg
+
+from brimful import ledger, processes, wallets
+from brimful.clock import Clock
+from brimful.db import Database
+from brimful.demo.visitor import Visitor, forms_of
+
+__all__ = ["run"]
+
+_ENTRIES = 100_000
+_BATCH = 500
+_DAYS = 30
+_REQUESTS = 60
+_HOME = "http://127.0.0.1/app"
+_FLOOR = "theme.css (reference: no database)"
+_PAGES = {
+    "overview": "/", "top up": "/top-up?asset=USD", "auto top-up": "/auto-top-up/USD", "cards": "/cards",
+    "activity": "/activity", "activity, older": "/activity?before=USD.50000~",
+    "activity, money": "/activity?kind=money", "list of rules": "/auto-top-up",
+}  # fmt: skip
+
+
+def run() -> dict[str, Any]:
+    """Measure and print a table. Returns `{entries, requests, pages: {name: {p50_ms, p99_ms, ratio}}}`."""
+    with (
+        tempfile.TemporaryDirectory(prefix="brimful-bench-") as scratch,
+        processes.up(pathlib.Path(scratch) / "data", port=0, quiet=True) as running,
+    ):
+        return asyncio.run(_measure(running))
+
+
+async def _measure(running: processes.Running) -> dict[str, Any]:
+    headers = {"Authorization": f"Bearer {running.api_key}"}
+    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as api:
+        made = await api.post("/v1/customers", json={"name": "Ada"})
+        customer_id = made.json()["id"]
+        await _fill(running, customer_id)
+        body = {"customer_id": customer_id, "return_url": _HOME, "failure_url": _HOME}
+        link = (await api.post("/v1/billing-portal/sessions", json=body)).json()["redirect_url"]
+    visitor = Visitor(running.url)
+    try:
+        await visitor.open(link)
+        await visitor.add_card("4242424242424242")
+        await visitor.turn_on("USD", threshold="10", amount="25", limit="100")
+        times = {_FLOOR: await _times(lambda: visitor.get("/theme.css"))}
+        for name, path in _PAGES.items():
+            times[name] = await _times(lambda path=path: visitor.get(path))
+        page = await visitor.get("/auto-top-up/USD")
+        form = next(form for form in forms_of(page) if "threshold" in form.fields)
+        target = f"{running.url}/billing/auto-top-up/USD/terms"
+        times["preview of a rule"] = await _times(lambda: visitor.client.post(target, data=form.fields))
+    finally:
+        await visitor.close()
+    return _table(times)
+
+
+def _table(times: dict[str, list[float]]) -> dict[str, Any]:
+    floor = statistics.median(times[_FLOOR])
+    click.echo(f"{'page':<38}{'p50 ms':>9}{'p99 ms':>9}{'against the reference':>24}")
+    pages = {}
+    for name, spent in times.items():
+        p50, p99 = statistics.median(spent), sorted(spent)[max(0, round(len(spent) * 0.99) - 1)]
+        click.echo(f"{name:<38}{p50:>9.1f}{p99:>9.1f}{f'{p50 / floor:.1f}x':>24}")
+        pages[name] = {"p50_ms": round(p50, 2), "p99_ms": round(p99, 2), "ratio": round(p50 / floor, 2)}
+    click.echo(f"({_ENTRIES:,} entries on the account, {_REQUESTS} requests each, one at a time over loopback)")
+    return {"entries": _ENTRIES, "requests": _REQUESTS, "pages": pages}
+
+
+async def _times(request: Any) -> list[float]:
+    """Milliseconds of each request, without the first."""
+    spent = []
+    for turn in range(_REQUESTS + 1):
+        start = time.perf_counter()
+        answer = await request()
+        if turn:
+            spent.append((time.perf_counter() - start) * 1000)
+        assert answer.status_code == 200, (answer.status_code, str(answer.url))
+    return spent
+
+
+async def _fill(running: processes.Running, customer_id: str) -> None:
+    """Thirty days of use through the ledger itself, with its clock moved back."""
+    keys = running.environment["BRIMFUL_LEDGER_KEYS"]
+    number, _, key = keys.split(",")[0].partition(":")
+    keyring, clock = ledger.Keyring({int(number): base64.b64decode(key)}), Clock()
+    database = Database(running.environment["DATABASE_URL"], "brimful_api", clock=clock)
+    await database.open()
+    account = (customer_id, "USD")
+    steps = _ENTRIES // _BATCH
+    try:
+        for step in range(steps):
+            clock.offset = dt.timedelta(days=_DAYS) * (step / steps - 1)
+            opening = ledger.Draft(*account, "adjustment", Decimal(40), "api", f"bench-{step}", description="Credit")
+            use = [
+                ledger.Draft(*account, "usage", Decimal("-0.07"), "usage", f"bench-{step}-{i}", description="Inference")
+                for i in range(_BATCH - 1)
+            ]
+            async with database.transaction() as tx:
+                await wallets.create_missing(tx, [account])
+                await wallets.post(tx, keyring, await wallets.lock(tx, [account]), [opening, *use])
+            if step in {0, steps - 1}:
+                # As autovacuum would in a minute: plans made for empty tables would be kept otherwise.
+                with psycopg.connect(running.environment["DATABASE_URL"], autocommit=True) as owner:
+                    owner.execute("VACUUM ANALYZE")
+    finally:
+        await database.close()
