@@ -192,7 +192,7 @@ def test_removing_a_used_card_names_the_assets_and_offers_another(stage, visit):
     expect(page.get_by_label("Charge this card")).to_contain_text("Mastercard ···· 4444")
     page.locator("#agreed").check()
     page.get_by_role("button", name="Save changes").click()
-    expect(page.get_by_text("Mastercard ···· 4444")).to_be_visible()
+    expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
 
 
 def test_off_is_one_press_and_at_once(stage, visit):
