@@ -10,6 +10,7 @@ from brimful.clock import Clock
 from brimful.db import Database
 from brimful.letters import Post
 from brimful.paying import Till
+from brimful.payments import Turns
 from brimful.payments.stripe import StripeGateway
 from brimful.settings import Settings
 
@@ -40,7 +41,13 @@ def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps
     if settings.stripe_key is not None:
         till = Till(
             database=database,
-            gateway=StripeGateway(settings.stripe_key, url=settings.stripe_url),
+            gateway=StripeGateway(
+                settings.stripe_key,
+                url=settings.stripe_url,
+                all_per_s=settings.stripe_rate,
+                endpoint_per_s=settings.stripe_endpoint_rate,
+            ),
+            turns=Turns(),
             keyring=keyring,
             pace=pace,
             merchant=settings.merchant,

@@ -103,8 +103,12 @@ async def _queue(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examine
 
 
 async def _charging(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
-    row = await _one(connection, "SELECT open, reason FROM charging")
-    return Examined("charging", ok=row["open"], detail="open" if row["open"] else f"held: {row['reason']}")
+    row = await _one(
+        connection, "SELECT string_agg(kind || ': ' || reason, '; ' ORDER BY since) AS held FROM charging_holds"
+    )
+    return Examined(
+        "charging", ok=row["held"] is None, detail="open" if row["held"] is None else f"held ({row['held']})"
+    )
 
 
 async def _stripe() -> Examined:

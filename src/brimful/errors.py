@@ -40,6 +40,7 @@ STATUS_BY_CODE: dict[str, int] = {
     "card_unavailable": 422,
     "consent_required": 422,
     "top_up_not_payable": 422,
+    "not_refundable": 422,
     "too_many_requests": 429,
     "internal_error": 500,
     "event_failed": 500,

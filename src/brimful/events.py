@@ -32,6 +32,9 @@ class Topic(enum.StrEnum):
     CUSTOMER_EMAIL_CHANGED = "customer.email_changed"
     CONSENT_RECORDED = "consent.recorded"
     CONSENT_WITHDRAWN = "consent.withdrawn"
+    REFUND_RECORDED = "refund.recorded"
+    DISPUTE_OPENED = "dispute.opened"
+    DISPUTE_CLOSED = "dispute.closed"
 
 
 # What the customer is told by letter as well, where mail is set up.

@@ -22,12 +22,13 @@ class Name(enum.StrEnum):
 
     PAY = "pay"  # customer_id, top_up_id: take a top-up as far as it goes now
     JUDGE = "judge"  # customer_id, asset: a wait has run out
+    REFUND = "refund"  # customer_id, refund_id: send a refund, or read what became of it
     SETUP = "setup"  # customer_id, setup_id: a card being added, read at Stripe
     STRIPE_EVENT = "stripe_event"  # event_id: apply an event from the inbox
     LETTER = "letter"  # customer_id, event_id: write to the customer about an event
 
 
-_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.SETUP: 5, Name.JUDGE: 5, Name.LETTER: 0}
+_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5, Name.JUDGE: 5, Name.LETTER: 0}
 
 # Builds the statement only; it always runs on the caller's connection.
 _DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())

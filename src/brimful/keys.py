@@ -12,6 +12,8 @@ __all__ = ["SCOPES", "Principal", "authenticate", "create", "ensure"]
 
 # What a key may do. No scope writes rules, cards or consents: that is the customer's own hand only.
 SCOPES = ("customers", "assets", "wallets", "usage", "top_ups", "portal", "webhooks")
+# Off unless it is asked for by name: it sends money away.
+RARE_SCOPES = ("refunds",)
 _FORM = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)
 
 
@@ -38,9 +40,10 @@ async def create(tx: Tx, *, name: str, scopes: tuple[str, ...] = SCOPES) -> str:
 
 async def ensure(tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SCOPES) -> None:
     """Make this secret a key, if it is not one yet."""
-    unknown = set(scopes) - set(SCOPES)
+    every = (*SCOPES, *RARE_SCOPES)
+    unknown = set(scopes) - set(every)
     if unknown:
-        raise Refused("invalid_field", f"Unknown scopes {sorted(unknown)}: choose from {', '.join(SCOPES)}.")
+        raise Refused("invalid_field", f"Unknown scopes {sorted(unknown)}: choose from {', '.join(every)}.")
     await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), await tx.now()))
 
 

@@ -161,6 +161,16 @@ def units_bought(minor: int, code: str, *, rate: Decimal, scale: int) -> Decimal
     return exact.quantize(Decimal(1).scaleb(-scale), rounding=decimal.ROUND_DOWN, context=_CONTEXT)
 
 
+def units_left(units: Decimal, left_minor: int, whole_minor: int, *, scale: int) -> Decimal:
+    """Units that belong to what a payment has left in money: in proportion, rounded up to the asset's scale, so in
+    the customer's favour. All for the whole, none for nothing or less.
+    """
+    left = max(0, min(left_minor, whole_minor))
+    exact = _CONTEXT.divide(_CONTEXT.multiply(units, Decimal(left)), Decimal(whole_minor))
+    rounded = exact.quantize(Decimal(1).scaleb(-scale), rounding=decimal.ROUND_UP, context=_CONTEXT)
+    return min(rounded, units)
+
+
 def worth_minor(units: Decimal, code: str, *, rate: Decimal) -> int:
     """Money that buys at least these units, rounded up to a step that Stripe can charge."""
     shape = currency(code)

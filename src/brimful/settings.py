@@ -51,6 +51,10 @@ class Settings:
     stripe_url: str | None  # None: Stripe itself
     checkout_url: str | None  # where the sandbox shows its pages to a browser
     stripe_webhook_secrets: tuple[str, ...]
+    stripe_rate: int  # calls a second that this process may make; Stripe allows 100 (25 in its sandboxes) in all
+    stripe_endpoint_rate: int  # and on one endpoint; Stripe allows 25
+    epoch_file: str | None  # witness outside the database that it has not gone back in time
+    crash_at: str | None  # POINT:kill|exception|hang, for tests; never with a live key
     ledger_keys: Mapping[int, bytes]  # first byte of a mac -> key; the highest number signs
     sandbox: bool
     pace_per_hour: int
@@ -88,6 +92,10 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         stripe_url=stripe_url,
         checkout_url=env.get("STRIPE_CHECKOUT_URL", stripe_url),
         stripe_webhook_secrets=_list(env.get("STRIPE_WEBHOOK_SECRET", "")),
+        stripe_rate=_integer(env, "BRIMFUL_STRIPE_RATE", 80, least=1),
+        stripe_endpoint_rate=_integer(env, "BRIMFUL_STRIPE_ENDPOINT_RATE", 20, least=1),
+        epoch_file=env.get("BRIMFUL_EPOCH_FILE"),
+        crash_at=env.get("BRIMFUL_CRASH_AT"),
         ledger_keys=_ledger_keys(_required(env, "BRIMFUL_LEDGER_KEYS", "number:base64 of 32 bytes, comma-separated")),
         sandbox=stripe_url is not None,
         pace_per_hour=_integer(env, "BRIMFUL_PACE_PER_HOUR", 5),
@@ -223,12 +231,12 @@ def _required(env: Mapping[str, str], name: str, what: str) -> str:
     return value
 
 
-def _integer(env: Mapping[str, str], name: str, default: int) -> int:
+def _integer(env: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
     value = env.get(name)
     if value is None:
         return default
-    if not (value.isascii() and value.isdigit() and 0 < len(value) <= 9):
-        raise ConfigurationError(f"{name}={value!r} is not a whole number from 0 to 999999999.")
+    if not (value.isascii() and value.isdigit() and 0 < len(value) <= 9) or int(value) < least:
+        raise ConfigurationError(f"{name}={value!r} is not a whole number from {least} to 999999999.")
     return int(value)
 
 
@@ -267,6 +275,8 @@ def _ledger_keys(value: str) -> dict[int, bytes]:
 
 def _refuse_live_key_elsewhere(settings: Settings) -> None:
     """A live key sent to another address than Stripe's would hand the account to a stranger."""
+    if settings.crash_at is not None and not settings.sandbox:
+        raise ConfigurationError("BRIMFUL_CRASH_AT is for tests with the sandbox: unset it.")
     if settings.stripe_url is None:
         return
     if (settings.stripe_key or "").startswith(_LIVE_KEYS):

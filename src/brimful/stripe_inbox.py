@@ -5,19 +5,27 @@ Events come at least once, in any order, late or never. An event is a hint of wh
 
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
 
 from brimful import cards, customers, jobs, topups, wallets
 from brimful.auto_topup import card_lost
 from brimful.db import Database, Tx
 from brimful.events import Topic, emit
-from brimful.paying import Till, pay, settle, settle_setup
-from brimful.payments import Failure, IntentReading
+from brimful.paying import Till, pay, record_dispute, record_refund, record_warning, settle, settle_setup
+from brimful.payments import DisputeReading, Failure, IntentReading, RefundReading
 from brimful.payments.stripe import verify_event
 
-__all__ = ["process", "receive", "waiting"]
+__all__ = ["apply_dispute", "apply_refund", "note_failure", "process", "receive", "waiting"]
 
 _log = logging.getLogger(__name__)
+_FAILURES_MAX = 8
+Reading = TypeVar("Reading")
+
+
+class Unread(ConnectionError):  # noqa: N818 - nobody's error: Stripe gave no answer to act on, so later again
+    """The object behind an event could not be read."""
+
 
 _INSERT = """
     INSERT INTO stripe_events (event_id, type, object_id, livemode, created_at, received_at, state)
@@ -68,36 +76,120 @@ async def process(till: Till, event_id: str) -> None:
         await tx.execute(_DONE, (state, outcome, await tx.now(), event_id))
 
 
+_FAILED = """
+    UPDATE stripe_events SET failures = failures + 1,
+        state = CASE WHEN failures + 1 >= %(most)s THEN 'quarantined' ELSE state END,
+        outcome = %(outcome)s
+    WHERE event_id = %(event_id)s AND state = 'received' RETURNING state
+"""
+
+
+async def note_failure(tx: Tx, event_id: str, error: str) -> None:
+    """Applying an event raised an error of ours: after a few times it is set aside for a person, with an alarm."""
+    row = await tx.one(_FAILED, {"event_id": event_id, "most": _FAILURES_MAX, "outcome": error[:200]})
+    if row is not None and row["state"] == "quarantined":
+        _log.critical("ALARM event %s cannot be applied and is set aside: %s", event_id, error)
+
+
 async def _dispatch(till: Till, event_type: str, object_id: str) -> tuple[str, str]:
-    if event_type.startswith("payment_intent."):
-        return await _intent(till, object_id)
-    if event_type.startswith("checkout.session."):
-        return await _checkout(till, object_id)
-    if event_type == "payment_method.detached":
-        return await _detached(till, object_id)
+    for prefix, handler in _HANDLERS:
+        if event_type.startswith(prefix):
+            return await handler(till, object_id)
     return "ignored", event_type
 
 
 async def _intent(till: Till, intent_id: str) -> tuple[str, str]:
-    reading = await till.gateway.read_intent(intent_id)
-    if not isinstance(reading, IntentReading):
-        raise ConnectionError(f"{intent_id} cannot be read: {reading.message}")  # the job is tried again
-    async with till.database.transaction() as tx:
-        found = await customers.find_alias(tx, "payment_intent", intent_id)
-    if found is None:
-        found = await _by_checkout(till, reading)
-    if found is None:
+    reading = _answered(await till.gateway.read_intent(intent_id), intent_id)
+    payment = await _settled(till, reading)
+    if payment is None:
         if "payment_id" in reading.metadata:
             return "ignored", "not open here"
         _log.warning("PaymentIntent %s is not ours", intent_id)
         return "quarantined", "foreign payment"
-    customer_id, payment_id = found
     async with till.database.transaction() as tx:
+        top_up = await topups.get(tx, payment.customer_id, payment.top_up_id)
+    if top_up.live:  # one that has ended need not wait for the customer's turn
+        await pay(till, payment.customer_id, payment.top_up_id)
+    return "done", reading.status
+
+
+def _answered(answer: Reading | Failure, object_id: str) -> Reading:
+    """What was read; without an answer the job is tried again."""
+    if isinstance(answer, Failure):
+        raise Unread(f"{object_id} cannot be read: {answer.message}")
+    return answer
+
+
+async def _settled(till: Till, reading: IntentReading) -> topups.Payment | None:
+    """The payment behind a PaymentIntent, settled with what was read; None when it is not ours."""
+    async with till.database.transaction() as tx:
+        found = await customers.find_alias(tx, "payment_intent", reading.intent_id)
+    if found is None:
+        found = await _by_checkout(till, reading)
+    if found is None:
+        return None
+    customer_id, payment_id = found
+    async with till.database.transaction("webhook") as tx:
         payment = await topups.find_payment(tx, customer_id, payment_id)
         assert payment is not None
         await settle(till, tx, payment, reading)
-    await pay(till, customer_id, payment.top_up_id)
+        return await topups.find_payment(tx, customer_id, payment_id)
+
+
+async def _credited(till: Till, intent_id: str | None) -> topups.Payment | None:
+    """The payment whose money goes back, credited first: the news of its success may come later, or never."""
+    if intent_id is None:
+        return None
+    payment = await _settled(till, _answered(await till.gateway.read_intent(intent_id), intent_id))
+    if payment is not None and payment.state != "succeeded":
+        raise Unread(f"{intent_id} was not read as succeeded")
+    return payment
+
+
+async def _refund(till: Till, refund_id: str) -> tuple[str, str]:
+    return await apply_refund(till, _answered(await till.gateway.read_refund(refund_id), refund_id))
+
+
+async def _charge_refunded(till: Till, intent_id: str) -> tuple[str, str]:
+    """A charge's event names its PaymentIntent: its refunds are listed, because sums do not tell them apart."""
+    found = await till.gateway.list_refunds(intent_id=intent_id)
+    for reading in _answered(found, intent_id):
+        await apply_refund(till, reading)
+    return "done", intent_id
+
+
+async def apply_refund(till: Till, reading: RefundReading) -> tuple[str, str]:
+    """Book a refund as it was read. Reconciliation comes here too."""
+    payment = await _credited(till, reading.intent_id)
+    if payment is None:
+        return "quarantined", "refund of a foreign payment"
+    async with till.database.transaction("reversal") as tx:
+        await record_refund(till, tx, payment, reading)
     return "done", reading.status
+
+
+async def _dispute(till: Till, dispute_id: str) -> tuple[str, str]:
+    return await apply_dispute(till, _answered(await till.gateway.read_dispute(dispute_id), dispute_id))
+
+
+async def apply_dispute(till: Till, reading: DisputeReading) -> tuple[str, str]:
+    """Book a dispute as it was read. Reconciliation comes here too."""
+    payment = await _credited(till, reading.intent_id)
+    if payment is None:
+        return "quarantined", "dispute of a foreign payment"
+    async with till.database.transaction("reversal") as tx:
+        await record_dispute(till, tx, payment, reading)
+    return "done", reading.status
+
+
+async def _warning(till: Till, warning_id: str) -> tuple[str, str]:
+    intent_id = _answered(await till.gateway.read_warning(warning_id), warning_id)
+    payment = await _credited(till, intent_id)
+    if payment is None:
+        return "quarantined", "warning about a foreign payment"
+    async with till.database.transaction() as tx:
+        await record_warning(till, tx, payment)
+    return "done", "card blocked"
 
 
 async def _by_checkout(till: Till, reading: IntentReading) -> tuple[str, str] | None:
@@ -127,6 +219,24 @@ async def _checkout(till: Till, session_id: str) -> tuple[str, str]:
     return "done", target
 
 
+async def _card_updated(till: Till, payment_method: str) -> tuple[str, str]:
+    """The network renewed a card: expiry and number are kept up; another brand needs the customer's consent."""
+    async with till.database.transaction() as tx:
+        found = await customers.find_alias(tx, "payment_method", payment_method)
+    if found is None:
+        return "ignored", "unknown card"
+    reading = _answered(await till.gateway.read_card(payment_method), payment_method)
+    customer_id, card_id = found
+    async with till.database.transaction() as tx:
+        await customers.lock(tx, customer_id)
+        await wallets.lock_wallet(tx, customer_id)
+        before = await cards.get(tx, customer_id, card_id)
+        after = await cards.renew(tx, before, reading)
+        if after.brand != before.brand:
+            await card_lost(tx, after, "card_changed", till.pace)
+    return "done", card_id
+
+
 async def _detached(till: Till, payment_method: str) -> tuple[str, str]:
     async with till.database.transaction() as tx:
         found = await customers.find_alias(tx, "payment_method", payment_method)
@@ -140,3 +250,16 @@ async def _detached(till: Till, payment_method: str) -> tuple[str, str]:
             await emit(tx, Topic.CARD_REMOVED, customer_id, {"card_id": card_id, "last4": card.last4})
             await card_lost(tx, card, "card_removed", till.pace)
     return "done", card_id
+
+
+_HANDLERS: tuple[tuple[str, Callable[[Till, str], Awaitable[tuple[str, str]]]], ...] = (
+    ("payment_intent.", _intent),
+    ("checkout.session.", _checkout),
+    ("refund.", _refund),
+    ("charge.refunded", _charge_refunded),
+    ("charge.dispute.", _dispute),
+    ("radar.early_fraud_warning.", _warning),
+    ("payment_method.detached", _detached),
+    ("payment_method.updated", _card_updated),
+    ("payment_method.automatically_updated", _card_updated),
+)

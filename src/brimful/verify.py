@@ -1,22 +1,29 @@
 """Verification: the invariants that a database can show, each as a check that can fail.
 
-I6, I7 and I11 need somebody who remembers what was acknowledged: the demo and the tests show those. I13 is
-held by lint and by how time is read (`tx.now`).
+The chain is read onward from marks: how far each account was verified before, signed with the ledger's key. `full`
+reads it from the first entry and believes no mark. The others are views (0006.faults.sql) of what must not be;
+each result is kept, and /metrics shows the same.
+
+I6, I7 and I11 need somebody who remembers what was acknowledged: the demo, the simulation and the soak show
+those. I13 is held by lint and by how time is read (`tx.now`).
 """
 
 import dataclasses
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, LiteralString
+from typing import Any
 
 import psycopg
 import psycopg.rows
+import psycopg.sql
 
+from brimful import money
+from brimful.db import Tx
 from brimful.db.pool import role_conninfo
 from brimful.ledger import Keyring
 from brimful.ledger.chain import message
 
-__all__ = ["Finding", "run"]
+__all__ = ["Finding", "last", "run"]
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 _PAGE = 5000
@@ -34,22 +41,55 @@ class Finding:
         return dataclasses.asdict(self)
 
 
-async def run(url: str, keys: Mapping[int, bytes]) -> list[Finding]:
-    """Check everything, in one snapshot of the database."""
+async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> list[Finding]:
+    """Check everything, in one snapshot of the database, and keep the results.
+
+    Args:
+        url: of the database; the engine's role is taken.
+        keys: the ledger's, by number.
+        full: read every entry, not just those since the last verification.
+    """
+    keyring = Keyring(keys)
     async with await psycopg.AsyncConnection.connect(
         role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row
     ) as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await connection.execute("SET LOCAL statement_timeout = 0")
-        findings = [await _chain(connection, Keyring(keys))]
-        for name, check in _CHECKS:
-            findings.append(Finding(name, *await check(connection)))
+        chain, marks = await _chain(connection, keyring, full=full)
+        findings = [chain]
+        for name, views, good in _CHECKS:
+            findings.append(await _nothing_in(connection, name, views, good))
+        await connection.rollback()
+        if chain.ok:
+            await _keep_marks(connection, keyring, marks)
+        await _keep_findings(connection, findings)
         return findings
+
+
+async def last(tx: Tx) -> list[dict[str, Any]]:
+    """The latest result of each invariant: {invariant, ok, at}."""
+    return await tx.all("SELECT invariant, ok, at FROM verifications ORDER BY invariant")
 
 
 # --- I1: the chain --------------------------------------------------------------------------------------
 
-_ENTRIES = """
+# Accounts that have moved since they were last verified, with where to begin. A mark that is not ours begins at 0.
+_MOVED = """
+    SELECT a.customer_id, a.asset, a.seq, a.balance, a.mac, m.seq AS mark_seq, m.balance AS mark_balance,
+        m.mac AS mark_mac, m.signature
+    FROM accounts AS a
+    LEFT JOIN verified_marks AS m ON m.customer_id = a.customer_id AND m.asset = a.asset AND NOT %(full)s
+    WHERE (m.seq, m.balance, m.mac) IS DISTINCT FROM (a.seq, a.balance, a.mac)
+    ORDER BY a.customer_id, a.asset
+"""
+_ONWARD = """
+    SELECT e.customer_id, e.asset, e.seq, e.entry_id, e.kind, e.amount, e.balance_after, e.source, e.key, e.payment_id,
+        e.money_minor, e.currency, e.occurred_at, e.recorded_at, e.mac
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(seqs)s::bigint[]) AS f (customer_id, asset, seq)
+    JOIN entries AS e ON e.customer_id = f.customer_id AND e.asset = f.asset AND e.seq > f.seq
+    ORDER BY e.customer_id, e.asset, e.seq
+"""
+_WHOLE = """
     SELECT customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, payment_id, money_minor,
         currency, occurred_at, recorded_at, mac
     FROM entries ORDER BY customer_id, asset, seq
@@ -58,42 +98,61 @@ _FIELDS = (
     "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
     "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
+Tail = tuple[int, Decimal, bytes]
+_EMPTY: Tail = (0, Decimal(0), b"")
 
 
-async def _chain(connection: Connection, keyring: Keyring) -> Finding:
+async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tuple[Finding, list[dict[str, Any]]]:
     """Every account's entries in order: no gap, each balance the sum so far, each mac genuine, the end as the account
-    has it.
+    has it. Returns the accounts read, for their new marks.
     """
-    ends = await _account_ends(connection)
-    count, last, tail = 0, ("", ""), (0, Decimal(0), b"")
+    moved = await (await connection.execute(_MOVED, {"full": full})).fetchall()
+    begins = {(row["customer_id"], row["asset"]): _begin(row, keyring) for row in moved}
+    tails = dict(begins)
+    count = 0
     async with connection.cursor(name="entries") as cursor:
         cursor.itersize = _PAGE
-        await cursor.execute(_ENTRIES)
+        if full:
+            await cursor.execute(_WHOLE)
+        else:
+            await cursor.execute(
+                _ONWARD,
+                {
+                    "customers": [key[0] for key in begins],
+                    "assets": [key[1] for key in begins],
+                    "seqs": [tail[0] for tail in begins.values()],
+                },
+            )
         async for row in cursor:
             key = row["customer_id"], row["asset"]
-            if key != last:
-                if last[0] and tail != ends.pop(last, None):
-                    return Finding("I1", ok=False, detail=f"{last} does not end as its account says")
-                last, tail = key, (0, Decimal(0), b"")
-            wrong = _break(row, tail, keyring)
+            wrong = _break(row, tails.get(key, _EMPTY), keyring)
             if wrong is not None:
-                return Finding("I1", ok=False, detail=f"entry {row['entry_id']} of {key}: {wrong}")
-            tail = row["seq"], row["balance_after"], bytes(row["mac"])
+                return Finding("I1", ok=False, detail=f"entry {row['entry_id']} of {key}: {wrong}"), []
+            tails[key] = row["seq"], row["balance_after"], bytes(row["mac"])
             count += 1
-    if last[0] and tail != ends.pop(last, None):
-        return Finding("I1", ok=False, detail=f"{last} does not end as its account says")
-    odd = [key for key, end in ends.items() if end != (0, Decimal(0), b"")]
-    if odd:
-        return Finding("I1", ok=False, detail=f"{odd[0]} has a balance without entries")
-    return Finding("I1", ok=True, detail=f"{count} entries: balances, sequence and macs hold")
+    for row in moved:
+        key = row["customer_id"], row["asset"]
+        if tails[key] != (row["seq"], row["balance"], bytes(row["mac"])):
+            return Finding("I1", ok=False, detail=f"{key} does not end as its account says"), []
+    how = "all" if full else "since the last verification"
+    return Finding("I1", ok=True, detail=f"{count} entries, {how}: balances, sequence and macs hold"), moved
 
 
-async def _account_ends(connection: Connection) -> dict[tuple[str, str], tuple[int, Decimal, bytes]]:
-    cursor = await connection.execute("SELECT customer_id, asset, seq, balance, mac FROM accounts")
-    return {(row["customer_id"], row["asset"]): (row["seq"], row["balance"], bytes(row["mac"])) async for row in cursor}
+def _begin(row: Mapping[str, Any], keyring: Keyring) -> Tail:
+    """Where to go on: the account's mark, if we signed it."""
+    if row["mark_seq"] is None:
+        return _EMPTY
+    mark = _mark(row["customer_id"], row["asset"], row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"]))
+    if not keyring.recognises(bytes(row["signature"]), b"mark", mark):
+        return _EMPTY
+    return row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"])
 
 
-def _break(row: Mapping[str, Any], tail: tuple[int, Decimal, bytes], keyring: Keyring) -> str | None:
+def _mark(customer_id: str, asset: str, seq: int, balance: Decimal, mac: bytes) -> bytes:
+    return "\x1f".join((customer_id, asset, str(seq), money.text(balance), mac.hex())).encode()
+
+
+def _break(row: Mapping[str, Any], tail: Tail, keyring: Keyring) -> str | None:
     if row["seq"] != tail[0] + 1:
         return f"an entry is missing or added: {row['seq']} follows {tail[0]}"
     if row["balance_after"] != tail[1] + row["amount"]:
@@ -103,108 +162,54 @@ def _break(row: Mapping[str, Any], tail: tuple[int, Decimal, bytes], keyring: Ke
     return None
 
 
-# --- The others, each a query for what must not be ---------------------------------------------------------
-
-_I2 = """
-    WITH taken AS (
-        SELECT currency, sum(amount_minor) AS minor FROM payments WHERE state = 'succeeded' GROUP BY currency
-    ), credited AS (
-        SELECT currency, sum(money_minor) FILTER (WHERE kind = 'top_up') AS minor FROM entries
-        WHERE currency IS NOT NULL GROUP BY currency
-    )
-    SELECT currency, coalesce(taken.minor, 0) AS taken, coalesce(credited.minor, 0) AS credited
-    FROM taken FULL JOIN credited USING (currency)
-    WHERE coalesce(taken.minor, 0) <> coalesce(credited.minor, 0)
-"""
-_I3 = """
-    SELECT customer_id, asset FROM top_ups WHERE kind = 'automatic' AND ended_at IS NULL
-    GROUP BY customer_id, asset HAVING count(*) > 1
-"""
-_I4 = """
-    SELECT p.customer_id, p.payment_id, count(e.seq) AS credits
-    FROM payments AS p
-    LEFT JOIN entries AS e ON e.customer_id = p.customer_id AND e.payment_id = p.payment_id AND e.kind = 'top_up'
-    GROUP BY p.customer_id, p.payment_id, p.state
-    HAVING count(e.seq) <> CASE p.state WHEN 'succeeded' THEN 1 ELSE 0 END
-"""
-_I5 = """
-    SELECT customer_id, top_up_id FROM payments WHERE state = 'succeeded'
-    GROUP BY customer_id, top_up_id HAVING count(*) > 1
-"""
-_I8 = """
-    SELECT t.customer_id, t.top_up_id
-    FROM top_ups AS t
-    JOIN consents AS c ON c.customer_id = t.customer_id AND c.consent_id = t.consent_id
-    WHERE t.kind = 'automatic' AND t.confirmed_at IS NOT NULL
-        AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
-        AND c.limit_minor < (
-            SELECT sum(o.amount_minor) FROM top_ups AS o
-            WHERE o.customer_id = t.customer_id AND o.asset = t.asset AND o.kind = 'automatic'
-                AND o.limit_month = t.limit_month AND o.confirmed_at <= t.confirmed_at
-                AND (o.state NOT IN ('failed', 'canceled') OR o.balance_after IS NOT NULL)
-        )
-"""
-_I9 = """
-    SELECT p.customer_id, p.payment_id
-    FROM payments AS p
-    JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
-    LEFT JOIN consents AS c ON c.customer_id = t.customer_id AND c.consent_id = t.consent_id AND c.action = 'given'
-        AND c.kind = 'auto_top_up' AND c.asset = t.asset
-    LEFT JOIN consents AS w ON w.customer_id = c.customer_id AND w.withdraws = c.consent_id
-    WHERE t.kind = 'automatic' AND p.presence = 'off_session' AND p.confirm_sent_at IS NOT NULL
-        AND (c.consent_id IS NULL OR c.recorded_at > p.confirm_sent_at OR w.recorded_at < p.confirm_sent_at)
-"""
-_I10 = """
-    SELECT p.customer_id, p.payment_id
-    FROM payments AS p
-    JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
-    JOIN consents AS c ON c.customer_id = t.customer_id AND c.consent_id = t.consent_id
-    WHERE t.kind = 'automatic' AND p.presence = 'off_session' AND p.confirm_sent_at IS NOT NULL
-        AND (p.card_id, p.amount_minor, p.currency) IS DISTINCT FROM (c.card_id, c.amount_minor, c.currency)
-"""
-# A rule that is on, below its line, with neither a live top-up nor a reason; an account that is armed otherwise than
-# its rule and the engine's reason say; or a top-up nobody looks after.
-_I12 = """
-    SELECT r.customer_id, r.asset AS thing
-    FROM rules AS r
-    JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
-    JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
-    WHERE r.enabled AND a.balance < r.threshold AND s.reason IN ('armed', 'off', 'triggered', 'in_flight')
-        AND NOT EXISTS (
-            SELECT FROM top_ups AS t
-            WHERE t.customer_id = r.customer_id AND t.asset = r.asset AND t.kind = 'automatic' AND t.ended_at IS NULL)
-    UNION ALL
-    SELECT a.customer_id, a.asset
-    FROM accounts AS a
-    LEFT JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
-    LEFT JOIN rule_states AS s ON s.customer_id = a.customer_id AND s.asset = a.asset
-    LEFT JOIN top_ups AS t ON t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-        AND t.ended_at IS NULL
-    WHERE a.armed_below IS DISTINCT FROM
-        CASE WHEN r.enabled AND s.paused_at IS NULL AND s.reason = 'armed' AND t.top_up_id IS NULL THEN r.threshold END
-    UNION ALL
-    SELECT customer_id, top_up_id FROM top_ups
-    WHERE ended_at IS NULL AND coalesce(wake_at, requested_at) < clock_timestamp() - interval '15 minutes'
+_KEEP_MARKS = """
+    INSERT INTO verified_marks (customer_id, asset, seq, balance, mac, signature)
+    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::numeric[], %s::bytea[], %s::bytea[])
+    ON CONFLICT (customer_id, asset) DO UPDATE SET seq = excluded.seq, balance = excluded.balance, mac = excluded.mac,
+        signature = excluded.signature
 """
 
 
-def _none(sql: LiteralString, good: str) -> Callable[[Connection], Awaitable[tuple[bool, str]]]:
-    """A check that holds when the query finds nothing."""
+async def _keep_marks(connection: Connection, keyring: Keyring, moved: list[dict[str, Any]]) -> None:
+    rows = []
+    for row in moved:
+        place = row["customer_id"], row["asset"], row["seq"], row["balance"], bytes(row["mac"])
+        rows.append((*place, keyring.sign(b"mark", _mark(*place))))
+    for first in range(0, len(rows), _PAGE):
+        columns = [list(column) for column in zip(*rows[first : first + _PAGE], strict=True)]
+        await connection.execute(_KEEP_MARKS, columns)
+    await connection.commit()
 
-    async def check(connection: Connection) -> tuple[bool, str]:
-        rows = await (await connection.execute(sql)).fetchall()
-        return (True, good) if not rows else (False, f"{len(rows)} wrong, first: {rows[0]}")
 
-    return check
+# --- The others, each a view of what must not be ------------------------------------------------------------
 
-
-_CHECKS: tuple[tuple[str, Callable[[Connection], Awaitable[tuple[bool, str]]]], ...] = (
-    ("I2", _none(_I2, "money taken equals money credited, per currency")),
-    ("I3", _none(_I3, "no account has two live automatic top-ups")),
-    ("I4", _none(_I4, "each succeeded payment is credited once, no other is")),
-    ("I5", _none(_I5, "no top-up was paid twice")),
-    ("I8", _none(_I8, "no monthly limit was exceeded")),
-    ("I9", _none(_I9, "every automatic charge had a valid consent")),
-    ("I10", _none(_I10, "every automatic charge was of the consented card and amount")),
-    ("I12", _none(_I12, "every account below its line has a live top-up or a reason")),
+_CHECKS = (
+    ("I2", ("broken_i2", "broken_i2_units"), "money taken, less what went back, equals money credited and reversed"),
+    ("I3", ("broken_i3",), "no account has two live automatic top-ups"),
+    ("I4", ("broken_i4",), "each succeeded payment is credited once, no other is"),
+    ("I5", ("broken_i5",), "no top-up was paid twice"),
+    ("I8", ("broken_i8",), "no monthly limit was exceeded"),
+    ("I9", ("broken_i9",), "every automatic charge had a valid consent"),
+    ("I10", ("broken_i10",), "every automatic charge was of the consented card and amount"),
+    ("I12", ("broken_i12",), "every account below its line has a live top-up or a reason"),
 )
+async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...], good: str) -> Finding:
+    """A check that holds when its views are empty."""
+    for view in views:
+        query = psycopg.sql.SQL("SELECT * FROM {view} LIMIT 20").format(view=psycopg.sql.Identifier(view))
+        rows = await (await connection.execute(query)).fetchall()
+        if rows:
+            return Finding(name, ok=False, detail=f"{len(rows)} wrong or more, first: {rows[0]}")
+    return Finding(name, ok=True, detail=good)
+
+
+_KEEP_FINDING = """
+    INSERT INTO verifications (invariant, ok, detail, at) VALUES (%s, %s, %s, clock_timestamp())
+    ON CONFLICT (invariant) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, at = excluded.at
+"""
+
+
+async def _keep_findings(connection: Connection, findings: list[Finding]) -> None:
+    for finding in findings:
+        await connection.execute(_KEEP_FINDING, (finding.id, finding.ok, finding.detail))
+    await connection.commit()

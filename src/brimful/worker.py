@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import procrastinate
+import psycopg
+import psycopg_pool
 
 from brimful import auto_topup, cards, letters, paying, stripe_inbox, topups, wallets
 from brimful.db.pool import role_conninfo
@@ -59,7 +61,11 @@ class Operations:
 
     async def pay(self, customer_id: str, top_up_id: str) -> None:
         if self._deps.till is not None:
-            await paying.pay(self._deps.till, customer_id, top_up_id)
+            await pay_or_set_aside(self._deps.till, customer_id, top_up_id)
+
+    async def refund(self, customer_id: str, refund_id: str) -> None:
+        if self._deps.till is not None:
+            await paying.send_refund(self._deps.till, customer_id, refund_id)
 
     async def judge(self, customer_id: str, asset: str) -> None:
         async with self._deps.database.transaction() as tx:
@@ -71,7 +77,7 @@ class Operations:
 
     async def stripe_event(self, event_id: str) -> None:
         if self._deps.till is not None:
-            await stripe_inbox.process(self._deps.till, event_id)
+            await apply_or_set_aside(self._deps.till, event_id)
 
     async def letter(self, customer_id: str, event_id: str) -> None:
         if self._deps.post is not None:
@@ -82,6 +88,35 @@ class Operations:
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
+
+
+# Not the fault of what is worked on: the job is tried again.
+_OUTSIDE = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError, asyncio.CancelledError)
+
+
+async def pay_or_set_aside(till: paying.Till, customer_id: str, top_up_id: str) -> None:
+    """Work on a top-up; an error of ours is counted on it, and after a few it waits for a person. Others go on."""
+    try:
+        await paying.pay(till, customer_id, top_up_id)
+    except _OUTSIDE:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
+        _log.exception("top-up %s cannot be worked on", top_up_id)
+        async with till.database.transaction() as tx:
+            if await topups.note_failure(tx, customer_id, top_up_id):
+                _log.critical("ALARM top-up %s needs a person: %r", top_up_id, error)
+
+
+async def apply_or_set_aside(till: paying.Till, event_id: str) -> None:
+    """Apply an event; the same care."""
+    try:
+        await stripe_inbox.process(till, event_id)
+    except _OUTSIDE:
+        raise
+    except Exception as error:  # noqa: BLE001 - the same
+        _log.exception("event %s cannot be applied", event_id)
+        async with till.database.transaction() as tx:
+            await stripe_inbox.note_failure(tx, event_id, repr(error))
 
 
 _CRON = (("sweep", "* * * * *"), ("slow_sweep", "17 * * * *"))
@@ -116,6 +151,7 @@ async def sweep(deps: Deps) -> None:
     """Each minute: find in our own rows what no job, event or debit has brought forward."""
     async with deps.database.transaction() as tx:
         due = await topups.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
+        refunds = await paying.refunds.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
         keys = {*await auto_topup.overdue_waits(tx, limit=_SWEEP_MAX)}
         missed = await wallets.missed_crossings(tx, limit=_SWEEP_MAX)
         setups = await cards.setups.list_open(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
@@ -127,9 +163,10 @@ async def sweep(deps: Deps) -> None:
     if till is None:
         return
     calls: list[Callable[[], Awaitable[Any]]] = [
-        *[lambda row=row: paying.pay(till, row["customer_id"], row["top_up_id"]) for row in due],
+        *[lambda row=row: pay_or_set_aside(till, row["customer_id"], row["top_up_id"]) for row in due],
+        *[lambda row=row: paying.send_refund(till, row["customer_id"], row["refund_id"]) for row in refunds],
         *[lambda setup=setup: paying.settle_setup(till, setup.customer_id, setup.setup_id) for setup in setups],
-        *[lambda event_id=event_id: stripe_inbox.process(till, event_id) for event_id in events],
+        *[lambda event_id=event_id: apply_or_set_aside(till, event_id) for event_id in events],
     ]
     await _each(calls)
 

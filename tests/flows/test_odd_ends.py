@@ -146,8 +146,8 @@ async def test_a_payment_link_outlives_a_page_that_was_left(house):
 async def test_off_means_off_even_while_a_payment_is_taken_back(house):
     """I9, F20."""
     customer_id, visitor = await house.funded(balance=12, threshold="10", number="4000002760003184")
-    await house.switch(call="payment_intents.cancel", fault="busy", times=1)
-    await house.switch(call="payment_intents.retrieve", fault="busy", times=1)
+    await house.switch(call="payment_intents.cancel", fault="error_before", times=1)
+    await house.switch(call="payment_intents.retrieve", fault="error_before", times=1)
     await house.use(customer_id, "3", "crossing")
     await house.work()
     assert (await state_of(house, customer_id))[0] == "canceling"

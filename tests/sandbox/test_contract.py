@@ -26,14 +26,15 @@ SERVICES = {"checkout.sessions": "checkout", "payment_intents": "", "customers":
 SINGULAR = {
     "customers": "customer", "setup_intents": "setup_intent", "payment_methods": "payment_method",
     "payment_intents": "payment_intent", "checkout.sessions": "session", "refunds": "refund", "events": "event",
-    "webhook_endpoints": "webhook_endpoint",
+    "webhook_endpoints": "webhook_endpoint", "disputes": "dispute",
+    "radar.early_fraud_warnings": "early_fraud_warning",
 }  # fmt: skip
 
 
 def params_type(call):
     """The SDK's TypedDict for a call of our table."""
     resource, _, verb = call.rpartition(".")
-    package = "stripe.params.checkout" if resource == "checkout.sessions" else "stripe.params"
+    package = ".".join(["stripe.params", *resource.split(".")[:-1]])
     name = SINGULAR[resource]
     module = importlib.import_module(f"{package}._{name}_{verb}_params")
     camel = "".join(part.title() for part in f"{name}_{verb}_params".split("_"))
@@ -89,6 +90,8 @@ def samples():
         "setup_intent": (shapes.setup_intent(1, {}, status="succeeded"), stripe.SetupIntent),
         "charge": (shapes.charge(1, intent, method, url="http://127.0.0.1"), stripe.Charge),
         "refund": (shapes.refund(1, intent, 50, {}), stripe.Refund),
+        "dispute": (shapes.dispute(1, intent, 50, status="lost", reason="general"), stripe.Dispute),
+        "radar.early_fraud_warning": (shapes.warning(1, intent), stripe.radar.EarlyFraudWarning),
         "checkout.session": (checkout, stripe.checkout.Session),
         "event": (shapes.event(1, "customer.created", customer), stripe.Event),
         "webhook_endpoint": (shapes.webhook_endpoint(1, {"url": "http://x"}, "s"), stripe.WebhookEndpoint),

@@ -83,6 +83,8 @@ class House:
             "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
             "BRIMFUL_TOPUP_URL": "https://app.example/top-up",
             "BRIMFUL_CARDS_PER_HOUR": "20",
+            "BRIMFUL_STRIPE_RATE": "1000",
+            "BRIMFUL_STRIPE_ENDPOINT_RATE": "1000",
             "BRIMFUL_ALLOW_UNSAFE_DATABASE": "yes",
             **extra,
         }
@@ -202,6 +204,25 @@ class House:
     async def work(self):
         """Run every job that is due, as a real procrastinate worker."""
         await worker.run(self.engine, until_idle=True)
+
+    def start_work(self):
+        """The same, beside the story."""
+        return asyncio.create_task(self.work())
+
+    async def events_applied(self):
+        """Every event that the sandbox has to tell is told and applied."""
+
+        async def applied():
+            await self.work()
+            deliveries = list(self.world.store.newest("delivery"))
+            waiting = await self.sql("SELECT 1 FROM stripe_events WHERE state = 'received'")
+            return all(delivery["done"] for delivery in deliveries) and not waiting
+
+        await self.until(applied)
+
+    async def state_is(self, customer_id, state):
+        """Whether the customer's top-ups are one, in that state."""
+        return [item["state"] for item in await self.top_ups(customer_id)] == [state]
 
     async def until(self, condition, seconds=20):
         """Wait until an async condition holds: for what other processes do."""

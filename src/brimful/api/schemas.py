@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brimful import assets, auto_topup, cards, clock, customers, money, topups, wallets
 from brimful.api.body import AmountText, Metadata, Text, Whole
 from brimful.db import Row
+from brimful.paying import refunds
 
 __all__ = [
     "AddRate",
@@ -147,6 +148,12 @@ class CreateTopUp(_Body):
     metadata: Metadata | None = None
 
 
+class CreateRefund(_Body):
+    """Give money of a paid top-up back. `amount` is money in its currency; all that is left without it."""
+
+    amount: AmountText | None = None
+
+
 class CreateSession(_Body):
     """Ask for a link to the Billing Portal."""
 
@@ -257,6 +264,18 @@ def show_top_up(top_up: topups.TopUp) -> dict[str, Any]:
         "tries": top_up.tries,
         "requested_at": clock.rfc3339(top_up.requested_at),
         "ended_at": None if top_up.ended_at is None else clock.rfc3339(top_up.ended_at),
+    }
+
+
+def show_refund(refund: refunds.Refund) -> dict[str, Any]:
+    """A refund as it stands."""
+    return {
+        "id": refund.refund_id,
+        "state": refund.state,
+        "reason": refund.reason,
+        "amount": money.text(money.major(refund.amount_minor, refund.currency)),
+        "currency": refund.currency,
+        "created_at": clock.rfc3339(refund.created_at),
     }
 
 

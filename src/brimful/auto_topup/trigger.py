@@ -24,6 +24,7 @@ __all__ = [
     "judge_account",
     "overdue_waits",
     "pause",
+    "pause_after_reversal",
     "read_facts",
     "rearm",
     "tell_limit_near",
@@ -280,6 +281,24 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
     values = {"now": await tx.now(), "reason": reason, "customer_id": customer_id, "asset": asset, "card_id": card_id}
     if await tx.execute(_PAUSE, values):
         await emit(tx, Topic.AUTO_TOP_UP_PAUSED, customer_id, {"asset": asset, "reason": reason})
+
+
+_TOUCHED = """
+    SELECT r.asset, r.card_id IS NOT DISTINCT FROM %(card_id)s AS by_card, a.balance < r.threshold AS below
+    FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
+    WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
+"""
+
+
+async def pause_after_reversal(tx: Tx, customer_id: str, card_id: str | None, reason: str, pace: Pace) -> None:
+    """Money went back, or may: pause every rule that uses that card, or that is below its line now, so that what was
+    given back is not taken again unasked. The caller holds the locks of the customer's accounts.
+    """
+    rows = await tx.all(_TOUCHED, {"customer_id": customer_id, "card_id": card_id})
+    for row in rows:
+        if row["by_card"] or row["below"]:
+            await pause(tx, customer_id, row["asset"], reason)
+    await rearm(tx, [(customer_id, row["asset"]) for row in rows], pace)
 
 
 async def tell_limit_near(tx: Tx, key: wallets.AccountKey, amount_minor: int) -> None:

@@ -1,7 +1,7 @@
 """The cards room: saved cards, cards being added, what the customer agreed to, and tries per physical card."""
 
 from brimful.cards import consents, setups, tries
-from brimful.cards.saved import Card, block, detach, find_by_payment_method, get, list_for, make_default
+from brimful.cards.saved import Card, block, detach, find_by_payment_method, get, list_for, make_default, renew
 
 __all__ = [
     "Card",
@@ -12,6 +12,7 @@ __all__ = [
     "get",
     "list_for",
     "make_default",
+    "renew",
     "setups",
     "tries",
 ]

@@ -6,9 +6,10 @@ from typing import Literal
 
 from brimful.db import Row, Tx
 from brimful.errors import Refused
+from brimful.payments import CardReading
 from brimful.sessions import PortalSession
 
-__all__ = ["Card", "block", "detach", "find_by_payment_method", "get", "insert", "list_for", "make_default"]
+__all__ = ["Card", "block", "detach", "find_by_payment_method", "get", "insert", "list_for", "make_default", "renew"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,6 +114,20 @@ async def detach(tx: Tx, customer_id: str, card_id: str, reason: str) -> bool:
 async def _set_state(tx: Tx, customer_id: str, card_id: str, state: str, reason: str) -> bool:
     values = {"customer_id": customer_id, "card_id": card_id, "state": state, "reason": reason, "now": await tx.now()}
     return await tx.execute(_SET_STATE, values) == 1
+
+
+_RENEW = """
+    UPDATE cards SET fingerprint = %(fingerprint)s, brand = %(brand)s, last4 = %(last4)s, exp_month = %(exp_month)s,
+        exp_year = %(exp_year)s, updated_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s
+"""
+
+
+async def renew(tx: Tx, card: Card, reading: CardReading) -> Card:
+    """Keep what the card's network changed: number, expiry, brand. Returns the card as it is now."""
+    values = {**dataclasses.asdict(reading), "customer_id": card.customer_id, "card_id": card.card_id}
+    await tx.execute(_RENEW, {**values, "now": await tx.now()})
+    return await get(tx, card.customer_id, card.card_id)
 
 
 _MAKE_DEFAULT = """

@@ -9,7 +9,7 @@ import enum
 
 from brimful.db import Tx
 
-__all__ = ["DECLINES_MAX", "Claim", "claim", "declined", "release"]
+__all__ = ["DECLINES_MAX", "Claim", "claim", "count_declines", "declined", "release"]
 
 DECLINES_MAX = 8
 WINDOW = dt.timedelta(days=30)
@@ -48,6 +48,15 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
         return Claim.BUSY
     await tx.execute(_INSERT, (payment_id, fingerprint, now))
     return Claim.GRANTED
+
+
+_DECLINES = "SELECT count(*) AS n FROM card_tries WHERE fingerprint = %s AND state <> 'open' AND at > %s"
+
+
+async def count_declines(tx: Tx, fingerprint: str) -> int:
+    """How often the physical card was declined in the last 30 days, over all customers."""
+    row = await tx.one(_DECLINES, (fingerprint, await tx.now() - WINDOW))
+    return 0 if row is None else int(row["n"])
 
 
 async def declined(tx: Tx, payment_id: str, *, hard: bool) -> None:

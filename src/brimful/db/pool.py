@@ -11,6 +11,7 @@ import psycopg.rows
 import psycopg_pool
 
 from brimful.clock import Clock
+from brimful.crashes import crash_point
 
 __all__ = ["Database", "Row", "Tx", "role_conninfo"]
 
@@ -83,10 +84,16 @@ class Database:
         await self.pool.close()
 
     @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Tx]:
-        """One short READ COMMITTED transaction: committed at the end, rolled back on any exception."""
+    async def transaction(self, at: str | None = None) -> AsyncIterator[Tx]:
+        """One short READ COMMITTED transaction: committed at the end, rolled back on any exception. With `at`, its
+        commit lies between two crash points of that name.
+        """
         async with self.pool.connection() as connection, connection.transaction():
             yield Tx(connection, self.clock)
+            if at is not None:
+                await crash_point(f"before {at}")
+        if at is not None:
+            await crash_point(f"after {at}")
 
 
 def role_conninfo(url: str, role: str) -> str:

@@ -483,6 +483,326 @@ CREATE TABLE public.audit (
     before jsonb,
     after jsonb
 );
+CREATE TABLE public.consents (
+    customer_id text NOT NULL,
+    consent_id text NOT NULL,
+    kind text NOT NULL,
+    action text NOT NULL,
+    withdraws text,
+    asset text,
+    card_id text,
+    currency text,
+    threshold numeric(38,12),
+    amount_minor bigint,
+    limit_minor bigint,
+    terms_version text NOT NULL,
+    locale text NOT NULL,
+    text_hash bytea NOT NULL,
+    evidence_hash bytea NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
+    CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
+    CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
+    CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text])))
+);
+CREATE TABLE public.payments (
+    customer_id text NOT NULL,
+    payment_id text NOT NULL,
+    top_up_id text NOT NULL,
+    kind text NOT NULL,
+    presence text NOT NULL,
+    state text NOT NULL,
+    card_id text,
+    currency text NOT NULL,
+    amount_minor bigint NOT NULL,
+    stripe_intent_id text,
+    stripe_session_id text,
+    redirect_url text,
+    setup_id text,
+    error_code text,
+    decline_code text,
+    advice_code text,
+    created_at timestamp with time zone NOT NULL,
+    confirm_sent_at timestamp with time zone,
+    closed_at timestamp with time zone,
+    receipt_url text,
+    CONSTRAINT payments_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT payments_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))),
+    CONSTRAINT payments_check1 CHECK (((state <> 'abandoned'::text) OR (confirm_sent_at IS NULL))),
+    CONSTRAINT payments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT payments_kind_check CHECK ((kind = ANY (ARRAY['intent'::text, 'checkout'::text]))),
+    CONSTRAINT payments_presence_check CHECK ((presence = ANY (ARRAY['off_session'::text, 'on_session'::text]))),
+    CONSTRAINT payments_state_check CHECK ((state = ANY (ARRAY['new'::text, 'created'::text, 'confirming'::text, 'succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))
+);
+CREATE TABLE public.top_ups (
+    customer_id text NOT NULL,
+    top_up_id text NOT NULL,
+    asset text NOT NULL,
+    kind text NOT NULL,
+    state text NOT NULL,
+    next_state text,
+    reason text,
+    currency text NOT NULL,
+    amount_minor bigint NOT NULL,
+    units numeric(38,12) NOT NULL,
+    rate numeric(38,12) NOT NULL,
+    card_id text,
+    consent_id text,
+    rule_version integer,
+    limit_month date,
+    fence integer DEFAULT 0 NOT NULL,
+    tries integer DEFAULT 0 NOT NULL,
+    polls integer DEFAULT 0 NOT NULL,
+    needs_review boolean DEFAULT false NOT NULL,
+    wake_at timestamp with time zone,
+    expires_at timestamp with time zone,
+    requested_at timestamp with time zone NOT NULL,
+    confirmed_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    balance_after numeric(38,12),
+    return_url text,
+    failure_url text,
+    description text,
+    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
+    CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
+    CONSTRAINT top_ups_check2 CHECK (((ended_at IS NULL) OR (wake_at IS NULL))),
+    CONSTRAINT top_ups_check3 CHECK (((kind = 'manual'::text) OR ((card_id IS NOT NULL) AND (consent_id IS NOT NULL) AND (rule_version IS NOT NULL) AND (limit_month IS NOT NULL)))),
+    CONSTRAINT top_ups_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT top_ups_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT top_ups_kind_check CHECK ((kind = ANY (ARRAY['automatic'::text, 'manual'::text]))),
+    CONSTRAINT top_ups_next_state_check CHECK ((next_state = ANY (ARRAY['retry_wait'::text, 'action_required'::text, 'failed'::text, 'canceled'::text]))),
+    CONSTRAINT top_ups_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT top_ups_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'intent_created'::text, 'confirming'::text, 'processing'::text, 'unknown'::text, 'action_required'::text, 'retry_wait'::text, 'canceling'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text]))),
+    CONSTRAINT top_ups_units_check CHECK ((units > (0)::numeric))
+);
+CREATE VIEW public.broken_i10 AS
+ SELECT p.customer_id,
+    p.payment_id
+   FROM ((public.payments p
+     JOIN public.top_ups t ON (((t.customer_id = p.customer_id) AND (t.top_up_id = p.top_up_id))))
+     JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
+  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND (((p.card_id IS DISTINCT FROM c.card_id) OR (p.amount_minor IS DISTINCT FROM c.amount_minor)) OR (p.currency IS DISTINCT FROM c.currency)));
+CREATE TABLE public.rule_states (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    paused_at timestamp with time zone,
+    pause_reason text,
+    not_before timestamp with time zone,
+    wake_at timestamp with time zone,
+    reason text NOT NULL,
+    reason_at timestamp with time zone NOT NULL,
+    CONSTRAINT rule_states_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL)))
+);
+CREATE TABLE public.rules (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    enabled boolean NOT NULL,
+    card_id text NOT NULL,
+    currency text NOT NULL,
+    threshold numeric(38,12) NOT NULL,
+    amount_minor bigint NOT NULL,
+    limit_minor bigint NOT NULL,
+    consent_id text NOT NULL,
+    version integer NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
+    CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
+    CONSTRAINT rules_version_check CHECK ((version > 0))
+);
+CREATE VIEW public.broken_i12 AS
+ SELECT r.customer_id,
+    r.asset AS thing,
+    'silent below its line'::text AS what
+   FROM ((public.rules r
+     JOIN public.accounts a ON (((a.customer_id = r.customer_id) AND (a.asset = r.asset))))
+     JOIN public.rule_states s ON (((s.customer_id = r.customer_id) AND (s.asset = r.asset))))
+  WHERE (r.enabled AND (a.balance < r.threshold) AND (s.reason = ANY (ARRAY['armed'::text, 'off'::text, 'triggered'::text, 'in_flight'::text])) AND (NOT (EXISTS ( SELECT
+           FROM public.top_ups t
+          WHERE ((t.customer_id = r.customer_id) AND (t.asset = r.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))))
+UNION ALL
+ SELECT a.customer_id,
+    a.asset AS thing,
+    'armed at another line than its rule''s'::text AS what
+   FROM (((public.accounts a
+     LEFT JOIN public.rules r ON (((r.customer_id = a.customer_id) AND (r.asset = a.asset))))
+     LEFT JOIN public.rule_states s ON (((s.customer_id = a.customer_id) AND (s.asset = a.asset))))
+     LEFT JOIN public.top_ups t ON (((t.customer_id = a.customer_id) AND (t.asset = a.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))
+  WHERE (a.armed_below IS DISTINCT FROM
+        CASE
+            WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN r.threshold
+            ELSE NULL::numeric
+        END)
+UNION ALL
+ SELECT top_ups.customer_id,
+    top_ups.top_up_id AS thing,
+    'nobody has looked for 15 minutes'::text AS what
+   FROM public.top_ups
+  WHERE ((top_ups.ended_at IS NULL) AND (COALESCE(top_ups.wake_at, top_ups.requested_at) < (clock_timestamp() - '00:15:00'::interval)));
+CREATE TABLE public.entries (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    entry_id text NOT NULL,
+    kind text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    balance_after numeric(38,12) NOT NULL,
+    source text NOT NULL,
+    key text NOT NULL,
+    payment_id text,
+    money_minor bigint,
+    currency text,
+    occurred_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    mac bytea NOT NULL,
+    CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
+    CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text]))))),
+    CONSTRAINT entries_seq_check CHECK ((seq > 0)),
+    CONSTRAINT entries_sign CHECK (
+CASE kind
+    WHEN 'usage'::text THEN ((amount < (0)::numeric) AND (source = 'usage'::text))
+    WHEN 'charge'::text THEN ((amount < (0)::numeric) AND (source = 'api'::text))
+    WHEN 'adjustment'::text THEN ((amount <> (0)::numeric) AND (source = ANY (ARRAY['api'::text, 'system'::text])))
+    WHEN 'top_up'::text THEN ((amount > (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
+    WHEN 'refund'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
+    WHEN 'dispute'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
+    WHEN 'reinstatement'::text THEN ((amount >= (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
+    ELSE false
+END),
+    CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'api'::text, 'stripe'::text, 'system'::text])))
+);
+CREATE TABLE public.refunds (
+    customer_id text NOT NULL,
+    refund_id text NOT NULL,
+    payment_id text NOT NULL,
+    stripe_refund_id text,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    state text NOT NULL,
+    reason text,
+    actor text NOT NULL,
+    wake_at timestamp with time zone,
+    polls integer DEFAULT 0 NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT refunds_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT refunds_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text, 'refused'::text])))),
+    CONSTRAINT refunds_check1 CHECK (((stripe_refund_id IS NOT NULL) OR (state = ANY (ARRAY['requested'::text, 'refused'::text])))),
+    CONSTRAINT refunds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT refunds_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'pending'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text, 'refused'::text])))
+);
+CREATE VIEW public.broken_i2 AS
+ WITH taken AS (
+         SELECT payments.currency,
+            sum(payments.amount_minor) AS minor
+           FROM public.payments
+          WHERE (payments.state = 'succeeded'::text)
+          GROUP BY payments.currency
+        ), refunded AS (
+         SELECT refunds.currency,
+            sum(refunds.amount_minor) AS minor
+           FROM public.refunds
+          WHERE (refunds.state = ANY (ARRAY['pending'::text, 'succeeded'::text]))
+          GROUP BY refunds.currency
+        ), disputed AS (
+         SELECT entries.currency,
+            (- sum(entries.money_minor)) AS minor
+           FROM public.entries
+          WHERE ((entries.payment_id IS NOT NULL) AND (entries.source = 'stripe'::text) AND (entries.key ~~ 'dp\_%'::text))
+          GROUP BY entries.currency
+        ), booked AS (
+         SELECT entries.currency,
+            sum(entries.money_minor) AS minor
+           FROM public.entries
+          WHERE (entries.payment_id IS NOT NULL)
+          GROUP BY entries.currency
+        )
+ SELECT currency,
+    COALESCE(taken.minor, (0)::numeric) AS taken,
+    COALESCE(refunded.minor, (0)::numeric) AS refunded,
+    COALESCE(disputed.minor, (0)::numeric) AS disputed,
+    COALESCE(booked.minor, (0)::numeric) AS booked
+   FROM (((taken
+     FULL JOIN refunded USING (currency))
+     FULL JOIN disputed USING (currency))
+     FULL JOIN booked USING (currency))
+  WHERE (((COALESCE(taken.minor, (0)::numeric) - COALESCE(refunded.minor, (0)::numeric)) - COALESCE(disputed.minor, (0)::numeric)) <> COALESCE(booked.minor, (0)::numeric));
+CREATE VIEW public.broken_i2_units AS
+ SELECT p.customer_id,
+    p.payment_id,
+    sum(e.money_minor) AS money_left,
+    sum(e.amount) AS units_left,
+    t.units
+   FROM ((public.entries e
+     JOIN public.payments p ON (((p.customer_id = e.customer_id) AND (p.payment_id = e.payment_id))))
+     JOIN public.top_ups t ON (((t.customer_id = p.customer_id) AND (t.top_up_id = p.top_up_id))))
+  WHERE (e.payment_id IS NOT NULL)
+  GROUP BY p.customer_id, p.payment_id, p.amount_minor, t.units
+ HAVING (((sum(e.money_minor) = (p.amount_minor)::numeric) AND (sum(e.amount) <> t.units)) OR ((sum(e.money_minor) <= (0)::numeric) AND (sum(e.amount) <> (0)::numeric)) OR (sum(e.amount) < (0)::numeric) OR (sum(e.amount) > t.units));
+CREATE VIEW public.broken_i3 AS
+ SELECT customer_id,
+    asset,
+    count(*) AS live
+   FROM public.top_ups
+  WHERE ((kind = 'automatic'::text) AND (ended_at IS NULL))
+  GROUP BY customer_id, asset
+ HAVING (count(*) > 1);
+CREATE VIEW public.broken_i4 AS
+ WITH credits AS (
+         SELECT entries.customer_id,
+            entries.payment_id,
+            count(*) AS credits
+           FROM public.entries
+          WHERE ((entries.payment_id IS NOT NULL) AND (entries.kind = 'top_up'::text))
+          GROUP BY entries.customer_id, entries.payment_id
+        )
+ SELECT customer_id,
+    payment_id,
+    p.state,
+    COALESCE(c.credits, (0)::bigint) AS credits
+   FROM (public.payments p
+     FULL JOIN credits c USING (customer_id, payment_id))
+  WHERE (COALESCE(c.credits, (0)::bigint) <>
+        CASE p.state
+            WHEN 'succeeded'::text THEN 1
+            ELSE 0
+        END);
+CREATE VIEW public.broken_i5 AS
+ SELECT customer_id,
+    top_up_id,
+    count(*) AS succeeded
+   FROM public.payments
+  WHERE (state = 'succeeded'::text)
+  GROUP BY customer_id, top_up_id
+ HAVING (count(*) > 1);
+CREATE VIEW public.broken_i8 AS
+ SELECT t.customer_id,
+    t.top_up_id,
+    t.spent,
+    c.limit_minor
+   FROM (( SELECT top_ups.customer_id,
+            top_ups.top_up_id,
+            top_ups.consent_id,
+            sum(top_ups.amount_minor) OVER (PARTITION BY top_ups.customer_id, top_ups.asset, top_ups.currency, top_ups.limit_month ORDER BY top_ups.confirmed_at) AS spent
+           FROM public.top_ups
+          WHERE ((top_ups.kind = 'automatic'::text) AND (top_ups.confirmed_at IS NOT NULL) AND ((top_ups.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (top_ups.balance_after IS NOT NULL)))) t
+     JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
+  WHERE (t.spent > (c.limit_minor)::numeric);
+CREATE VIEW public.broken_i9 AS
+ SELECT p.customer_id,
+    p.payment_id
+   FROM (((public.payments p
+     JOIN public.top_ups t ON (((t.customer_id = p.customer_id) AND (t.top_up_id = p.top_up_id))))
+     LEFT JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id) AND (c.action = 'given'::text) AND (c.kind = 'auto_top_up'::text) AND (c.asset = t.asset))))
+     LEFT JOIN public.consents w ON (((w.customer_id = c.customer_id) AND (w.withdraws = c.consent_id))))
+  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((c.consent_id IS NULL) OR (c.recorded_at > p.confirm_sent_at) OR (w.recorded_at < p.confirm_sent_at)));
 CREATE TABLE public.card_setups (
     customer_id text NOT NULL,
     setup_id text NOT NULL,
@@ -528,12 +848,13 @@ CREATE TABLE public.cards (
     CONSTRAINT cards_last4_check CHECK ((last4 ~ '^[0-9]{4}$'::text)),
     CONSTRAINT cards_state_check CHECK ((state = ANY (ARRAY['active'::text, 'blocked'::text, 'detached'::text])))
 );
-CREATE TABLE public.charging (
-    one boolean DEFAULT true NOT NULL,
-    open boolean DEFAULT true NOT NULL,
-    reason text,
-    since timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    CONSTRAINT charging_one_check CHECK (one)
+CREATE TABLE public.charging_holds (
+    kind text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    probed_at timestamp with time zone NOT NULL,
+    CONSTRAINT charging_holds_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'operator'::text, 'restore'::text]))),
+    CONSTRAINT charging_holds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 CREATE TABLE public.consent_evidence (
     customer_id text NOT NULL,
@@ -544,29 +865,6 @@ CREATE TABLE public.consent_evidence (
     agent text,
     session_id text NOT NULL,
     CONSTRAINT consent_evidence_salt_check CHECK ((octet_length(salt) = 32))
-);
-CREATE TABLE public.consents (
-    customer_id text NOT NULL,
-    consent_id text NOT NULL,
-    kind text NOT NULL,
-    action text NOT NULL,
-    withdraws text,
-    asset text,
-    card_id text,
-    currency text,
-    threshold numeric(38,12),
-    amount_minor bigint,
-    limit_minor bigint,
-    terms_version text NOT NULL,
-    locale text NOT NULL,
-    text_hash bytea NOT NULL,
-    evidence_hash bytea NOT NULL,
-    recorded_at timestamp with time zone NOT NULL,
-    CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
-    CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
-    CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
-    CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text])))
 );
 CREATE TABLE public.customers (
     customer_id text NOT NULL,
@@ -585,39 +883,18 @@ CREATE TABLE public.customers (
     CONSTRAINT customers_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
     CONSTRAINT customers_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 );
-CREATE TABLE public.entries (
+CREATE TABLE public.disputes (
     customer_id text NOT NULL,
-    asset text NOT NULL,
-    seq bigint NOT NULL,
-    entry_id text NOT NULL,
-    kind text NOT NULL,
-    amount numeric(38,12) NOT NULL,
-    balance_after numeric(38,12) NOT NULL,
-    source text NOT NULL,
-    key text NOT NULL,
-    payment_id text,
-    money_minor bigint,
-    currency text,
-    occurred_at timestamp with time zone NOT NULL,
-    recorded_at timestamp with time zone NOT NULL,
-    mac bytea NOT NULL,
-    CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
-    CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
-    CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text]))))),
-    CONSTRAINT entries_seq_check CHECK ((seq > 0)),
-    CONSTRAINT entries_sign CHECK (
-CASE kind
-    WHEN 'usage'::text THEN ((amount < (0)::numeric) AND (source = 'usage'::text))
-    WHEN 'charge'::text THEN ((amount < (0)::numeric) AND (source = 'api'::text))
-    WHEN 'adjustment'::text THEN ((amount <> (0)::numeric) AND (source = ANY (ARRAY['api'::text, 'system'::text])))
-    WHEN 'top_up'::text THEN ((amount > (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
-    WHEN 'refund'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
-    WHEN 'dispute'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
-    WHEN 'reinstatement'::text THEN ((amount >= (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
-    ELSE false
-END),
-    CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'api'::text, 'stripe'::text, 'system'::text])))
+    dispute_id text NOT NULL,
+    payment_id text NOT NULL,
+    amount_minor bigint NOT NULL,
+    currency text NOT NULL,
+    status text NOT NULL,
+    reason text,
+    opened_at timestamp with time zone NOT NULL,
+    closed_at timestamp with time zone,
+    CONSTRAINT disputes_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
 CREATE TABLE public.entry_notes (
     customer_id text NOT NULL,
@@ -626,6 +903,16 @@ CREATE TABLE public.entry_notes (
     description text,
     metadata jsonb,
     CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500))
+);
+CREATE TABLE public.epochs (
+    one boolean DEFAULT true NOT NULL,
+    epoch integer DEFAULT 1 NOT NULL,
+    system_identifier bigint,
+    timeline integer,
+    beat bigint DEFAULT 0 NOT NULL,
+    beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    reconciled_at timestamp with time zone,
+    CONSTRAINT epochs_one_check CHECK (one)
 );
 CREATE TABLE public.idempotency (
     key text NOT NULL,
@@ -650,35 +937,6 @@ CREATE TABLE public.outgoing_events (
     type text NOT NULL,
     payload jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL
-);
-CREATE TABLE public.payments (
-    customer_id text NOT NULL,
-    payment_id text NOT NULL,
-    top_up_id text NOT NULL,
-    kind text NOT NULL,
-    presence text NOT NULL,
-    state text NOT NULL,
-    card_id text,
-    currency text NOT NULL,
-    amount_minor bigint NOT NULL,
-    stripe_intent_id text,
-    stripe_session_id text,
-    redirect_url text,
-    setup_id text,
-    error_code text,
-    decline_code text,
-    advice_code text,
-    created_at timestamp with time zone NOT NULL,
-    confirm_sent_at timestamp with time zone,
-    closed_at timestamp with time zone,
-    receipt_url text,
-    CONSTRAINT payments_amount_minor_check CHECK ((amount_minor > 0)),
-    CONSTRAINT payments_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))),
-    CONSTRAINT payments_check1 CHECK (((state <> 'abandoned'::text) OR (confirm_sent_at IS NULL))),
-    CONSTRAINT payments_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT payments_kind_check CHECK ((kind = ANY (ARRAY['intent'::text, 'checkout'::text]))),
-    CONSTRAINT payments_presence_check CHECK ((presence = ANY (ARRAY['off_session'::text, 'on_session'::text]))),
-    CONSTRAINT payments_state_check CHECK ((state = ANY (ARRAY['new'::text, 'created'::text, 'confirming'::text, 'succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))
 );
 CREATE TABLE public.portal_links (
     link_id text NOT NULL,
@@ -773,35 +1031,6 @@ CREATE TABLE public.rates (
     CONSTRAINT rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric))
 );
-CREATE TABLE public.rule_states (
-    customer_id text NOT NULL,
-    asset text NOT NULL,
-    paused_at timestamp with time zone,
-    pause_reason text,
-    not_before timestamp with time zone,
-    wake_at timestamp with time zone,
-    reason text NOT NULL,
-    reason_at timestamp with time zone NOT NULL,
-    CONSTRAINT rule_states_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL)))
-);
-CREATE TABLE public.rules (
-    customer_id text NOT NULL,
-    asset text NOT NULL,
-    enabled boolean NOT NULL,
-    card_id text NOT NULL,
-    currency text NOT NULL,
-    threshold numeric(38,12) NOT NULL,
-    amount_minor bigint NOT NULL,
-    limit_minor bigint NOT NULL,
-    consent_id text NOT NULL,
-    version integer NOT NULL,
-    updated_at timestamp with time zone NOT NULL,
-    CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
-    CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
-    CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
-    CONSTRAINT rules_version_check CHECK ((version > 0))
-);
 CREATE TABLE public.stripe_events (
     event_id text NOT NULL,
     type text NOT NULL,
@@ -812,50 +1041,8 @@ CREATE TABLE public.stripe_events (
     state text NOT NULL,
     outcome text,
     processed_at timestamp with time zone,
+    failures integer DEFAULT 0 NOT NULL,
     CONSTRAINT stripe_events_state_check CHECK ((state = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'quarantined'::text])))
-);
-CREATE TABLE public.top_ups (
-    customer_id text NOT NULL,
-    top_up_id text NOT NULL,
-    asset text NOT NULL,
-    kind text NOT NULL,
-    state text NOT NULL,
-    next_state text,
-    reason text,
-    currency text NOT NULL,
-    amount_minor bigint NOT NULL,
-    units numeric(38,12) NOT NULL,
-    rate numeric(38,12) NOT NULL,
-    card_id text,
-    consent_id text,
-    rule_version integer,
-    limit_month date,
-    fence integer DEFAULT 0 NOT NULL,
-    tries integer DEFAULT 0 NOT NULL,
-    polls integer DEFAULT 0 NOT NULL,
-    needs_review boolean DEFAULT false NOT NULL,
-    wake_at timestamp with time zone,
-    expires_at timestamp with time zone,
-    requested_at timestamp with time zone NOT NULL,
-    confirmed_at timestamp with time zone,
-    ended_at timestamp with time zone,
-    balance_after numeric(38,12),
-    return_url text,
-    failure_url text,
-    description text,
-    metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
-    CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
-    CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
-    CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
-    CONSTRAINT top_ups_check2 CHECK (((ended_at IS NULL) OR (wake_at IS NULL))),
-    CONSTRAINT top_ups_check3 CHECK (((kind = 'manual'::text) OR ((card_id IS NOT NULL) AND (consent_id IS NOT NULL) AND (rule_version IS NOT NULL) AND (limit_month IS NOT NULL)))),
-    CONSTRAINT top_ups_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT top_ups_description_check CHECK ((length(description) <= 500)),
-    CONSTRAINT top_ups_kind_check CHECK ((kind = ANY (ARRAY['automatic'::text, 'manual'::text]))),
-    CONSTRAINT top_ups_next_state_check CHECK ((next_state = ANY (ARRAY['retry_wait'::text, 'action_required'::text, 'failed'::text, 'canceled'::text]))),
-    CONSTRAINT top_ups_rate_check CHECK ((rate > (0)::numeric)),
-    CONSTRAINT top_ups_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'intent_created'::text, 'confirming'::text, 'processing'::text, 'unknown'::text, 'action_required'::text, 'retry_wait'::text, 'canceling'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text]))),
-    CONSTRAINT top_ups_units_check CHECK ((units > (0)::numeric))
 );
 CREATE VIEW public.trial_balance AS
  SELECT sides.asset,
@@ -883,6 +1070,20 @@ UNION ALL
     NULL::numeric AS money_minor
    FROM public.accounts
   GROUP BY accounts.asset;
+CREATE TABLE public.verifications (
+    invariant text NOT NULL,
+    ok boolean NOT NULL,
+    detail text NOT NULL,
+    at timestamp with time zone NOT NULL
+);
+CREATE TABLE public.verified_marks (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    balance numeric(38,12) NOT NULL,
+    mac bytea NOT NULL,
+    signature bytea NOT NULL
+);
 ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
@@ -906,20 +1107,24 @@ ALTER TABLE ONLY public.cards
     ADD CONSTRAINT cards_customer_id_stripe_payment_method_id_key UNIQUE (customer_id, stripe_payment_method_id);
 ALTER TABLE ONLY public.cards
     ADD CONSTRAINT cards_pkey PRIMARY KEY (customer_id, card_id);
-ALTER TABLE ONLY public.charging
-    ADD CONSTRAINT charging_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY public.charging_holds
+    ADD CONSTRAINT charging_holds_pkey PRIMARY KEY (kind);
 ALTER TABLE ONLY public.consent_evidence
     ADD CONSTRAINT consent_evidence_pkey PRIMARY KEY (customer_id, consent_id);
 ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_pkey PRIMARY KEY (customer_id, consent_id);
 ALTER TABLE ONLY public.customers
     ADD CONSTRAINT customers_pkey PRIMARY KEY (customer_id);
+ALTER TABLE ONLY public.disputes
+    ADD CONSTRAINT disputes_pkey PRIMARY KEY (customer_id, dispute_id);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_customer_id_source_key_key UNIQUE (customer_id, source, key);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
+ALTER TABLE ONLY public.epochs
+    ADD CONSTRAINT epochs_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
 ALTER TABLE ONLY public.letters
@@ -948,6 +1153,10 @@ ALTER TABLE ONLY public.procrastinate_workers
     ADD CONSTRAINT procrastinate_workers_pkey PRIMARY KEY (id);
 ALTER TABLE ONLY public.rates
     ADD CONSTRAINT rates_pkey PRIMARY KEY (asset, currency, valid_from);
+ALTER TABLE ONLY public.refunds
+    ADD CONSTRAINT refunds_customer_id_stripe_refund_id_key UNIQUE (customer_id, stripe_refund_id);
+ALTER TABLE ONLY public.refunds
+    ADD CONSTRAINT refunds_pkey PRIMARY KEY (customer_id, refund_id);
 ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.rules
@@ -956,12 +1165,18 @@ ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_pkey PRIMARY KEY (customer_id, top_up_id);
+ALTER TABLE ONLY public.verifications
+    ADD CONSTRAINT verifications_pkey PRIMARY KEY (invariant);
+ALTER TABLE ONLY public.verified_marks
+    ADD CONSTRAINT verified_marks_pkey PRIMARY KEY (customer_id, asset);
 CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
 CREATE INDEX cards_expiring ON public.cards USING btree (exp_year, exp_month) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX consents_withdrawn_once ON public.consents USING btree (customer_id, withdraws) WHERE (withdraws IS NOT NULL);
+CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
+CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
 CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
@@ -974,10 +1189,13 @@ CREATE INDEX procrastinate_jobs_priority_idx_v1 ON public.procrastinate_jobs USI
 CREATE INDEX procrastinate_jobs_queue_name_idx_v1 ON public.procrastinate_jobs USING btree (queue_name);
 CREATE UNIQUE INDEX procrastinate_jobs_queueing_lock_idx_v1 ON public.procrastinate_jobs USING btree (queueing_lock) WHERE (status = 'todo'::public.procrastinate_job_status);
 CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON public.procrastinate_periodic_defers USING btree (job_id);
+CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, payment_id);
+CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX stripe_events_waiting ON public.stripe_events USING btree (received_at) WHERE (state = 'received'::text);
 CREATE INDEX top_ups_by_account ON public.top_ups USING btree (customer_id, asset, requested_at DESC);
 CREATE UNIQUE INDEX top_ups_one_live_automatic ON public.top_ups USING btree (customer_id, asset) WHERE ((kind = 'automatic'::text) AND (ended_at IS NULL));
+CREATE INDEX top_ups_to_review ON public.top_ups USING btree (customer_id, top_up_id) WHERE needs_review;
 CREATE INDEX top_ups_wake ON public.top_ups USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE TRIGGER procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.abort_requested = false) AND (new.abort_requested = true) AND (new.status = 'doing'::public.procrastinate_job_status))) EXECUTE FUNCTION public.procrastinate_notify_queue_abort_job_v1();
 CREATE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.status = 'todo'::public.procrastinate_job_status)) EXECUTE FUNCTION public.procrastinate_notify_queue_job_inserted_v1();
@@ -1008,6 +1226,8 @@ ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_withdraws_fkey FOREIGN KEY (customer_id, withdraws) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.disputes
+    ADD CONSTRAINT disputes_customer_id_payment_id_fkey FOREIGN KEY (customer_id, payment_id) REFERENCES public.payments(customer_id, payment_id);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.entry_notes
@@ -1028,6 +1248,8 @@ ALTER TABLE ONLY public.procrastinate_periodic_defers
     ADD CONSTRAINT procrastinate_periodic_defers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.procrastinate_jobs(id);
 ALTER TABLE ONLY public.rates
     ADD CONSTRAINT rates_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
+ALTER TABLE ONLY public.refunds
+    ADD CONSTRAINT refunds_customer_id_payment_id_fkey FOREIGN KEY (customer_id, payment_id) REFERENCES public.payments(customer_id, payment_id);
 ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.rules(customer_id, asset);
 ALTER TABLE ONLY public.rules
@@ -1063,6 +1285,54 @@ GRANT SELECT ON TABLE public.assets TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_engine;
+GRANT SELECT ON TABLE public.consents TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.consents TO brimful_portal;
+GRANT SELECT ON TABLE public.consents TO brimful_engine;
+GRANT SELECT ON TABLE public.payments TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i10 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i10 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i10 TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_engine;
+GRANT SELECT ON TABLE public.rules TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.rules TO brimful_portal;
+GRANT SELECT ON TABLE public.rules TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i12 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i12 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i12 TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_api;
+GRANT SELECT ON TABLE public.refunds TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.refunds TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_engine;
 GRANT SELECT ON TABLE public.card_setups TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.card_setups TO brimful_portal;
 GRANT SELECT ON TABLE public.card_setups TO brimful_engine;
@@ -1079,34 +1349,31 @@ GRANT UPDATE(state) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(state_reason) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(is_default) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(updated_at) ON TABLE public.cards TO brimful_portal;
-GRANT SELECT ON TABLE public.charging TO brimful_api;
-GRANT SELECT ON TABLE public.charging TO brimful_portal;
-GRANT SELECT,UPDATE ON TABLE public.charging TO brimful_engine;
+GRANT SELECT ON TABLE public.charging_holds TO brimful_api;
+GRANT SELECT ON TABLE public.charging_holds TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.charging_holds TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.consent_evidence TO brimful_portal;
-GRANT SELECT ON TABLE public.consents TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.consents TO brimful_portal;
-GRANT SELECT ON TABLE public.consents TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.customers TO brimful_api;
 GRANT SELECT ON TABLE public.customers TO brimful_portal;
 GRANT SELECT ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_portal;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(locale) ON TABLE public.customers TO brimful_portal;
-GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
-GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
+GRANT SELECT ON TABLE public.disputes TO brimful_api;
+GRANT SELECT ON TABLE public.disputes TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.disputes TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
+GRANT SELECT ON TABLE public.epochs TO brimful_api;
+GRANT SELECT ON TABLE public.epochs TO brimful_portal;
+GRANT SELECT,UPDATE ON TABLE public.epochs TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_engine;
-GRANT SELECT ON TABLE public.payments TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_portal;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.payments TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_api;
 GRANT SELECT ON TABLE public.portal_links TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_engine;
@@ -1136,21 +1403,18 @@ GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_portal;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.rule_states TO brimful_engine;
-GRANT SELECT ON TABLE public.rules TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.rules TO brimful_portal;
-GRANT SELECT ON TABLE public.rules TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_portal;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.top_ups TO brimful_engine;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_api;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_portal;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_engine;
+GRANT SELECT ON TABLE public.verifications TO brimful_api;
+GRANT SELECT ON TABLE public.verifications TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.verifications TO brimful_engine;
+GRANT SELECT ON TABLE public.verified_marks TO brimful_api;
+GRANT SELECT ON TABLE public.verified_marks TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.verified_marks TO brimful_engine;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_api;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_portal;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_engine;

@@ -22,14 +22,18 @@ def failed(words: Words, reason: str | None) -> str:
 
 def paused(words: Words, reason: str, card: str) -> str:
     """Why auto top-up is paused, as a sentence of its own."""
-    if reason == "declined":
-        return words.t("{card} was declined 3 times.", card=card)
-    if reason == "card_declined":
-        return words.t("{card} was declined.", card=card)
-    if reason == "card_budget":
-        return words.t("{card} has been declined too often in the last 30 days.", card=card)
-    if reason == "card_removed":
-        return words.t("{card} was removed.", card=card)
-    if reason == "confirmation_expired":
-        return words.t("A payment with {card} needed your confirmation, which did not come in time.", card=card)
-    return words.t("{card} could not be charged.", card=card)
+    t = words.t
+    sentences = {
+        "declined": t("{card} was declined 3 times.", card=card),
+        "card_declined": t("{card} was declined.", card=card),
+        "card_budget": t("{card} has been declined too often in the last 30 days.", card=card),
+        "card_removed": t("{card} was removed.", card=card),
+        "confirmation_expired": t(
+            "A payment with {card} needed your confirmation, which did not come in time.", card=card
+        ),
+        "refunded": t("A payment was refunded."),
+        "disputed": t("A payment with {card} was questioned by its bank.", card=card),
+        "fraud_warning": t("A payment with {card} was questioned by its bank.", card=card),
+        "card_changed": t("{card} was replaced by your bank with another kind of card.", card=card),
+    }
+    return sentences.get(reason, t("{card} could not be charged.", card=card))

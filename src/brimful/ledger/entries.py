@@ -16,10 +16,12 @@ __all__ = [
     "Draft",
     "Entry",
     "Known",
+    "Left",
     "extend",
     "find_by_key",
     "find_known",
     "insert",
+    "left_of_payment",
     "newest",
     "newest_additions",
     "write_notes",
@@ -166,6 +168,26 @@ async def find_known(tx: Tx, wanted: Sequence[tuple[str, str, str]]) -> dict[tup
         )
         for row in rows
     }
+
+
+@dataclasses.dataclass(frozen=True)
+class Left:
+    """What is left of a payment after its reversals: minor units of money, units of the asset."""
+
+    money_minor: int
+    units: Decimal
+
+
+_LEFT = """
+    SELECT sum(money_minor)::bigint AS money_minor, sum(amount) AS units FROM entries
+    WHERE customer_id = %s AND payment_id = %s AND payment_id IS NOT NULL
+"""
+
+
+async def left_of_payment(tx: Tx, customer_id: str, payment_id: str) -> Left | None:
+    """The sum of a payment's entries; None before its credit."""
+    row = await tx.one(_LEFT, (customer_id, payment_id))
+    return None if row is None or row["units"] is None else Left(**row)
 
 
 _COLUMNS = """

@@ -7,6 +7,7 @@ from brimful import audit, cards, customers, ids, topups
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.events import Topic, emit
+from brimful.paying.create import names
 from brimful.paying.settle import lock_both
 from brimful.paying.till import Till, hear
 from brimful.payments import CardReading, Failure, FailureKind
@@ -85,7 +86,6 @@ async def open_checkout(
     if payment.redirect_url is not None:
         return payment.redirect_url
     success_url, cancel_url = urls(payment.payment_id)
-    names = {"top_up_id": top_up_id, "payment_id": payment.payment_id, "customer_id": session.customer_id}
     answer = await till.gateway.create_payment_checkout(
         key=f"{payment.payment_id}:create",
         customer=stripe_customer,
@@ -96,7 +96,7 @@ async def open_checkout(
         success_url=success_url,
         cancel_url=cancel_url,
         expires_at=payment.created_at + _PAGE_LIFE,
-        metadata=names,
+        metadata=names(top_up, payment),
     )
     await hear(till, answer, opens=True)
     if isinstance(answer, Failure) or answer.url is None:

@@ -5,14 +5,14 @@ A payment that was never sent to be confirmed may be left behind as `abandoned`:
 
 import datetime as dt
 
-from brimful import cards, customers, topups
+from brimful import cards, customers, money, topups
 from brimful.auto_topup import pause
 from brimful.paying.settle import leave, lock_both
 from brimful.paying.till import RECOVER_S, Till, hear
 from brimful.payments import Failure, FailureKind, IntentReading
 from brimful.topups import Payment, TopUp
 
-__all__ = ["create", "find_or_abandon", "refused"]
+__all__ = ["create", "find_or_abandon", "names", "refused"]
 
 _KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 _LIST_BACK = dt.timedelta(minutes=5)
@@ -35,7 +35,7 @@ async def create(till: Till, top_up: TopUp, payment: Payment) -> bool:
         currency=payment.currency,
         customer=customer.stripe_customer_id,
         payment_method=card.stripe_payment_method_id,
-        metadata=_names(payment),
+        metadata=names(top_up, payment),
         description=f"Top-up of {top_up.asset}",
     )
     await hear(till, answer, opens=True)
@@ -50,12 +50,21 @@ async def create(till: Till, top_up: TopUp, payment: Payment) -> bool:
     return False
 
 
-def _names(payment: Payment) -> dict[str, str]:
-    return {"top_up_id": payment.top_up_id, "payment_id": payment.payment_id, "customer_id": payment.customer_id}
+def names(top_up: TopUp, payment: Payment) -> dict[str, str]:
+    """What a payment says of itself at Stripe: enough to book it again should our own rows be lost."""
+    return {
+        "top_up_id": payment.top_up_id,
+        "payment_id": payment.payment_id,
+        "customer_id": payment.customer_id,
+        "kind": top_up.kind,
+        "asset": top_up.asset,
+        "units": money.text(top_up.units),
+        "rate": money.text(top_up.rate),
+    }
 
 
 async def _created(till: Till, top_up: TopUp, payment: Payment, intent: IntentReading) -> bool:
-    async with till.database.transaction() as tx:
+    async with till.database.transaction("created") as tx:
         _, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
         now = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
         assert now is not None

@@ -11,19 +11,18 @@ Whatever happens in between, the next caller reads the state from our rows and g
 that finds another state raises `Stale`: somebody else is at it, so stop.
 """
 
-import asyncio
 import functools
 import logging
 from collections.abc import Awaitable, Callable
 
-from brimful import cards, clock, ids, topups
+from brimful import cards, charging, clock, topups
 from brimful.auto_topup import Reason, fits_limit, pause, read_facts, rearm, superseded
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.paying.create import create
 from brimful.paying.resolve import action_required, canceling, customer_left, expire_if_due, read
 from brimful.paying.settle import lock_both, settle
-from brimful.paying.till import ANSWER_S, RECOVER_S, Till, charging_open, hear
+from brimful.paying.till import ANSWER_S, RECOVER_S, Till, hear
 from brimful.payments import FailureKind, IntentReading
 from brimful.sessions import PortalSession
 from brimful.topups import Payment, TopUp
@@ -33,20 +32,22 @@ __all__ = ["pay", "pay_present"]
 _log = logging.getLogger(__name__)
 _STEPS_MAX = 12
 _CLAIM_WAIT_S = 30
-_BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 
 
 async def pay(till: Till, customer_id: str, top_up_id: str) -> None:
-    """Take a top-up as far as it goes now. Safe to call at any time, from many workers at once."""
-    try:
-        for _ in range(_STEPS_MAX):
-            async with till.database.transaction() as tx:
-                top_up = await topups.get(tx, customer_id, top_up_id)
-                payment = await topups.open_payment(tx, top_up)
-            if not top_up.live or not await _STEPS[top_up.state](till, top_up, payment):
-                return
-    except topups.Stale:
-        _log.info("top-up %s: somebody else has moved it", top_up_id)
+    """Take a top-up as far as it goes now. Safe to call at any time, from many workers at once; in one process a
+    customer's payments go one after another, because Stripe locks the customer's objects.
+    """
+    async with till.turns.of(customer_id):
+        try:
+            for _ in range(_STEPS_MAX):
+                async with till.database.transaction() as tx:
+                    top_up = await topups.get(tx, customer_id, top_up_id)
+                    payment = await topups.open_payment(tx, top_up)
+                if not top_up.live or not await _STEPS[top_up.state](till, top_up, payment):
+                    return
+        except topups.Stale:
+            _log.info("top-up %s: somebody else has moved it", top_up_id)
 
 
 async def pay_present(
@@ -126,8 +127,8 @@ async def _requested(till: Till, top_up: TopUp, payment: Payment | None) -> bool
         return await customer_left(till, top_up, payment)
     if top_up.kind == "manual":
         return await expire_if_due(till, top_up)
-    async with till.database.transaction() as tx:
-        if not await charging_open(tx):
+    async with till.database.transaction("payment") as tx:
+        if not till.gateway.reachable or not await charging.is_open(tx):
             await topups.poll_later(tx, top_up, at_least_s=30)
             return False
         if payment is None:
@@ -153,15 +154,16 @@ async def _intent_created(till: Till, top_up: TopUp, payment: Payment | None) ->
 async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, return_url: str | None) -> bool:
     """T2: the card's budget, then everything else read again under the lock; then the point of no return."""
     assert payment.card_id is not None
-    async with till.database.transaction() as tx:
+    async with till.database.transaction("claim") as tx:
         # Whoever closes the payment meanwhile waits for this row and then finds the claim to release.
         if (await topups.lock_payment(tx, payment)).state != "created":
             raise topups.Stale(top_up.top_up_id)
         card = await cards.get(tx, payment.customer_id, payment.card_id)
         claim = await cards.tries.claim(tx, card.fingerprint, payment.payment_id)
-    async with till.database.transaction() as tx:
+    async with till.database.transaction("T2") as tx:
         account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        if not await charging_open(tx) or claim is cards.tries.Claim.BUSY:
+        held = not till.gateway.reachable or not await charging.is_open(tx)
+        if held or claim is cards.tries.Claim.BUSY:
             await topups.poll_later(tx, fresh, at_least_s=_CLAIM_WAIT_S)
             return False
         reason = "card_budget" if claim is cards.tries.Claim.SPENT else await _refusal(tx, fresh)
@@ -193,18 +195,14 @@ async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
 
 async def _confirm(till: Till, top_up: TopUp, payment: Payment, card: cards.Card, return_url: str | None) -> bool:
     assert payment.stripe_intent_id is not None
-    for wait_s in (*_BUSY_WAITS_S, None):
-        answer = await till.gateway.confirm_intent(
-            payment.stripe_intent_id,
-            key=f"{payment.payment_id}:confirm",
-            payment_method=card.stripe_payment_method_id,
-            return_url=return_url,
-        )
-        if isinstance(answer, IntentReading) or answer.kind is not FailureKind.BUSY or wait_s is None:
-            break
-        await asyncio.sleep(ids.jitter(wait_s))  # busy was not carried out: the same key is safe
+    answer = await till.gateway.confirm_intent(
+        payment.stripe_intent_id,
+        key=f"{payment.payment_id}:confirm",
+        payment_method=card.stripe_payment_method_id,
+        return_url=return_url,
+    )
     await hear(till, answer, opens=True)
-    async with till.database.transaction() as tx:
+    async with till.database.transaction("T3") as tx:
         if isinstance(answer, IntentReading):
             await settle(till, tx, payment, answer)
             return True

@@ -28,14 +28,7 @@ async def read(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
     assert payment.stripe_intent_id is not None
     answer = await till.gateway.read_intent(payment.stripe_intent_id)
     await hear(till, answer)
-    async with till.database.transaction() as tx:
-        if isinstance(answer, IntentReading):
-            await settle(till, tx, payment, answer)
-        fresh = await topups.get(tx, top_up.customer_id, top_up.top_up_id)
-        if fresh.fence == top_up.fence:
-            await topups.poll_later(tx, fresh)
-            return False
-    return True
+    return await _settle_or_poll(till, top_up, payment, answer)
 
 
 async def _worker_died(till: Till, top_up: TopUp) -> bool:
@@ -114,7 +107,7 @@ async def canceling(till: Till, top_up: TopUp, payment: Payment | None) -> bool:
 
 
 async def _settle_or_poll(till: Till, top_up: TopUp, payment: Payment, answer: IntentReading | Failure) -> bool:
-    async with till.database.transaction() as tx:
+    async with till.database.transaction("read") as tx:
         if isinstance(answer, IntentReading):
             await settle(till, tx, payment, answer)
         fresh = await topups.get(tx, top_up.customer_id, top_up.top_up_id)

@@ -6,20 +6,26 @@ from brimful.payments.gateway import (
     CardReading,
     CheckoutReading,
     Decline,
+    DisputeReading,
     Failure,
     FailureKind,
     Gateway,
     IntentReading,
+    RefundReading,
 )
+from brimful.payments.limits import Turns
 
 __all__ = [
     "CardReading",
     "CheckoutReading",
     "Decline",
     "DeclineKind",
+    "DisputeReading",
     "Failure",
     "FailureKind",
     "Gateway",
     "IntentReading",
+    "RefundReading",
+    "Turns",
     "classify",
 ]

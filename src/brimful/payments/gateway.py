@@ -10,7 +10,17 @@ import enum
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
-__all__ = ["CardReading", "CheckoutReading", "Decline", "Failure", "FailureKind", "Gateway", "IntentReading"]
+__all__ = [
+    "CardReading",
+    "CheckoutReading",
+    "Decline",
+    "DisputeReading",
+    "Failure",
+    "FailureKind",
+    "Gateway",
+    "IntentReading",
+    "RefundReading",
+]
 
 IntentStatus = Literal[
     "requires_payment_method",
@@ -53,6 +63,7 @@ class IntentReading:
     decline: Decline | None
     redirect_url: str | None
     receipt_url: str | None = None  # the provider's own receipt, once it is paid
+    created: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,6 +91,37 @@ class CardReading:
     last4: str
     exp_month: int
     exp_year: int
+
+
+@dataclasses.dataclass(frozen=True)
+class RefundReading:
+    """A refund as read at the provider. `failed` and `canceled` gave the money back to us."""
+
+    refund_id: str
+    intent_id: str | None
+    amount_minor: int
+    currency: str
+    status: Literal["pending", "requires_action", "succeeded", "failed", "canceled"]
+    reason: str | None
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
+class DisputeReading:
+    """A dispute as read at the provider, with the movements of money that it has led to."""
+
+    dispute_id: str
+    intent_id: str | None
+    amount_minor: int
+    currency: str
+    status: str
+    reason: str | None
+    withdrawn: bool
+    reinstated: bool
+
+    @property
+    def closed(self) -> bool:
+        return self.status in {"won", "lost", "warning_closed", "prevented"}
 
 
 class FailureKind(enum.Enum):
@@ -111,6 +153,10 @@ class Gateway(Protocol):
 
     livemode: bool
 
+    @property
+    def reachable(self) -> bool:
+        """False while the provider seems to be down: nothing new should be begun."""
+
     async def check_key(self) -> Failure | None:
         """Whether the key is accepted."""
 
@@ -141,8 +187,30 @@ class Gateway(Protocol):
     async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
         """Make sure that it never takes money; refused when it has."""
 
-    async def list_intents(self, *, customer: str, since: dt.datetime) -> Sequence[IntentReading] | Failure:
-        """The customer's payments made since then."""
+    async def list_intents(self, *, customer: str | None, since: dt.datetime) -> Sequence[IntentReading] | Failure:
+        """Payments made since then: one customer's, or everybody's."""
+
+    async def create_refund(
+        self, *, key: str, intent_id: str, amount_minor: int, metadata: Mapping[str, str]
+    ) -> RefundReading | Failure:
+        """Give money back."""
+
+    async def read_refund(self, refund_id: str) -> RefundReading | Failure:
+        """A refund as it stands."""
+
+    async def list_refunds(
+        self, *, intent_id: str | None = None, since: dt.datetime | None = None
+    ) -> Sequence[RefundReading] | Failure:
+        """Refunds of one payment, or all that were made since then."""
+
+    async def read_dispute(self, dispute_id: str) -> DisputeReading | Failure:
+        """A dispute as it stands."""
+
+    async def list_disputes(self, *, since: dt.datetime) -> Sequence[DisputeReading] | Failure:
+        """Disputes opened since then."""
+
+    async def read_warning(self, warning_id: str) -> str | Failure | None:
+        """The payment that an early fraud warning is about."""
 
     async def create_setup_checkout(
         self,

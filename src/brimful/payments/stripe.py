@@ -1,26 +1,33 @@
 """Stripe behind the gateway: the official SDK, and the only file that imports it.
 
 Parameter names follow `stripe.params` of the pinned SDK (API 2026-10-28). The SDK never retries by itself:
-our state machine owns retries, and each goes out under the same explicit key.
+our state machine owns retries, and each goes out under the same explicit key. Only what was certainly not
+carried out (busy) is sent again from here.
 """
 
+import asyncio
 import datetime as dt
 import json
 import logging
 import time
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import stripe
 
+from brimful import ids
+from brimful.crashes import crash_point
 from brimful.payments.gateway import (
     CardReading,
     CheckoutReading,
     Decline,
+    DisputeReading,
     Failure,
     FailureKind,
     IntentReading,
+    RefundReading,
 )
+from brimful.payments.limits import Breaker, Limits
 
 __all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
 
@@ -29,6 +36,7 @@ _TIMEOUT_S = 30
 _TOLERANCE_S = 300
 _LIST_MAX = 100
 _BUSY_STATUSES = {409, 429}
+_BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _ACCOUNT_STATUSES = {401, 403}
 _CARD: list[Any] = ["card"]
 
@@ -39,8 +47,18 @@ _PAID = ["latest_charge"]  # its receipt is shown to the customer
 class StripeGateway:
     """Stripe, or a server of its shape at `url`."""
 
-    def __init__(self, key: str, *, url: str | None = None, timeout_s: float = _TIMEOUT_S) -> None:
+    def __init__(
+        self,
+        key: str,
+        *,
+        url: str | None = None,
+        timeout_s: float = _TIMEOUT_S,
+        all_per_s: int = 80,
+        endpoint_per_s: int = 20,
+    ) -> None:
         self.livemode = key.startswith(("sk_live_", "rk_live_"))
+        self._limits = Limits(all_per_s=all_per_s, endpoint_per_s=endpoint_per_s)
+        self._breaker = Breaker()
         self._http = stripe.HTTPXClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
             key,
@@ -50,18 +68,54 @@ class StripeGateway:
         )
         self._api = self._client.v1
 
+    @property
+    def reachable(self) -> bool:
+        return not self._breaker.open
+
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
 
+    async def _ask(self, endpoint: str, call: Callable[[], Awaitable[Any]]) -> dict[str, Any] | Failure:
+        """One call within Stripe's rates; again, with jitter, while Stripe is busy. While Stripe is down a call
+        is not sent, which is told like busy: it was not carried out.
+        """
+        for wait_s in (*_BUSY_WAITS_S, None):
+            if not self._breaker.may_call():
+                return Failure(FailureKind.BUSY, "unreachable", "Stripe has not answered lately; not sent.")
+            await self._limits.take(endpoint)
+            await crash_point(f"before {endpoint}")
+            answer = await _answer(call())
+            self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
+            await crash_point(f"after {endpoint}")
+            busy = isinstance(answer, Failure) and answer.kind is FailureKind.BUSY
+            if not busy or wait_s is None:
+                break
+            await asyncio.sleep(ids.jitter(wait_s))
+        return answer
+
+    async def _all(self, endpoint: str, listing: Callable[[Any], Awaitable[Any]], params: Any) -> Any:
+        """Every page of a list, newest first."""
+        found: list[dict[str, Any]] = []
+        while True:
+            page = await self._ask(endpoint, lambda asked=params: listing(asked))  # type: ignore[misc]
+            if isinstance(page, Failure):
+                return page
+            found += page["data"]
+            if not page["has_more"]:
+                return found
+            params = {**params, "starting_after": found[-1]["id"]}
+
     async def check_key(self) -> Failure | None:
-        answer = await _ask(self._api.customers.list_async({"limit": 1}))
+        answer = await self._ask("customers.list", lambda: self._api.customers.list_async({"limit": 1}))
         return answer if isinstance(answer, Failure) else None
 
     async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
-        params: dict[str, Any] = {"name": name, "metadata": {"customer_id": customer_id}}
+        params: Any = {"name": name, "metadata": {"customer_id": customer_id}}
         if email is not None:
             params["email"] = email
-        answer = await _ask(self._api.customers.create_async(params, {"idempotency_key": key}))  # type: ignore[arg-type]
+        answer = await self._ask(
+            "customers.create", lambda: self._api.customers.create_async(params, {"idempotency_key": key})
+        )
         return answer if isinstance(answer, Failure) else str(answer["id"])
 
     async def create_intent(
@@ -75,8 +129,9 @@ class StripeGateway:
         metadata: Mapping[str, str],
         description: str,
     ) -> IntentReading | Failure:
-        answer = await _ask(
-            self._api.payment_intents.create_async(
+        answer = await self._ask(
+            "payment_intents.create",
+            lambda: self._api.payment_intents.create_async(
                 {
                     "amount": amount_minor,
                     "currency": currency.lower(),
@@ -87,7 +142,7 @@ class StripeGateway:
                     "description": description,
                 },
                 {"idempotency_key": key},
-            )
+            ),
         )
         return answer if isinstance(answer, Failure) else _intent(answer)
 
@@ -99,28 +154,71 @@ class StripeGateway:
             params |= {"off_session": True, "error_on_requires_action": True}
         else:
             params |= {"return_url": return_url}
-        answer = await _ask(self._api.payment_intents.confirm_async(intent_id, params, {"idempotency_key": key}))
+        answer = await self._ask(
+            "payment_intents.confirm",
+            lambda: self._api.payment_intents.confirm_async(intent_id, params, {"idempotency_key": key}),
+        )
         return answer if isinstance(answer, Failure) else _intent(answer)
 
     async def read_intent(self, intent_id: str) -> IntentReading | Failure:
-        answer = await _ask(self._api.payment_intents.retrieve_async(intent_id, {"expand": _PAID}))
+        answer = await self._ask(
+            "payment_intents.retrieve", lambda: self._api.payment_intents.retrieve_async(intent_id, {"expand": _PAID})
+        )
         return answer if isinstance(answer, Failure) else _intent(answer)
 
     async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
-        answer = await _ask(self._api.payment_intents.cancel_async(intent_id))
+        answer = await self._ask("payment_intents.cancel", lambda: self._api.payment_intents.cancel_async(intent_id))
         return answer if isinstance(answer, Failure) else _intent(answer)
 
-    async def list_intents(self, *, customer: str, since: dt.datetime) -> Sequence[IntentReading] | Failure:
-        found: list[IntentReading] = []
-        params: Any = {"customer": customer, "created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
-        while True:
-            answer = await _ask(self._api.payment_intents.list_async(params))
-            if isinstance(answer, Failure):
-                return answer
-            found += [_intent(item) for item in answer["data"]]
-            if not answer["has_more"]:
-                return found
-            params = {**params, "starting_after": found[-1].intent_id}
+    async def list_intents(self, *, customer: str | None, since: dt.datetime) -> Sequence[IntentReading] | Failure:
+        params: Any = {"created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
+        if customer is not None:
+            params["customer"] = customer
+        found = await self._all("payment_intents.list", self._api.payment_intents.list_async, params)
+        return found if isinstance(found, Failure) else [_intent(item) for item in found]
+
+    async def create_refund(
+        self, *, key: str, intent_id: str, amount_minor: int, metadata: Mapping[str, str]
+    ) -> RefundReading | Failure:
+        answer = await self._ask(
+            "refunds.create",
+            lambda: self._api.refunds.create_async(
+                {"payment_intent": intent_id, "amount": amount_minor, "metadata": dict(metadata)},
+                {"idempotency_key": key},
+            ),
+        )
+        return answer if isinstance(answer, Failure) else _refund(answer)
+
+    async def read_refund(self, refund_id: str) -> RefundReading | Failure:
+        answer = await self._ask("refunds.retrieve", lambda: self._api.refunds.retrieve_async(refund_id))
+        return answer if isinstance(answer, Failure) else _refund(answer)
+
+    async def list_refunds(
+        self, *, intent_id: str | None = None, since: dt.datetime | None = None
+    ) -> Sequence[RefundReading] | Failure:
+        params: Any = {"limit": _LIST_MAX}
+        if intent_id is not None:
+            params["payment_intent"] = intent_id
+        if since is not None:
+            params["created"] = {"gte": int(since.timestamp())}
+        found = await self._all("refunds.list", self._api.refunds.list_async, params)
+        return found if isinstance(found, Failure) else [_refund(item) for item in found]
+
+    async def read_dispute(self, dispute_id: str) -> DisputeReading | Failure:
+        answer = await self._ask("disputes.retrieve", lambda: self._api.disputes.retrieve_async(dispute_id))
+        return answer if isinstance(answer, Failure) else _dispute(answer)
+
+    async def list_disputes(self, *, since: dt.datetime) -> Sequence[DisputeReading] | Failure:
+        params: Any = {"created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
+        found = await self._all("disputes.list", self._api.disputes.list_async, params)
+        return found if isinstance(found, Failure) else [_dispute(item) for item in found]
+
+    async def read_warning(self, warning_id: str) -> str | Failure | None:
+        answer = await self._ask(
+            "radar.early_fraud_warnings.retrieve",
+            lambda: self._api.radar.early_fraud_warnings.retrieve_async(warning_id),
+        )
+        return answer if isinstance(answer, Failure) else _id(answer.get("payment_intent"))
 
     async def create_setup_checkout(
         self,
@@ -132,8 +230,9 @@ class StripeGateway:
         cancel_url: str,
         metadata: Mapping[str, str],
     ) -> CheckoutReading | Failure:
-        answer = await _ask(
-            self._api.checkout.sessions.create_async(
+        answer = await self._ask(
+            "checkout.sessions.create",
+            lambda: self._api.checkout.sessions.create_async(
                 {
                     "mode": "setup",
                     "customer": customer,
@@ -146,7 +245,7 @@ class StripeGateway:
                     "expand": ["setup_intent"],
                 },
                 {"idempotency_key": key},
-            )
+            ),
         )
         return answer if isinstance(answer, Failure) else _checkout(answer)
 
@@ -167,8 +266,9 @@ class StripeGateway:
         intent_data: Any = {"metadata": dict(metadata), "description": description}
         if save_card:
             intent_data["setup_future_usage"] = "off_session"
-        answer = await _ask(
-            self._api.checkout.sessions.create_async(
+        answer = await self._ask(
+            "checkout.sessions.create",
+            lambda: self._api.checkout.sessions.create_async(
                 {
                     "mode": "payment",
                     "customer": customer,
@@ -191,28 +291,39 @@ class StripeGateway:
                     "expand": ["setup_intent"],
                 },
                 {"idempotency_key": key},
-            )
+            ),
         )
         return answer if isinstance(answer, Failure) else _checkout(answer)
 
     async def read_checkout(self, session_id: str) -> CheckoutReading | Failure:
-        answer = await _ask(self._api.checkout.sessions.retrieve_async(session_id, {"expand": ["setup_intent"]}))
+        answer = await self._ask(
+            "checkout.sessions.retrieve",
+            lambda: self._api.checkout.sessions.retrieve_async(session_id, {"expand": ["setup_intent"]}),
+        )
         return answer if isinstance(answer, Failure) else _checkout(answer)
 
     async def expire_checkout(self, session_id: str) -> CheckoutReading | Failure:
-        answer = await _ask(self._api.checkout.sessions.expire_async(session_id, {"expand": ["setup_intent"]}))
+        answer = await self._ask(
+            "checkout.sessions.expire",
+            lambda: self._api.checkout.sessions.expire_async(session_id, {"expand": ["setup_intent"]}),
+        )
         return answer if isinstance(answer, Failure) else _checkout(answer)
 
     async def find_checkout(self, *, intent_id: str) -> CheckoutReading | Failure | None:
-        answer = await _ask(
-            self._api.checkout.sessions.list_async({"payment_intent": intent_id, "expand": ["data.setup_intent"]})
+        answer = await self._ask(
+            "checkout.sessions.list",
+            lambda: self._api.checkout.sessions.list_async(
+                {"payment_intent": intent_id, "expand": ["data.setup_intent"]}
+            ),
         )
         if isinstance(answer, Failure):
             return answer
         return _checkout(answer["data"][0]) if answer["data"] else None
 
     async def read_card(self, payment_method: str) -> CardReading | Failure:
-        answer = await _ask(self._api.payment_methods.retrieve_async(payment_method))
+        answer = await self._ask(
+            "payment_methods.retrieve", lambda: self._api.payment_methods.retrieve_async(payment_method)
+        )
         if isinstance(answer, Failure):
             return answer
         card = answer.get("card")
@@ -224,7 +335,9 @@ class StripeGateway:
         )  # fmt: skip
 
     async def detach_card(self, payment_method: str) -> Failure | None:
-        answer = await _ask(self._api.payment_methods.detach_async(payment_method))
+        answer = await self._ask(
+            "payment_methods.detach", lambda: self._api.payment_methods.detach_async(payment_method)
+        )
         return answer if isinstance(answer, Failure) else None
 
 
@@ -236,7 +349,9 @@ class VerifiedEvent:
         self.type = str(body["type"])
         self.livemode = bool(body["livemode"])
         self.created = dt.datetime.fromtimestamp(int(body["created"]), dt.UTC)
-        self.object_id = _id(body["data"]["object"].get("id"))
+        item = body["data"]["object"]
+        # A charge is nothing that we keep: its event is a hint about its PaymentIntent.
+        self.object_id = _id(item.get("payment_intent" if item.get("object") == "charge" else "id"))
 
 
 def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> VerifiedEvent | None:
@@ -266,7 +381,7 @@ def _from_future(header: str) -> bool:
     return max(stamps) > time.time() + _TOLERANCE_S
 
 
-async def _ask(call: Awaitable[Any]) -> dict[str, Any] | Failure:
+async def _answer(call: Awaitable[Any]) -> dict[str, Any] | Failure:
     """One call: its answer as plain data, or why there is none. A decline is an answer."""
     try:
         answer = await call
@@ -320,6 +435,34 @@ def _intent(data: Mapping[str, Any]) -> IntentReading:
         decline=None if not error else Decline(error.get("code"), error.get("decline_code"), error.get("advice_code")),
         redirect_url=(action.get("redirect_to_url") or {}).get("url"),
         receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
+        created=dt.datetime.fromtimestamp(data["created"], dt.UTC),
+    )
+
+
+def _refund(data: Mapping[str, Any]) -> RefundReading:
+    return RefundReading(
+        refund_id=data["id"],
+        intent_id=_id(data.get("payment_intent")),
+        amount_minor=data["amount"],
+        currency=data["currency"].upper(),
+        status=data["status"],
+        reason=data.get("failure_reason") or data.get("reason"),
+        metadata=dict(data.get("metadata") or {}),
+    )
+
+
+def _dispute(data: Mapping[str, Any]) -> DisputeReading:
+    """Stripe lists at most two movements: money withdrawn, and money reinstated."""
+    moved = [transaction["amount"] for transaction in data.get("balance_transactions") or []]
+    return DisputeReading(
+        dispute_id=data["id"],
+        intent_id=_id(data.get("payment_intent")),
+        amount_minor=data["amount"],
+        currency=data["currency"].upper(),
+        status=data["status"],
+        reason=data.get("reason"),
+        withdrawn=any(amount < 0 for amount in moved),
+        reinstated=any(amount > 0 for amount in moved),
     )
 
 

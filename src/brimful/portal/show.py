@@ -5,7 +5,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Literal
 
-from brimful import assets, auto_topup, cards, i18n, topups
+from brimful import assets, auto_topup, cards, explain, i18n, topups
 from brimful.i18n import Words
 
 __all__ = ["State", "account_state", "activity", "outcome", "span", "vessel"]
@@ -89,6 +89,26 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_topup.Rule, label: str, 
         limit=limit,
     )
     return State("on", text)
+
+
+def why(words: Words, found: explain.Explanation, asset: assets.Asset) -> list[tuple[str, str]]:
+    """Why it charges, or not: what decides about a rule now, for whoever asks."""
+    t, facts = words.t, found.facts
+    rows = [
+        (t("Balance"), words.amount(facts.balance, asset)),
+        (t("Your line"), words.amount(facts.threshold, asset)),
+    ]
+    if found.pending:
+        rows.append((t("On its way"), words.amount(found.pending, asset)))
+    rows += [
+        (t("Left this month"), words.cash(found.left_minor, facts.currency)),
+        (t("Last looked at"), words.moment(found.reason_at)),
+    ]
+    if found.next_at is not None:
+        rows.append((t("Not before"), words.moment(found.next_at)))
+    if found.holds:
+        rows.append((t("Payments"), t("Held for now. Nothing is charged.")))
+    return rows
 
 
 def outcome(words: Words, top_up: topups.TopUp, asset: assets.Asset) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from brimful.sandbox import reversals
 from brimful.sandbox.world import World
 
 __all__ = ["books"]
@@ -28,7 +29,12 @@ def books(world: World) -> dict[str, Any]:
             add("charged", intent["customer"], intent["currency"], intent["amount_received"])
             succeeded.setdefault(intent["metadata"].get("top_up_id", ""), []).append(intent["id"])
     for refund in world.store.newest("refund"):
-        add("refunded", refund["customer"], refund["currency"], refund["amount"])
+        if refund["status"] in {"pending", "requires_action", "succeeded"}:
+            add("refunded", refund["customer"], refund["currency"], refund["amount"])
+    for dispute in world.store.newest("dispute"):
+        if held := reversals.withdrawn(dispute):
+            intent = world.find("payment_intent", dispute["payment_intent"])
+            add("disputed", intent["customer"], dispute["currency"], held)
     return {
         **totals,
         "customers": customers,

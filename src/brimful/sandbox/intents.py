@@ -1,17 +1,15 @@
-"""PaymentIntents, SetupIntents and refunds: Stripe's state machines for cards."""
+"""PaymentIntents and SetupIntents: Stripe's state machines for cards."""
 
 import secrets
 from typing import Any
 
-from brimful.sandbox import shapes
+from brimful.sandbox import reversals, shapes
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TestCard
 from brimful.sandbox.world import MINIMUM_MINOR, World
 
 __all__ = [
-    "authenticate", "cancel", "confirm", "create", "create_refund", "create_setup", "expand", "finish",
-    "list_intents",
-    "list_refunds",
+    "authenticate", "cancel", "confirm", "create", "create_setup", "expand", "finish", "list_intents",
 ]  # fmt: skip
 
 Object = dict[str, Any]
@@ -70,7 +68,8 @@ def charge(world: World, intent: Object, *, off_session: bool, return_url: str |
     card = world.card_of(method)
     forced = world.switches.take("payment_intents.confirm", "decline")
     if forced is not None:
-        _decline(world, intent, forced.decline_code or "generic_decline", "card_declined", None)
+        _decline(world, intent, forced.decline_code or "generic_decline", "card_declined",
+                 forced.advice_code)  # fmt: skip
     if card.decline_code is not None:
         _decline(world, intent, card.decline_code, card.code, card.advice_code)
     if _asks(world, card, method, off_session):
@@ -122,6 +121,8 @@ def succeed(world: World, intent: Object) -> Object:
     if top_up_id:
         world.store.note_top_up(top_up_id, "succeeded_ms")
     world.emit("payment_intent.succeeded", intent)
+    if world.card_of(world.find("payment_method", intent["payment_method"])).disputed:
+        reversals.open_dispute(world, intent["id"])
     return intent
 
 
@@ -229,49 +230,6 @@ def set_up(world: World, intent: Object, method: Object) -> None:
     world.store.save("set_up", {"id": method["id"]})
     world.store.save("setup_intent", intent)
     world.emit("setup_intent.succeeded", intent)
-
-
-def create_refund(world: World, params: Object) -> Object:
-    """Money back, in whole or in part, never more than was taken."""
-    intent = _refunded_intent(world, params)
-    left = intent["amount_received"] - refunded(world, intent["id"])
-    amount = params.get("amount", left)
-    if not 0 < amount <= left:
-        raise ApiError(
-            400, f"Refund amount ({amount}) is greater than unrefunded amount on charge ({left})",
-            code="charge_already_refunded" if left == 0 else None, param="amount",
-        )  # fmt: skip
-    made = shapes.refund(world.now(), intent, amount, params)
-    world.store.save("refund", made)
-    paid = world.find("charge", intent["latest_charge"])
-    paid["amount_refunded"] += amount
-    paid["refunded"] = paid["amount_refunded"] == paid["amount"]
-    world.store.save("charge", paid)
-    world.emit("refund.created", made)
-    world.emit("charge.refunded", paid)
-    return made
-
-
-def _refunded_intent(world: World, params: Object) -> Object:
-    if "payment_intent" in params:
-        intent = world.find("payment_intent", params["payment_intent"], "payment_intent")
-    elif "charge" in params:
-        intent = world.find("payment_intent", world.find("charge", params["charge"], "charge")["payment_intent"])
-    else:
-        raise ApiError(400, "One of payment_intent or charge is required.", code="parameter_missing")
-    if intent["status"] != "succeeded":
-        raise _unexpected(intent, "refund")
-    return intent
-
-
-def refunded(world: World, intent_id: str) -> int:
-    """How much of a payment has gone back."""
-    return sum(item["amount"] for item in world.store.newest("refund") if item["payment_intent"] == intent_id)
-
-
-def list_refunds(world: World, params: Object) -> Object:
-    wanted = params.get("payment_intent")
-    return world.page("refund", "/v1/refunds", params, lambda item: wanted in {None, item["payment_intent"]})
 
 
 def new_secret() -> str:

@@ -62,6 +62,9 @@ CALLS: dict[str, dict[str, str]] = {
     },
     "refunds.retrieve": {"expand[]": "str"},
     "refunds.list": {**_LIST, **_CREATED, "payment_intent": "str", "charge": "str"},
+    "disputes.retrieve": {"expand[]": "str"},
+    "disputes.list": {**_LIST, **_CREATED, "payment_intent": "str", "charge": "str"},
+    "radar.early_fraud_warnings.retrieve": {"expand[]": "str"},
     "events.retrieve": {},
     "events.list": {**_LIST, **_CREATED, "type": "str", "types[]": "str"},
     "webhook_endpoints.create": {

@@ -4,8 +4,8 @@ import secrets
 from typing import Any
 
 __all__ = [
-    "charge", "checkout_session", "customer", "event", "new_id", "payment_intent", "payment_method", "refund",
-    "setup_intent", "webhook_endpoint",
+    "charge", "checkout_session", "customer", "dispute", "event", "movement", "new_id", "payment_intent",
+    "payment_method", "refund", "setup_intent", "warning", "webhook_endpoint",
 ]  # fmt: skip
 
 API_VERSION = "2026-10-28.endive"
@@ -102,6 +102,37 @@ def refund(now: int, intent: Object, amount: int, params: Object) -> Object:
         "metadata": params.get("metadata", {}), "payment_intent": intent["id"],
         "payment_method": intent["payment_method"], "reason": params.get("reason"), "receipt_number": None,
         "source_transfer_reversal": None, "status": "succeeded", "transfer_reversal": None,
+    }  # fmt: skip
+
+
+def dispute(now: int, intent: Object, amount: int, *, status: str, reason: str) -> Object:
+    return {
+        "id": new_id("dp"), "object": "dispute", "amount": amount, "balance_transactions": [],
+        "charge": intent["latest_charge"], "created": now, "currency": intent["currency"],
+        "enhanced_eligibility_types": [], "evidence": {}, "evidence_details": {
+            "due_by": now + 7 * 86400, "enhanced_eligibility": {}, "has_evidence": False, "past_due": False,
+            "submission_count": 0},
+        "is_charge_refundable": False, "livemode": False, "metadata": {}, "payment_intent": intent["id"],
+        "payment_method_details": {"card": {"brand": "visa", "case_type": "chargeback", "network_reason_code": "10.4"},
+                                   "type": "card"},
+        "reason": reason, "status": status,
+    }  # fmt: skip
+
+
+def movement(now: int, dispute_id: str, amount: int, currency: str) -> Object:
+    return {
+        "id": new_id("txn"), "object": "balance_transaction", "amount": amount, "available_on": now, "created": now,
+        "currency": currency, "description": None, "exchange_rate": None, "fee": 0, "fee_details": [], "net": amount,
+        "reporting_category": "dispute" if amount < 0 else "dispute_reversal", "source": dispute_id,
+        "status": "available", "type": "adjustment",
+    }  # fmt: skip
+
+
+def warning(now: int, intent: Object) -> Object:
+    return {
+        "id": new_id("issfr"), "object": "radar.early_fraud_warning", "actionable": True,
+        "charge": intent["latest_charge"], "created": now, "fraud_type": "made_with_stolen_card", "livemode": False,
+        "payment_intent": intent["id"],
     }  # fmt: skip
 
 

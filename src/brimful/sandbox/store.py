@@ -26,23 +26,24 @@ class Store:
     """Objects by kind and id, in the order in which they were made."""
 
     def __init__(self, path: pathlib.Path | None) -> None:
-        self._sql = sqlite3.connect(":memory:" if path is None else path, isolation_level=None)
-        self._sql.execute("PRAGMA synchronous = OFF")
-        self._sql.execute("PRAGMA journal_mode = WAL")
-        self._sql.executescript(_SCHEMA)
+        self._sql = None if path is None else sqlite3.connect(path, isolation_level=None)
         self._kinds: dict[str, dict[str, Object]] = {}
         self._answers: dict[str, Object] = {}
         self.top_ups: dict[str, Object] = {}
         self._n = 0
-        self._load()
+        if self._sql is not None:
+            self._load(self._sql)
 
-    def _load(self) -> None:
-        for kind, body, n in self._sql.execute("SELECT kind, body, n FROM objects ORDER BY n"):
+    def _load(self, sql: sqlite3.Connection) -> None:
+        sql.execute("PRAGMA synchronous = OFF")
+        sql.execute("PRAGMA journal_mode = WAL")
+        sql.executescript(_SCHEMA)
+        for kind, body, n in sql.execute("SELECT kind, body, n FROM objects ORDER BY n"):
             item = json.loads(body)
             self._kinds.setdefault(kind, {})[item["id"]] = item
             self._n = n
-        self._answers = {key: json.loads(body) for key, body in self._sql.execute("SELECT * FROM idempotency")}
-        self.top_ups = {key: json.loads(body) for key, body in self._sql.execute("SELECT * FROM top_ups")}
+        self._answers = {key: json.loads(body) for key, body in sql.execute("SELECT * FROM idempotency")}
+        self.top_ups = {key: json.loads(body) for key, body in sql.execute("SELECT * FROM top_ups")}
 
     def save(self, kind: str, item: Object) -> Object:
         """Add or change an object."""
@@ -50,10 +51,11 @@ class Store:
         if item["id"] not in known:
             self._n += 1
         known[item["id"]] = item
-        self._sql.execute(
-            "INSERT INTO objects VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
-            (item["id"], kind, json.dumps(item), self._n),
-        )
+        if self._sql is not None:
+            self._sql.execute(
+                "INSERT INTO objects VALUES (?, ?, ?, ?) ON CONFLICT (kind, id) DO UPDATE SET body = excluded.body",
+                (item["id"], kind, json.dumps(item), self._n),
+            )
         return item
 
     def get(self, kind: str, item_id: str) -> Object | None:
@@ -69,14 +71,17 @@ class Store:
 
     def keep_answer(self, key: str, answer: Object) -> None:
         self._answers[key] = answer
-        self._sql.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?)", (key, json.dumps(answer)))
+        if self._sql is not None:
+            self._sql.execute("INSERT OR REPLACE INTO idempotency VALUES (?, ?)", (key, json.dumps(answer)))
 
     def note_top_up(self, top_up_id: str, name: str) -> None:
         """Keep the time (epoch milliseconds) at which something first happened for a top-up of the caller's."""
         times = self.top_ups.setdefault(top_up_id, {})
         if name not in times:
             times[name] = time.time() * 1000
-            self._sql.execute("INSERT OR REPLACE INTO top_ups VALUES (?, ?)", (top_up_id, json.dumps(times)))
+            if self._sql is not None:
+                self._sql.execute("INSERT OR REPLACE INTO top_ups VALUES (?, ?)", (top_up_id, json.dumps(times)))
 
     def close(self) -> None:
-        self._sql.close()
+        if self._sql is not None:
+            self._sql.close()

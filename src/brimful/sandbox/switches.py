@@ -15,8 +15,15 @@ calls. The faults:
     forbidden       403
     slow            waits `seconds`, then does it
     slow_answer     does it, then waits `seconds` before the answer
+    garbled         it was done; the answer is none that Stripe would give
     processing      a confirmed payment stays `processing` until it is finished
-    decline         `decline_code` instead of success
+    decline         `decline_code`, and `advice_code` if given, instead of success
+    refund_pending  a refund stays `pending` until it is finished
+
+    {"webhooks": "off"}
+
+on, off, late (by `seconds`), duplicated, reordered (each waits for the next, which goes first), forged (each is
+preceded by copies that somebody else signed).
 """
 
 import dataclasses
@@ -30,9 +37,9 @@ __all__ = ["FAULTS", "Switch", "Switches"]
 
 FAULTS = (
     "drop_before", "drop_after", "error_before", "error_after", "busy", "busy_retry", "lock_timeout", "forbidden",
-    "slow", "slow_answer", "processing", "decline",
+    "slow", "slow_answer", "garbled", "processing", "decline", "refund_pending",
 )  # fmt: skip
-WEBHOOK_MODES = ("on", "off", "late", "duplicated")
+WEBHOOK_MODES = ("on", "off", "late", "duplicated", "reordered", "forged")
 
 
 @dataclasses.dataclass
@@ -45,6 +52,7 @@ class Switch:
     rate: float | None = None
     seconds: float = 0.0
     decline_code: str | None = None
+    advice_code: str | None = None
 
 
 class Switches:

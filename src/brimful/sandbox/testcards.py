@@ -22,6 +22,7 @@ class TestCard:
     advice_code: str | None = None
     authentication: Literal["never", "always", "unless_set_up"] = "never"
     saves: bool = True
+    disputed: bool = False
 
     @property
     def last4(self) -> str:
@@ -41,7 +42,7 @@ _CARDS = (
     TestCard("4000000000009979", "visa", "Stolen card", "stolen_card", advice_code="do_not_try_again"),
     TestCard("4000000000000069", "visa", "Expired card", "expired_card", "expired_card", "confirm_card_data"),
     TestCard("4000000000000119", "visa", "Processing error", "processing_error", "processing_error", "try_again_later"),
-    TestCard("4000000000000259", "visa", "Succeeds, disputed later"),
+    TestCard("4000000000000259", "visa", "Succeeds, disputed later", disputed=True),
 )
 
 TEST_CARDS: dict[str, TestCard] = {card.number: card for card in _CARDS}

@@ -1,6 +1,7 @@
 """Webhooks: signed events to the endpoints that want them, tried again when they are not taken."""
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -33,6 +34,7 @@ class Webhooks:
         self._world = world
         self._client = httpx.AsyncClient(timeout=_TIMEOUT_S)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._held: asyncio.Event | None = None
 
     def start(self) -> None:
         self._world.on_event = self.publish
@@ -74,6 +76,12 @@ class Webhooks:
         endpoint = self._world.find("webhook_endpoint", delivery["endpoint"])
         body = json.dumps(self._world.find("event", delivery["event"])).encode()
         await asyncio.sleep(delivery["delay_s"])
+        mode = self._world.switches.webhooks
+        if mode == "reordered":
+            await self._let_the_next_go_first()
+        if mode == "forged":
+            await self._send({**endpoint, "secret": new_secret()}, body)
+            await self._send(endpoint, body, signed=body[:-1] + b" }")
         for wait_s in (*_WAITS_S, None):
             if await self._send(endpoint, body):
                 delivery["done"] = True
@@ -83,9 +91,23 @@ class Webhooks:
                 await asyncio.sleep(wait_s)
         _log.warning("gave up on event %s", delivery["event"])
 
-    async def _send(self, endpoint: Object, body: bytes) -> bool:
+    async def _let_the_next_go_first(self) -> None:
+        """Wait for the next event, at most a second: it overtakes this one."""
+        if self._held is not None:
+            self._held.set()
+            self._held = None
+            return
+        self._held = mine = asyncio.Event()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(mine.wait(), 1)
+        await asyncio.sleep(0.05)
+        if self._held is mine:
+            self._held = None
+
+    async def _send(self, endpoint: Object, body: bytes, *, signed: bytes | None = None) -> bool:
         stamp = int(time.time())
-        signature = hmac.new(endpoint["secret"].encode(), f"{stamp}.".encode() + body, "sha256").hexdigest()
+        content = f"{stamp}.".encode() + (body if signed is None else signed)
+        signature = hmac.new(endpoint["secret"].encode(), content, "sha256").hexdigest()
         headers = {"Stripe-Signature": f"t={stamp},v1={signature}", "Content-Type": "application/json"}
         try:
             answer = await self._client.post(endpoint["url"], content=body, headers=headers)

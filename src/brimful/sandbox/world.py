@@ -30,10 +30,11 @@ class World:
         self.store = store
         self.base_url = base_url
         self.switches = Switches()
+        self.clock_offset_s = 0
         self.on_event: Callable[[Object], None] = lambda _event: None
 
     def now(self) -> int:
-        return int(time.time())
+        return int(time.time()) + self.clock_offset_s
 
     def find(self, kind: str, item_id: str, param: str = "id") -> Object:
         """The object; 404 in Stripe's words when there is none."""
@@ -76,6 +77,17 @@ class World:
         method["customer"] = customer
         self.store.save("payment_method", method)
         self.emit("payment_method.attached", method)
+        return method
+
+    def renew_card(self, method_id: str, changes: Object) -> Object:
+        """The card's network sent a new one: another expiry, number or brand."""
+        method = self.find("payment_method", method_id)
+        unknown = set(changes) - {"brand", "last4", "exp_month", "exp_year", "fingerprint"}
+        if unknown:
+            raise ApiError(400, f"A card has no {sorted(unknown)}")
+        method["card"] = {**method["card"], **changes}
+        self.store.save("payment_method", method)
+        self.emit("payment_method.automatically_updated", method)
         return method
 
     def card_of(self, method: Object) -> TestCard:

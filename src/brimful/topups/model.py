@@ -80,6 +80,7 @@ class TopUp:
     fence: int
     tries: int
     polls: int
+    failures: int
     needs_review: bool
     wake_at: dt.datetime | None
     expires_at: dt.datetime | None

@@ -27,6 +27,7 @@ __all__ = [
     "lock_payment",
     "mark_succeeded_late",
     "move",
+    "note_failure",
     "open_payment",
     "owner_of",
     "paid_by",
@@ -39,7 +40,10 @@ __all__ = [
 ]
 
 # Seconds until Stripe is asked again about a payment that has not ended.
-_POLLS_S = (5, 15, 30, 60, 120, 300, 900, 3600)
+# The last one bounds how long an outage lingers after its end; the spread keeps a herd from coming back as one.
+_POLLS_S = (5, 15, 30, 60, 120, 300)
+_FAILURES_MAX = 5
+_REVIEW_POLL_S = 3600
 
 
 class Stale(Exception):  # noqa: N818 - not an error: somebody else has moved it, so stop
@@ -166,7 +170,8 @@ async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
 
 _MOVE = """
     UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = %(new_fence)s,
-        tries = %(tries)s, polls = %(polls)s, needs_review = %(needs_review)s, wake_at = %(wake_at)s,
+        tries = %(tries)s, polls = %(polls)s, failures = %(failures)s, needs_review = %(needs_review)s,
+        wake_at = %(wake_at)s,
         expires_at = %(expires_at)s, limit_month = %(limit_month)s, confirmed_at = %(confirmed_at)s,
         ended_at = %(ended_at)s, balance_after = %(balance_after)s, card_id = %(card_id)s
     WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND state = %(from_state)s
@@ -202,7 +207,7 @@ async def move(
     ended = state in END_STATES
     pause_s = wake_in_s if wake_in_s is not None else recover_in_s
     wake_at = None if ended or pause_s is None else now + dt.timedelta(seconds=pause_s)
-    defaults = {"next_state": None, "polls": 0}
+    defaults = {"next_state": None, "polls": 0, "failures": 0}
     after = dataclasses.replace(
         top_up,
         **{**defaults, **changes},
@@ -217,6 +222,7 @@ async def move(
 async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
     """Stay in the state, under the same fence, and look again, each time a little later."""
     wait_s = max(at_least_s, _POLLS_S[min(top_up.polls, len(_POLLS_S) - 1)])
+    wait_s *= ids.spread(f"{top_up.top_up_id}{top_up.polls}")
     wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
     later = dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at)
     return await _write(tx, top_up, later, job=True)
@@ -242,6 +248,27 @@ _DUE = "SELECT customer_id, top_up_id FROM top_ups WHERE wake_at <= %s ORDER BY 
 async def due(tx: Tx, *, late_s: float, limit: int) -> list[Row]:
     """Top-ups that nobody has looked at although their time came `late_s` ago: a lost job, or a long queue."""
     return await tx.all(_DUE, (await tx.now() - dt.timedelta(seconds=late_s), limit))
+
+
+_FAILED = """
+    UPDATE top_ups SET failures = failures + 1, wake_at = %(wake_at)s,
+        needs_review = needs_review OR failures + 1 >= %(most)s
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND ended_at IS NULL
+    RETURNING failures
+"""
+
+
+async def note_failure(tx: Tx, customer_id: str, top_up_id: str) -> bool:
+    """Working on a top-up raised an error of ours. After a few it is set aside for a person, looked at once an hour,
+    never dropped. True when it was set aside just now.
+    """
+    top_up = await get(tx, customer_id, top_up_id)
+    aside = top_up.failures + 1 >= _FAILURES_MAX
+    wait_s = _REVIEW_POLL_S if aside else _POLLS_S[min(top_up.failures, len(_POLLS_S) - 1)]
+    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
+    values = {"customer_id": customer_id, "top_up_id": top_up_id, "wake_at": wake_at, "most": _FAILURES_MAX}
+    row = await tx.one(_FAILED, values)
+    return row is not None and row["failures"] == _FAILURES_MAX
 
 
 _PAYMENT_NAMES = [field.name for field in dataclasses.fields(Payment)]

@@ -9,6 +9,7 @@ ROUTERS = (
     assets.router,
     wallets.router,
     top_ups.router,
+    top_ups.refund_router,
     portal.router,
     customer_only.router,
 )

@@ -2,7 +2,7 @@
 
 from starlette.responses import JSONResponse
 
-from brimful import auto_topup, cards, customers
+from brimful import auto_topup, cards, customers, explain
 from brimful.api import schemas
 from brimful.api.door import DoorOf, router_for
 from brimful.errors import Refused
@@ -30,6 +30,17 @@ async def get_rule(door: DoorOf, customer_id: str, asset: str) -> JSONResponse:
     if rule is None:
         raise Refused("not_found", "This customer has set no rule for this asset.")
     return JSONResponse(schemas.show_rule(rule))
+
+
+@router.get("/customers/{customer_id}/auto-top-ups/{asset}/explain")
+async def explain_rule(door: DoorOf, customer_id: str, asset: str) -> JSONResponse:
+    """Why this rule charges, or does not: the last judgement with every fact behind it."""
+    async with door.deps.database.transaction() as tx:
+        await customers.get(tx, customer_id)
+        found = await explain.explain(tx, customer_id, asset, door.deps.pace)
+    if found is None:
+        raise Refused("not_found", "This customer has set no rule for this asset.")
+    return JSONResponse(found.shown())
 
 
 @router.get("/customers/{customer_id}/cards")

@@ -5,7 +5,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from brimful import assets, clock, customers, money, sessions, topups, wallets
+from brimful import assets, clock, customers, money, paying, sessions, topups, wallets
 from brimful.api import schemas
 from brimful.api.door import DoorOf, router_for
 from brimful.api.idempotency import once
@@ -15,9 +15,10 @@ from brimful.db import Tx
 from brimful.deps import Deps
 from brimful.errors import Refused
 
-__all__ = ["router"]
+__all__ = ["refund_router", "router"]
 
 router = router_for("Top-ups", "top_ups")
+refund_router = router_for("Top-ups", "refunds")
 
 
 @router.post("/top-ups", status_code=201)
@@ -54,11 +55,39 @@ async def list_top_ups(
 async def get_top_up(door: DoorOf, top_up_id: str) -> JSONResponse:
     """One top-up."""
     async with door.deps.database.transaction() as tx:
-        found = await customers.find_alias(tx, "top_up", top_up_id)
-        customer_id = found[0] if found is not None else await topups.owner_of(tx, top_up_id)
-        if customer_id is None:
-            raise Refused("top_up_not_found", "There is no such top-up.")
+        customer_id = await _owner(tx, top_up_id)
         return JSONResponse(schemas.show_top_up(await topups.get(tx, customer_id, top_up_id)))
+
+
+@refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201)
+async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: schemas.CreateRefund) -> JSONResponse:
+    """Give money of a paid top-up back through Stripe. Its units leave the wallet, and its rules pause."""
+    principal = await door.auth.require(request, "refunds")
+    if request.headers.get("idempotency-key") is None:
+        raise Refused("invalid_field", "Send an Idempotency-Key: a refund sends money away.")
+
+    async def run(tx: Tx) -> dict[str, Any]:
+        customer_id = await _owner(tx, top_up_id)
+        top_up = await topups.get(tx, customer_id, top_up_id)
+        amount_minor = None
+        if body.amount is not None:
+            exponent = money.currency(top_up.currency).exponent
+            amount = money.positive(money.parse(body.amount, scale=exponent))
+            amount_minor = money.minor_exact(amount, top_up.currency)
+        refund = await paying.request_refund(
+            tx, customer_id, top_up_id, amount_minor=amount_minor, actor=principal.key_id
+        )
+        return schemas.show_refund(refund)
+
+    return await once(door.deps.database, request, f"POST /v1/top-ups/{top_up_id}/refunds", 201, run)
+
+
+async def _owner(tx: Tx, top_up_id: str) -> str:
+    found = await customers.find_alias(tx, "top_up", top_up_id)
+    customer_id = found[0] if found is not None else await topups.owner_of(tx, top_up_id)
+    if customer_id is None:
+        raise Refused("top_up_not_found", "There is no such top-up.")
+    return customer_id
 
 
 async def _make_top_up(deps: Deps, tx: Tx, body: schemas.CreateTopUp, asset_code: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import assets, auto_topup, cards, i18n, money, topups, wallets
+from brimful import assets, auto_topup, cards, explain, i18n, money, topups, wallets
 from brimful.auto_topup import Rule, RuleForm
 from brimful.db import Tx
 from brimful.errors import Refused
@@ -234,6 +234,7 @@ async def _form(
 ) -> Response:
     async with page.deps.database.transaction() as tx:
         state = await _state(page, tx, desk)
+        why = await explain.explain(tx, page.session.customer_id, desk.asset.code, page.deps.pace)
         usual = await forecast.usual_day(page, tx, desk.asset.code)
     shown = {
         **_terms(page, desk, _draft(page, desk, values), values["card"]),
@@ -244,6 +245,7 @@ async def _form(
         "currency": desk.currency,
         "rule": desk.before,
         "state": state,
+        "why": None if why is None else show.why(page.words, why, desk.asset),
         "cards": desk.cards,
         "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant),
         "values": values,
