@@ -280,6 +280,29 @@ def bench(name: str, json_file: pathlib.Path | None) -> None:
 
 
 @cli.command()
+@click.option("--histories", type=click.IntRange(1, 10_000_000), default=2000, show_default=True)
+@click.option("--seed", default="1", show_default=True)
+@click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores without it.")
+@_JSON
+def simulate(histories: int, seed: str, processes: int | None, json_file: pathlib.Path | None) -> None:
+    """Live through seeded histories of debits, cards, faults and time; check every invariant after every step."""
+    from brimful import simulation
+
+    result = simulation.simulate(histories=histories, seed=seed, processes=processes)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=2))
+    click.echo(
+        f"{result['histories']:,} histories, {result['steps']:,} steps, {result['faults']:,} faults of "
+        f"{sum(1 for count in result['by_fault'].values() if count)} kinds in {result['seconds']} s"
+    )
+    for violation in result["violations"]:
+        click.echo(f"BAD  seed {violation['seed']}: {violation['violation']}; steps {violation['steps']}")
+        for line in violation["trail"]:
+            click.echo(f"       {line}")
+    sys.exit(0 if result["ok"] else 1)
+
+
+@cli.command()
 @click.option("--trace", type=click.Path(path_type=pathlib.Path), help="CSV: TIMESTAMP,ContextTokens,GeneratedTokens.")
 @click.option("--customers", type=click.IntRange(1, 5000), default=60, show_default=True)
 @click.option("--speed", type=click.FloatRange(min=0.1, max=100_000), default=60.0, show_default=True)

@@ -7,14 +7,14 @@ that is scheduled for tomorrow.
 
 import datetime as dt
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import procrastinate
 
 from brimful.db import Tx
 
-__all__ = ["Name", "defer"]
+__all__ = ["Name", "defer", "keep_by"]
 
 
 class Name(enum.StrEnum):
@@ -34,9 +34,22 @@ _PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5
 _DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
+Keeper = Callable[[Tx, Name, Sequence[dict[str, Any]], dt.datetime | None], None]
+_keeper: Keeper | None = None
+
+
+def keep_by(keeper: Keeper | None) -> None:
+    """Hand jobs to somebody else than procrastinate: a simulation runs them in an order of its own. None ends that."""
+    global _keeper  # noqa: PLW0603 - one process is one simulation or none
+    _keeper = keeper
+
+
 async def defer(tx: Tx, name: Name, arguments: Sequence[dict[str, Any]], *, at: dt.datetime | None = None) -> None:
     """Add one job per element of `arguments` to the caller's transaction, to run at `at` or at once."""
     if not arguments:
+        return
+    if _keeper is not None:
+        _keeper(tx, name, arguments, at)
         return
     deferrer = _DEFERRER.configure_task(
         name=name.value, connection=tx.connection, schedule_at=at, priority=_PRIORITIES[name]

@@ -193,6 +193,8 @@ _CHECKS = (
     ("I10", ("broken_i10",), "every automatic charge was of the consented card and amount"),
     ("I12", ("broken_i12",), "every account below its line has a live top-up or a reason"),
 )
+
+
 async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...], good: str) -> Finding:
     """A check that holds when its views are empty."""
     for view in views:

@@ -97,7 +97,7 @@ _OUTSIDE = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError,
 async def pay_or_set_aside(till: paying.Till, customer_id: str, top_up_id: str) -> None:
     """Work on a top-up; an error of ours is counted on it, and after a few it waits for a person. Others go on."""
     try:
-        await paying.pay(till, customer_id, top_up_id)
+        await paying.pay(till, customer_id, top_up_id, only_if_due=True)
     except _OUTSIDE:
         raise
     except Exception as error:  # noqa: BLE001 - whatever it is, it is counted

@@ -9,7 +9,7 @@ import enum
 
 from brimful.db import Tx
 
-__all__ = ["DECLINES_MAX", "Claim", "claim", "count_declines", "declined", "release"]
+__all__ = ["DECLINES_MAX", "Claim", "claim", "count_declines", "declined", "forbidden", "release"]
 
 DECLINES_MAX = 8
 WINDOW = dt.timedelta(days=30)
@@ -48,6 +48,16 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
         return Claim.BUSY
     await tx.execute(_INSERT, (payment_id, fingerprint, now))
     return Claim.GRANTED
+
+
+_HARD = "SELECT 1 AS hard FROM card_tries WHERE fingerprint = %s AND state = 'hard' AND at > %s LIMIT 1"
+
+
+async def forbidden(tx: Tx, fingerprint: str) -> bool:
+    """Whether the physical card was declined for good. Asked once more right before a payment is sent: a claim may
+    have been granted while another payment with the same plastic was on its way to its decline.
+    """
+    return await tx.one(_HARD, (fingerprint, await tx.now() - WINDOW)) is not None
 
 
 _DECLINES = "SELECT count(*) AS n FROM card_tries WHERE fingerprint = %s AND state <> 'open' AND at > %s"

@@ -34,16 +34,22 @@ _STEPS_MAX = 12
 _CLAIM_WAIT_S = 30
 
 
-async def pay(till: Till, customer_id: str, top_up_id: str) -> None:
+async def pay(till: Till, customer_id: str, top_up_id: str, *, only_if_due: bool = False) -> None:
     """Take a top-up as far as it goes now. Safe to call at any time, from many workers at once; in one process a
     customer's payments go one after another, because Stripe locks the customer's objects.
+
+    With `only_if_due` nothing happens before its time: a job that somebody else has overtaken must not look, and
+    ask for another job, once more.
     """
     async with till.turns.of(customer_id):
         try:
-            for _ in range(_STEPS_MAX):
+            for turn in range(_STEPS_MAX):
                 async with till.database.transaction() as tx:
                     top_up = await topups.get(tx, customer_id, top_up_id)
                     payment = await topups.open_payment(tx, top_up)
+                    early = top_up.wake_at is not None and await tx.now() < top_up.wake_at
+                if only_if_due and turn == 0 and early:
+                    return
                 if not top_up.live or not await _STEPS[top_up.state](till, top_up, payment):
                     return
         except topups.Stale:
@@ -166,7 +172,8 @@ async def _confirm_or_refuse(till: Till, top_up: TopUp, payment: Payment, *, ret
         if held or claim is cards.tries.Claim.BUSY:
             await topups.poll_later(tx, fresh, at_least_s=_CLAIM_WAIT_S)
             return False
-        reason = "card_budget" if claim is cards.tries.Claim.SPENT else await _refusal(tx, fresh)
+        spent = claim is cards.tries.Claim.SPENT or await cards.tries.forbidden(tx, card.fingerprint)
+        reason = "card_budget" if spent else await _refusal(tx, fresh)
         if reason is not None:
             if reason == "card_budget" and fresh.kind == "automatic":
                 await pause(tx, fresh.customer_id, fresh.asset, reason)

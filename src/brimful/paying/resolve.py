@@ -55,6 +55,8 @@ async def expire_if_due(till: Till, top_up: TopUp) -> bool:
     """The customer did not come in time: end it, and pause an automatic rule."""
     async with till.database.transaction() as tx:
         if top_up.expires_at is None or await tx.now() < top_up.expires_at:
+            if await topups.open_payment(tx, top_up) is None:
+                await topups.sleep_until_expiry(tx, top_up)
             return False
         account, fresh = await lock_both(tx, top_up.customer_id, top_up.top_up_id)
         reason = "expired" if fresh.kind == "manual" else "confirmation_expired"

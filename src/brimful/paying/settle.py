@@ -53,7 +53,7 @@ async def settle(till: Till, tx: Tx, payment: Payment, reading: IntentReading) -
     elif fresh.closed_at is not None or not top_up.live:
         return
     elif reading.status == "canceled":
-        await _canceled(till, tx, account, top_up, fresh)
+        await _canceled(till, tx, account, top_up, fresh, reading.decline)
     elif reading.status == "processing":
         if top_up.state != "processing" and "processing" in _moves(top_up):
             await topups.move(tx, top_up, "processing", wake_in_s=5)
@@ -115,7 +115,11 @@ async def _succeeded(
     await rearm(tx, [account.key], till.pace)
 
 
-async def _canceled(till: Till, tx: Tx, account: wallets.Account, top_up: TopUp, payment: Payment) -> None:
+async def _canceled(
+    till: Till, tx: Tx, account: wallets.Account, top_up: TopUp, payment: Payment, decline: Decline | None
+) -> None:
+    if decline is not None and top_up.state == "canceling":
+        top_up, payment = await _declined_meanwhile(till, tx, account, top_up, payment, decline)
     closed = "expired" if payment.kind == "checkout" else "canceled"
     await topups.save_payment(tx, payment, state=closed)
     await cards.tries.release(tx, payment.payment_id)
@@ -179,6 +183,9 @@ async def _not_paid(
     """Stripe waits for a card or a confirmation: declined, or what we sent never arrived. Either way it stays
     confirmable, so it is canceled before anything else happens.
     """
+    if decline is not None and top_up.state == "canceling":
+        await _declined_meanwhile(till, tx, account, top_up, payment, decline)
+        return
     if top_up.state not in _SENT or payment.kind == "checkout":
         return
     if decline is None and (top_up.state == "action_required" or await _in_flight(tx, top_up, payment)):
@@ -195,12 +202,43 @@ async def _not_paid(
         next_state = "retry_wait" if automatic else _after_presence(top_up)
         await topups.move(tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason="not_sent")
         return
+    await _count(tx, payment, decline)
+    await _declined(till, tx, account, top_up, payment, decline)
+
+
+async def _count(tx: Tx, payment: Payment, decline: Decline) -> None:
+    """Keep a decline with its payment, and count it on its card."""
     await topups.save_payment(
         tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
     )
     hard = classify(decline) is DeclineKind.HARD
     await cards.tries.declined(tx, payment.payment_id, hard=hard)
-    await _declined(till, tx, account, top_up, payment, decline)
+
+
+async def _declined_meanwhile(
+    till: Till, tx: Tx, account: wallets.Account, top_up: TopUp, payment: Payment, decline: Decline
+) -> tuple[TopUp, Payment]:
+    """While a payment that seemed never to have arrived is taken back, it arrives and is declined: that counts, and
+    what comes next is what comes after a decline. Returns both as they are now.
+    """
+    if payment.error_code is None:
+        await _count(tx, payment, decline)
+        if top_up.reason == "not_sent":
+            await _declined(till, tx, account, top_up, payment, decline)
+        elif classify(decline) is DeclineKind.HARD:
+            await _lose_card(till, tx, payment, decline.reason)
+    fresh = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
+    assert fresh is not None
+    return await topups.get(tx, top_up.customer_id, top_up.top_up_id), fresh
+
+
+async def _lose_card(till: Till, tx: Tx, payment: Payment, reason: str) -> None:
+    """Declined for good: the card is blocked, and every rule that uses it pauses."""
+    if payment.card_id is None:
+        return
+    await cards.block(tx, payment.customer_id, payment.card_id, reason)
+    card = await cards.get(tx, payment.customer_id, payment.card_id)
+    await card_lost(tx, card, "card_declined", till.pace)
 
 
 async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
@@ -223,7 +261,6 @@ async def _declined(
     reason, tries = decline.reason, top_up.tries + 1
     pause_reason: str | None = None
     if kind is DeclineKind.HARD and payment.card_id is not None:
-        await cards.block(tx, payment.customer_id, payment.card_id, reason)
         pause_reason = "card_declined"
     if payment.presence == "on_session" and kind is not DeclineKind.HARD:
         next_state = _after_presence(top_up)
@@ -236,9 +273,8 @@ async def _declined(
     await topups.move(tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason=reason, tries=tries)
     if pause_reason is not None and top_up.kind == "automatic":
         await pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
-    if kind is DeclineKind.HARD and payment.card_id is not None:
-        card = await cards.get(tx, payment.customer_id, payment.card_id)
-        await card_lost(tx, card, "card_declined", till.pace)
+    if kind is DeclineKind.HARD:
+        await _lose_card(till, tx, payment, decline.reason)
     await rearm(tx, [account.key], till.pace)
 
 

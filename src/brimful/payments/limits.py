@@ -8,7 +8,7 @@ import asyncio
 import collections
 import contextlib
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 __all__ = ["Breaker", "Limits", "TokenBucket", "Turns"]
 
@@ -50,9 +50,12 @@ class Breaker:
     What is not sent was not carried out: the caller keeps its state and comes back.
     """
 
-    def __init__(self, *, threshold: int = 5, probe_s: float = 5.0) -> None:
+    def __init__(
+        self, *, threshold: int = 5, probe_s: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._threshold = threshold
         self._probe_s = probe_s
+        self._clock = clock
         self._lost = 0
         self._probe_at = 0.0
 
@@ -61,21 +64,25 @@ class Breaker:
         """Whether the provider seems to be down."""
         return self._lost >= self._threshold
 
+    @property
+    def reachable(self) -> bool:
+        """Whether to begin something: while closed, and when a probe is due."""
+        return not self.open or self._clock() >= self._probe_at
+
     def may_call(self) -> bool:
         """Whether to send a call now: always while closed, now and then while open."""
         if not self.open:
             return True
-        now = time.monotonic()
-        if now < self._probe_at:
+        if not self.reachable:
             return False
-        self._probe_at = now + self._probe_s
+        self._probe_at = self._clock() + self._probe_s
         return True
 
     def heard(self, *, answered: bool) -> None:
         """Learn from a call that was sent."""
         self._lost = 0 if answered else self._lost + 1
         if self._lost == self._threshold:
-            self._probe_at = time.monotonic() + self._probe_s
+            self._probe_at = self._clock() + self._probe_s
 
 
 class Turns:

@@ -20,7 +20,6 @@ from brimful.crashes import crash_point
 from brimful.payments.gateway import (
     CardReading,
     CheckoutReading,
-    Decline,
     DisputeReading,
     Failure,
     FailureKind,
@@ -28,6 +27,17 @@ from brimful.payments.gateway import (
     RefundReading,
 )
 from brimful.payments.limits import Breaker, Limits
+from brimful.payments.readings import (
+    card_reading,
+    checkout_reading,
+    declined_intent,
+    dispute_reading,
+    failure_kind,
+    id_of,
+    intent_reading,
+    readable,
+    refund_reading,
+)
 
 __all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
 
@@ -35,9 +45,7 @@ _log = logging.getLogger(__name__)
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
 _LIST_MAX = 100
-_BUSY_STATUSES = {409, 429}
 _BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
-_ACCOUNT_STATUSES = {401, 403}
 _CARD: list[Any] = ["card"]
 
 
@@ -70,7 +78,7 @@ class StripeGateway:
 
     @property
     def reachable(self) -> bool:
-        return not self._breaker.open
+        return self._breaker.reachable
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
@@ -144,7 +152,7 @@ class StripeGateway:
                 {"idempotency_key": key},
             ),
         )
-        return answer if isinstance(answer, Failure) else _intent(answer)
+        return readable(intent_reading, answer)
 
     async def confirm_intent(
         self, intent_id: str, *, key: str, payment_method: str, return_url: str | None
@@ -158,24 +166,24 @@ class StripeGateway:
             "payment_intents.confirm",
             lambda: self._api.payment_intents.confirm_async(intent_id, params, {"idempotency_key": key}),
         )
-        return answer if isinstance(answer, Failure) else _intent(answer)
+        return readable(intent_reading, answer)
 
     async def read_intent(self, intent_id: str) -> IntentReading | Failure:
         answer = await self._ask(
             "payment_intents.retrieve", lambda: self._api.payment_intents.retrieve_async(intent_id, {"expand": _PAID})
         )
-        return answer if isinstance(answer, Failure) else _intent(answer)
+        return readable(intent_reading, answer)
 
     async def cancel_intent(self, intent_id: str) -> IntentReading | Failure:
         answer = await self._ask("payment_intents.cancel", lambda: self._api.payment_intents.cancel_async(intent_id))
-        return answer if isinstance(answer, Failure) else _intent(answer)
+        return readable(intent_reading, answer)
 
     async def list_intents(self, *, customer: str | None, since: dt.datetime) -> Sequence[IntentReading] | Failure:
         params: Any = {"created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
         if customer is not None:
             params["customer"] = customer
         found = await self._all("payment_intents.list", self._api.payment_intents.list_async, params)
-        return found if isinstance(found, Failure) else [_intent(item) for item in found]
+        return readable(lambda items: [intent_reading(item) for item in items], found)
 
     async def create_refund(
         self, *, key: str, intent_id: str, amount_minor: int, metadata: Mapping[str, str]
@@ -187,11 +195,11 @@ class StripeGateway:
                 {"idempotency_key": key},
             ),
         )
-        return answer if isinstance(answer, Failure) else _refund(answer)
+        return readable(refund_reading, answer)
 
     async def read_refund(self, refund_id: str) -> RefundReading | Failure:
         answer = await self._ask("refunds.retrieve", lambda: self._api.refunds.retrieve_async(refund_id))
-        return answer if isinstance(answer, Failure) else _refund(answer)
+        return readable(refund_reading, answer)
 
     async def list_refunds(
         self, *, intent_id: str | None = None, since: dt.datetime | None = None
@@ -202,23 +210,23 @@ class StripeGateway:
         if since is not None:
             params["created"] = {"gte": int(since.timestamp())}
         found = await self._all("refunds.list", self._api.refunds.list_async, params)
-        return found if isinstance(found, Failure) else [_refund(item) for item in found]
+        return readable(lambda items: [refund_reading(item) for item in items], found)
 
     async def read_dispute(self, dispute_id: str) -> DisputeReading | Failure:
         answer = await self._ask("disputes.retrieve", lambda: self._api.disputes.retrieve_async(dispute_id))
-        return answer if isinstance(answer, Failure) else _dispute(answer)
+        return readable(dispute_reading, answer)
 
     async def list_disputes(self, *, since: dt.datetime) -> Sequence[DisputeReading] | Failure:
         params: Any = {"created": {"gte": int(since.timestamp())}, "limit": _LIST_MAX}
         found = await self._all("disputes.list", self._api.disputes.list_async, params)
-        return found if isinstance(found, Failure) else [_dispute(item) for item in found]
+        return readable(lambda items: [dispute_reading(item) for item in items], found)
 
     async def read_warning(self, warning_id: str) -> str | Failure | None:
         answer = await self._ask(
             "radar.early_fraud_warnings.retrieve",
             lambda: self._api.radar.early_fraud_warnings.retrieve_async(warning_id),
         )
-        return answer if isinstance(answer, Failure) else _id(answer.get("payment_intent"))
+        return answer if isinstance(answer, Failure) else id_of(answer.get("payment_intent"))
 
     async def create_setup_checkout(
         self,
@@ -247,7 +255,7 @@ class StripeGateway:
                 {"idempotency_key": key},
             ),
         )
-        return answer if isinstance(answer, Failure) else _checkout(answer)
+        return readable(checkout_reading, answer)
 
     async def create_payment_checkout(
         self,
@@ -293,21 +301,21 @@ class StripeGateway:
                 {"idempotency_key": key},
             ),
         )
-        return answer if isinstance(answer, Failure) else _checkout(answer)
+        return readable(checkout_reading, answer)
 
     async def read_checkout(self, session_id: str) -> CheckoutReading | Failure:
         answer = await self._ask(
             "checkout.sessions.retrieve",
             lambda: self._api.checkout.sessions.retrieve_async(session_id, {"expand": ["setup_intent"]}),
         )
-        return answer if isinstance(answer, Failure) else _checkout(answer)
+        return readable(checkout_reading, answer)
 
     async def expire_checkout(self, session_id: str) -> CheckoutReading | Failure:
         answer = await self._ask(
             "checkout.sessions.expire",
             lambda: self._api.checkout.sessions.expire_async(session_id, {"expand": ["setup_intent"]}),
         )
-        return answer if isinstance(answer, Failure) else _checkout(answer)
+        return readable(checkout_reading, answer)
 
     async def find_checkout(self, *, intent_id: str) -> CheckoutReading | Failure | None:
         answer = await self._ask(
@@ -318,21 +326,13 @@ class StripeGateway:
         )
         if isinstance(answer, Failure):
             return answer
-        return _checkout(answer["data"][0]) if answer["data"] else None
+        return checkout_reading(answer["data"][0]) if answer["data"] else None
 
     async def read_card(self, payment_method: str) -> CardReading | Failure:
         answer = await self._ask(
             "payment_methods.retrieve", lambda: self._api.payment_methods.retrieve_async(payment_method)
         )
-        if isinstance(answer, Failure):
-            return answer
-        card = answer.get("card")
-        if card is None:
-            return Failure(FailureKind.REFUSED, "not_a_card", f"{payment_method} is not a card")
-        return CardReading(
-            answer["id"], _id(answer.get("customer")), card.get("fingerprint") or answer["id"], card["brand"],
-            card["last4"], card["exp_month"], card["exp_year"],
-        )  # fmt: skip
+        return readable(card_reading, answer)
 
     async def detach_card(self, payment_method: str) -> Failure | None:
         answer = await self._ask(
@@ -351,7 +351,7 @@ class VerifiedEvent:
         self.created = dt.datetime.fromtimestamp(int(body["created"]), dt.UTC)
         item = body["data"]["object"]
         # A charge is nothing that we keep: its event is a hint about its PaymentIntent.
-        self.object_id = _id(item.get("payment_intent" if item.get("object") == "charge" else "id"))
+        self.object_id = id_of(item.get("payment_intent" if item.get("object") == "charge" else "id"))
 
 
 def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> VerifiedEvent | None:
@@ -395,93 +395,12 @@ async def _answer(call: Awaitable[Any]) -> dict[str, Any] | Failure:
 
 
 def _declined_intent(error: stripe.CardError) -> dict[str, Any] | None:
-    """The PaymentIntent inside a decline, as data: objects on the error are bound to the SDK's global client."""
-    body = error.json_body if isinstance(error.json_body, dict) else {}
-    details = body.get("error") or {}
-    intent: dict[str, Any] | None = details.get("payment_intent")
-    if intent is None:
-        return None
-    return {**intent, "last_payment_error": intent.get("last_payment_error") or details}
+    return declined_intent(error.json_body if isinstance(error.json_body, dict) else {})
 
 
 def _failure(error: stripe.StripeError) -> Failure:
     status, code = error.http_status, error.code
     message = " ".join(str(error.user_message or error).split())[:500]
     _log.warning("Stripe: %s %s %s", status, code, message)
-    if isinstance(error, stripe.APIConnectionError) or status is None:
-        return Failure(FailureKind.NO_ANSWER, code, message)
-    if status in _ACCOUNT_STATUSES:
-        return Failure(FailureKind.ACCOUNT, code, message)
-    if status in _BUSY_STATUSES or code == "lock_timeout":
-        return Failure(FailureKind.BUSY, code, message)
-    if status >= 500:
-        return Failure(FailureKind.SERVER_ERROR, code, message)
-    return Failure(FailureKind.REFUSED, code, message)
-
-
-def _intent(data: Mapping[str, Any]) -> IntentReading:
-    error = data.get("last_payment_error")
-    action, charge = data.get("next_action") or {}, data.get("latest_charge")
-    return IntentReading(
-        intent_id=data["id"],
-        status=data["status"],
-        amount_minor=data["amount"],
-        received_minor=data.get("amount_received") or 0,
-        currency=data["currency"].upper(),
-        livemode=data["livemode"],
-        metadata=dict(data.get("metadata") or {}),
-        customer=_id(data.get("customer")),
-        payment_method=_id(data.get("payment_method")),
-        decline=None if not error else Decline(error.get("code"), error.get("decline_code"), error.get("advice_code")),
-        redirect_url=(action.get("redirect_to_url") or {}).get("url"),
-        receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
-        created=dt.datetime.fromtimestamp(data["created"], dt.UTC),
-    )
-
-
-def _refund(data: Mapping[str, Any]) -> RefundReading:
-    return RefundReading(
-        refund_id=data["id"],
-        intent_id=_id(data.get("payment_intent")),
-        amount_minor=data["amount"],
-        currency=data["currency"].upper(),
-        status=data["status"],
-        reason=data.get("failure_reason") or data.get("reason"),
-        metadata=dict(data.get("metadata") or {}),
-    )
-
-
-def _dispute(data: Mapping[str, Any]) -> DisputeReading:
-    """Stripe lists at most two movements: money withdrawn, and money reinstated."""
-    moved = [transaction["amount"] for transaction in data.get("balance_transactions") or []]
-    return DisputeReading(
-        dispute_id=data["id"],
-        intent_id=_id(data.get("payment_intent")),
-        amount_minor=data["amount"],
-        currency=data["currency"].upper(),
-        status=data["status"],
-        reason=data.get("reason"),
-        withdrawn=any(amount < 0 for amount in moved),
-        reinstated=any(amount > 0 for amount in moved),
-    )
-
-
-def _checkout(data: Mapping[str, Any]) -> CheckoutReading:
-    setup = data.get("setup_intent")
-    return CheckoutReading(
-        session_id=data["id"],
-        status=data["status"],
-        mode=data["mode"],
-        url=data.get("url"),
-        intent_id=_id(data.get("payment_intent")),
-        payment_method=_id(setup.get("payment_method")) if isinstance(setup, Mapping) else None,
-        customer=_id(data.get("customer")),
-        metadata=dict(data.get("metadata") or {}),
-    )
-
-
-def _id(value: Any) -> str | None:
-    """Stripe gives an id, or the whole object when it is expanded."""
-    if value is None:
-        return None
-    return str(value["id"]) if isinstance(value, Mapping) else str(value)
+    unheard = isinstance(error, stripe.APIConnectionError)
+    return Failure(failure_kind(None if unheard else status, code), code, message)

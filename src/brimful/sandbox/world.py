@@ -26,7 +26,8 @@ MINIMUM_MINOR = {
 class World:
     """Everything that the sandbox knows. One thread; a call runs to its end before the next begins."""
 
-    def __init__(self, store: Store, base_url: str) -> None:
+    def __init__(self, store: Store, base_url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
         self.store = store
         self.base_url = base_url
         self.switches = Switches()
@@ -34,7 +35,7 @@ class World:
         self.on_event: Callable[[Object], None] = lambda _event: None
 
     def now(self) -> int:
-        return int(time.time()) + self.clock_offset_s
+        return int(self._clock()) + self.clock_offset_s
 
     def find(self, kind: str, item_id: str, param: str = "id") -> Object:
         """The object; 404 in Stripe's words when there is none."""

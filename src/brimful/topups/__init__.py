@@ -26,6 +26,7 @@ from brimful.topups.store import (
     pending_units,
     poll_later,
     save_payment,
+    sleep_until_expiry,
     succeeded_payments,
     time_to_credit,
 )
@@ -64,6 +65,7 @@ __all__ = [
     "request_automatic",
     "request_manual",
     "save_payment",
+    "sleep_until_expiry",
     "succeeded_payments",
     "time_to_credit",
 ]

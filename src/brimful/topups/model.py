@@ -45,7 +45,9 @@ MOVES: Mapping[str, frozenset[str]] = {
         {"intent_created", "action_required", "succeeded", "processing", "canceling", "canceled"}
     ),
     "retry_wait": frozenset({"requested", "canceling", "canceled", "succeeded"}),
-    "canceling": frozenset({"retry_wait", "action_required", "failed", "canceled", "succeeded", "processing"}),
+    "canceling": frozenset(
+        {"canceling", "retry_wait", "action_required", "failed", "canceled", "succeeded", "processing"}
+    ),
     "succeeded": frozenset(),
     "failed": frozenset(),
     "canceled": frozenset(),

@@ -35,6 +35,7 @@ __all__ = [
     "pending_units",
     "poll_later",
     "save_payment",
+    "sleep_until_expiry",
     "succeeded_payments",
     "time_to_credit",
 ]
@@ -42,6 +43,7 @@ __all__ = [
 # Seconds until Stripe is asked again about a payment that has not ended.
 # The last one bounds how long an outage lingers after its end; the spread keeps a herd from coming back as one.
 _POLLS_S = (5, 15, 30, 60, 120, 300)
+_CUSTOMERS_POLLS_S = (5, 15, 30, 60, 120, 300, 900)  # the customer has a day, and Stripe tells when they come
 _FAILURES_MAX = 5
 _REVIEW_POLL_S = 3600
 
@@ -221,11 +223,18 @@ async def move(
 
 async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
     """Stay in the state, under the same fence, and look again, each time a little later."""
-    wait_s = max(at_least_s, _POLLS_S[min(top_up.polls, len(_POLLS_S) - 1)])
+    steps = _POLLS_S if top_up.state != "action_required" else _CUSTOMERS_POLLS_S
+    wait_s = max(at_least_s, steps[min(top_up.polls, len(steps) - 1)])
     wait_s *= ids.spread(f"{top_up.top_up_id}{top_up.polls}")
     wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
     later = dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at)
     return await _write(tx, top_up, later, job=True)
+
+
+async def sleep_until_expiry(tx: Tx, top_up: TopUp) -> None:
+    """Nothing to do before its customer comes or its time is up."""
+    if top_up.wake_at != top_up.expires_at:
+        await _write(tx, top_up, dataclasses.replace(top_up, wake_at=top_up.expires_at), job=True)
 
 
 async def _write(tx: Tx, before: TopUp, after: TopUp, *, job: bool) -> TopUp:

@@ -137,14 +137,14 @@ class Recorder:
 
     async def _post(self, movements: Sequence[Movement]) -> list[Verdict]:
         keys = {(movement.customer_id, movement.asset) for movement in movements}
-        async with self._database.transaction() as tx:
+        async with self._database.transaction("T1") as tx:
             accounts = await wallets.lock(tx, keys)
             if len(accounts) == len(keys):
                 return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
         # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
         async with self._database.transaction() as tx:
             await wallets.create_missing(tx, keys - set(accounts))
-        async with self._database.transaction() as tx:
+        async with self._database.transaction("T1") as tx:
             accounts = await wallets.lock(tx, keys)
             return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
 

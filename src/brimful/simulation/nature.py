@@ -1,0 +1,108 @@
+"""What happens at the provider by itself: money goes back, cards change, payments hang, or nothing answers."""
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+from brimful.sandbox import intents, reversals
+from brimful.sandbox.switches import Switch
+from brimful.simulation.stage import Stage
+
+__all__ = ["ACTS"]
+
+Met = Callable[[str], None]
+Act = Callable[[Stage, random.Random, Met], None]
+
+
+def _some(stage: Stage, dice: random.Random, kind: str, **wanted: Any) -> dict[str, Any] | None:
+    found = [item for item in stage.world.store.newest(kind)
+             if all(item[name] == value for name, value in wanted.items())]  # fmt: skip
+    return dice.choice(found) if found else None
+
+
+def finish(stage: Stage, dice: random.Random, _met: Met) -> None:
+    intent = _some(stage, dice, "payment_intent", status="processing")
+    if intent is not None:
+        declined = "generic_decline" if dice.random() < 0.3 else None
+        intents.finish(stage.world, intent["id"], decline_code=declined)
+
+
+def hang(stage: Stage, _dice: random.Random, met: Met) -> None:
+    stage.world.switches.active.append(Switch("payment_intents.confirm", "processing"))
+    met("stays_processing")
+
+
+def refund_one(stage: Stage, dice: random.Random, met: Met) -> None:
+    intent = _some(stage, dice, "payment_intent", status="succeeded")
+    if intent is not None:
+        amount = dice.choice((intent["amount"], 100, 333))
+        reversals.create_refund(stage.world, {"payment_intent": intent["id"], "amount": amount})
+        met("refund")
+
+
+def refund_fails(stage: Stage, dice: random.Random, met: Met) -> None:
+    refund = _some(stage, dice, "refund", status="succeeded")
+    if refund is not None:
+        reversals.finish_refund(stage.world, refund["id"], status="failed")
+        met("refund_fails")
+
+
+def dispute(stage: Stage, dice: random.Random, met: Met) -> None:
+    intent = _some(stage, dice, "payment_intent", status="succeeded")
+    if intent is not None and not any(item["payment_intent"] == intent["id"]
+                                      for item in stage.world.store.newest("dispute")):  # fmt: skip
+        reversals.open_dispute(stage.world, intent["id"], inquiry=dice.random() < 0.2)
+        met("dispute")
+
+
+def close_dispute(stage: Stage, dice: random.Random, met: Met) -> None:
+    dispute = _some(stage, dice, "dispute", status="needs_response")
+    if dispute is not None:
+        won = dice.random() < 0.5
+        reversals.close_dispute(stage.world, dispute["id"], won=won)
+        if won:
+            met("dispute_won")
+
+
+def warn(stage: Stage, dice: random.Random, met: Met) -> None:
+    intent = _some(stage, dice, "payment_intent", status="succeeded")
+    if intent is not None:
+        reversals.warn(stage.world, intent["id"])
+        met("fraud_warning")
+
+
+def detach(stage: Stage, dice: random.Random, met: Met) -> None:
+    method = _some(stage, dice, "payment_method")
+    if method is not None and method["customer"] is not None:
+        method["customer"] = None
+        stage.world.store.save("payment_method", method)
+        stage.world.emit("payment_method.detached", method)
+        met("card_detached")
+
+
+def renew(stage: Stage, dice: random.Random, met: Met) -> None:
+    method = _some(stage, dice, "payment_method")
+    if method is not None:
+        brand = dice.choice((method["card"]["brand"], "mastercard"))
+        stage.world.renew_card(method["id"], {"exp_year": 2040, "brand": brand})
+        met("card_renewed")
+
+
+def outage(stage: Stage, _dice: random.Random, met: Met) -> None:
+    stage.provider.down = not stage.provider.down
+    if stage.provider.down:
+        met("provider_down")
+
+
+ACTS: tuple[tuple[Act, float], ...] = (
+    (finish, 6),
+    (hang, 1),
+    (refund_one, 2),
+    (refund_fails, 1),
+    (dispute, 1),
+    (close_dispute, 1),
+    (warn, 0.4),
+    (detach, 0.5),
+    (renew, 0.4),
+    (outage, 1.5),
+)
