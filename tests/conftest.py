@@ -1,5 +1,6 @@
 """One PostgreSQL for each test process, a template database, and a clone of it for each test."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -43,6 +44,24 @@ class Cluster:
             connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
+@contextlib.contextmanager
+def local_server(version="18"):
+    """A PostgreSQL of the wheel, thrown away at the end. Gives the address of its administrator."""
+    home = pathlib.Path(tempfile.mkdtemp(prefix="brimful-test-"))
+    directory = embedded.DataDirectory(home / "data")
+    directory.open(version=version)
+    assert directory.lock()
+    server = embedded.Server(directory, UNSAFE_BUT_FAST)
+    server.start()
+    try:
+        yield server.url("postgres")
+    finally:
+        server.stop()
+        directory.unlock()
+        directory.remove()
+        shutil.rmtree(home, ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def cluster(request):
     choice = request.config.getoption("--postgres")
@@ -50,19 +69,8 @@ def cluster(request):
     if choice == "url":
         yield from _on_server(os.environ["DATABASE_URL"], template)
         return
-    home = pathlib.Path(tempfile.mkdtemp(prefix="brimful-test-"))
-    directory = embedded.DataDirectory(home / "data")
-    directory.open(version=choice)
-    assert directory.lock()
-    server = embedded.Server(directory, UNSAFE_BUT_FAST)
-    server.start()
-    try:
-        yield from _on_server(server.url("postgres"), template)
-    finally:
-        server.stop()
-        directory.unlock()
-        directory.remove()
-        shutil.rmtree(home, ignore_errors=True)
+    with local_server(choice) as url:
+        yield from _on_server(url, template)
 
 
 def _on_server(admin_url, template):

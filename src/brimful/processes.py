@@ -100,6 +100,7 @@ def environment_for(
         "BRIMFUL_LEDGER_KEYS": secrets["ledger_keys"],
         "BRIMFUL_PUBLIC_URL": url,
         "BRIMFUL_LOG_LEVEL": "WARNING",
+        "BRIMFUL_EPOCH_FILE": str(directory.path / "epoch"),
         "STRIPE_API_KEY": secrets["stripe_key"],
         "STRIPE_API_URL": sandbox_url,
         "STRIPE_CHECKOUT_URL": sandbox_url,

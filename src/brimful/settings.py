@@ -6,6 +6,7 @@ Every name begins with `BRIMFUL_` but for the two that the field has agreed on, 
 
 import base64
 import dataclasses
+import datetime as dt
 import os
 import re
 import urllib.parse
@@ -144,6 +145,13 @@ def ledger_keyring(extra: Mapping[str, str]) -> dict[int, bytes]:
     """The ledger's keys, from `extra` or the environment, for commands that only verify."""
     env = {**os.environ, **extra}
     return _ledger_keys(_required(env, "BRIMFUL_LEDGER_KEYS", "the keys that the ledger was signed with"))
+
+
+def pace() -> tuple[int, dt.timedelta]:
+    """Automatic top-ups of one account in an hour, and their spacing, for commands that need nothing else."""
+    env = dict(os.environ)
+    spacing_s = _integer(env, "BRIMFUL_PACE_SPACING_S", 60)
+    return _integer(env, "BRIMFUL_PACE_PER_HOUR", 5), dt.timedelta(seconds=spacing_s)
 
 
 def stripe_access() -> tuple[str | None, str | None]:

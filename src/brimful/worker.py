@@ -10,7 +10,19 @@ import procrastinate
 import psycopg
 import psycopg_pool
 
-from brimful import auto_topup, cards, letters, paying, stripe_inbox, topups, wallets
+from brimful import (
+    auto_topup,
+    cards,
+    charging,
+    epochs,
+    letters,
+    paying,
+    reconcile,
+    stripe_inbox,
+    topups,
+    verify,
+    wallets,
+)
 from brimful.db.pool import role_conninfo
 from brimful.deps import Deps
 from brimful.jobs import Name
@@ -40,6 +52,8 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
     if not until_idle:
         _register_periodic(app, deps)
     async with app.open_async():
+        if not until_idle:
+            await beat(deps, epochs.Witness(deps.settings.epoch_file))  # before the first payment
         await app.run_worker_async(
             concurrency=deps.settings.worker_concurrency,
             wait=not until_idle,
@@ -58,6 +72,7 @@ class Operations:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self._witness = epochs.Witness(deps.settings.epoch_file)
 
     async def pay(self, customer_id: str, top_up_id: str) -> None:
         if self._deps.till is not None:
@@ -84,7 +99,17 @@ class Operations:
             await letters.write(self._deps.post, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
+        await beat(self._deps, self._witness)
         await sweep(self._deps)
+
+    async def reconcile(self, timestamp: int) -> None:  # noqa: ARG002
+        if self._deps.till is not None:
+            await reconcile_since_last(self._deps, self._deps.till)
+
+    async def verify(self, timestamp: int) -> None:  # noqa: ARG002
+        for finding in await verify.run(self._deps.database.url, self._deps.settings.ledger_keys):
+            if not finding.ok:
+                _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
@@ -119,7 +144,12 @@ async def apply_or_set_aside(till: paying.Till, event_id: str) -> None:
             await stripe_inbox.note_failure(tx, event_id, repr(error))
 
 
-_CRON = (("sweep", "* * * * *"), ("slow_sweep", "17 * * * *"))
+_CRON = (
+    ("sweep", "* * * * *"),
+    ("slow_sweep", "17 * * * *"),
+    ("reconcile", "23 * * * *"),
+    ("verify", "41 * * * *"),
+)
 
 
 def _register(app: procrastinate.App, deps: Deps) -> None:
@@ -145,6 +175,26 @@ async def _rescue(app: procrastinate.App) -> None:
         _log.warning("job %s of a dead worker is put back", job.id)
         await app.job_manager.retry_job(job)
     await app.job_manager.delete_old_jobs(nb_hours=_KEEP_JOBS_H, include_failed=False)
+
+
+async def beat(deps: Deps, witness: epochs.Witness) -> None:
+    """Note that the database is the one it was. If it is not, payments are compared with Stripe before any other."""
+    async with deps.database.transaction() as tx:
+        reason = await witness.beat(tx)
+        held = any(hold.kind == "restore" for hold in await charging.holds(tx))
+    witness.committed()
+    if (reason or held) and deps.till is not None:
+        await reconcile_since_last(deps, deps.till)
+
+
+async def reconcile_since_last(deps: Deps, till: paying.Till) -> None:
+    """Compare with Stripe what has happened since the last time."""
+    async with deps.database.transaction() as tx:
+        since = await reconcile.since_last(tx)
+    try:
+        await reconcile.run(till, since=since)
+    except ConnectionError as error:
+        _log.warning("reconciliation waits: %s", error)
 
 
 async def sweep(deps: Deps) -> None:

@@ -15,6 +15,7 @@ from brimful.api import usage
 from brimful.api.auth import Auth
 from brimful.api.body import read_bounded
 from brimful.api.door import Door
+from brimful.api.metrics import Metrics
 from brimful.api.problems import RequestIds, handlers, problem
 from brimful.api.routes import ROUTERS
 from brimful.deps import Deps
@@ -55,6 +56,7 @@ def build(deps: Deps) -> FastAPI:
     hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url)
     app.router.routes.append(Route("/v1/usage", hot.__call__, methods=["POST"]))
     app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
+    app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))
     app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]

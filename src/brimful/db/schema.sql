@@ -911,6 +911,7 @@ CREATE TABLE public.epochs (
     timeline integer,
     beat bigint DEFAULT 0 NOT NULL,
     beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    went_back_from timestamp with time zone,
     reconciled_at timestamp with time zone,
     CONSTRAINT epochs_one_check CHECK (one)
 );

@@ -36,7 +36,9 @@ END_STATES = frozenset({"succeeded", "failed", "canceled"})
 WAITING_STATES = frozenset({"requested", "intent_created", "retry_wait", "action_required"})
 
 MOVES: Mapping[str, frozenset[str]] = {
-    "requested": frozenset({"intent_created", "action_required", "canceling", "canceled", "failed", "retry_wait"}),
+    "requested": frozenset(
+        {"intent_created", "action_required", "canceling", "canceled", "failed", "retry_wait", "succeeded"}
+    ),
     "intent_created": frozenset({"confirming", "canceling", "succeeded"}),
     "confirming": frozenset({"succeeded", "processing", "unknown", "action_required", "canceling", "canceled"}),
     "processing": frozenset({"succeeded", "canceling", "canceled"}),

@@ -77,6 +77,7 @@ CREATE TABLE epochs (
     timeline integer,
     beat bigint NOT NULL DEFAULT 0,
     beat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    went_back_from timestamptz,
     reconciled_at timestamptz
 );
 

@@ -1,80 +1,21 @@
-"""The command line. Exit status 0 only if all is well; an unusable setting is one line, not a traceback."""
+"""Commands that run something: up, serve, worker, sandbox, demo; and what they need first: migrate, keys."""
 
 import asyncio
-import contextlib
-import json
 import logging
 import os
 import pathlib
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import click
 
 from brimful import settings
-from brimful.errors import ConfigurationError, Refused
+from brimful.cli.common import DATA, JSON_FILE, cli, database_of, log_to_stderr
+from brimful.errors import ConfigurationError
 
-__all__ = ["main"]
-
-_DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
-_JSON = click.option("--json", "json_file", type=click.Path(path_type=pathlib.Path), help="Write the result here.")
-
-
-def main() -> int:
-    """Run a command; returns the exit status."""
-    try:
-        cli.main(standalone_mode=False)
-    except click.exceptions.Exit as done:
-        return done.exit_code
-    except click.ClickException as error:
-        error.show()
-        return error.exit_code
-    except click.Abort:
-        return 130
-    except (ConfigurationError, Refused) as error:
-        click.echo(f"brimful: {error}", err=True)
-        return 2
-    return 0
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
-    """Brimful keeps prepaid balances funded."""
-
-
-def _logging(level: str = "INFO") -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "procrastinate", "yoyo", "stripe"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
-
-
-@contextlib.contextmanager
-def _database_url(data: pathlib.Path | None) -> Iterator[str]:
-    """The database a command speaks to: DATABASE_URL, or the embedded server of a directory, running or not."""
-    if data is None:
-        url = settings.database_url()
-        if url is None:
-            raise ConfigurationError("Name the database: DATABASE_URL, or --data DIR of a `brimful up`.")
-        yield url
-        return
-    from brimful.db import embedded
-
-    directory = embedded.DataDirectory(data)
-    directory.open(version=settings.embedded_version(), create=False)
-    with embedded.running(directory) as server:
-        yield server.url()
-
-
-def _ledger_keys(data: pathlib.Path | None) -> dict[str, str]:
-    if data is None:
-        return {}
-    from brimful.db import embedded
-
-    directory = embedded.DataDirectory(data)
-    directory.open(version=settings.embedded_version(), create=False)
-    return {"BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}
+__all__: list[str] = []
 
 
 @cli.command()
@@ -84,7 +25,7 @@ def up(data: pathlib.Path, port: int) -> None:
     """Run everything on this machine: database, sandbox, API, portal, worker."""
     from brimful import processes
 
-    _logging("WARNING")
+    log_to_stderr("WARNING")
     stop = _stop_signal()
     with processes.up(data, port=port) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/openapi.json)")
@@ -114,13 +55,16 @@ def _stop_signal() -> Callable[[], bool]:
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def serve(host: str, port: int) -> None:
     """Serve the API and the portal."""
-    from brimful import serving
+    from brimful import crashes, serving
     from brimful.db import migrate
 
     config = settings.read()
-    _logging(config.log_level)
+    log_to_stderr(config.log_level)
     migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url)
+    if config.crash_at is not None:
+        crashes.plant_by_name(config.crash_at)
+    asyncio.run(_witness(config))
     if config.api_key is not None:
         asyncio.run(_ensure_key(config))
     serving.run(config, host=host, port=port)
@@ -132,6 +76,19 @@ def _require_migrated(url: str) -> None:
     missing = migrate.pending(url)
     if missing:
         raise ConfigurationError(f"The database lacks {len(missing)} migrations: run `brimful migrate` first.")
+
+
+async def _witness(config: settings.Settings) -> None:
+    """Customers may pay through this door: it too must know whether the database went back in time."""
+    from brimful import deps, epochs
+
+    engine = deps.build(config, "brimful_engine")
+    await deps.open_deps(engine)
+    witness = epochs.Witness(config.epoch_file)
+    async with engine.database.transaction() as tx:
+        await witness.beat(tx)
+    witness.committed()
+    await deps.close(engine)
 
 
 async def _ensure_key(config: settings.Settings) -> None:
@@ -148,12 +105,14 @@ async def _ensure_key(config: settings.Settings) -> None:
 @cli.command()
 def worker() -> None:
     """Run the background worker. Any number may run."""
-    from brimful import deps
+    from brimful import crashes, deps
     from brimful import worker as background
     from brimful.db import migrate
 
     config = settings.read()
-    _logging(config.log_level)
+    log_to_stderr(config.log_level)
+    if config.crash_at is not None:
+        crashes.plant_by_name(config.crash_at)
     migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url)
 
@@ -184,7 +143,7 @@ def sandbox(port: int, state: pathlib.Path | None) -> None:
     from brimful.ports import require_free
     from brimful.sandbox import app, store, world
 
-    _logging("WARNING")
+    log_to_stderr("WARNING")
     port = require_free("127.0.0.1", port)
     webhook = None
     secret = os.environ.get("STRIPE_WEBHOOK_SECRET")  # noqa: TID251 - the sandbox shares no settings with the product
@@ -199,12 +158,12 @@ def sandbox(port: int, state: pathlib.Path | None) -> None:
 
 
 @cli.command()
-@_DATA
+@DATA
 def migrate(data: pathlib.Path | None) -> None:
     """Bring the database up to this version."""
     from brimful.db import migrate as migrations
 
-    with _database_url(data) as url:
+    with database_of(data) as url:
         applied = migrations.apply(url)
     click.echo("Applied: " + ", ".join(applied) if applied else "Nothing to apply.")
 
@@ -217,7 +176,7 @@ def keys() -> None:
 @keys.command("create")
 @click.option("--name", default="command line", show_default=True)
 @click.option("--scope", "scopes", multiple=True, help="May be given several times; all ordinary scopes without it.")
-@_DATA
+@DATA
 def create_key(name: str, scopes: tuple[str, ...], data: pathlib.Path | None) -> None:
     """Make an API key. It is shown once."""
     from brimful import keys as api_keys
@@ -232,74 +191,8 @@ def create_key(name: str, scopes: tuple[str, ...], data: pathlib.Path | None) ->
         finally:
             await database.close()
 
-    with _database_url(data) as url:
+    with database_of(data) as url:
         click.echo(asyncio.run(create(url)))
-
-
-@cli.command()
-@_DATA
-@_JSON
-def verify(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
-    """Check every invariant that the database can show."""
-    from brimful import verify as verification
-
-    keyring = settings.ledger_keyring(_ledger_keys(data))
-    with _database_url(data) as url:
-        findings = asyncio.run(verification.run(url, keyring))
-    for finding in findings:
-        click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id:<4} {finding.detail}")
-    ok = all(finding.ok for finding in findings)
-    if json_file is not None:
-        json_file.write_text(json.dumps({"ok": ok, "invariants": [finding.shown() for finding in findings]}, indent=2))
-    sys.exit(0 if ok else 1)
-
-
-@cli.command()
-@_DATA
-def doctor(data: pathlib.Path | None) -> None:
-    """Look at everything around the product: database, migrations, roles, Stripe, worker, queue."""
-    from brimful import doctor as examination
-
-    with _database_url(data) as url:
-        findings = asyncio.run(examination.run(url))
-    for finding in findings:
-        click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.name:<12} {finding.detail}")
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)
-
-
-@cli.command()
-@click.argument("name", type=click.Choice(["portal", "usage"]))
-@_JSON
-def bench(name: str, json_file: pathlib.Path | None) -> None:
-    """Measure one question beside its reference, in one run on this machine."""
-    from brimful import bench as measuring
-
-    result = measuring.run(name)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2))
-
-
-@cli.command()
-@click.option("--histories", type=click.IntRange(1, 10_000_000), default=2000, show_default=True)
-@click.option("--seed", default="1", show_default=True)
-@click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores without it.")
-@_JSON
-def simulate(histories: int, seed: str, processes: int | None, json_file: pathlib.Path | None) -> None:
-    """Live through seeded histories of debits, cards, faults and time; check every invariant after every step."""
-    from brimful import simulation
-
-    result = simulation.simulate(histories=histories, seed=seed, processes=processes)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2))
-    click.echo(
-        f"{result['histories']:,} histories, {result['steps']:,} steps, {result['faults']:,} faults of "
-        f"{sum(1 for count in result['by_fault'].values() if count)} kinds in {result['seconds']} s"
-    )
-    for violation in result["violations"]:
-        click.echo(f"BAD  seed {violation['seed']}: {violation['violation']}; steps {violation['steps']}")
-        for line in violation["trail"]:
-            click.echo(f"       {line}")
-    sys.exit(0 if result["ok"] else 1)
 
 
 @cli.command()
@@ -308,8 +201,8 @@ def simulate(histories: int, seed: str, processes: int | None, json_file: pathli
 @click.option("--speed", type=click.FloatRange(min=0.1, max=100_000), default=60.0, show_default=True)
 @click.option("--exit", "stop_after", is_flag=True, help="Stop when every top-up has ended or waits.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="0 picks a free one.")
-@_DATA
-@_JSON
+@DATA
+@JSON_FILE
 def demo(
     trace: pathlib.Path | None,
     customers: int,
@@ -322,7 +215,7 @@ def demo(
     """Run the main job on real usage: sample customers, real portal forms, automatic top-ups."""
     from brimful import demo as show
 
-    _logging("WARNING")
+    log_to_stderr("WARNING")
     ok = show.run(
         trace=trace,
         customers=customers,

@@ -1,0 +1,78 @@
+"""What the commands share: the group, the database they speak to, logging."""
+
+import asyncio
+import contextlib
+import logging
+import pathlib
+import sys
+from collections.abc import Awaitable, Callable, Iterator
+from typing import TYPE_CHECKING, TypeVar
+
+import click
+
+from brimful import settings
+from brimful.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from brimful.db import Tx
+
+__all__ = ["DATA", "JSON_FILE", "as_engine", "cli", "database_of", "ledger_keys_of", "log_to_stderr"]
+
+Result = TypeVar("Result")
+DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
+JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathlib.Path), help="Write the result here.")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Brimful keeps prepaid balances funded."""
+
+
+def log_to_stderr(level: str = "INFO") -> None:
+    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    for noisy in ("httpx", "httpcore", "procrastinate", "yoyo", "stripe"):
+        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
+
+
+@contextlib.contextmanager
+def database_of(data: pathlib.Path | None) -> Iterator[str]:
+    """The database a command speaks to: DATABASE_URL, or the embedded server of a directory, running or not."""
+    if data is None:
+        url = settings.database_url()
+        if url is None:
+            raise ConfigurationError("Name the database: DATABASE_URL, or --data DIR of a `brimful up`.")
+        yield url
+        return
+    from brimful.db import embedded
+
+    directory = embedded.DataDirectory(data)
+    directory.open(version=settings.embedded_version(), create=False)
+    with embedded.running(directory) as server:
+        yield server.url()
+
+
+def ledger_keys_of(data: pathlib.Path | None) -> dict[str, str]:
+    if data is None:
+        return {}
+    from brimful.db import embedded
+
+    directory = embedded.DataDirectory(data)
+    directory.open(version=settings.embedded_version(), create=False)
+    return {"BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}
+
+
+def as_engine(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
+    """One transaction under the engine's role."""
+    from brimful.db import Database
+
+    async def within(url: str) -> Result:
+        database = Database(url, "brimful_engine", pool_max=1)
+        await database.open()
+        try:
+            async with database.transaction() as tx:
+                return await run(tx)
+        finally:
+            await database.close()
+
+    with database_of(data) as url:
+        return asyncio.run(within(url))

@@ -1,0 +1,332 @@
+"""Reconciliation: our books against Stripe's lists, repaired by keyed entries only.
+
+Whatever is found goes the way that everything goes: `settle`, `record_refund`, `record_dispute`. So it may run at
+any time, twice at once, beside everything else. After a restore it finds the payments whose rows were lost: their
+metadata tells whose they are and what they bought.
+"""
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from brimful import auto_topup, charging, clock, customers, stripe_inbox, topups, wallets
+from brimful.db import Tx
+from brimful.paying import Till, settle
+from brimful.payments import DisputeReading, Failure, IntentReading, RefundReading
+from brimful.topups import Payment
+
+__all__ = ["Report", "run", "since_last"]
+
+_log = logging.getLogger(__name__)
+_OVERLAP = dt.timedelta(hours=1)
+_FIRST_LOOK_BACK = dt.timedelta(days=2)
+_FINAL = {"succeeded", "canceled"}
+
+
+@dataclasses.dataclass
+class Report:
+    """What was compared and what came of it. `repaired` and `differences` are sentences for a person."""
+
+    since: dt.datetime
+    dry_run: bool
+    payments: int = 0
+    refunds: int = 0
+    disputes: int = 0
+    foreign: int = 0
+    repaired: list[str] = dataclasses.field(default_factory=list)
+    differences: list[str] = dataclasses.field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether nothing is left for a person."""
+        return not self.differences
+
+    def shown(self) -> dict[str, Any]:
+        return {**dataclasses.asdict(self), "since": clock.rfc3339(self.since), "ok": self.ok}
+
+
+_SINCE = "SELECT reconciled_at, went_back_from FROM epochs"
+
+
+async def since_last(tx: Tx) -> dt.datetime:
+    """From when on to compare: the last time, or the moment from which the database went back; with an overlap."""
+    row = await tx.one(_SINCE)
+    assert row is not None
+    moments = [moment for moment in (row["reconciled_at"], row["went_back_from"]) if moment is not None]
+    return (min(moments) if moments else await tx.now() - _FIRST_LOOK_BACK) - _OVERLAP
+
+
+async def run(till: Till, *, since: dt.datetime, dry_run: bool = False) -> Report:
+    """Compare everything made since then; repair it unless `dry_run`. When nothing is left for a person, a hold that
+    a restore had placed is lifted.
+
+    Raises:
+        ConnectionError: Stripe does not answer; nothing is lost by trying again.
+    """
+    report = Report(since, dry_run)
+    intents = _listed(await till.gateway.list_intents(customer=None, since=since))
+    refunds = _listed(await till.gateway.list_refunds(since=since))
+    disputes = _listed(await till.gateway.list_disputes(since=since))
+    for intent in reversed(intents):  # oldest first
+        await _payment(till, report, intent)
+    await _unknown_to_stripe(till, report, since, {intent.intent_id for intent in intents})
+    for refund in reversed(refunds):
+        await _refund(till, report, refund)
+    for dispute in reversed(disputes):
+        await _dispute(till, report, dispute)
+    if not dry_run:
+        await _close(till, report)
+    return report
+
+
+def _listed(answer: Any) -> Any:
+    if isinstance(answer, Failure):
+        raise ConnectionError(f"Stripe's lists cannot be read: {answer.message}")
+    return answer
+
+
+# --- payments ---------------------------------------------------------------------------------------------------
+
+
+async def _payment(till: Till, report: Report, intent: IntentReading) -> None:
+    report.payments += 1
+    names = intent.metadata
+    if "payment_id" not in names or "customer_id" not in names:
+        report.foreign += 1
+        return
+    async with till.database.transaction() as tx:
+        ours = await topups.find_payment(tx, names["customer_id"], names["payment_id"])
+    if ours is None:
+        await _lost(till, report, intent)
+    elif intent.status == "succeeded" and ours.state == "succeeded":
+        if (ours.amount_minor, ours.currency) != (intent.received_minor, intent.currency):
+            report.differences.append(f"{ours.payment_id}: {ours.amount_minor} here, {intent.received_minor} at Stripe")
+    elif intent.status in _FINAL and (ours.closed_at is None or intent.status == "succeeded"):
+        await _settle(till, report, ours, intent)
+    elif intent.status not in _FINAL and ours.closed_at is not None:
+        await _orphan(till, report, intent)
+
+
+async def _settle(till: Till, report: Report, ours: Payment, intent: IntentReading) -> None:
+    what = f"{ours.payment_id} ({intent.intent_id}) is {intent.status} at Stripe, was {ours.state} here"
+    if not report.dry_run:
+        async with till.database.transaction("reconcile") as tx:
+            await settle(till, tx, ours, intent)
+            after = await topups.find_payment(tx, ours.customer_id, ours.payment_id)
+        if after is None or (intent.status == "succeeded") is not (after.state == "succeeded"):
+            report.differences.append(f"{what}: not ours as it stands, see the log")
+            return
+    report.repaired.append(what)
+
+
+async def _orphan(till: Till, report: Report, intent: IntentReading) -> None:
+    """Open at Stripe, closed or unknown here: it must never take money."""
+    if intent.status == "processing":
+        report.differences.append(f"{intent.intent_id} is processing at Stripe and unknown here: look again later")
+        return
+    if not report.dry_run:
+        answer = await till.gateway.cancel_intent(intent.intent_id)
+        if isinstance(answer, Failure):
+            report.differences.append(f"{intent.intent_id} cannot be canceled: {answer.message}")
+            return
+    report.repaired.append(f"{intent.intent_id} was open at Stripe and unknown here: canceled")
+
+
+async def _lost(till: Till, report: Report, intent: IntentReading) -> None:
+    """A payment whose row was lost with the database's last hours."""
+    if intent.status not in _FINAL:
+        await _orphan(till, report, intent)
+        return
+    if intent.status == "canceled":
+        return
+    what = f"{intent.metadata['payment_id']} ({intent.intent_id}) took {intent.received_minor} {intent.currency}"
+    if report.dry_run:
+        report.repaired.append(f"{what} and its row was lost: it would be booked again")
+        return
+    async with till.database.transaction("reconcile") as tx:
+        missing = await _rebuild(till, tx, intent)
+    if missing is not None:
+        _log.critical("ALARM %s and cannot be booked: %s", what, missing)
+        report.differences.append(f"{what} and cannot be booked: {missing}")
+        return
+    await _close_others(till, intent)
+    report.repaired.append(f"{what} and its row was lost: booked again")
+
+
+_INSERT_PAYMENT = """
+    INSERT INTO payments (customer_id, payment_id, top_up_id, kind, presence, state, card_id, currency, amount_minor,
+        stripe_intent_id, created_at, confirm_sent_at, closed_at)
+    VALUES (%(customer_id)s, %(payment_id)s, %(top_up_id)s, 'intent', %(presence)s, 'canceled', %(card_id)s,
+        %(currency)s, %(amount_minor)s, %(intent_id)s, %(created)s, %(created)s, %(now)s)
+    ON CONFLICT (customer_id, payment_id) DO NOTHING
+"""
+
+
+async def _rebuild(till: Till, tx: Tx, intent: IntentReading) -> str | None:
+    """The payment's row, and its top-up's if need be, from what Stripe keeps; then the ordinary credit. Returns what
+    is missing to do so.
+    """
+    names = intent.metadata
+    customer_id = names["customer_id"]
+    if await tx.one("SELECT 1 AS known FROM customers WHERE customer_id = %s", (customer_id,)) is None:
+        return f"customer {customer_id} is unknown here"
+    bought = _bought(names)
+    if bought is None:
+        return "its metadata does not say what it bought"
+    await wallets.create_missing(tx, [(customer_id, bought[0])])
+    await wallets.lock_wallet(tx, customer_id)
+    card_id = await _card(tx, customer_id, intent)
+    known = await tx.one("SELECT kind FROM top_ups WHERE customer_id = %s AND top_up_id = %s",
+                         (customer_id, names["top_up_id"]))  # fmt: skip
+    if known is None:
+        await _insert_top_up(tx, intent, bought, card_id)
+    created = intent.created or await tx.now()
+    # On-session, so that nobody takes it for a charge whose consent we can still show.
+    values = {"customer_id": customer_id, "payment_id": names["payment_id"], "top_up_id": names["top_up_id"],
+              "presence": "on_session", "card_id": card_id, "currency": intent.currency,
+              "amount_minor": intent.amount_minor, "intent_id": intent.intent_id, "created": created,
+              "now": await tx.now()}  # fmt: skip
+    await tx.execute(_INSERT_PAYMENT, values)
+    await customers.add_alias(tx, "payment_intent", intent.intent_id, customer_id, names["payment_id"])
+    payment = await topups.find_payment(tx, customer_id, names["payment_id"])
+    assert payment is not None
+    await settle(till, tx, payment, intent)
+    return None
+
+
+def _bought(names: Mapping[str, str]) -> tuple[str, Decimal, Decimal] | None:
+    """Asset, units and rate, as the payment's metadata has them."""
+    try:
+        return names["asset"], Decimal(names["units"]), Decimal(names["rate"])
+    except (KeyError, InvalidOperation):
+        return None
+
+
+async def _card(tx: Tx, customer_id: str, intent: IntentReading) -> str | None:
+    if intent.payment_method is None:
+        return None
+    found = await customers.find_alias(tx, "payment_method", intent.payment_method)
+    return found[1] if found is not None and found[0] == customer_id else None
+
+
+_INSERT_TOP_UP = """
+    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
+        consent_id, rule_version, limit_month, confirmed_at, requested_at, metadata, needs_review)
+    VALUES (%(customer_id)s, %(top_up_id)s, %(asset)s, %(kind)s, 'requested', %(currency)s, %(amount_minor)s,
+        %(units)s, %(rate)s, %(card_id)s, %(consent_id)s, %(version)s, %(month)s, %(created)s, %(created)s,
+        %(metadata)s, true)
+"""
+
+
+async def _insert_top_up(
+    tx: Tx, intent: IntentReading, bought: tuple[str, Decimal, Decimal], card_id: str | None
+) -> None:
+    """Automatic, so that it counts for the month's limit, where the rule that made it still stands; else manual."""
+    names, created = intent.metadata, intent.created or await tx.now()
+    customer_id, asset = names["customer_id"], bought[0]
+    rule = await auto_topup.get_rule(tx, customer_id, asset) if names.get("kind") == "automatic" else None
+    busy = await topups.live_by_account(tx, customer_id, asset) is not None
+    same = rule is not None and (rule.card_id, rule.amount_minor, rule.currency) == (
+        card_id, intent.amount_minor, intent.currency
+    )  # fmt: skip
+    values: dict[str, Any] = {
+        "customer_id": customer_id, "top_up_id": names["top_up_id"], "asset": asset, "kind": "manual",
+        "currency": intent.currency, "amount_minor": intent.amount_minor, "units": bought[1], "rate": bought[2],
+        "card_id": card_id, "consent_id": None, "version": None, "month": None, "created": created,
+        "metadata": Jsonb({"rebuilt_from": intent.intent_id}),
+    }  # fmt: skip
+    if rule is not None and same and not busy:
+        values |= {"kind": "automatic", "consent_id": rule.consent_id, "version": rule.version,
+                   "month": clock.month_start(created)}  # fmt: skip
+    await tx.execute(_INSERT_TOP_UP, values)
+
+
+async def _close_others(till: Till, intent: IntentReading) -> None:
+    """The top-up has been paid: a payment that the restored rows still had open is over."""
+    customer_id, top_up_id = intent.metadata["customer_id"], intent.metadata["top_up_id"]
+    async with till.database.transaction() as tx:
+        top_up = await topups.get(tx, customer_id, top_up_id)
+        other = await topups.open_payment(tx, top_up)
+    if other is None:
+        return
+    if other.stripe_intent_id is not None:
+        await till.gateway.cancel_intent(other.stripe_intent_id)
+    async with till.database.transaction() as tx:
+        state = "canceled" if other.stripe_intent_id is not None else "abandoned"
+        await topups.save_payment(tx, other, state=state)
+
+
+_PAID_HERE = """
+    SELECT payment_id, stripe_intent_id FROM payments
+    WHERE state = 'succeeded' AND created_at > %s AND kind = 'intent' ORDER BY created_at
+"""
+
+
+async def _unknown_to_stripe(till: Till, report: Report, since: dt.datetime, known: set[str]) -> None:
+    """Booked here and not listed there: only a person can tell what that means."""
+    async with till.database.transaction() as tx:
+        rows = await tx.all(_PAID_HERE, (since + _OVERLAP,))
+    report.differences += [
+        f"{row['payment_id']} ({row['stripe_intent_id']}) is booked here and Stripe does not list it"
+        for row in rows
+        if row["stripe_intent_id"] not in known
+    ]
+
+
+# --- what went back ------------------------------------------------------------------------------------------------
+
+
+async def _refund(till: Till, report: Report, reading: RefundReading) -> None:
+    report.refunds += 1
+    await _reversal(till, report, reading, _REFUND_STATE, reading.refund_id, reading.status)
+
+
+async def _dispute(till: Till, report: Report, reading: DisputeReading) -> None:
+    report.disputes += 1
+    await _reversal(till, report, reading, _DISPUTE_STATE, reading.dispute_id, reading.status)
+
+
+_REFUND_STATE = "SELECT state FROM refunds WHERE stripe_refund_id = %s"
+_DISPUTE_STATE = "SELECT status AS state FROM disputes WHERE dispute_id = %s"
+
+
+async def _reversal(
+    till: Till, report: Report, reading: RefundReading | DisputeReading, query: Any, name: str, status: str
+) -> None:
+    async with till.database.transaction() as tx:
+        row = await tx.one(query, (name,))
+    before = None if row is None else row["state"]
+    if before == status:
+        return
+    what = f"{name} is {status} at Stripe, {before or 'unknown'} here"
+    if report.dry_run:
+        report.repaired.append(what)
+        return
+    if isinstance(reading, RefundReading):
+        done, _ = await stripe_inbox.apply_refund(till, reading)
+    else:
+        done, _ = await stripe_inbox.apply_dispute(till, reading)
+    if done == "done":
+        report.repaired.append(what)
+    else:
+        report.foreign += 1
+
+
+_RECONCILED = "UPDATE epochs SET reconciled_at = %s, went_back_from = NULL"
+
+
+async def _close(till: Till, report: Report) -> None:
+    """Everything was compared. What is left for a person keeps a restore's hold."""
+    async with till.database.transaction() as tx:
+        if report.ok:
+            await tx.execute(_RECONCILED, (await tx.now(),))
+            await charging.lift(tx, "restore", actor="reconcile", reason=f"{len(report.repaired)} repaired")
+    for what in report.repaired:
+        _log.warning("reconciled: %s", what)
+    for what in report.differences:
+        _log.critical("ALARM reconcile: %s", what)

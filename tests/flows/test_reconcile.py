@@ -1,0 +1,143 @@
+"""Our books against Stripe's lists: what was missed is found, what was lost is booked again, nothing twice."""
+
+import asyncio
+import datetime as dt
+import subprocess
+from decimal import Decimal
+
+import psycopg.conninfo
+import pytest
+
+from brimful import charging, epochs, reconcile, worker
+from brimful.db import embedded
+from support.house import House
+
+
+async def compare(house, *, dry_run=False, hours=48):
+    async with house.engine.database.transaction() as tx:
+        since = await tx.now() - dt.timedelta(hours=hours)
+    return await reconcile.run(house.engine.till, since=since, dry_run=dry_run)
+
+
+async def crossed_and_unheard(house):
+    """A payment that succeeded at Stripe, of which nobody here has heard."""
+    await house.switch(webhooks="off")
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.switch(call="payment_intents.confirm", fault="drop_after")
+    await house.switch(call="payment_intents.retrieve", fault="drop_before", times=3)
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    assert await house.balance(customer_id) == Decimal(9)
+    return customer_id
+
+
+async def test_a_payment_that_nobody_heard_of_is_found_and_credited_once(house):
+    """F5, F11, F44: twice at once, beside the worker."""
+    customer_id = await crossed_and_unheard(house)
+    before = await compare(house, dry_run=True)
+    assert len(before.repaired) == 1
+    assert await house.balance(customer_id) == Decimal(9)  # a dry run changes nothing
+    await asyncio.gather(compare(house), compare(house), house.work())
+    assert await house.balance(customer_id) == Decimal(34)
+    again = await compare(house)
+    assert (again.repaired, again.differences, again.payments) == ([], [], 1)
+
+
+async def test_a_refund_and_a_dispute_that_were_never_told_are_booked(house):
+    await house.switch(webhooks="off")
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    [intent] = (await house.sandbox.get("/v1/payment_intents")).json()["data"]
+    await house.sandbox.post("/v1/refunds", data={"payment_intent": intent["id"], "amount": "500"})
+    await house.sandbox.post(f"/sandbox/payment_intents/{intent['id']}/dispute", json={"amount": 2000})
+    report = await compare(house)
+    assert (report.refunds, report.disputes, len(report.repaired)) == (1, 1, 2)
+    assert await house.balance(customer_id) == Decimal(9)
+    assert (await compare(house)).repaired == []
+
+
+@pytest.mark.tampers
+async def test_a_payment_booked_here_and_unknown_to_stripe_is_for_a_person(house):
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    await house.sql("UPDATE payments SET stripe_intent_id = 'pi_nobody', created_at = clock_timestamp()")
+    report = await compare(house, hours=2)
+    assert not report.ok
+    assert "Stripe does not list it" in report.differences[0]
+
+
+def dumped(cluster, database, target):
+    """pg_dump of one database into a new one, as a backup is restored."""
+    with psycopg.connect(cluster.admin_url, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {target}")
+    programs = [str(embedded.program("18", name)) for name in ("pg_dump", "psql")]
+    dump = subprocess.run([programs[0], "--dbname", cluster.url(database)], capture_output=True, check=True)
+    subprocess.run([programs[1], "-q", "-v", "ON_ERROR_STOP=1", "--dbname", cluster.url(target)], input=dump.stdout,
+                   capture_output=True, check=True)  # fmt: skip
+
+
+@pytest.mark.tampers
+async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster, house, tmp_path, request):
+    """F26: back up, go on, restore the old copy: charging is held, payments are booked again, charging goes on."""
+    if request.config.getoption("--postgres") != "18":
+        pytest.skip("pg_dump of the wheel's 18")
+    witness = epochs.Witness(str(tmp_path / "epoch"))
+    ada, _ = await house.funded(balance=12, threshold="10")
+    grace, _ = await house.funded(balance=12, threshold="10", name="Grace")
+    await worker.beat(house.engine, witness)
+    name = psycopg.conninfo.conninfo_to_dict(house.database_url)["dbname"]
+    dumped(cluster, name, "restored_copy")
+    try:
+        for turn in range(3):
+            await worker.beat(house.engine, witness)
+            await house.use(ada, "20", f"lost-{turn}")
+            await house.work()
+        await house.switch(call="payment_intents.confirm", fault="drop_after")
+        await house.use(grace, "3", "lost too")
+        await house.work()
+        charged = await house.charged()
+        assert charged == 4 * 2500
+        extra = {"STRIPE_API_URL": house.environment["STRIPE_API_URL"], "BRIMFUL_EPOCH_FILE": str(tmp_path / "epoch")}
+        async with House.opened(cluster.url("restored_copy"), **extra) as restored:
+            await restored.use(ada, "3", "crossing again")
+            reason = await held(restored, epochs.Witness(str(tmp_path / "epoch")))
+            assert "went back in time" in reason
+            await restored.work()
+            assert await house.charged() == charged  # held: not charged a second time for the same need
+            await worker.reconcile_since_last(restored.engine, restored.engine.till)
+            assert await restored.sql("SELECT kind FROM charging_holds") == []
+            await restored.pass_time(minutes=10)
+            assert await restored.balance(ada) == Decimal(9) + 3 * 25
+            assert await restored.balance(grace) == Decimal(12) + 25
+            books = await house.charged()
+            [ours] = await restored.sql("SELECT sum(money_minor) AS n FROM entries WHERE kind = 'top_up'")
+            assert ours["n"] == books  # I2
+    finally:
+        cluster.drop("restored_copy")
+
+
+async def held(house, witness):
+    async with house.engine.database.transaction() as tx:
+        reason = await witness.beat(tx)
+        [hold] = await charging.holds(tx)
+    witness.committed()
+    assert hold.kind == "restore"
+    return reason
+
+
+async def test_an_operator_stops_charging_and_starts_it_again(house):
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    async with house.engine.database.transaction() as tx:
+        await charging.hold(tx, "operator", "a look at the numbers", actor="op")
+    await house.use(customer_id, "3", "crossing")
+    await house.work()
+    assert await house.charged() == 0
+    shown = await house.call("GET", f"/customers/{customer_id}/auto-top-ups/USD/explain", expect=200)
+    assert shown["charging"]["open"] is False
+    assert "a look at the numbers" in shown["explanation"]
+    async with house.engine.database.transaction() as tx:
+        await charging.lift(tx, "operator", actor="op")
+    await house.pass_time(minutes=2)
+    assert await house.balance(customer_id) == Decimal(34)
