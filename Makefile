@@ -1,9 +1,11 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench screenshots messages lock clean
+.PHONY: demo test check bench screenshots messages simulate crash-table mutants soak storm lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
 ARGS ?=
+MINUTES ?= 10
+ROUNDS ?= 100
 
 $(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
 	@sh scripts/bootstrap.sh
@@ -27,6 +29,22 @@ bench: $(READY)
 screenshots: $(READY)
 	@sh scripts/tools.sh
 	@.venv/bin/python tests/browser/screenshots.py screenshots $(ARGS)
+
+# The long forms of what `make test` holds in short.
+simulate: $(READY)
+	@.venv/bin/brimful simulate $(ARGS)
+
+crash-table: $(READY)
+	@.venv/bin/python tests/crashes/table.py $(ARGS)
+
+mutants: $(READY)
+	@.venv/bin/python tests/mutants/run.py $(ARGS)
+
+soak: $(READY)
+	@.venv/bin/python tests/soak/run.py $(MINUTES) $(ARGS)
+
+storm: $(READY)
+	@.venv/bin/python tests/flows/storm.py $(ROUNDS)
 
 messages: $(READY)
 	@.venv/bin/python scripts/messages.py

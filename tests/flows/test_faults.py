@@ -1,0 +1,452 @@
+"""Rows of the fault list that need a test of their own; the simulation and the crash table cover them all together."""
+
+import asyncio
+import dataclasses
+import datetime as dt
+import hashlib
+import hmac
+import json
+import time
+from decimal import Decimal
+
+import psycopg
+import psycopg.errors
+import pytest
+
+from brimful import charging, paying, stripe_inbox, topups, verify, worker
+from brimful.db import migrate
+from brimful.errors import ConfigurationError
+from brimful.payments.limits import Breaker, Limits, TokenBucket
+from brimful.payments.stripe import StripeGateway, verify_event
+from support.house import LEDGER_KEYS, WEBHOOK_SECRET
+
+
+async def cross(house, **more):
+    customer_id, visitor = await house.funded(balance=12, threshold="10", **more)
+    await house.use(customer_id, "3", "crossing")
+    return customer_id, visitor
+
+
+# --- events coming in ------------------------------------------------------------------------------------------
+
+
+def event(**more):
+    body = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "created": int(time.time()),
+            "livemode": False, "data": {"object": {"id": "pi_1", "object": "payment_intent"}}, **more}  # fmt: skip
+    return json.dumps(body).encode()
+
+
+def signed(payload, *, secret=WEBHOOK_SECRET, at=None):
+    stamp = int(time.time()) if at is None else at
+    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + payload, hashlib.sha256).hexdigest()
+    return f"t={stamp},v1={digest}"
+
+
+def test_an_event_with_any_byte_changed_is_refused():
+    """F12."""
+    payload = event()
+    header = signed(payload)
+    assert verify_event(payload, header, [WEBHOOK_SECRET]) is not None
+    for place in range(len(payload)):
+        changed = payload[:place] + bytes([payload[place] ^ 1]) + payload[place + 1 :]
+        assert verify_event(changed, header, [WEBHOOK_SECRET]) is None
+
+
+def test_an_event_from_the_future_or_the_past_is_refused():
+    """F12: the SDK itself accepts the future."""
+    payload = event()
+    for at in (int(time.time()) + 400, int(time.time()) - 400):
+        assert verify_event(payload, signed(payload, at=at), [WEBHOOK_SECRET]) is None
+    assert verify_event(payload, signed(payload, at=int(time.time()) + 200), [WEBHOOK_SECRET]) is not None
+
+
+def test_two_secrets_live_during_rotation():
+    """F38."""
+    payload = event()
+    for secret in ("whsec_old", "whsec_new"):
+        assert verify_event(payload, signed(payload, secret=secret), ["whsec_new", "whsec_old"]) is not None
+    assert verify_event(payload, signed(payload, secret="whsec_gone"), ["whsec_new", "whsec_old"]) is None
+
+
+async def test_a_hundred_copies_of_one_event_are_one_job(house):
+    """F9, F13."""
+    payload = event()
+    headers = {"Stripe-Signature": signed(payload)}
+    answers = await asyncio.gather(
+        *(house.api.post("/v1/stripe/webhooks", content=payload, headers=headers) for _ in range(100))
+    )
+    assert {answer.status_code for answer in answers} == {200}
+    [jobs] = await house.sql("SELECT count(*) AS n FROM procrastinate_jobs WHERE task_name = 'stripe_event'")
+    assert jobs["n"] == 1
+
+
+async def test_an_event_of_the_wrong_mode_is_quarantined(house):
+    """F14."""
+    payload = event(livemode=True)
+    await house.api.post("/v1/stripe/webhooks", content=payload, headers={"Stripe-Signature": signed(payload)})
+    await house.work()
+    [row] = await house.sql("SELECT state, outcome FROM stripe_events")
+    assert (row["state"], row["outcome"]) == ("quarantined", "wrong mode")
+
+
+@pytest.mark.parametrize("mode", ["forged", "reordered", "late"])
+async def test_forged_reordered_and_late_events_change_nothing_but_the_time(house, mode):
+    """F10, F11, F12."""
+    await house.switch(webhooks=mode, **({"seconds": 0.5} if mode == "late" else {}))
+    customer_id, _ = await cross(house)
+    await house.work()
+    await house.events_applied()
+    assert await house.balance(customer_id) == Decimal(34)
+    assert await house.charged() == 2500
+
+
+WRONG = [{"received_minor": 2499}, {"currency": "EUR"}, {"livemode": True}, {"amount_minor": 1},
+         {"metadata": {"payment_id": "pay_other"}}, {"intent_id": "pi_other"}]  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", WRONG)
+async def test_a_payment_of_another_amount_currency_or_mode_is_not_credited(house, wrong):
+    """F14."""
+    await house.switch(call="payment_intents.confirm", fault="processing")
+    customer_id, _ = await cross(house)
+    await house.work()
+    [row] = await house.sql("SELECT payment_id, stripe_intent_id FROM payments")
+    await house.sandbox.post(f"/sandbox/payment_intents/{row['stripe_intent_id']}/finish")
+    till = house.engine.till
+    true = await till.gateway.read_intent(row["stripe_intent_id"])
+    async with till.database.transaction() as tx:
+        payment = await topups.find_payment(tx, customer_id, row["payment_id"])
+        await paying.settle(till, tx, payment, dataclasses.replace(true, **wrong))
+    assert await house.balance(customer_id) == Decimal(9)
+    await house.pass_time(minutes=5)
+    assert await house.balance(customer_id) == Decimal(34)  # read as it is, it is credited
+
+
+# --- what is written -------------------------------------------------------------------------------------------
+
+
+async def test_an_entrys_key_is_unique_in_the_database_too(house):
+    """F9, I7: whoever forgets to look."""
+    customer_id = await house.customer()
+    await house.give(customer_id, 5)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        await house.sql(
+            "INSERT INTO entries SELECT customer_id, asset, seq + 1, entry_id, kind, amount, balance_after, source, "
+            "key, payment_id, money_minor, currency, occurred_at, recorded_at, mac FROM entries"
+        )
+
+
+async def test_a_zombie_that_read_an_older_fence_moves_nothing(house):
+    """F29."""
+    await house.switch(call="payment_intents.create", fault="busy", times=9)
+    customer_id, _ = await cross(house)
+    [row] = await house.sql("SELECT top_up_id FROM top_ups")
+    database = house.engine.database
+    async with database.transaction() as tx:
+        zombie = await topups.get(tx, customer_id, row["top_up_id"])
+        first = await topups.move(tx, zombie, "canceling", next_state="retry_wait", reason="not_sent")
+        second = await topups.move(tx, first, "retry_wait", wake_in_s=0)
+        await topups.move(tx, second, "requested", wake_in_s=0)  # the same state again, under another fence
+    with pytest.raises(topups.Stale):
+        async with database.transaction() as tx:
+            await topups.move(tx, zombie, "canceled", reason="zombie")
+
+
+async def test_a_zombie_that_read_an_older_payment_changes_nothing(house):
+    """F29."""
+    customer_id, _ = await cross(house)
+    await house.work()
+    [row] = await house.sql("SELECT payment_id FROM payments")
+    database = house.engine.database
+    async with database.transaction() as tx:
+        payment = await topups.find_payment(tx, customer_id, row["payment_id"])
+    zombie = dataclasses.replace(payment, state="confirming", closed_at=None)
+    with pytest.raises(topups.Stale):
+        async with database.transaction() as tx:
+            await topups.save_payment(tx, zombie, state="canceled")
+
+
+async def test_a_refund_read_twice_is_booked_once(house):
+    """F22: even if the row that remembers it were lost."""
+    customer_id, _ = await cross(house)
+    await house.work()
+    [intent] = (await house.sandbox.get("/v1/payment_intents")).json()["data"]
+    await house.switch(webhooks="off")
+    made = (await house.sandbox.post("/v1/refunds", data={"payment_intent": intent["id"], "amount": "500"})).json()
+    till = house.engine.till
+    reading = await till.gateway.read_refund(made["id"])
+    await stripe_inbox.apply_refund(till, reading)
+    await house.sql("DELETE FROM refunds")
+    await stripe_inbox.apply_refund(till, reading)
+    assert await house.balance(customer_id) == Decimal(29)
+
+
+@pytest.mark.parametrize("setting", ["fsync", "synchronous_commit", "full_page_writes"])
+def test_a_database_that_may_forget_is_refused(cluster, database_url, setting, request):
+    """F27."""
+    if request.config.getoption("--postgres") == "url":
+        pytest.skip("a server that is not ours to set up")
+    with pytest.raises(ConfigurationError, match="may lose acknowledged money"):
+        migrate.check_server(database_url)  # the tests' own server is such a one
+    migrate.check_server(database_url, allow_unsafe=True)
+
+
+# --- read again before the charge --------------------------------------------------------------------------------
+
+
+async def intent_created(house):
+    """A top-up whose PaymentIntent is made and not yet confirmed: another claim holds its card's lock."""
+    customer_id, visitor = await house.funded(balance=12, threshold="10")
+    async with house.engine.database.transaction() as tx:
+        await charging.hold(tx, "operator", "for the story", actor="test")
+    await house.use(customer_id, "3", "crossing")
+    [row] = await house.sql("SELECT top_up_id FROM top_ups")
+    till = house.engine.till
+    async with till.database.transaction() as tx:
+        await charging.lift(tx, "operator", actor="test")
+        top_up = await topups.get(tx, customer_id, row["top_up_id"])
+        payment = await topups.add_payment(tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id)
+    from brimful.paying.create import create
+
+    assert await create(till, top_up, payment)
+    return customer_id, row["top_up_id"]
+
+
+@pytest.mark.tampers
+async def test_what_changed_behind_the_engines_back_is_seen_before_the_charge(house):
+    """F20, F21, F46, I9: T2 does not trust that somebody told it."""
+    customer_id, top_up_id = await intent_created(house)
+    await house.sql("UPDATE rules SET enabled = false")
+    await paying.pay(house.engine.till, customer_id, top_up_id)
+    assert await house.charged() == 0
+    [top_up] = await house.top_ups(customer_id)
+    assert (top_up["state"], top_up["reason"]) == ("canceled", "off")
+
+
+@pytest.mark.tampers
+async def test_the_limit_is_checked_again_in_the_month_of_the_charge(house):
+    """F33, I8."""
+    customer_id, top_up_id = await intent_created(house)
+    await house.sql(
+        "INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, "
+        "card_id, consent_id, rule_version, limit_month, requested_at, ended_at) "
+        "SELECT customer_id, 'top_other', asset, kind, "
+        "'succeeded', currency, 10000, units, rate, card_id, consent_id, rule_version, limit_month, "
+        "requested_at - interval '2 hours', clock_timestamp() FROM top_ups"
+    )
+    await paying.pay(house.engine.till, customer_id, top_up_id)
+    assert await house.charged() == 0
+    [reason] = [item["reason"] for item in await house.top_ups(customer_id) if item["id"] == top_up_id]
+    assert reason == "limit_reached"
+
+
+# --- lost answers, lost jobs ---------------------------------------------------------------------------------------
+
+
+async def test_a_create_whose_answer_was_lost_for_a_day_is_found_by_list(house):
+    """F3: past 24 hours the key is forgotten; a second PaymentIntent must not be made."""
+    await house.switch(call="payment_intents.create", fault="drop_after")
+    customer_id, _ = await cross(house)
+    await house.work()
+    house.clock.offset += dt.timedelta(hours=25)
+    await house.sandbox.post("/sandbox/clock", json={"seconds": 25 * 3600})
+    await house.pass_time(minutes=1)
+    assert await house.balance(customer_id) == Decimal(34)
+    assert len((await house.sandbox.get("/v1/payment_intents")).json()["data"]) == 1
+
+
+async def test_losing_every_job_costs_time_and_nothing_else(house):
+    """F11, F39."""
+    customer_id, _ = await cross(house)
+    await house.sql("DELETE FROM procrastinate_jobs")
+    await house.pass_time(minutes=1)
+    assert await house.balance(customer_id) == Decimal(34)
+
+
+async def waiting_for_a_rate(house):
+    customer_id, _ = await house.with_credits(balance=60)
+    await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
+    await house.use(customer_id, "20", "crossing", "CREDIT")
+    assert (await house.rule(customer_id, "CREDIT"))["reason"] == "no_rate"
+    await house.sql("UPDATE rates SET valid_to = NULL")
+    return customer_id
+
+
+async def test_a_wait_wakes_by_its_job(house):
+    """F51."""
+    customer_id = await waiting_for_a_rate(house)
+    house.clock.offset += dt.timedelta(minutes=6)
+    await house.sql("UPDATE procrastinate_jobs SET scheduled_at = clock_timestamp() WHERE scheduled_at IS NOT NULL")
+
+    async def topped_up():
+        await house.work()
+        return await house.balance(customer_id, "CREDIT") == Decimal(140)
+
+    await house.until(topped_up)
+
+
+async def test_a_wait_wakes_by_the_sweep_when_its_job_is_lost(house):
+    """F51."""
+    customer_id = await waiting_for_a_rate(house)
+    await house.sql("DELETE FROM procrastinate_jobs")
+    await house.pass_time(minutes=6)
+    await house.work()
+    assert await house.balance(customer_id, "CREDIT") == Decimal(140)
+
+
+async def test_a_poison_top_up_is_set_aside_and_others_go_on(house, monkeypatch):
+    """F35."""
+    poisoned, _ = await house.funded(balance=12, threshold="10", name="Poison")
+    healthy, _ = await house.funded(balance=12, threshold="10", name="Healthy")
+    till, real = house.engine.till, paying.pay
+
+    async def pay(till, customer_id, top_up_id, **more):
+        if customer_id == poisoned:
+            raise ZeroDivisionError("poison")
+        await real(till, customer_id, top_up_id, **more)
+
+    monkeypatch.setattr(paying, "pay", pay)
+    await house.use(poisoned, "3", "crossing")
+    await house.use(healthy, "3", "crossing")
+    await house.work()
+    for _ in range(6):
+        await house.pass_time(minutes=11)
+    assert await house.balance(healthy) == Decimal(34)
+    [top_up] = await house.sql("SELECT needs_review, state FROM top_ups WHERE customer_id = %s", (poisoned,))
+    assert top_up == {"needs_review": True, "state": "requested"}
+    monkeypatch.setattr(paying, "pay", real)
+    await worker.pay_or_set_aside(till, poisoned, (await house.top_ups(poisoned))[0]["id"])
+    await house.pass_time(hours=2)
+    assert await house.balance(poisoned) == Decimal(34)  # never dropped: once it can be done, it is done
+
+
+async def test_stripe_is_down_for_six_hours_and_the_drain_is_quick(house):
+    """F37: debits go on, one top-up each; minutes after the end everybody is served."""
+    people = [(await house.funded(balance=12, threshold="10", name=f"C{n}"))[0] for n in range(4)]
+    await house.switch(call="*", fault="drop_before", times=100_000)
+    for customer_id in people:
+        await house.use(customer_id, "3", "crossing")
+    for minutes in (1, 5, 30, 60, 120, 150):
+        await house.pass_time(minutes=minutes)
+        for customer_id in people:
+            assert (await house.use(customer_id, "0.10", f"on-{minutes}"))["status"] == "applied"
+    assert await house.charged() == 0
+    await house.sandbox.delete("/sandbox/switches")
+    house.engine.till.gateway._breaker.heard(answered=True)  # its probe is by the process's own clock
+    await house.pass_time(minutes=7)
+    await house.pass_time(minutes=1)
+    assert await house.charged() == 4 * 2500
+    assert [len(await house.top_ups(customer_id)) for customer_id in people] == [1] * 4
+
+
+# --- manners --------------------------------------------------------------------------------------------------------
+
+
+def test_a_bucket_spaces_what_comes_at_once():
+    """F36."""
+    bucket = TokenBucket(20)
+    waits = [bucket.delay_s(100.0) for _ in range(25)]
+    assert waits[:6] == [0, 0, 0, 0, 0, pytest.approx(0)]
+    assert waits[24] == pytest.approx((24 - 5) / 20)
+
+
+async def test_calls_keep_to_the_rate_in_all_and_on_each_endpoint(monkeypatch):
+    """F36: floor = the larger of calls / global rate and calls on one endpoint / its rate."""
+    slept, now = [], [100.0]
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    monkeypatch.setattr("brimful.payments.limits.asyncio.sleep", sleep)
+    monkeypatch.setattr("brimful.payments.limits.time.monotonic", lambda: now[0])
+    limits = Limits(all_per_s=100, endpoint_per_s=25)
+    for _ in range(50):
+        await limits.take("payment_intents.create")
+    assert max(slept) == pytest.approx((49 - 6.25) / 25, abs=0.05)
+    slept.clear()
+    now[0] = 200.0
+    for number in range(200):
+        await limits.take(f"endpoint.{number % 8}")
+    assert max(slept) == pytest.approx((199 - 25) / 100, abs=0.1)
+
+
+def test_a_breaker_opens_probes_and_closes():
+    """F37."""
+    now = [0.0]
+    breaker = Breaker(threshold=3, probe_s=5, clock=lambda: now[0])
+    for _ in range(3):
+        assert breaker.may_call()
+        breaker.heard(answered=False)
+    assert (breaker.open, breaker.reachable, breaker.may_call()) == (True, False, False)
+    now[0] = 5.0
+    assert breaker.reachable  # somebody must be allowed to begin, or nobody ever calls
+    assert (breaker.may_call(), breaker.may_call()) == (True, False)
+    breaker.heard(answered=True)
+    assert (breaker.open, breaker.may_call()) == (False, True)
+
+
+async def test_a_busy_answer_is_sent_again_under_the_same_key(house):
+    """F8."""
+    await house.switch(call="payment_intents.create", fault="lock_timeout", times=1)
+    await house.switch(call="payment_intents.confirm", fault="busy", times=2)
+    customer_id, _ = await cross(house)
+    await house.work()
+    assert await house.balance(customer_id) == Decimal(34)
+    assert len((await house.sandbox.get("/v1/payment_intents")).json()["data"]) == 1
+
+
+async def test_an_answer_that_nobody_can_read_is_an_unknown_outcome(house):
+    """F7."""
+    await house.switch(call="payment_intents.confirm", fault="garbled")
+    customer_id, _ = await cross(house)
+    await house.work()
+    await house.pass_time(minutes=2)
+    assert await house.balance(customer_id) == Decimal(34)
+    assert await house.charged() == 2500
+
+
+# --- weeks ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.flow
+@pytest.mark.parametrize("story", ["dead card", "refund", "dispute", "expired confirmation", "changed rate"])
+async def test_weeks_with_bad_luck_never_become_a_loop_of_charges(house, story):
+    """F18, F23, F32, F47: spending goes on for six weeks; what is charged is bounded and has a reason."""
+    numbers = {"dead card": "4000000000000341", "expired confirmation": "4000002760003184"}
+    if story == "changed rate":
+        customer_id, _ = await house.with_credits(balance=60, limit="30")
+        asset = "CREDIT"
+    else:
+        customer_id, _ = await house.funded(balance=12, number=numbers.get(story, "4242424242424242"), limit="100")
+        asset = "USD"
+    for day in range(42):
+        await house.use(customer_id, "3" if asset == "USD" else "9", f"day-{day}", asset)
+        await house.pass_time(hours=24)
+        if day == 1 and story in {"refund", "dispute"}:
+            [intent] = (await house.sandbox.get("/v1/payment_intents")).json()["data"]
+            if story == "refund":
+                await house.sandbox.post("/v1/refunds", data={"payment_intent": intent["id"]})
+            else:
+                await house.sandbox.post(f"/sandbox/payment_intents/{intent['id']}/dispute", json={})
+            await house.events_applied()
+        if day == 3 and story == "changed rate":
+            await house.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "20"})
+    charged, tries = await house.charged(), await attempts(house)
+    most = {"dead card": (0, 3), "refund": (2500, 1), "dispute": (2500, 1), "expired confirmation": (0, 1),
+            "changed rate": (9000, 9)}[story]  # fmt: skip
+    assert charged <= most[0]
+    assert tries <= most[1]
+    rule = await house.rule(customer_id, asset)
+    assert rule["reason"] in {"paused", "amount_below_one_unit", "limit_reached", "armed", "in_flight"}
+    assert all(finding.ok for finding in await verify.run(house.database_url, LEDGER_KEYS))
+
+
+async def attempts(house):
+    """Charges that were tried at Stripe, by its own memory."""
+    kinds = {"payment_intent.payment_failed", "payment_intent.succeeded"}
+    return sum(item["type"] in kinds for item in house.world.store.newest("event"))
+
+
+def test_the_adapter_takes_what_the_settings_say():
+    gateway = StripeGateway("sk_test_x", all_per_s=3, endpoint_per_s=2)
+    assert gateway.reachable
