@@ -1,5 +1,9 @@
 """The table over decline and advice codes."""
 
+import importlib
+import pathlib
+import sys
+
 import pytest
 
 from brimful import i18n
@@ -42,3 +46,9 @@ def test_authentication_needs_the_customer():
 def test_nobody_reads_why_a_card_is_suspected(code):
     text = i18n.reasons.failed(i18n.speak("en"), code)
     assert not any(word in text.lower() for word in ("fraud", "stolen", "lost", code.replace("_", " ")))
+
+
+def test_the_page_says_what_the_code_does():
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "scripts"))
+    page = importlib.import_module("declines")
+    assert page.PAGE.read_text() == page.page(), "run scripts/declines.py"

@@ -69,3 +69,31 @@ async def test_it_finds(busy, name):
     for statement in BREAKS[name]:
         await busy.sql(statement)
     assert name.split()[0] in await broken(busy)
+
+
+@pytest.mark.tampers
+async def test_it_reads_on_from_signed_marks_and_full_believes_none(busy):
+    assert await broken(busy) == {}
+    [customer] = await busy.sql("SELECT customer_id AS id FROM customers")
+    await busy.use(customer["id"], "1", "one more")
+    findings = await verify.run(busy.database_url, LEDGER_KEYS)
+    assert findings[0].detail.startswith("1 entries, since the last verification")
+    await busy.sql("UPDATE entries SET key = 'other' WHERE seq = 2")  # below the mark
+    assert await broken(busy) == {}
+    full = await verify.run(busy.database_url, LEDGER_KEYS, full=True)
+    assert not full[0].ok
+
+
+@pytest.mark.tampers
+async def test_a_mark_that_was_changed_is_not_believed(busy):
+    assert await broken(busy) == {}
+    await busy.sql("UPDATE entries SET key = 'other' WHERE seq = 2")
+    await busy.sql("UPDATE verified_marks SET mac = set_byte(mac, 3, 0), seq = seq")
+    assert "I1" in await broken(busy)
+
+
+async def test_the_metric_reads_the_same(busy):
+    await verify.run(busy.database_url, LEDGER_KEYS)
+    text = (await busy.api.get("/metrics")).text
+    assert 'brimful_invariant_ok{invariant="I1"} 1.0' in text
+    assert 'brimful_charging_held{kind="operator"} 0.0' in text
