@@ -23,7 +23,7 @@ from brimful.db.pool import role_conninfo
 from brimful.ledger import Keyring
 from brimful.ledger.chain import message
 
-__all__ = ["Finding", "last", "run"]
+__all__ = ["Finding", "last", "mark", "run"]
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 _PAGE = 5000
@@ -142,13 +142,14 @@ def _begin(row: Mapping[str, Any], keyring: Keyring) -> Tail:
     """Where to go on: the account's mark, if we signed it."""
     if row["mark_seq"] is None:
         return _EMPTY
-    mark = _mark(row["customer_id"], row["asset"], row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"]))
-    if not keyring.recognises(bytes(row["signature"]), b"mark", mark):
+    place = mark(row["customer_id"], row["asset"], row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"]))
+    if not keyring.recognises(bytes(row["signature"]), b"mark", place):
         return _EMPTY
     return row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"])
 
 
-def _mark(customer_id: str, asset: str, seq: int, balance: Decimal, mac: bytes) -> bytes:
+def mark(customer_id: str, asset: str, seq: int, balance: Decimal, mac: bytes) -> bytes:
+    """How far an account was verified, as bytes to be signed."""
     return "\x1f".join((customer_id, asset, str(seq), money.text(balance), mac.hex())).encode()
 
 
@@ -174,7 +175,7 @@ async def _keep_marks(connection: Connection, keyring: Keyring, moved: list[dict
     rows = []
     for row in moved:
         place = row["customer_id"], row["asset"], row["seq"], row["balance"], bytes(row["mac"])
-        rows.append((*place, keyring.sign(b"mark", _mark(*place))))
+        rows.append((*place, keyring.sign(b"mark", mark(*place))))
     for first in range(0, len(rows), _PAGE):
         columns = [list(column) for column in zip(*rows[first : first + _PAGE], strict=True)]
         await connection.execute(_KEEP_MARKS, columns)

@@ -198,7 +198,7 @@ GUARDS = (
       "        return hmac.compare_digest(mac, self._mac(mac[0], previous, content))\n", "        return True\n",
       "tests/rooms/test_verify.py"),
     m("I1", "a signed mark", "verify.py",
-      '    if not keyring.recognises(bytes(row["signature"]), b"mark", mark):\n        return _EMPTY\n', "",
+      '    if not keyring.recognises(bytes(row["signature"]), b"mark", place):\n        return _EMPTY\n', "",
       "tests/rooms/test_verify.py"),
     m("-", "an overtaken job does not look again", "paying/pay.py",
       "                if only_if_due and turn == 0 and early:\n", "                if False:\n",
