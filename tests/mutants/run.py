@@ -22,7 +22,7 @@ _SHARE = 0.95
 
 
 def copied(folder):
-    for name in ("src", "tests"):
+    for name in ("src", "tests", "docs", "scripts"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)
@@ -55,29 +55,30 @@ def tried(mutant):
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def failed(folder, judge):
+def failed(folder, *judges, timeout_s=TIMEOUT_S):
     environment = {**os.environ, "PYTHONPATH": str(folder / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
-    arguments = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:xdist", judge]
+    arguments = ["-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *judges]
+    if len(judges) > 1:
+        arguments += ["-n", "2"]
     try:
         done = subprocess.run(
             [sys.executable, *arguments], cwd=folder, env=environment, capture_output=True, text=True,
-            timeout=TIMEOUT_S, check=False,
+            timeout=timeout_s, check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return True
     # 1: a test failed. 2 to 5: pytest itself could not run what it was asked to, which proves nothing.
     if done.returncode > 1 and "error" not in done.stdout:
-        raise SystemExit(f"{judge}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+        raise SystemExit(f"{judges}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
     return done.returncode != 0
 
 
-def already_failing(mutants):
-    """Judges that fail without any guard taken out: what they say would prove nothing."""
+def fails_whole(mutants):
+    """Whether a judge fails with every guard in place: what it says would prove nothing."""
     folder = pathlib.Path(tempfile.mkdtemp(prefix="brimful-mutant-"))
     try:
         copied(folder)
-        return [judge for judge in sorted({judge for mutant in mutants for judge in mutant.judges})
-                if failed(folder, judge)]  # fmt: skip
+        return failed(folder, *sorted({judge for mutant in mutants for judge in mutant.judges}), timeout_s=900)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,14 +86,14 @@ def already_failing(mutants):
 def main(only="", processes="2"):
     chosen = [mutant for mutant in GUARDS if only.lower() in f"{mutant.row} {mutant.name} {mutant.file}".lower()]
     started = time.monotonic()
-    broken = already_failing(chosen)
-    if broken:
-        print(f"fails with every guard in place: {', '.join(broken)}")
+    if fails_whole(chosen):
+        print("a judge fails with every guard in place: run the tests first")
         return 1
     with concurrent.futures.ThreadPoolExecutor(int(processes)) as pool:
-        results = list(zip(chosen, pool.map(tried, chosen), strict=True))
-    for mutant, (verdict, seen) in results:
-        print(f"{verdict:<9} {mutant.row:<14} {mutant.name:<58} {seen.rpartition('::')[2] or seen}")
+        results = []
+        for mutant, (verdict, seen) in zip(chosen, pool.map(tried, chosen), strict=True):
+            results.append((mutant, (verdict, seen)))
+            print(f"{verdict:<9} {mutant.row:<14} {mutant.name:<58} {seen.rpartition('::')[2] or seen}", flush=True)
     named = [verdict for mutant, (verdict, _) in results if mutant.named]
     others = [verdict for mutant, (verdict, _) in results if not mutant.named]
     print(f"\n{named.count('dies')} of {len(named)} named guards die, {others.count('dies')} of {len(others)} others, "

@@ -30,7 +30,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from brimful import verify
 from brimful.db import embedded, migrate
-from brimful.demo.visitor import Visitor
+from brimful.demo.visitor import Visitor, VisitorError
 from soak.proxy import FaultProxy
 from support.house import free_port
 
@@ -40,6 +40,7 @@ KEY = "soak_key_0123456789_0123456789"
 DOORS, WORKERS = 2, 2
 KILL_EVERY_S, RESTART_EVERY_S = (1.5, 2.9), (14, 26)
 REST_S = 420
+_COUNTED = ("kills", "restarts", "respawned", "acknowledged", "refunds", "turned_on_again")
 _LIVE = "('succeeded', 'failed', 'canceled')"
 
 
@@ -219,6 +220,24 @@ class Soak:
                     answer = await stripe.post("/v1/refunds", data={"payment_intent": item["id"], "amount": "300"})
                     self.counts["refunds"] += answer.status_code == 200
 
+    async def come_back(self):
+        """Customers whose rule was paused (a refund, a decline) turn it on again, as people do."""
+        while not self.ending:
+            await asyncio.sleep(self.dice.uniform(0.5, 1.5))
+            customer_id = self.dice.choice(list(self.people))
+            _, rule = await self.call("GET", f"/customers/{customer_id}/auto-top-ups/USD")
+            if rule["paused"] is None or self.ending:
+                continue
+            home = "http://127.0.0.1/app"
+            body = {"customer_id": customer_id, "return_url": home, "failure_url": home}
+            _, link = await self.call("POST", "/billing-portal/sessions", body)
+            visitor = Visitor(f"http://127.0.0.1:{self.ports[0]}")
+            with contextlib.suppress(httpx.HTTPError, VisitorError):  # a door that was killed meanwhile: another time
+                await visitor.open(link["redirect_url"])
+                await visitor.turn_on("USD", threshold="20", amount="25", limit="50000")
+                self.counts["turned_on_again"] += 1
+            await visitor.close()
+
     # --- the end -----------------------------------------------------------------------------------------------
 
     async def run(self):
@@ -227,8 +246,8 @@ class Soak:
             await self.cast()
             self.to_stripe.storm(cut=0.004, stall=0.01, mute=0.001)
             self.to_database.storm(cut=0.00015, stall=0.0002)
-            tasks = [asyncio.create_task(one()) for one in (self.kill, self.restart_database, self.keep_alive,
-                                                             self.misfortune, *[self.spend] * 6)]  # fmt: skip
+            troubles = (self.kill, self.restart_database, self.keep_alive, self.misfortune)
+            tasks = [asyncio.create_task(one()) for one in (*troubles, self.come_back, *[self.spend] * 6)]
             until = time.monotonic() + self.minutes * 60
             while time.monotonic() < until:
                 await asyncio.sleep(1)
@@ -307,7 +326,7 @@ class Soak:
         ok = not (lost or doubled or twice or broken or any(drift.values()) or reconciled[0])
         return {
             "ok": ok, "minutes": self.minutes, "seed_processes": f"{DOORS} api, {WORKERS} worker",
-            **{name: self.counts[name] for name in ("kills", "restarts", "respawned", "acknowledged", "refunds")},
+            **{name: self.counts[name] for name in _COUNTED},
             "network_faults": self.to_stripe.faults + self.to_database.faults,
             "top_ups": {row["state"]: row["n"] for row in
                         self.sql("SELECT state, count(*) AS n FROM top_ups GROUP BY state")},

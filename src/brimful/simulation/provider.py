@@ -82,7 +82,10 @@ class Provider:
         if not self._breaker.may_call():
             return Failure(FailureKind.BUSY, "unreachable", "not sent")
         assert self._idle(), f"a transaction is open across {call}"
+        begun = self._clock()
         fault = await self._scheduler.park(call)
+        if self._clock() - begun > _GIVES_UP_S.get(call, self._clock()):
+            return Failure(FailureKind.NO_ANSWER, None, "given up")
         answer = self._answer(call, method, path, params, key, fault)
         self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
         return answer
@@ -238,6 +241,9 @@ class Provider:
         pass
 
 
+# Clients give up after half a minute. Most calls may hang for days here, which only a stopped process can do; one that
+# moves money in a single step must not outlive its key, and is given up like any other.
+_GIVES_UP_S = {"refunds.create": 3600.0}
 _LASTING = {"processing", "refund_pending"}
 
 
