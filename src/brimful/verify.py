@@ -73,13 +73,12 @@ async def last(tx: Tx) -> list[dict[str, Any]]:
 
 # --- I1: the chain --------------------------------------------------------------------------------------
 
-# Accounts that have moved since they were last verified, with where to begin. A mark that is not ours begins at 0.
-_MOVED = """
+# Every account with how far it was verified.
+_ENDS = """
     SELECT a.customer_id, a.asset, a.seq, a.balance, a.mac, m.seq AS mark_seq, m.balance AS mark_balance,
         m.mac AS mark_mac, m.signature
     FROM accounts AS a
     LEFT JOIN verified_marks AS m ON m.customer_id = a.customer_id AND m.asset = a.asset AND NOT %(full)s
-    WHERE (m.seq, m.balance, m.mac) IS DISTINCT FROM (a.seq, a.balance, a.mac)
     ORDER BY a.customer_id, a.asset
 """
 _ONWARD = """
@@ -106,7 +105,9 @@ async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tup
     """Every account's entries in order: no gap, each balance the sum so far, each mac genuine, the end as the account
     has it. Returns the accounts read, for their new marks.
     """
-    moved = await (await connection.execute(_MOVED, {"full": full})).fetchall()
+    ends = await (await connection.execute(_ENDS, {"full": full})).fetchall()
+    # Also a mark that agrees with its account must be ours: whoever changes entries could write one.
+    moved = [row for row in ends if _begin(row, keyring) != (row["seq"], row["balance"], bytes(row["mac"]))]
     begins = {(row["customer_id"], row["asset"]): _begin(row, keyring) for row in moved}
     tails = dict(begins)
     count = 0

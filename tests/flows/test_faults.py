@@ -13,9 +13,10 @@ import psycopg
 import psycopg.errors
 import pytest
 
-from brimful import charging, paying, stripe_inbox, topups, verify, worker
+from brimful import cards, charging, paying, stripe_inbox, topups, verify, worker
 from brimful.db import migrate
 from brimful.errors import ConfigurationError
+from brimful.paying import create as create_room
 from brimful.payments.limits import Breaker, Limits, TokenBucket
 from brimful.payments.stripe import StripeGateway, verify_event
 from support.house import LEDGER_KEYS, WEBHOOK_SECRET
@@ -194,9 +195,9 @@ def test_a_database_that_may_forget_is_refused(cluster, database_url, setting, r
 # --- read again before the charge --------------------------------------------------------------------------------
 
 
-async def intent_created(house):
-    """A top-up whose PaymentIntent is made and not yet confirmed: another claim holds its card's lock."""
-    customer_id, visitor = await house.funded(balance=12, threshold="10")
+async def intent_created(house, **more):
+    """A top-up whose PaymentIntent is made and not yet confirmed."""
+    customer_id, _ = await house.funded(balance=12, threshold="10", **more)
     async with house.engine.database.transaction() as tx:
         await charging.hold(tx, "operator", "for the story", actor="test")
     await house.use(customer_id, "3", "crossing")
@@ -206,10 +207,57 @@ async def intent_created(house):
         await charging.lift(tx, "operator", actor="test")
         top_up = await topups.get(tx, customer_id, row["top_up_id"])
         payment = await topups.add_payment(tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id)
-    from brimful.paying.create import create
-
-    assert await create(till, top_up, payment)
+    assert await create_room.create(till, top_up, payment)
     return customer_id, row["top_up_id"]
+
+
+async def sent(house, customer_id, top_up_id):
+    """T2 is committed and the confirmation is on its way. Returns the payment."""
+    async with house.engine.database.transaction() as tx:
+        top_up = await topups.get(tx, customer_id, top_up_id)
+        payment = await topups.open_payment(tx, top_up)
+        now = await tx.now()
+        payment = await topups.save_payment(tx, payment, state="confirming", confirm_sent_at=now)
+        card = await cards.get(tx, customer_id, payment.card_id)
+        await cards.tries.claim(tx, card.fingerprint, payment.payment_id)
+        await topups.move(tx, top_up, "confirming", recover_in_s=60, confirmed_at=now)
+    return payment
+
+
+async def test_a_confirmation_on_its_way_is_left_alone_for_a_minute(house):
+    """F7: read as waiting, it may yet arrive."""
+    customer_id, top_up_id = await intent_created(house)
+    payment = await sent(house, customer_id, top_up_id)
+    till = house.engine.till
+    reading = await till.gateway.read_intent(payment.stripe_intent_id)
+    assert reading.status == "requires_confirmation"
+    for wait, state in ((0, "confirming"), (61, "canceling")):
+        house.clock.offset += dt.timedelta(seconds=wait)
+        async with till.database.transaction() as tx:
+            await paying.settle(till, tx, payment, reading)
+        assert (await house.top_ups(customer_id))[0]["state"] == state
+    for _ in range(2):  # taken back, then begun again
+        await house.pass_time(minutes=5)
+    assert await house.balance(customer_id) == Decimal(34)
+
+
+async def test_a_decline_that_came_while_its_payment_was_taken_back_counts(house):
+    """F7, F17: found by the simulation."""
+    await house.switch(webhooks="off")
+    customer_id, top_up_id = await intent_created(house, number="4000000000009995")
+    payment = await sent(house, customer_id, top_up_id)
+    house.clock.offset += dt.timedelta(seconds=61)
+    await house.switch(call="payment_intents.cancel", fault="error_before")
+    await paying.pay(house.engine.till, customer_id, top_up_id)  # it seems never to have arrived
+    assert (await house.top_ups(customer_id))[0]["state"] == "canceling"
+    late = {"payment_method": (await house.sql("SELECT stripe_payment_method_id AS id FROM cards"))[0]["id"],
+            "off_session": "true"}  # fmt: skip
+    answer = await house.sandbox.post(f"/v1/payment_intents/{payment.stripe_intent_id}/confirm", data=late)
+    assert answer.status_code == 402
+    await house.pass_time(minutes=1)
+    [top_up] = await house.top_ups(customer_id)
+    assert (top_up["state"], top_up["reason"], top_up["tries"]) == ("retry_wait", "insufficient_funds", 1)
+    assert await house.sql("SELECT state FROM card_tries") == [{"state": "declined"}]
 
 
 @pytest.mark.tampers

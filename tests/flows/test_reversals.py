@@ -206,5 +206,6 @@ def test_parts_of_a_refund_sum_to_the_whole_in_any_order(parts, scale, units):
         left_money -= part
         after = money.units_left(units, left_money, whole, scale=scale)
         assert Decimal(0) <= after <= left
+        assert after == after.quantize(Decimal(1).scaleb(-scale))
         taken, left = taken + left - after, after
     assert (left, taken) == (0, units)

@@ -20,13 +20,12 @@ class Claim(enum.Enum):
 
     GRANTED = "granted"
     BUSY = "busy"  # other tries are in flight and may yet be declined: wait
-    SPENT = "spent"  # the card has been declined too often, or for good
+    SPENT = "spent"  # the card has been declined too often
 
 
 _COUNT = """
-    SELECT count(*) FILTER (WHERE state = 'declined' AND at > %(since)s) AS declined,
+    SELECT count(*) FILTER (WHERE state <> 'open' AND at > %(since)s) AS declined,
         count(*) FILTER (WHERE state = 'open') AS open,
-        count(*) FILTER (WHERE state = 'hard' AND at > %(since)s) AS hard,
         count(*) FILTER (WHERE payment_id = %(payment_id)s) AS mine
     FROM card_tries WHERE fingerprint = %(fingerprint)s
 """
@@ -42,7 +41,7 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
     assert count is not None
     if count["mine"]:
         return Claim.GRANTED
-    if count["hard"] or count["declined"] >= DECLINES_MAX:
+    if count["declined"] >= DECLINES_MAX:
         return Claim.SPENT
     if count["declined"] + count["open"] >= DECLINES_MAX:
         return Claim.BUSY
@@ -54,8 +53,8 @@ _HARD = "SELECT 1 AS hard FROM card_tries WHERE fingerprint = %s AND state = 'ha
 
 
 async def forbidden(tx: Tx, fingerprint: str) -> bool:
-    """Whether the physical card was declined for good. Asked once more right before a payment is sent: a claim may
-    have been granted while another payment with the same plastic was on its way to its decline.
+    """Whether the physical card was declined for good. Asked right before a payment is sent, not with the claim: that
+    may have been granted while another payment with the same plastic was on its way to its decline.
     """
     return await tx.one(_HARD, (fingerprint, await tx.now() - WINDOW)) is not None
 
