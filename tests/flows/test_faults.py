@@ -456,7 +456,6 @@ async def test_an_answer_that_nobody_can_read_is_an_unknown_outcome(house):
 # --- weeks ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.flow
 @pytest.mark.parametrize("story", ["dead card", "refund", "dispute", "expired confirmation", "changed rate"])
 async def test_weeks_with_bad_luck_never_become_a_loop_of_charges(house, story):
     """F18, F23, F32, F47: spending goes on for six weeks; what is charged is bounded and has a reason."""

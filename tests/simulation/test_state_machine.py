@@ -149,6 +149,6 @@ def test_whatever_happens_the_books_are_the_providers(cluster):
     """F1 to F51, by Hypothesis."""
     Machine.cluster = cluster
     settings = hypothesis.settings(
-        max_examples=8, stateful_step_count=18, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
+        max_examples=5, stateful_step_count=16, deadline=None, suppress_health_check=list(hypothesis.HealthCheck)
     )
     run_state_machine_as_test(Machine, settings=settings)
