@@ -6,7 +6,11 @@ DECLARE
 BEGIN
     FOREACH wanted IN ARRAY ARRAY['brimful_owner', 'brimful_api', 'brimful_portal', 'brimful_engine'] LOOP
         IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = wanted) THEN
-            EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            BEGIN
+                EXECUTE format('CREATE ROLE %I NOLOGIN', wanted);
+            EXCEPTION WHEN duplicate_object OR unique_violation THEN
+                NULL;  -- another database of this cluster is being migrated at the same moment
+            END;
         END IF;
         IF NOT pg_has_role(current_user, wanted, 'USAGE') OR NOT pg_has_role(current_user, wanted, 'MEMBER') THEN
             EXECUTE format('GRANT %I TO CURRENT_USER', wanted);
