@@ -100,6 +100,9 @@ def environment_for(
         "BRIMFUL_LEDGER_KEYS": secrets["ledger_keys"],
         "BRIMFUL_PUBLIC_URL": url,
         "BRIMFUL_LOG_LEVEL": "WARNING",
+        # The sandbox beside us has no rates to keep to; Stripe's are the defaults elsewhere.
+        "BRIMFUL_STRIPE_RATE": "1000",
+        "BRIMFUL_STRIPE_ENDPOINT_RATE": "1000",
         "BRIMFUL_EPOCH_FILE": str(directory.path / "epoch"),
         "STRIPE_API_KEY": secrets["stripe_key"],
         "STRIPE_API_URL": sandbox_url,

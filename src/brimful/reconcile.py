@@ -25,7 +25,10 @@ __all__ = ["Report", "run", "since_last"]
 _log = logging.getLogger(__name__)
 _OVERLAP = dt.timedelta(hours=1)
 _FIRST_LOOK_BACK = dt.timedelta(days=2)
+# A list is a moment old when it is compared: what was begun this shortly before is left to the next time.
+_UNDER_WAY = dt.timedelta(minutes=10)
 _FINAL = {"succeeded", "canceled"}
+_GIVEN_UP = {"canceled", "expired", "abandoned"}
 
 
 @dataclasses.dataclass
@@ -69,12 +72,14 @@ async def run(till: Till, *, since: dt.datetime, dry_run: bool = False) -> Repor
         ConnectionError: Stripe does not answer; nothing is lost by trying again.
     """
     report = Report(since, dry_run)
+    async with till.database.transaction() as tx:
+        until = await tx.now() - _UNDER_WAY
     intents = _listed(await till.gateway.list_intents(customer=None, since=since))
     refunds = _listed(await till.gateway.list_refunds(since=since))
     disputes = _listed(await till.gateway.list_disputes(since=since))
     for intent in reversed(intents):  # oldest first
         await _payment(till, report, intent)
-    await _unknown_to_stripe(till, report, since, {intent.intent_id for intent in intents})
+    await _unknown_to_stripe(till, report, since, until, {intent.intent_id for intent in intents})
     for refund in reversed(refunds):
         await _refund(till, report, refund)
     for dispute in reversed(disputes):
@@ -108,7 +113,7 @@ async def _payment(till: Till, report: Report, intent: IntentReading) -> None:
             report.differences.append(f"{ours.payment_id}: {ours.amount_minor} here, {intent.received_minor} at Stripe")
     elif intent.status in _FINAL and (ours.closed_at is None or intent.status == "succeeded"):
         await _settle(till, report, ours, intent)
-    elif intent.status not in _FINAL and ours.closed_at is not None:
+    elif intent.status not in _FINAL and ours.state in _GIVEN_UP:
         await _orphan(till, report, intent)
 
 
@@ -125,16 +130,18 @@ async def _settle(till: Till, report: Report, ours: Payment, intent: IntentReadi
 
 
 async def _orphan(till: Till, report: Report, intent: IntentReading) -> None:
-    """Open at Stripe, closed or unknown here: it must never take money."""
+    """Open at Stripe, given up or unknown here: it must never take money."""
     if intent.status == "processing":
         report.differences.append(f"{intent.intent_id} is processing at Stripe and unknown here: look again later")
         return
     if not report.dry_run:
         answer = await till.gateway.cancel_intent(intent.intent_id)
-        if isinstance(answer, Failure):
-            report.differences.append(f"{intent.intent_id} cannot be canceled: {answer.message}")
+        if isinstance(answer, Failure):  # perhaps the list was old, and it is over by now
+            answer = await till.gateway.read_intent(intent.intent_id)
+        if isinstance(answer, Failure) or answer.status != "canceled":
+            report.differences.append(f"{intent.intent_id} is open at Stripe, given up here, and cannot be canceled")
             return
-    report.repaired.append(f"{intent.intent_id} was open at Stripe and unknown here: canceled")
+    report.repaired.append(f"{intent.intent_id} was open at Stripe and given up or unknown here: canceled")
 
 
 async def _lost(till: Till, report: Report, intent: IntentReading) -> None:
@@ -263,14 +270,16 @@ async def _close_others(till: Till, intent: IntentReading) -> None:
 
 _PAID_HERE = """
     SELECT payment_id, stripe_intent_id FROM payments
-    WHERE state = 'succeeded' AND created_at > %s AND kind = 'intent' ORDER BY created_at
+    WHERE state = 'succeeded' AND created_at BETWEEN %s AND %s AND kind = 'intent' ORDER BY created_at
 """
 
 
-async def _unknown_to_stripe(till: Till, report: Report, since: dt.datetime, known: set[str]) -> None:
+async def _unknown_to_stripe(
+    till: Till, report: Report, since: dt.datetime, until: dt.datetime, known: set[str]
+) -> None:
     """Booked here and not listed there: only a person can tell what that means."""
     async with till.database.transaction() as tx:
-        rows = await tx.all(_PAID_HERE, (since + _OVERLAP,))
+        rows = await tx.all(_PAID_HERE, (since + _OVERLAP, until))
     report.differences += [
         f"{row['payment_id']} ({row['stripe_intent_id']}) is booked here and Stripe does not list it"
         for row in rows
@@ -307,10 +316,7 @@ async def _reversal(
     if report.dry_run:
         report.repaired.append(what)
         return
-    if isinstance(reading, RefundReading):
-        done, _ = await stripe_inbox.apply_refund(till, reading)
-    else:
-        done, _ = await stripe_inbox.apply_dispute(till, reading)
+    done, _ = await stripe_inbox.apply_reversal(till, reading)
     if done == "done":
         report.repaired.append(what)
     else:

@@ -16,7 +16,7 @@ from brimful.paying import Till, pay, record_dispute, record_refund, record_warn
 from brimful.payments import DisputeReading, Failure, IntentReading, RefundReading
 from brimful.payments.stripe import verify_event
 
-__all__ = ["apply_dispute", "apply_refund", "note_failure", "process", "receive", "waiting"]
+__all__ = ["apply_reversal", "note_failure", "process", "receive", "waiting"]
 
 _log = logging.getLogger(__name__)
 _FAILURES_MAX = 8
@@ -147,38 +147,31 @@ async def _credited(till: Till, intent_id: str | None) -> topups.Payment | None:
 
 
 async def _refund(till: Till, refund_id: str) -> tuple[str, str]:
-    return await apply_refund(till, _answered(await till.gateway.read_refund(refund_id), refund_id))
+    return await apply_reversal(till, _answered(await till.gateway.read_refund(refund_id), refund_id))
 
 
 async def _charge_refunded(till: Till, intent_id: str) -> tuple[str, str]:
     """A charge's event names its PaymentIntent: its refunds are listed, because sums do not tell them apart."""
     found = await till.gateway.list_refunds(intent_id=intent_id)
     for reading in _answered(found, intent_id):
-        await apply_refund(till, reading)
+        await apply_reversal(till, reading)
     return "done", intent_id
 
 
-async def apply_refund(till: Till, reading: RefundReading) -> tuple[str, str]:
-    """Book a refund as it was read. Reconciliation comes here too."""
-    payment = await _credited(till, reading.intent_id)
-    if payment is None:
-        return "quarantined", "refund of a foreign payment"
-    async with till.database.transaction("reversal") as tx:
-        await record_refund(till, tx, payment, reading)
-    return "done", reading.status
-
-
 async def _dispute(till: Till, dispute_id: str) -> tuple[str, str]:
-    return await apply_dispute(till, _answered(await till.gateway.read_dispute(dispute_id), dispute_id))
+    return await apply_reversal(till, _answered(await till.gateway.read_dispute(dispute_id), dispute_id))
 
 
-async def apply_dispute(till: Till, reading: DisputeReading) -> tuple[str, str]:
-    """Book a dispute as it was read. Reconciliation comes here too."""
+async def apply_reversal(till: Till, reading: RefundReading | DisputeReading) -> tuple[str, str]:
+    """Book a refund or a dispute as it was read. Reconciliation comes here too."""
     payment = await _credited(till, reading.intent_id)
     if payment is None:
-        return "quarantined", "dispute of a foreign payment"
+        return "quarantined", "about a foreign payment"
     async with till.database.transaction("reversal") as tx:
-        await record_dispute(till, tx, payment, reading)
+        if isinstance(reading, RefundReading):
+            await record_refund(till, tx, payment, reading)
+        else:
+            await record_dispute(till, tx, payment, reading)
     return "done", reading.status
 
 
@@ -186,7 +179,7 @@ async def _warning(till: Till, warning_id: str) -> tuple[str, str]:
     intent_id = _answered(await till.gateway.read_warning(warning_id), warning_id)
     payment = await _credited(till, intent_id)
     if payment is None:
-        return "quarantined", "warning about a foreign payment"
+        return "quarantined", "about a foreign payment"
     async with till.database.transaction() as tx:
         await record_warning(till, tx, payment)
     return "done", "card blocked"

@@ -48,12 +48,13 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
         max_size=max(4, deps.settings.worker_concurrency // 2),
     )
     app = procrastinate.App(connector=connector)
-    _register(app, deps)
+    operations = Operations(deps)
+    _register(app, operations)
     if not until_idle:
-        _register_periodic(app, deps)
+        _register_periodic(app, operations)
     async with app.open_async():
         if not until_idle:
-            await beat(deps, epochs.Witness(deps.settings.epoch_file))  # before the first payment
+            await operations.beat()  # before the first payment
         await app.run_worker_async(
             concurrency=deps.settings.worker_concurrency,
             wait=not until_idle,
@@ -99,8 +100,11 @@ class Operations:
             await letters.write(self._deps.post, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
-        await beat(self._deps, self._witness)
+        await self.beat()
         await sweep(self._deps)
+
+    async def beat(self) -> None:
+        await beat(self._deps, self._witness)
 
     async def reconcile(self, timestamp: int) -> None:  # noqa: ARG002
         if self._deps.till is not None:
@@ -152,14 +156,12 @@ _CRON = (
 )
 
 
-def _register(app: procrastinate.App, deps: Deps) -> None:
-    operations = Operations(deps)
+def _register(app: procrastinate.App, operations: Operations) -> None:
     for name in Name:
         app.task(name=name.value, retry=_RETRY)(getattr(operations, name.value))
 
 
-def _register_periodic(app: procrastinate.App, deps: Deps) -> None:
-    operations = Operations(deps)
+def _register_periodic(app: procrastinate.App, operations: Operations) -> None:
     for title, cron in _CRON:
         app.periodic(cron=cron)(app.task(name=title, queueing_lock=title)(getattr(operations, title)))
 

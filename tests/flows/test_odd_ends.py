@@ -11,19 +11,13 @@ from brimful.db.pool import role_conninfo
 from support.house import HOME
 
 
-async def crossed(house, **more):
-    customer_id, visitor = await house.funded(balance=12, threshold="10", **more)
-    await house.use(customer_id, "3", "crossing")
-    return customer_id, visitor
-
-
 async def state_of(house, customer_id):
     [top_up] = await house.top_ups(customer_id)
     return top_up["state"], top_up["reason"]
 
 
 async def test_a_lost_create_while_the_customer_confirms_does_not_hold_the_top_up_for_ever(house):
-    customer_id, _ = await crossed(house, number="4000002760003184")
+    customer_id, _ = await house.crossed(number="4000002760003184")
     await house.work()
     visitor = await house.visitor(customer_id)
     [top_up] = await house.top_ups(customer_id)
@@ -39,7 +33,7 @@ async def test_a_lost_create_while_the_customer_confirms_does_not_hold_the_top_u
 
 
 async def test_it_expires_even_if_the_customer_was_lost_on_the_way(house):
-    customer_id, _ = await crossed(house, number="4000002760003184")
+    customer_id, _ = await house.crossed(number="4000002760003184")
     await house.work()
     visitor = await house.visitor(customer_id)
     [top_up] = await house.top_ups(customer_id)
@@ -176,7 +170,7 @@ async def test_a_decline_of_the_old_card_does_not_pause_a_rule_with_a_new_one(ho
 async def test_the_same_plastic_saved_again_is_not_charged_after_a_hard_decline(house):
     """F18."""
     await house.sandbox.post("/sandbox/switches", json={"shared_fingerprint": "lost_plastic"})
-    customer_id, visitor = await crossed(house, number="4000000000009987")
+    customer_id, visitor = await house.crossed(number="4000000000009987")
     await house.work()
     await house.add_card(visitor, "4000000000009987")
     [new] = await house.sql("SELECT card_id FROM cards WHERE state = 'active'")
@@ -231,7 +225,7 @@ async def test_the_budget_counts_open_claims_and_gives_them_back(database_url):
 async def test_an_event_read_while_the_confirmation_is_on_its_way_takes_nothing_back(house):
     """The creation's own event is often processed before the confirmation arrives: the payment still waits then."""
     await house.switch(call="payment_intents.confirm", fault="slow", seconds=1.5)
-    customer_id, _ = await crossed(house, number="4000002760003184")
+    customer_id, _ = await house.crossed(number="4000002760003184")
     working = asyncio.create_task(house.work())
     query = "SELECT stripe_intent_id FROM payments WHERE state = 'confirming'"
     await house.until(lambda: house.sql(query))

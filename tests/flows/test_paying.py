@@ -10,16 +10,10 @@ import psycopg
 import pytest
 
 
-async def cross(house, **more):
-    customer_id, visitor = await house.funded(balance=12, threshold="10", **more)
-    await house.use(customer_id, "3", "crossing")
-    return customer_id, visitor
-
-
 @pytest.mark.flow
 async def test_a_soft_decline_is_tried_three_times_hours_apart_then_paused(house):
     """F17."""
-    customer_id, _ = await cross(house, number="4000000000000341")
+    customer_id, _ = await house.crossed(number="4000000000000341")
     await house.work()
     [top_up] = await house.top_ups(customer_id)
     assert (top_up["state"], top_up["reason"], top_up["tries"]) == ("retry_wait", "generic_decline", 1)
@@ -44,7 +38,7 @@ async def test_a_soft_decline_is_tried_three_times_hours_apart_then_paused(house
 @pytest.mark.flow
 async def test_a_hard_decline_is_never_tried_again_and_blocks_the_card(house):
     """F18."""
-    customer_id, visitor = await cross(house, number="4000000000009987")
+    customer_id, visitor = await house.crossed(number="4000000000009987")
     await house.work()
     [top_up] = await house.top_ups(customer_id)
     assert (top_up["state"], top_up["reason"], top_up["tries"]) == ("failed", "lost_card", 1)
@@ -59,7 +53,7 @@ async def test_a_hard_decline_is_never_tried_again_and_blocks_the_card(house):
 
 @pytest.mark.flow
 async def test_a_declined_card_is_left_alone_until_the_customer_turns_on_with_another(house):
-    customer_id, visitor = await cross(house, number="4000000000009987")
+    customer_id, visitor = await house.crossed(number="4000000000009987")
     await house.work()
     await house.add_card(visitor, "5555555555554444")
     await visitor.turn_on("USD", threshold="10", amount="25", limit="100")
@@ -88,7 +82,7 @@ async def test_a_card_is_declined_at_most_eight_times_in_thirty_days_over_all_cu
 @pytest.mark.flow
 async def test_authentication_is_finished_by_the_customer_on_the_banks_page(house):
     """F16."""
-    customer_id, _ = await cross(house, number="4000002760003184")
+    customer_id, _ = await house.crossed(number="4000002760003184")
     await house.work()
     [top_up] = await house.top_ups(customer_id)
     assert (top_up["state"], top_up["reason"]) == ("action_required", "authentication_required")
@@ -110,7 +104,7 @@ async def test_authentication_is_finished_by_the_customer_on_the_banks_page(hous
 
 
 async def test_an_authentication_that_fails_can_be_tried_again(house):
-    customer_id, visitor = await cross(house, number="4000002760003184")
+    customer_id, visitor = await house.crossed(number="4000002760003184")
     await house.work()
     [top_up] = await house.top_ups(customer_id)
     bank = await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
@@ -125,7 +119,7 @@ async def test_an_authentication_that_fails_can_be_tried_again(house):
 
 async def test_a_confirmation_that_never_comes_expires_and_pauses(house):
     """F16, F47."""
-    customer_id, _ = await cross(house, number="4000002760003184")
+    customer_id, _ = await house.crossed(number="4000002760003184")
     await house.work()
     await house.pass_time(hours=25)
     [top_up] = await house.top_ups(customer_id)
@@ -254,7 +248,7 @@ async def worker_process(house):
 async def test_duplicated_webhooks_have_one_effect(house):
     """F9, F13."""
     await house.switch(webhooks="duplicated")
-    customer_id, _ = await cross(house)
+    customer_id, _ = await house.crossed()
     await house.work()
     await house.until(lambda: _events_done(house))
     assert await house.balance(customer_id) == Decimal(34)

@@ -13,6 +13,29 @@ from brimful.db import embedded
 from support.house import House
 
 
+async def test_a_list_that_is_a_moment_old_is_no_difference(house, monkeypatch):
+    """F44: payments are made while it compares."""
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    gateway, real = house.engine.till.gateway, house.engine.till.gateway.list_intents
+    await house.switch(call="payment_intents.confirm", fault="busy", times=4)
+    await house.use(customer_id, "3", "crossing")
+    working = house.start_work()
+    await house.until(lambda: house.sql("SELECT 1 FROM payments WHERE state <> 'new'"))
+    old = [await real(customer=None, since=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)), []]
+    assert old[0][0].status == "requires_confirmation"
+    await working
+    assert await house.balance(customer_id) == Decimal(34)
+    for listing in old:  # the payment stood as open in it, or not at all
+
+        async def stale(listing=listing, **_):
+            return listing
+
+        monkeypatch.setattr(gateway, "list_intents", stale)
+        report = await compare(house)
+        assert (report.repaired, report.differences) == ([], [])
+    assert await house.balance(customer_id) == Decimal(34)
+
+
 async def compare(house, *, dry_run=False, hours=48):
     async with house.engine.database.transaction() as tx:
         since = await tx.now() - dt.timedelta(hours=hours)
@@ -62,7 +85,9 @@ async def test_a_payment_booked_here_and_unknown_to_stripe_is_for_a_person(house
     customer_id, _ = await house.funded(balance=12, threshold="10")
     await house.use(customer_id, "3", "crossing")
     await house.work()
-    await house.sql("UPDATE payments SET stripe_intent_id = 'pi_nobody', created_at = clock_timestamp()")
+    await house.sql(
+        "UPDATE payments SET stripe_intent_id = 'pi_nobody', created_at = clock_timestamp() - interval '11 minutes'"
+    )
     report = await compare(house, hours=2)
     assert not report.ok
     assert "Stripe does not list it" in report.differences[0]

@@ -33,6 +33,7 @@ COMPARE = "tests/flows/test_reconcile.py"
 POLICY = "tests/rooms/test_policy.py"
 DECIDE = "tests/rooms/test_decide.py"
 FAULTS = "tests/flows/test_faults.py"
+INBOX = "tests/flows/test_inbox.py"
 
 GUARDS = (
     m("F1", "one live automatic top-up: the unique index", "db/migrations/0003.schema.sql",
@@ -46,20 +47,20 @@ GUARDS = (
       "    UNIQUE (customer_id, source, key),\n", "", f"{FAULTS}::test_an_entrys_key_is_unique_in_the_database_too"),
     m("F9, F13", "the inbox takes an event once", "stripe_inbox.py",
       "        if await tx.execute(_INSERT, values):\n", "        await tx.execute(_INSERT, values)\n        if True:\n",
-      f"{FAULTS}::test_a_hundred_copies_of_one_event_are_one_job"),
+      f"{INBOX}::test_a_hundred_copies_of_one_event_are_one_job"),
     m("F10", "ends are absorbing", "paying/settle.py",
       "    elif fresh.closed_at is not None or not top_up.live:\n        return\n", "", SIMULATION, PAYING),
     m("F12", "the signature", "payments/stripe.py",
       "    if not any(_signed(payload, signature, secret) for secret in secrets) or _from_future(signature):\n"
-      "        return None\n", "", f"{FAULTS}::test_an_event_with_any_byte_changed_is_refused"),
+      "        return None\n", "", f"{INBOX}::test_an_event_with_any_byte_changed_is_refused"),
     m("F12", "an event from the future", "payments/stripe.py", " or _from_future(signature)", "",
-      f"{FAULTS}::test_an_event_from_the_future_or_the_past_is_refused"),
+      f"{INBOX}::test_an_event_from_the_future_or_the_past_is_refused"),
     m("F14", "amount, currency, mode and name of a payment", "paying/settle.py",
       "    if not _ours(till, fresh, reading):\n", "    if False:\n",
-      f"{FAULTS}::test_a_payment_of_another_amount_currency_or_mode_is_not_credited"),
+      f"{INBOX}::test_a_payment_of_another_amount_currency_or_mode_is_not_credited"),
     m("F14", "events of the wrong mode", "stripe_inbox.py",
       '    if event["livemode"] != till.gateway.livemode:\n', "    if False:\n",
-      f"{FAULTS}::test_an_event_of_the_wrong_mode_is_quarantined"),
+      f"{INBOX}::test_an_event_of_the_wrong_mode_is_quarantined"),
     m("F16", "a confirmation expires", "paying/resolve.py",
       "        if top_up.expires_at is None or await tx.now() < top_up.expires_at:\n", "        if True:\n",
       f"{PAYING}::test_a_confirmation_that_never_comes_expires_and_pauses"),

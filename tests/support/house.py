@@ -188,6 +188,12 @@ class House:
         await visitor.turn_on("USD", threshold=threshold, amount=amount, limit=limit)
         return customer_id, visitor
 
+    async def crossed(self, **more):
+        """The same, with a debit that crosses the line. Returns (customer_id, visitor)."""
+        customer_id, visitor = await self.funded(balance=12, threshold="10", **more)
+        await self.use(customer_id, "3", "crossing")
+        return customer_id, visitor
+
     async def with_credits(self, *, balance, rate="0.10", threshold="50", amount="10", limit="100"):
         """A customer with credits, bought at `rate` USD, and a rule for them. Returns (customer_id, visitor)."""
         rates = [{"source": "USD", "rate": rate}]

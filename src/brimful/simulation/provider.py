@@ -84,7 +84,8 @@ class Provider:
         assert self._idle(), f"a transaction is open across {call}"
         begun = self._clock()
         fault = await self._scheduler.park(call)
-        if self._clock() - begun > _GIVES_UP_S.get(call, self._clock()):
+        limit_s = _GIVES_UP_S.get(call)
+        if limit_s is not None and self._clock() - begun > limit_s:
             return Failure(FailureKind.NO_ANSWER, None, "given up")
         answer = self._answer(call, method, path, params, key, fault)
         self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))

@@ -162,15 +162,6 @@ async def automatic_payments(tx: Tx, customer_id: str, asset: str, since: dt.dat
     return {str(row["payment_id"]) for row in await tx.all(_AUTOMATIC_PAYMENTS, (customer_id, asset, since))}
 
 
-_SUCCEEDED_PAYMENT = "SELECT * FROM payments WHERE customer_id = %s AND top_up_id = %s AND state = 'succeeded'"
-
-
-async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
-    """The payment that paid a top-up."""
-    row = await tx.one(_SUCCEEDED_PAYMENT, (top_up.customer_id, top_up.top_up_id))
-    return None if row is None else Payment(**row)
-
-
 _MOVE = """
     UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = %(new_fence)s,
         tries = %(tries)s, polls = %(polls)s, failures = %(failures)s, needs_review = %(needs_review)s,
@@ -333,6 +324,11 @@ async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment |
 async def succeeded_payments(tx: Tx, top_up: TopUp) -> list[Payment]:
     """Payments of a top-up that took money: one, unless something went wrong."""
     return [Payment(**row) for row in await tx.all(_SUCCEEDED, (top_up.customer_id, top_up.top_up_id))]
+
+
+async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
+    """The payment that paid a top-up."""
+    return next(iter(await succeeded_payments(tx, top_up)), None)
 
 
 _INSERT_PAYMENT = """

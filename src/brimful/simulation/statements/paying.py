@@ -76,7 +76,7 @@ def _count_payments(t: Tables, p: Any) -> list[Row]:
     return [{"n": len(t.where("payments", customer_id=p[0], top_up_id=p[1]))}]
 
 
-@on(store._SUCCEEDED, store._SUCCEEDED_PAYMENT)
+@on(store._SUCCEEDED)
 def _succeeded(t: Tables, p: Any) -> list[Row]:
     return t.where("payments", customer_id=p[0], top_up_id=p[1], state="succeeded")
 
