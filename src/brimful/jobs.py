@@ -52,6 +52,6 @@ async def defer(tx: Tx, name: Name, arguments: Sequence[dict[str, Any]], *, at: 
         _keeper(tx, name, arguments, at)
         return
     deferrer = _DEFERRER.configure_task(
-        name=name.value, connection=tx.connection, schedule_at=at, priority=_PRIORITIES[name]
+        name=name.value, connection=await tx.connection(), schedule_at=at, priority=_PRIORITIES[name]
     )
     await deferrer.batch_defer_async(*arguments)

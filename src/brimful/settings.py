@@ -64,6 +64,7 @@ class Settings:
     retry_waits_s: tuple[int, ...]  # between the tries of one top-up after soft declines
     batch_max: int
     queue_max: int
+    posters: int
     pool_max: int
     worker_concurrency: int
     portal: PortalSettings
@@ -105,6 +106,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         retry_waits_s=_integers(env.get("BRIMFUL_RETRY_WAITS_S", "14400,43200")),
         batch_max=_integer(env, "BRIMFUL_BATCH_MAX", 500),
         queue_max=_integer(env, "BRIMFUL_QUEUE_MAX", 20_000),
+        posters=_integer(env, "BRIMFUL_POSTERS", 2),
         pool_max=_integer(env, "BRIMFUL_POOL_MAX", 10),
         worker_concurrency=_integer(env, "BRIMFUL_WORKER_CONCURRENCY", 16),
         portal=_portal(env),

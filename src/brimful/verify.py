@@ -93,6 +93,11 @@ _WHOLE = """
         currency, occurred_at, recorded_at, mac
     FROM entries ORDER BY customer_id, asset, seq
 """
+# Accounts that were verified once and are gone. Entries without an account that never was are found by reading all.
+_LOST = """
+    SELECT customer_id, asset FROM verified_marks AS m
+    WHERE NOT EXISTS (SELECT FROM accounts AS a WHERE a.customer_id = m.customer_id AND a.asset = m.asset) LIMIT 1
+"""
 _FIELDS = (
     "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
     "money_minor", "currency", "occurred_at", "recorded_at",
@@ -135,6 +140,10 @@ async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tup
         key = row["customer_id"], row["asset"]
         if tails[key] != (row["seq"], row["balance"], bytes(row["mac"])):
             return Finding("I1", ok=False, detail=f"{key} does not end as its account says"), []
+    lost = set(tails) - {(row["customer_id"], row["asset"]) for row in ends}
+    lost |= {(row["customer_id"], row["asset"]) for row in await (await connection.execute(_LOST)).fetchall()}
+    if lost:
+        return Finding("I1", ok=False, detail=f"{min(lost)} has entries and no account"), []
     how = "all" if full else "since the last verification"
     return Finding("I1", ok=True, detail=f"{count} entries, {how}: balances, sequence and macs hold"), moved
 

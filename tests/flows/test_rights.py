@@ -24,6 +24,11 @@ FORBIDDEN = [
     ("brimful_portal", "UPDATE consents SET action = 'given'"),
     ("brimful_portal", "SELECT * FROM api_keys"),
     *[
+        (role, statement)
+        for role in ("brimful_api", "brimful_portal", "brimful_engine")
+        for statement in ("DELETE FROM accounts", "UPDATE accounts SET customer_id = 'cus_other'")
+    ],
+    *[
         (role, f"{verb} {table}{rest}")
         for role in ("brimful_api", "brimful_portal", "brimful_engine")
         for table in ("entries", "consents", "consent_evidence")

@@ -6,10 +6,15 @@ from decimal import Decimal
 from hypothesis import given
 from hypothesis import strategies as st
 
-from brimful import ledger
-from brimful.usage import Movement, decide
+from brimful import ledger, usage
+from brimful.usage import Movement
 
 ACCOUNT = ("cus_a", "USD")
+NOW = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
+
+
+def decide(moves, balances, known):
+    return usage.decide(moves, balances, known, NOW)
 
 
 def use(key, amount, *, covered_only=False, kind="usage"):

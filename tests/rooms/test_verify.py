@@ -98,6 +98,19 @@ async def test_a_mark_that_was_changed_is_not_believed(busy):
     assert "I1" in await broken(busy)
 
 
+@pytest.mark.tampers
+@pytest.mark.parametrize("verified_before", [True, False])
+async def test_entries_without_their_account_are_named(busy, verified_before):
+    """No constraint holds this (it would cost every debit a fifth), so it is looked for."""
+    if verified_before:
+        assert await broken(busy) == {}
+    for table in ("rules", "top_ups"):
+        await busy.sql(f"ALTER TABLE {table} DROP CONSTRAINT {table}_customer_id_asset_fkey")
+    await busy.sql("DELETE FROM accounts")
+    found = await verify.run(busy.database_url, LEDGER_KEYS, full=not verified_before)
+    assert "has entries and no account" in found[0].detail
+
+
 async def test_the_metric_reads_the_same(busy):
     await verify.run(busy.database_url, LEDGER_KEYS)
     text = (await busy.api.get("/metrics")).text

@@ -18,9 +18,10 @@ from brimful.api.door import Door
 from brimful.api.metrics import Metrics
 from brimful.api.problems import RequestIds, handlers, problem
 from brimful.api.routes import ROUTERS
+from brimful.db import Database
 from brimful.deps import Deps
 from brimful.errors import Refused
-from brimful.usage import Recorder
+from brimful.usage import PLANS, Recorder
 
 __all__ = ["build"]
 
@@ -31,15 +32,31 @@ def build(deps: Deps) -> FastAPI:
     """The application. Its lifespan runs the recorder; the caller opens and closes `deps`."""
     auth = Auth(deps.database)
     settings = deps.settings
+    # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
+    posting = Database(
+        settings.database_url,
+        deps.database.role,
+        pool_min=settings.posters,
+        pool_max=settings.posters,
+        clock=deps.database.clock,
+        options=PLANS,
+    )
     recorder = Recorder(
-        deps.database, deps.keyring, deps.pace, batch_max=settings.batch_max, queue_max=settings.queue_max
+        posting,
+        deps.keyring,
+        deps.pace,
+        batch_max=settings.batch_max,
+        queue_max=settings.queue_max,
+        posters=settings.posters,
     )
 
     @contextlib.asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        await posting.open()
         recorder.start()
         yield
         await recorder.stop()
+        await posting.close()
 
     app = FastAPI(
         title="Brimful",

@@ -1,5 +1,5 @@
 """The database room: connections and transactions, migrations, and the embedded server."""
 
-from brimful.db.pool import Database, Row, Tx
+from brimful.db.pool import Database, Query, Row, Tx
 
-__all__ = ["Database", "Row", "Tx"]
+__all__ = ["Database", "Query", "Row", "Tx"]

@@ -1229,8 +1229,6 @@ ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_withdraws_fkey FOREIGN KEY (customer_id, withdraws) REFERENCES public.consents(customer_id, consent_id);
 ALTER TABLE ONLY public.disputes
     ADD CONSTRAINT disputes_customer_id_payment_id_fkey FOREIGN KEY (customer_id, payment_id) REFERENCES public.payments(customer_id, payment_id);
-ALTER TABLE ONLY public.entries
-    ADD CONSTRAINT entries_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
 ALTER TABLE ONLY public.letters
@@ -1273,9 +1271,21 @@ GRANT USAGE ON SCHEMA public TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_jobs TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_portal;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.accounts TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(balance) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(balance) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(balance) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(seq) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(seq) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(seq) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.aliases TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_engine;

@@ -5,12 +5,13 @@ without `verify` naming it. The key lives outside the database; the first byte o
 can be rotated.
 """
 
-import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import hmac
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 from brimful import money
 
@@ -20,8 +21,7 @@ _DIGEST_BYTES = 16
 MAC_BYTES = 1 + _DIGEST_BYTES
 
 
-@dataclasses.dataclass(frozen=True)
-class Tail:
+class Tail(NamedTuple):
     """The end of one account's chain: what the next entry continues."""
 
     balance: Decimal
@@ -70,13 +70,17 @@ def message(
     recorded_at: dt.datetime,
 ) -> bytes:
     """An entry as bytes, each field preceded by its length so that no two entries read the same."""
-    fields = (
-        customer_id, asset, str(seq), entry_id, kind, money.text(amount), money.text(balance_after), source, key,
-        payment_id or "", "" if money_minor is None else str(money_minor), currency or "",
-        _instant(occurred_at), _instant(recorded_at),
-    )  # fmt: skip
-    return "".join([f"{len(field)}:{field}" for field in fields]).encode()
+    number, moved, after = str(seq), money.text(amount), money.text(balance_after)
+    payment, minor, code = payment_id or "", "" if money_minor is None else str(money_minor), currency or ""
+    then, now = _instant(occurred_at), _instant(recorded_at)
+    # One literal: this runs for every debit, and a loop over the fields took three times as long.
+    return (
+        f"{len(customer_id)}:{customer_id}{len(asset)}:{asset}{len(number)}:{number}{len(entry_id)}:{entry_id}"
+        f"{len(kind)}:{kind}{len(moved)}:{moved}{len(after)}:{after}{len(source)}:{source}{len(key)}:{key}"
+        f"{len(payment)}:{payment}{len(minor)}:{minor}{len(code)}:{code}{len(then)}:{then}{len(now)}:{now}"
+    ).encode()
 
 
+@functools.lru_cache(maxsize=256)  # the entries of a batch share their moment
 def _instant(moment: dt.datetime) -> str:
     return moment.astimezone(dt.UTC).isoformat(timespec="microseconds")

@@ -2,14 +2,15 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from psycopg.types.json import Jsonb
 
 from brimful import ids
-from brimful.db import Row, Tx
+from brimful.db import Query, Row, Tx
+from brimful.db.columns import Bytes, Moments, Numbers, Texts
 from brimful.ledger.chain import Keyring, Tail, message
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "extend",
     "find_by_key",
     "find_known",
+    "finding_known",
     "insert",
     "left_of_payment",
     "newest",
@@ -31,8 +33,7 @@ Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "
 Source = Literal["usage", "api", "stripe", "system"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """A movement that has been decided and not yet written.
 
     `amount` is signed, in the asset. Entries that come from a payment also carry what moved at Stripe:
@@ -53,8 +54,7 @@ class Draft:
     metadata: Mapping[str, Any] | None = None
 
 
-@dataclasses.dataclass(frozen=True)
-class Entry:
+class Entry(NamedTuple):
     """A written entry; `draft` holds what it was made from."""
 
     draft: Draft
@@ -66,8 +66,7 @@ class Entry:
     mac: bytes
 
 
-@dataclasses.dataclass(frozen=True)
-class Known:
+class Known(NamedTuple):
     """What is already written under a key."""
 
     kind: str
@@ -110,19 +109,21 @@ _INSERT = """
 """
 
 
-async def insert(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Write entries, all in one statement. The caller holds their accounts' locks."""
-    rows = [
-        (
-            e.draft.customer_id, e.draft.asset, e.seq, e.entry_id, e.draft.kind, e.draft.amount, e.balance_after,
-            e.draft.source, e.draft.key, e.draft.payment_id, e.draft.money_minor, e.draft.currency, e.occurred_at,
-            e.recorded_at, e.mac,
-        )
-        for e in entries
+def insert(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Write entries, all in one statement, at the latest with the commit. The caller holds their accounts' locks."""
+    if not entries:
+        return
+    customers, assets, kinds, amounts, sources, keys, _, payments, minors, currencies, _, _ = zip(
+        *[entry.draft for entry in entries], strict=True
+    )
+    _, entry_ids, seqs, balances, occurred, recorded, macs = zip(*entries, strict=True)
+    columns = [
+        Texts(customers), Texts(assets), Numbers(seqs), Texts(entry_ids), Texts(kinds), Numbers(amounts),
+        Numbers(balances), Texts(sources), Texts(keys), Texts(payments), Numbers(minors), Texts(currencies),
+        Moments(occurred), Moments(recorded), Bytes(macs),
     ]  # fmt: skip
-    if rows:
-        await tx.execute(_INSERT, [list(column) for column in zip(*rows, strict=True)])
-        await write_notes(tx, entries)
+    tx.later(_INSERT, columns, rows=len(entries))
+    write_notes(tx, entries)
 
 
 _INSERT_NOTES = """
@@ -131,8 +132,8 @@ _INSERT_NOTES = """
 """
 
 
-async def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Write the free text of those entries that have any."""
+def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
+    """Write the free text of those entries that have any, at the latest with the commit."""
     rows = [
         (
             entry.draft.customer_id,
@@ -145,23 +146,37 @@ async def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
         if entry.draft.description or entry.draft.metadata
     ]
     if rows:
-        await tx.execute(_INSERT_NOTES, [list(column) for column in zip(*rows, strict=True)])
+        tx.later(_INSERT_NOTES, [list(column) for column in zip(*rows, strict=True)], rows=len(rows))
 
 
+# LATERAL with a LIMIT can only be run as one look-up in the unique index per key. As a plain join it was read as a
+# whole table now and then, for want of fresh statistics.
 _FIND_KNOWN = """
     SELECT e.customer_id, e.source, e.key, e.kind, e.asset, e.amount, e.balance_after, e.recorded_at
     FROM unnest(%(customers)s::text[], %(sources)s::text[], %(keys)s::text[]) AS wanted (customer_id, source, key)
-    JOIN entries AS e ON e.customer_id = wanted.customer_id AND e.source = wanted.source AND e.key = wanted.key
-    WHERE e.customer_id = ANY(%(customers)s)
+    CROSS JOIN LATERAL (
+        SELECT * FROM entries AS found
+        WHERE found.customer_id = wanted.customer_id AND found.source = wanted.source AND found.key = wanted.key
+        LIMIT 1
+    ) AS e
 """
 
 
-async def find_known(tx: Tx, wanted: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], Known]:
-    """Which of these (customer, source, key) are written. Call it after the lock, in a statement of its own:
+def finding_known(wanted: Collection[tuple[str, str, str]]) -> Query[dict[tuple[str, str, str], Known]]:
+    """Which of these (customer, source, key) are written. To be asked after the lock, in a statement of its own:
     in one statement with the lock, READ COMMITTED does not see rows that were committed while it waited.
     """
-    customers, sources, keys = (list(column) for column in zip(*wanted, strict=True))
-    rows = await tx.all(_FIND_KNOWN, {"customers": customers, "sources": sources, "keys": keys})
+    customers, sources, keys = (Texts(column) for column in zip(*sorted(wanted), strict=True))
+    return Query(_FIND_KNOWN, {"customers": customers, "sources": sources, "keys": keys}, _known)
+
+
+async def find_known(tx: Tx, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], Known]:
+    """The same, asked alone."""
+    query = finding_known(wanted)
+    return query.read(await tx.all(query.sql, query.params))
+
+
+def _known(rows: Sequence[Row]) -> dict[tuple[str, str, str], Known]:
     return {
         (row["customer_id"], row["source"], row["key"]): Known(
             row["kind"], row["asset"], row["amount"], row["balance_after"], row["recorded_at"]

@@ -8,17 +8,19 @@ breaks at a crash point when the history says so. That none is open across a net
 import contextlib
 import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
-from typing import Any, LiteralString
+from typing import Any, LiteralString, TypeVar
 
 from brimful import jobs
 from brimful.crashes import CrashError
-from brimful.db import Database, Row, Tx
+from brimful.db import Database, Query, Row, Tx
 from brimful.simulation.statements import HANDLERS
 from brimful.simulation.tables import Tables
 
 __all__ = ["Job", "MemoryDatabase", "Observer", "Time"]
 
 Params = Any
+First = TypeVar("First")
+Second = TypeVar("Second")
 EPOCH = dt.datetime(2026, 1, 31, 20, tzinfo=dt.UTC)  # four hours before a month ends
 _TICK = dt.timedelta(milliseconds=1)
 
@@ -81,6 +83,12 @@ class _MemoryTx(Tx):
     async def one(self, sql: LiteralString, params: Params = None) -> Row | None:
         rows = await self.all(sql, params)
         return rows[0] if rows else None
+
+    async def lock_then_read(self, lock: Query[First], read: Query[Second]) -> tuple[First, Second]:
+        return lock.read(await self.all(lock.sql, lock.params)), read.read(await self.all(read.sql, read.params))
+
+    def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
+        assert self._run(sql, params) == rows, sql
 
     async def now(self) -> dt.datetime:
         return self._time.now

@@ -1,14 +1,15 @@
 """Group commit: movements of many requests, posted in one transaction while the next batch gathers.
 
-A thousand requests cost a few commits instead of a thousand. An answer is given only after the commit
-that holds it.
+Nobody waits for a batch to fill: a poster that is free takes what is there, be it one movement, and the more come
+while all are at work, the larger the next batch. A thousand requests cost a few commits instead of a thousand. An
+answer is given only after the commit that holds it.
 """
 
 import asyncio
 import collections
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import psycopg
@@ -18,9 +19,13 @@ from brimful import ledger, wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database, Tx
 from brimful.errors import Refused
-from brimful.usage.decide import Movement, Verdict, decide
+from brimful.usage.decide import Key, Movement, Verdict, decide
 
-__all__ = ["Recorder"]
+__all__ = ["PLANS", "Recorder"]
+
+# The hot statements have one good plan each, whatever the tables hold: look-ups by key. Planning them anew for each
+# batch cost as much as running them, and a plan made while a table was empty read it as a whole when it was not.
+PLANS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
 
 _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
@@ -35,10 +40,26 @@ class _Waiting:
 
 
 class Recorder:
-    """Posts movements in groups. One per process; `run` is its only task."""
+    """Posts movements in groups. One per process.
+
+    Args:
+        database: with `PLANS` among its options.
+        keyring: signs the entries.
+        pace: of automatic top-ups.
+        batch_max: movements in one commit; a single request may bring more.
+        queue_max: movements that may wait. More are refused, so that whoever is let in waits for a bounded time.
+        posters: batches at once. While one waits for the disk, another is decided; each waits for its accounts.
+    """
 
     def __init__(
-        self, database: Database, keyring: ledger.Keyring, pace: Pace, *, batch_max: int, queue_max: int
+        self,
+        database: Database,
+        keyring: ledger.Keyring,
+        pace: Pace,
+        *,
+        batch_max: int,
+        queue_max: int,
+        posters: int = 2,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -48,18 +69,18 @@ class Recorder:
         self._queue: collections.deque[_Waiting] = collections.deque()
         self._queued = 0
         self._arrived = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._posters = posters
+        self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
     def start(self) -> None:
-        self._task = asyncio.create_task(self._run(), name="recorder")
+        self._tasks = [asyncio.create_task(self._run(), name=f"poster {n}") for n in range(self._posters)]
 
     async def stop(self) -> None:
         """Post what is queued, then end."""
         self._stopping = True
         self._arrived.set()
-        if self._task is not None:
-            await self._task
+        await asyncio.gather(*self._tasks)
 
     async def submit(self, movements: Sequence[Movement]) -> list[Verdict]:
         """One verdict per movement, after the commit.
@@ -137,45 +158,37 @@ class Recorder:
 
     async def _post(self, movements: Sequence[Movement]) -> list[Verdict]:
         keys = {(movement.customer_id, movement.asset) for movement in movements}
+        used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
         async with self._database.transaction("T1") as tx:
-            accounts = await wallets.lock(tx, keys)
+            accounts, known = await tx.lock_then_read(wallets.locking(keys), ledger.finding_known(used))
             if len(accounts) == len(keys):
-                return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
+                return await self._write(tx, accounts, known, movements)
         # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
         async with self._database.transaction() as tx:
             await wallets.create_missing(tx, keys - set(accounts))
         async with self._database.transaction("T1") as tx:
-            accounts = await wallets.lock(tx, keys)
-            return await _post_locked(tx, self._keyring, self._pace, accounts, movements)
+            accounts, known = await tx.lock_then_read(wallets.locking(keys), ledger.finding_known(used))
+            return await self._write(tx, accounts, known, movements)
 
-
-async def _post_locked(
-    tx: Tx,
-    keyring: ledger.Keyring,
-    pace: Pace,
-    accounts: dict[wallets.AccountKey, wallets.Account],
-    movements: Sequence[Movement],
-) -> list[Verdict]:
-    """One batch under its locks: decide, write, and judge the accounts that crossed their line."""
-    possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
-    if not possible:
-        return [_NO_CUSTOMER] * len(movements)
-    known = await ledger.find_known(tx, list({(m.customer_id, m.source, m.key) for m in possible}))
-    balances = {key: account.balance for key, account in accounts.items()}
-    decided = decide(possible, balances, known)
-    applied = [movement for movement, verdict in zip(possible, decided, strict=True) if verdict.outcome == "applied"]
-    entries = await wallets.post(tx, keyring, accounts, [_draft(movement) for movement in applied])
-    ends = {(entry.draft.customer_id, entry.draft.asset): entry.balance_after for entry in entries}
-    await rearm(tx, _to_judge(accounts, applied, ends), pace)
-    now = await tx.now()
-    answers = iter(decided)
-    verdicts = []
-    for movement in movements:
-        verdict = next(answers) if (movement.customer_id, movement.asset) in accounts else _NO_CUSTOMER
-        if verdict.outcome == "applied":
-            verdict = dataclasses.replace(verdict, recorded_at=now)
-        verdicts.append(verdict)
-    return verdicts
+    async def _write(
+        self,
+        tx: Tx,
+        accounts: dict[wallets.AccountKey, wallets.Account],
+        known: Mapping[Key, ledger.Known],
+        movements: Sequence[Movement],
+    ) -> list[Verdict]:
+        """One batch under its locks: decide, write, and judge the accounts that crossed their line."""
+        possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
+        balances = {key: account.balance for key, account in accounts.items()}
+        decided = decide(possible, balances, known, await tx.now())
+        applied = [move for move, verdict in zip(possible, decided, strict=True) if verdict.outcome == "applied"]
+        entries = await wallets.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied])
+        ends = {entry.draft[:2]: entry.balance_after for entry in entries}
+        await rearm(tx, _to_judge(accounts, applied, ends), self._pace)
+        if len(possible) == len(movements):
+            return decided
+        answers = iter(decided)
+        return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
 
 
 def _to_judge(
@@ -193,13 +206,13 @@ def _to_judge(
 
 def _draft(movement: Movement) -> ledger.Draft:
     return ledger.Draft(
-        customer_id=movement.customer_id,
-        asset=movement.asset,
-        kind=movement.kind,
-        amount=movement.amount,
-        source=movement.source,
-        key=movement.key,
-        occurred_at=movement.occurred_at,
+        movement.customer_id,
+        movement.asset,
+        movement.kind,
+        movement.amount,
+        movement.source,
+        movement.key,
+        movement.occurred_at,
         description=movement.description,
         metadata=movement.metadata,
     )

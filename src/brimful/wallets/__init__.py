@@ -8,6 +8,7 @@ from brimful.wallets.accounts import (
     list_for,
     lock,
     lock_wallet,
+    locking,
     missed_crossings,
     set_armed,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "list_for",
     "lock",
     "lock_wallet",
+    "locking",
     "missed_crossings",
     "post",
     "set_armed",

@@ -1,10 +1,11 @@
 """Accounts: the balance row that every debit locks."""
 
-import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
+from typing import NamedTuple
 
-from brimful.db import Row, Tx
+from brimful.db import Query, Row, Tx
+from brimful.db.columns import Bytes, Numbers, Texts
 from brimful.ledger import Tail
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "list_for",
     "lock",
     "lock_wallet",
+    "locking",
     "missed_crossings",
     "set_armed",
 ]
@@ -22,8 +24,7 @@ __all__ = [
 AccountKey = tuple[str, str]  # customer_id, asset
 
 
-@dataclasses.dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """One balance. `armed_below` is the line while a debit alone may start a top-up, else None."""
 
     customer_id: str
@@ -58,11 +59,21 @@ _LOCK = """
 
 async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
     """Lock these accounts for the rest of the transaction. Missing ones are absent from the answer."""
-    wanted = set(keys)
-    customers, assets = sorted({key[0] for key in wanted}), sorted({key[1] for key in wanted})
-    rows = await tx.all(_LOCK, (customers, assets))
+    query = locking(keys)
+    rows = await tx.all(query.sql, query.params)
     tx.locked()
-    return {account.key: account for account in map(_account, rows) if account.key in wanted}
+    return query.read(rows)
+
+
+def locking(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
+    """The same as a query, for `Tx.lock_then_read`."""
+    wanted = set(keys)
+    customers, assets = Texts(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
+
+    def read(rows: Sequence[Row]) -> dict[AccountKey, Account]:
+        return {account[:2]: account for account in map(_account, rows) if account[:2] in wanted}
+
+    return Query(_LOCK, (customers, assets), read)
 
 
 _LOCK_WALLET = """
@@ -121,19 +132,16 @@ _UPDATE_TAILS = """
 """
 
 
-async def update_tails(tx: Tx, tails: Mapping[AccountKey, Tail]) -> None:
-    """Write the new ends of locked accounts, all in one statement."""
-    changed = await tx.execute(
-        _UPDATE_TAILS,
-        {
-            "customers": [key[0] for key in tails],
-            "assets": [key[1] for key in tails],
-            "balances": [tail.balance for tail in tails.values()],
-            "seqs": [tail.seq for tail in tails.values()],
-            "macs": [tail.mac for tail in tails.values()],
-        },
-    )
-    assert changed == len(tails), "an account that was locked is gone"
+def update_tails(tx: Tx, tails: Mapping[AccountKey, Tail]) -> None:
+    """Write the new ends of locked accounts, all in one statement, at the latest with the commit."""
+    columns = {
+        "customers": Texts([key[0] for key in tails]),
+        "assets": Texts([key[1] for key in tails]),
+        "balances": Numbers([tail.balance for tail in tails.values()]),
+        "seqs": Numbers([tail.seq for tail in tails.values()]),
+        "macs": Bytes([tail.mac for tail in tails.values()]),
+    }
+    tx.later(_UPDATE_TAILS, columns, rows=len(tails))
 
 
 _SET_ARMED = """

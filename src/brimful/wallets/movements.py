@@ -28,6 +28,6 @@ async def post(
         entry, tails[key] = ledger.extend(keyring, tails.get(key, accounts[key].tail), draft, now)
         entries.append(entry)
     if entries:
-        await ledger.insert(tx, entries)
-        await update_tails(tx, tails)
+        ledger.insert(tx, entries)
+        update_tails(tx, tails)
     return entries
