@@ -15,6 +15,11 @@ if ! command -v chromium >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get 
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends chromium fonts-dejavu-core; } >.cache/tools/chromium.log 2>&1 \
     || tail -3 .cache/tools/chromium.log
 fi
+if ! command -v wrk >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing wrk for the measurements"
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk; } >.cache/tools/wrk.log 2>&1 \
+    || tail -3 .cache/tools/wrk.log
+fi
 if [ ! -x .cache/tools/stripe-mock ] && command -v go >/dev/null; then
   echo "installing stripe-mock for the tests"
   GOBIN="$PWD/.cache/tools" GOFLAGS=-modcacherw go install github.com/stripe/stripe-mock@v0.203.0 >.cache/tools/go.log 2>&1 \

@@ -19,7 +19,7 @@ from brimful.db import embedded, migrate
 from brimful.errors import ConfigurationError
 from brimful.ports import require_free
 
-__all__ = ["Running", "environment_for", "up"]
+__all__ = ["Running", "environment_for", "serving", "up"]
 
 _log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
@@ -82,6 +82,19 @@ def up(
         _stop(children)
         server.stop()
         directory.unlock()
+
+
+@contextlib.contextmanager
+def serving(environment: Mapping[str, str], *, log: pathlib.Path) -> Iterator[str]:
+    """The API and the portal alone, on a free port; the address."""
+    url = f"http://{_HOST}:{require_free(_HOST, 0)}"
+    environment = {**environment, "BRIMFUL_PUBLIC_URL": url}
+    children = {"serve": _spawn(["serve", "--port", url.rpartition(":")[2]], environment, log)}
+    try:
+        _wait_until_answers(f"{url}/healthz", children)
+        yield url
+    finally:
+        _stop(children)
 
 
 def environment_for(

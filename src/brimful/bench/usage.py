@@ -1,125 +1,134 @@
-"""Debits per second: pgbench on the same tables, then ours in process."""
+"""Debits per second: pgbench on the same tables, then ours in process, then over HTTP."""
 
 import asyncio
 import datetime as dt
-import pathlib
-import re
-import subprocess
-import tempfile
+import os
 import time
 from decimal import Decimal
 from typing import Any
 
-import click
 import psycopg
-import psycopg.conninfo
+import uvloop
 
-from brimful import ledger, usage
+from brimful import ledger, settings, usage
 from brimful.auto_topup import Pace
-from brimful.db import Database, embedded, migrate
+from brimful.bench import ground as grounds
+from brimful.bench import load, reference
+from brimful.bench.ground import ACCOUNT, Ground, Times
+from brimful.db import Database
 
-__all__ = ["run"]
+__all__ = ["in_process", "run"]
 
-_CUSTOMERS = 20_000
-_SECONDS = 8
-_CLIENTS = 16
-_KEYS = {1: bytes(32)}
-
-# One debit per commit on the same tables, indexes and look-up of the key as ours; its mac is a constant.
-_PGBENCH = r"""
-\set n random(1, {customers})
-\set k random(1, 9000000000000)
-BEGIN;
-SELECT balance, seq, mac, armed_below FROM accounts
-    WHERE customer_id = 'cus_' || :n AND asset = 'USD' FOR NO KEY UPDATE;
-SELECT 1 FROM entries WHERE customer_id = 'cus_' || :n AND source = 'usage' AND key = 'p' || :k;
-WITH moved AS (
-    UPDATE accounts SET balance = balance - 0.5, seq = seq + 1, mac = '\x0000000000000000000000000000000000'
-    WHERE customer_id = 'cus_' || :n AND asset = 'USD' RETURNING seq, balance)
-INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, occurred_at,
-    recorded_at, mac)
-SELECT 'cus_' || :n, 'USD', seq, 'ent_' || :k, 'usage', -0.5, balance, 'usage', 'p' || :k, now(), now(),
-    '\x0000000000000000000000000000000000' FROM moved;
-COMMIT;
-"""
-_SEED = """
-    INSERT INTO customers (customer_id, name, created_at)
-    SELECT 'cus_' || n, 'c', now() FROM generate_series(1, %s) AS n
-"""
-_SEED_ACCOUNTS = """
-    INSERT INTO accounts (customer_id, asset, created_at) SELECT customer_id, 'USD', now() FROM customers
-"""
+_ACCOUNTS = 100_000
+_SECONDS = 6
+_BATCHES = (1, 10, 100, 500)
+_HOT_BATCH = 500
+_CONNECTIONS = (1, 16, 64, 256)
+_PER_REQUEST = 250
+_BATCH_CONNECTIONS = 16
+_HALF = Decimal("-0.5")
+Row = tuple[str, float, Times, float]  # what, debits per second, times of its answers, against its reference
 
 
 def run() -> dict[str, Any]:
     """Measure debits per second and print a table. Returns the figures."""
-    with tempfile.TemporaryDirectory(prefix="brimful-bench-") as scratch:
-        directory = embedded.DataDirectory(pathlib.Path(scratch) / "data").open(version="18")
-        try:
-            with embedded.running(directory) as server:
-                return _usage(server)
-        finally:
-            directory.remove()
-
-
-def _usage(server: embedded.Server) -> dict[str, Any]:
-    migrate.apply(server.url())
-    with psycopg.connect(server.url(), autocommit=True) as connection:
-        connection.execute(_SEED, (_CUSTOMERS,))
-        connection.execute(_SEED_ACCOUNTS)
-        connection.execute("VACUUM ANALYZE")
-    reference = _pgbench(server)
-    ours = {size: asyncio.run(_in_process(server.url(), size)) for size in (1, 100, 500)}
-    click.echo(f"{'debits per commit':<28}{'debits/s':>10}{'against the reference':>24}")
-    click.echo(f"{'1, pgbench (reference)':<28}{reference:>10,.0f}{'1.0x':>24}")
-    for size, rate in ours.items():
-        click.echo(f"{f'up to {size}, in process':<28}{rate:>10,.0f}{f'{rate / reference:.1f}x':>24}")
-    click.echo(f"({_CUSTOMERS:,} accounts, {_SECONDS} s each, {_CLIENTS} clients, one server with fsync on)")
+    with grounds.ground() as ground:
+        grounds.seed_accounts(ground.url, _ACCOUNTS)
+        spread, spread_times = reference.debits(ground, first=1, last=_ACCOUNTS, seconds=_SECONDS)
+        hot, hot_times = reference.debits(ground, first=1, last=1, seconds=_SECONDS)
+        rows: list[Row] = [
+            ("reference: pgbench, one per commit", spread, spread_times, 1.0),
+            ("reference: the same on one account", hot, hot_times, 1.0),
+        ]
+        inside: dict[str, float] = {}
+        for size in _BATCHES:
+            rate, times = uvloop.run(in_process(ground, accounts=_ACCOUNTS, batch_max=size, seconds=_SECONDS))
+            inside[str(size)] = rate
+            rows.append((f"in process, up to {size} per commit", rate, times, rate / spread))
+        rate, times = uvloop.run(in_process(ground, accounts=1, batch_max=_HOT_BATCH, seconds=_SECONDS))
+        inside["hot"] = rate
+        rows.append((f"in process, up to {_HOT_BATCH}, one account", rate, times, rate / hot))
+        single, batch = _over_http(ground, rows, spread)
+        grounds.table(
+            ("what", "debits/s", "p50 ms", "p99 ms", "against its reference"),
+            [(what, f"{rate:,.0f}", f"{t.p50:.1f}", f"{t.p99:.1f}", f"{ratio:.2f}x") for what, rate, t, ratio in rows],
+            f"{_ACCOUNTS:,} accounts, {_SECONDS} s each, one server with fsync on; pgbench with {reference.CLIENTS} "
+            f"clients; p50 and p99 are of one commit, one call or one request",
+        )
     return {
-        "reference_tps": {"spread": reference},
-        "in_process": {str(size): rate for size, rate in ours.items()},
-        "ratios": {"in_process": ours[500] / reference},
+        "reference_tps": {"spread": spread, "hot": hot},
+        "in_process": inside,
+        "http_single": single,
+        "http_batch": batch,
+        "ratios": {
+            "in_process": inside["500"] / spread,
+            "hot": inside["hot"] / hot,
+            "http_single": single["256"] / spread,
+            "http_batch": batch[str(_BATCH_CONNECTIONS)] / spread,
+        },
     }
 
 
-def _pgbench(server: embedded.Server) -> float:
-    """Transactions per second of the wheel's pgbench, prepared statements."""
-    program = embedded.program(server.directory.postgres, "pgbench")
-    parts = psycopg.conninfo.conninfo_to_dict(server.url())
-    with tempfile.NamedTemporaryFile("w", suffix=".sql") as script:
-        script.write(_PGBENCH.replace("{customers}", str(_CUSTOMERS)))
-        script.flush()
-        done = subprocess.run(  # noqa: S603 - the wheel's own program
-            [str(program), "-n", "-M", "prepared", "-c", str(_CLIENTS), "-j", "2", "-T", str(_SECONDS),
-             "-f", script.name, "-h", str(parts["host"]), "-U", str(parts["user"]), str(parts["dbname"])],
-            capture_output=True, text=True, check=True, env={"PGPASSWORD": str(parts["password"])},
-        )  # fmt: skip
-    found = re.search(r"tps = ([0-9.]+)", done.stdout)
-    assert found is not None, done.stdout
-    return float(found.group(1))
+def _over_http(ground: Ground, rows: list[Row], spread: float) -> tuple[dict[str, float], dict[str, float]]:
+    """Through the API's own process. Whatever was acknowledged is counted in the books afterwards."""
+    single: dict[str, float] = {}
+    batch: dict[str, float] = {}
+    loads = [(connections, 1) for connections in _CONNECTIONS] + [(_BATCH_CONNECTIONS, _PER_REQUEST)]
+    key = ground.environment["BRIMFUL_API_KEY"]
+    with ground.api() as url:
+        load.wrk(url, key, connections=4, accounts=_ACCOUNTS, per_request=1, seconds=1)  # warm
+        for connections, size in loads:
+            before = _entries(ground.url)
+            seen = load.wrk(
+                url, key, connections=connections, accounts=_ACCOUNTS, per_request=size, seconds=_SECONDS
+            )
+            kept = _entries(ground.url) - before
+            assert kept >= seen.requests * size, f"{seen.requests * size} acknowledged, {kept} in the books"
+            assert seen.refused == seen.broken == 0, seen
+            rate = seen.requests_per_s * size
+            (single if size == 1 else batch)[str(connections)] = rate
+            what = f"HTTP, {size} per request, {connections} connection{'s' if connections > 1 else ''}"
+            rows.append((what, rate, seen.times, rate / spread))
+    return single, batch
 
 
-async def _in_process(url: str, batch_max: int) -> float:
-    """Debits per second through the recorder, with enough callers to fill its batches."""
-    database = Database(url, "brimful_api", pool_max=2)
+def _entries(url: str) -> int:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SELECT count(*) FROM entries").fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+async def in_process(
+    ground: Ground, *, accounts: int, batch_max: int, seconds: float, first: int = 1
+) -> tuple[float, Times]:
+    """Debits per second through the recorder, with callers enough to fill its batches, and the time of each call."""
+    database = Database(ground.url, "brimful_api", pool_max=2, options=usage.PLANS)
     await database.open()
-    pace = Pace(5, dt.timedelta(seconds=60))
-    recorder = usage.Recorder(database, ledger.Keyring(_KEYS), pace, batch_max=batch_max, queue_max=100_000)
+    recorder = usage.Recorder(
+        database,
+        ledger.Keyring(settings.ledger_keyring(ground.keys)),
+        Pace(5, dt.timedelta(seconds=60)),
+        batch_max=batch_max,
+        queue_max=100_000,
+    )
     recorder.start()
-    done, until = 0, time.monotonic() + _SECONDS
-    callers = max(_CLIENTS, 2 * batch_max)
+    name, spent = os.urandom(4).hex(), []
+    until = time.monotonic() + seconds
 
     async def caller(number: int) -> None:
-        nonlocal done
         turn = 0
         while time.monotonic() < until:
             turn += 1
-            customer = (number * 7919 + turn * 104_729) % _CUSTOMERS + 1
-            key = f"{batch_max}-{number}-{turn}"
-            await recorder.submit([usage.Movement("usage", f"cus_{customer}", "USD", key, Decimal("-0.5"))])
-            done += 1
+            place = (number * 7919 + turn * 104_729) % accounts + first
+            begun = time.perf_counter()
+            movement = usage.Movement("usage", ACCOUNT % place, "USD", f"{name}-{number}-{turn}", _HALF)
+            await recorder.submit([movement])
+            spent.append((time.perf_counter() - begun) * 1000)
 
-    await asyncio.gather(*(caller(number) for number in range(callers)))
+    begun = time.monotonic()
+    await asyncio.gather(*(caller(number) for number in range(max(reference.CLIENTS, 2 * batch_max))))
+    took = time.monotonic() - begun
     await recorder.stop()
     await database.close()
-    return done / _SECONDS
+    return len(spent) / took, Times.of(spent)

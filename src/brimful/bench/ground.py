@@ -1,0 +1,105 @@
+"""What the measurements stand on: a server of their own, accounts, the API beside it, and a table to print."""
+
+import contextlib
+import dataclasses
+import math
+import pathlib
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+
+import click
+import psycopg
+
+from brimful import processes
+from brimful.db import embedded, migrate
+
+__all__ = ["ACCOUNT", "Ground", "Times", "ground", "seed_accounts", "table", "tidy"]
+
+ACCOUNT = "cus_%032d"  # as long as the product's own ids
+
+_CUSTOMERS = """
+    INSERT INTO customers (customer_id, name, created_at)
+    SELECT 'cus_' || lpad(n::text, 32, '0'), 'c', now() FROM generate_series(%s::int, %s::int) AS n
+"""
+_ACCOUNTS = """
+    INSERT INTO accounts (customer_id, asset, created_at)
+    SELECT 'cus_' || lpad(n::text, 32, '0'), 'USD', now() FROM generate_series(%s::int, %s::int) AS n
+"""
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """One embedded server, with the durability it ships with, and the environment of processes on it."""
+
+    directory: embedded.DataDirectory
+    server: embedded.Server
+    environment: Mapping[str, str]
+
+    @property
+    def url(self) -> str:
+        return self.server.url()
+
+    @property
+    def keys(self) -> dict[str, str]:
+        """For `settings.ledger_keyring`."""
+        return {"BRIMFUL_LEDGER_KEYS": self.environment["BRIMFUL_LEDGER_KEYS"]}
+
+    @contextlib.contextmanager
+    def api(self) -> Iterator[str]:
+        """The API on a free port; its address."""
+        with processes.serving(self.environment, log=self.directory.path / "serve.log") as url:
+            yield url
+
+
+@contextlib.contextmanager
+def ground() -> Iterator[Ground]:
+    """A new server, migrated; everything is gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="brimful-bench-") as scratch:
+        directory = embedded.DataDirectory(pathlib.Path(scratch) / "data").open(version="18")
+        try:
+            with embedded.running(directory) as server:
+                migrate.apply(server.url())
+                environment = processes.environment_for(directory, server, url="", sandbox_url="", extra={})
+                yield Ground(directory, server, environment)
+        finally:
+            directory.remove()
+
+
+def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:
+    """Customers `ACCOUNT % n` for `after` < n <= `upto`, each with an empty USD account."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_CUSTOMERS, (after + 1, upto))
+        connection.execute(_ACCOUNTS, (after + 1, upto))
+    tidy(url)
+
+
+def tidy(url: str) -> None:
+    """What autovacuum would do in a minute, so that it does not do it while something is measured."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("VACUUM ANALYZE")
+        connection.execute("CHECKPOINT")
+
+
+@dataclasses.dataclass(frozen=True)
+class Times:
+    """Times of single answers in milliseconds."""
+
+    p50: float
+    p99: float
+
+    @classmethod
+    def of(cls, milliseconds: Sequence[float]) -> "Times":
+        """The nearest-rank percentiles; NaN when nothing was measured."""
+        if not milliseconds:
+            return cls(math.nan, math.nan)
+        ranked = sorted(milliseconds)
+        return cls(*(ranked[max(0, math.ceil(len(ranked) * share) - 1)] for share in (0.5, 0.99)))
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], note: str) -> None:
+    """Print a table: the first column to the left, numbers to the right, and a note on how it was measured."""
+    widths = [max(len(line[place]) for line in (heads, *rows)) for place in range(len(heads))]
+    for line in (heads, *rows):
+        first, *others = [text.rjust(width) for text, width in zip(line, widths, strict=True)]
+        click.echo("  ".join([line[0].ljust(len(first)), *others]).rstrip())
+    click.echo(f"({note})")
