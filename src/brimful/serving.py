@@ -1,6 +1,7 @@
 """Both doors that people and programs knock on, as one ASGI application."""
 
 import contextlib
+import gc
 import types
 from collections.abc import AsyncIterator
 
@@ -57,6 +58,9 @@ def run(settings: Settings, *, host: str, port: int) -> None:
         ConfigurationError: the port is taken.
     """
     app = application(settings)
+    # What was built lives as long as the process: a collection that walks it all stops every request for 50 ms.
+    gc.collect()
+    gc.freeze()
     _Server(
         uvicorn.Config(
             app,

@@ -25,6 +25,7 @@ from brimful.usage import PLANS, Recorder
 
 __all__ = ["build"]
 
+_USAGE = "/v1/usage"
 _DESCRIPTION = "Prepaid balances that stay funded. Amounts are decimal strings; every write has a key."
 
 
@@ -71,13 +72,13 @@ def build(deps: Deps) -> FastAPI:
     for router in ROUTERS:
         app.include_router(router)
     hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url)
-    app.router.routes.append(Route("/v1/usage", hot.__call__, methods=["POST"]))
     app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
     app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))
     app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(RequestIds)
+    app.add_middleware(usage.FirstDoor, path=_USAGE, endpoint=hot)
+    app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 
 
@@ -85,7 +86,7 @@ def _openapi(app: FastAPI) -> dict[str, Any]:
     """FastAPI's document, with the plain hot route in it and the security that every route asks for."""
     if app.openapi_schema is None:
         document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        document["paths"]["/v1/usage"] = usage.OPENAPI
+        document["paths"][_USAGE] = usage.OPENAPI
         document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         document["security"] = [{"key": []}]
         app.openapi_schema = document

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from brimful import ids
 from brimful.errors import STATUS_BY_CODE, Refused
 
-__all__ = ["RequestIds", "handlers", "problem"]
+__all__ = ["DATABASE_ERRORS", "RequestIds", "database_problem", "handlers", "problem"]
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
@@ -87,9 +87,17 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     return problem(request, Refused(code, f"{request.method} {request.url.path[:200]}: {error.detail}"))
 
 
-async def _database(request: Request, error: Exception) -> JSONResponse:
+DATABASE_ERRORS = (psycopg.OperationalError, psycopg_pool.PoolTimeout)
+
+
+def database_problem(request: Request, error: Exception) -> JSONResponse:
+    """503 with Retry-After: nobody knows whether it was written, and the same key may be sent again."""
     _log.warning("The database does not answer: %s", error)
     return problem(request, Refused("unavailable", "The database does not answer. Send this again."))
+
+
+async def _database(request: Request, error: Exception) -> JSONResponse:
+    return database_problem(request, error)
 
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
@@ -103,8 +111,7 @@ handlers: dict[Any, Any] = {
     Refused: _refused,
     RequestValidationError: _invalid,
     HTTPException: _http,
-    psycopg.OperationalError: _database,
-    psycopg_pool.PoolTimeout: _database,
+    **dict.fromkeys(DATABASE_ERRORS, _database),
     Exception: _bug,
 }
 assert "internal_error" in STATUS_BY_CODE

@@ -1,24 +1,26 @@
-"""POST /v1/usage: the hot route. A plain Starlette route with msgspec, documented by hand in the OpenAPI.
+"""POST /v1/usage: the hot route. It stands before FastAPI, uses msgspec, and is documented by hand in the OpenAPI.
 
 A row that cannot be applied is refused alone; its neighbours are applied.
 """
 
 import datetime as dt
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brimful import assets, customers, money
 from brimful.api.auth import Auth
 from brimful.api.body import read_bounded
-from brimful.api.problems import problem
+from brimful.api.problems import DATABASE_ERRORS, database_problem, problem
 from brimful.db import Database
 from brimful.errors import Refused
 from brimful.usage import Movement, Recorder, Verdict
 
-__all__ = ["OPENAPI", "UsageRoute"]
+__all__ = ["OPENAPI", "FirstDoor", "UsageRoute"]
 
 _BODY_MAX = 2 * 1024 * 1024
 _EVENTS_MAX = 1000
@@ -50,6 +52,25 @@ _batch = msgspec.json.Decoder(Batch)
 _encode = msgspec.json.Encoder().encode
 
 
+class FirstDoor:
+    """Answers one path before FastAPI's own machinery sees the request: routing through it took two thirds of the time
+    of a single event.
+    """
+
+    def __init__(self, app: ASGIApp, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+        self._app = app
+        self._path = path
+        self._endpoint = endpoint
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"] != self._path:
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope, receive)
+        response = await self._endpoint(request)
+        await response(scope, receive, send)
+
+
 class UsageRoute:
     """The route with what it needs."""
 
@@ -64,10 +85,13 @@ class UsageRoute:
 
     async def __call__(self, request: Request) -> Response:
         try:
+            _must_post(request)
             await self._auth.require(request, "usage")
             return await self._answer(request, await read_bounded(request, _BODY_MAX))
         except Refused as refused:
             return problem(request, refused)
+        except DATABASE_ERRORS as error:
+            return database_problem(request, error)
 
     async def _answer(self, request: Request, body: bytes) -> Response:
         raw = _rows(body)
@@ -132,6 +156,11 @@ class UsageRoute:
             occurred_at=event.occurred_at,
             description=event.description,
         )
+
+
+def _must_post(request: Request) -> None:
+    if request.method != "POST":
+        raise Refused("method_not_allowed", "Usage is recorded with POST.")
 
 
 def _rows(body: bytes) -> list[msgspec.Raw] | None:

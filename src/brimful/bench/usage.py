@@ -79,9 +79,7 @@ def _over_http(ground: Ground, rows: list[Row], spread: float) -> tuple[dict[str
         load.wrk(url, key, connections=4, accounts=_ACCOUNTS, per_request=1, seconds=1)  # warm
         for connections, size in loads:
             before = _entries(ground.url)
-            seen = load.wrk(
-                url, key, connections=connections, accounts=_ACCOUNTS, per_request=size, seconds=_SECONDS
-            )
+            seen = load.wrk(url, key, connections=connections, accounts=_ACCOUNTS, per_request=size, seconds=_SECONDS)
             kept = _entries(ground.url) - before
             assert kept >= seen.requests * size, f"{seen.requests * size} acknowledged, {kept} in the books"
             assert seen.refused == seen.broken == 0, seen
