@@ -13,7 +13,7 @@ from brimful.db import Database
 from brimful.demo.replay import Tally
 from brimful.verify import Finding
 
-__all__ = ["Watch", "build", "check_repeats", "found_all", "lines"]
+__all__ = ["latencies", "Watch", "build", "check_repeats", "found_all", "lines"]
 
 _WAITING = ("action_required", "retry_wait")
 _SAMPLE = 50
@@ -118,6 +118,7 @@ _TIMES = """
     FROM top_ups AS t
     LEFT JOIN payments AS p ON p.customer_id = t.customer_id AND p.top_up_id = t.top_up_id AND p.state = 'succeeded'
     LEFT JOIN entries AS e ON e.customer_id = p.customer_id AND e.payment_id = p.payment_id AND e.kind = 'top_up'
+    WHERE t.top_up_id > %s
 """
 
 
@@ -127,7 +128,6 @@ async def build(
     """The result as the `--json` file has it."""
     async with database.transaction() as tx:
         money_rows = await tx.all(_CHARGED)
-        times = await tx.all(_TIMES)
         states = {row["state"]: row["n"] for row in await tx.all(_STATES)}
     books = (await sandbox.get("/sandbox/books")).raise_for_status().json()
     charged = {row["currency"]: int(row["charged"] or 0) for row in money_rows}
@@ -139,7 +139,7 @@ async def build(
     findings = [*findings, Finding("books", ok=agree, detail="our books and the provider's agree" if agree else
                                    f"ours {charged} less {refunded}, theirs {books['charged']} less "
                                    f"{books['refunded']}")]  # fmt: skip
-    trigger, credit = _latencies(times, books["top_ups"])
+    trigger, credit = await latencies(database, sandbox)
     return {
         "ok": all(finding.ok for finding in findings),
         "events": tally.total,
@@ -162,8 +162,15 @@ async def build(
     }
 
 
-def _latencies(rows: list[dict[str, Any]], books: Mapping[str, Any]) -> tuple[list[float], list[float]]:
-    """Milliseconds from a top-up's request to the first call, and from the success at the sandbox to the credit."""
+async def latencies(
+    database: Database, sandbox: httpx.AsyncClient, *, after: str = ""
+) -> tuple[list[float], list[float]]:
+    """Milliseconds from a top-up's request to the first call, and from the success at the sandbox to the credit; of
+    those top-ups whose id comes after that one.
+    """
+    async with database.transaction() as tx:
+        rows = await tx.all(_TIMES, (after,))
+    books = (await sandbox.get("/sandbox/books")).raise_for_status().json()["top_ups"]
     trigger, credit = [], []
     for row in rows:
         times = books.get(row["top_up_id"], {})
