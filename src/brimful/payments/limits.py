@@ -37,11 +37,12 @@ class Limits:
 
     async def take(self, endpoint: str) -> None:
         """Wait until one more call of this endpoint is within both rates."""
-        now = time.monotonic()
-        wait_s = self._endpoints[endpoint].delay_s(now)
-        wait_s = max(wait_s, self._all.delay_s(now + wait_s) + wait_s)
-        if wait_s > 0:
-            await asyncio.sleep(wait_s)
+        # One after the other: a token of all, taken for the moment at which this endpoint's turn comes, would be
+        # withheld from other endpoints until then.
+        for bucket in (self._endpoints[endpoint], self._all):
+            wait_s = bucket.delay_s(time.monotonic())
+            if wait_s > 0:
+                await asyncio.sleep(wait_s)
 
 
 class Breaker:
