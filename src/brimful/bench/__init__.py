@@ -2,11 +2,19 @@
 
 from typing import Any
 
-from brimful.bench import herd, portal, trigger, usage, verify
+from brimful.bench import growth, herd, memory, portal, trigger, usage, verify
 
 __all__ = ["NAMES", "run"]
 
-_QUESTIONS = {"usage": usage.run, "trigger": trigger.run, "herd": herd.run, "portal": portal.run, "verify": verify.run}
+_QUESTIONS = {
+    "usage": usage.run,
+    "trigger": trigger.run,
+    "herd": herd.run,
+    "growth": growth.run,
+    "memory": memory.run,
+    "portal": portal.run,
+    "verify": verify.run,
+}
 NAMES = tuple(_QUESTIONS)
 
 

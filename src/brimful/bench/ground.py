@@ -15,6 +15,7 @@ from brimful.db import embedded, migrate
 
 __all__ = ["ACCOUNT", "Ground", "Times", "ground", "seed_accounts", "table", "tidy"]
 
+_NOBODY = "http://127.0.0.1:9"  # nothing here is paid; a sandbox lets pages be read without TLS
 ACCOUNT = "cus_%032d"  # as long as the product's own ids
 
 _CUSTOMERS = """
@@ -59,7 +60,7 @@ def ground() -> Iterator[Ground]:
         try:
             with embedded.running(directory) as server:
                 migrate.apply(server.url())
-                environment = processes.environment_for(directory, server, url="", sandbox_url="", extra={})
+                environment = processes.environment_for(directory, server, url="", sandbox_url=_NOBODY, extra={})
                 yield Ground(directory, server, environment)
         finally:
             directory.remove()

@@ -36,30 +36,43 @@ _REQUEST = 250
 _SETTINGS = {"BRIMFUL_STRIPE_RATE": str(_ALL_PER_S), "BRIMFUL_STRIPE_ENDPOINT_RATE": str(_ENDPOINT_PER_S)}
 _GIFT, _USE, _THRESHOLD, _AMOUNT = "13", "4", 10, 20
 
-_COPY_PLACE = "'cus_' || lpad((n + 1000000)::text, 32, '0')"
-_COPIES = (
-    "INSERT INTO customers (customer_id, name, created_at, stripe_customer_id) SELECT {place}, name, created_at, "
-    "'cus_herd' || n FROM customers, generate_series(1, %(n)s::int) AS n WHERE customer_id = %(from)s",
-    "INSERT INTO aliases SELECT kind, 'cus_herd' || n, {place}, {place} FROM aliases, "
-    "generate_series(1, %(n)s::int) AS n WHERE kind = 'stripe_customer' AND customer_id = %(from)s",
-    "INSERT INTO aliases SELECT kind, 'pm_herd' || n, {place}, target_id FROM aliases, "
-    "generate_series(1, %(n)s::int) AS n WHERE kind = 'payment_method' AND customer_id = %(from)s",
-    "INSERT INTO cards SELECT r.* FROM cards AS c, generate_series(1, %(n)s::int) AS n, jsonb_populate_record(c, "
-    "jsonb_build_object('customer_id', {place}, 'stripe_payment_method_id', 'pm_herd' || n, 'fingerprint', "
-    "'herd' || n)) AS r WHERE c.customer_id = %(from)s",
-    *(
-        f"INSERT INTO {name} SELECT r.* FROM {name} AS c, generate_series(1, %(n)s::int) AS n, "
-        "jsonb_populate_record(c, jsonb_build_object('customer_id', {place})) AS r WHERE c.customer_id = %(from)s"
-        for name in ("consents", "consent_evidence")
-    ),
-    "INSERT INTO accounts (customer_id, asset, created_at) SELECT {place}, 'USD', now() "
-    "FROM generate_series(1, %(n)s::int) AS n",
-    *(
-        f"INSERT INTO {name} SELECT r.* FROM {name} AS c, generate_series(1, %(n)s::int) AS n, "
-        "jsonb_populate_record(c, jsonb_build_object('customer_id', {place})) AS r WHERE c.customer_id = %(from)s"
-        for name in ("rules", "rule_states")
-    ),
-)
+_PLACE = "'cus_' || lpad((n + 1000000)::text, 32, '0')"
+_FROM = "generate_series(1, %(n)s::int) AS n WHERE customer_id = %(from)s"
+
+
+def _copy_row(name: str, more: str = "") -> str:
+    """A statement that copies the customer's row of a table, with another customer and what `more` names."""
+    return f"""
+        INSERT INTO {name} SELECT copy.* FROM {name} AS c, generate_series(1, %(n)s::int) AS n,
+            jsonb_populate_record(c, jsonb_build_object('customer_id', {_PLACE}{more})) AS copy
+        WHERE c.customer_id = %(from)s
+    """
+
+
+_PLASTIC = ", 'stripe_payment_method_id', 'pm_herd' || n, 'fingerprint', 'herd' || n"
+_COPIES = [
+    f"""
+    INSERT INTO customers (customer_id, name, created_at, stripe_customer_id)
+    SELECT {_PLACE}, name, created_at, 'cus_herd' || n FROM customers, {_FROM}
+    """,
+    f"""
+    INSERT INTO aliases SELECT kind, 'cus_herd' || n, {_PLACE}, {_PLACE} FROM aliases, {_FROM}
+        AND kind = 'stripe_customer'
+    """,
+    f"""
+    INSERT INTO aliases SELECT kind, 'pm_herd' || n, {_PLACE}, target_id FROM aliases, {_FROM}
+        AND kind = 'payment_method'
+    """,
+    _copy_row("cards", _PLASTIC),
+    _copy_row("consents"),
+    _copy_row("consent_evidence"),
+    f"""
+    INSERT INTO accounts (customer_id, asset, created_at)
+    SELECT {_PLACE}, 'USD', now() FROM generate_series(1, %(n)s::int) AS n
+    """,
+    _copy_row("rules"),
+    _copy_row("rule_states"),
+]
 
 
 def run() -> dict[str, Any]:
@@ -97,8 +110,7 @@ async def _original(running: processes.Running) -> str:
 def _copy(url: str, original: str, herd: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         for statement in _COPIES:
-            sql = statement.replace("{place}", _COPY_PLACE).encode()
-            connection.execute(sql, {"n": herd, "from": original})
+            connection.execute(statement.encode(), {"n": herd, "from": original})
     tidy(url)
 
 
@@ -138,7 +150,7 @@ async def _measure(running: processes.Running, herd: int) -> dict[str, Any]:
             )
             crossed_s = time.monotonic() - begun
             click.echo(f"{herd:,} accounts crossed within {crossed_s:.1f} s; waiting until all are funded ...")
-            while await _live(database):
+            while await _live(database):  # noqa: ASYNC110 - other processes do the work
                 await asyncio.sleep(0.25)
             drained_s = time.monotonic() - begun
     result = await _result(running, database, herd)

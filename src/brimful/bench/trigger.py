@@ -12,7 +12,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
-import psycopg
 
 from brimful import processes
 from brimful.bench.ground import ACCOUNT, Times, seed_accounts, table

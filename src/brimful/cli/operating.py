@@ -55,7 +55,7 @@ def doctor(data: pathlib.Path | None) -> None:
 
 
 @cli.command()
-@click.argument("name", type=click.Choice(["usage", "trigger", "herd", "portal", "verify"]))
+@click.argument("name", type=click.Choice(["usage", "trigger", "herd", "growth", "memory", "portal", "verify"]))
 @JSON_FILE
 def bench(name: str, json_file: pathlib.Path | None) -> None:
     """Measure one question beside its reference, in one run on this machine."""
