@@ -40,8 +40,8 @@ class Query(Generic[First]):
 class Tx:
     """One open transaction. It touches no network but the database's.
 
-    BEGIN goes out with the first statement, and what `later` was given with the next one or the commit: a round trip
-    saved is a tenth of a single debit.
+    BEGIN goes out with the first statement, and what `later` was given all together: a round trip saved is a tenth of
+    a single debit.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock) -> None:
@@ -76,7 +76,7 @@ class Tx:
         return lock.read(locked), read.read(found)
 
     def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
-        """Run a statement with the next one, or with the commit. It must change that many rows."""
+        """Run a statement with the next ones, at the latest before the commit. It must change that many rows."""
         self._waiting.append((sql, params, rows))
 
     async def now(self) -> dt.datetime:
@@ -98,7 +98,9 @@ class Tx:
 
     async def commit(self) -> None:
         """Only `Database` calls this. Raises InternalError when the server rolled back: an error was swallowed."""
-        if not self._begun and not self._waiting:
+        if self._waiting:
+            await self._send()  # alone: whether each changed its rows must be known before COMMIT goes out
+        if not self._begun:
             return
         [cursor] = await self._send(("COMMIT", None))
         if cursor.statusmessage != "COMMIT":

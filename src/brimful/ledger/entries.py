@@ -110,7 +110,7 @@ _INSERT = """
 
 
 def insert(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Write entries, all in one statement, at the latest with the commit. The caller holds their accounts' locks."""
+    """Write entries, all in one statement, at the latest before the commit. The caller holds their accounts' locks."""
     if not entries:
         return
     customers, assets, kinds, amounts, sources, keys, _, payments, minors, currencies, _, _ = zip(
@@ -133,7 +133,7 @@ _INSERT_NOTES = """
 
 
 def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Write the free text of those entries that have any, at the latest with the commit."""
+    """Write the free text of those entries that have any, at the latest before the commit."""
     rows = [
         (
             entry.draft.customer_id,

@@ -133,7 +133,7 @@ _UPDATE_TAILS = """
 
 
 def update_tails(tx: Tx, tails: Mapping[AccountKey, Tail]) -> None:
-    """Write the new ends of locked accounts, all in one statement, at the latest with the commit."""
+    """Write the new ends of locked accounts, all in one statement, at the latest before the commit."""
     columns = {
         "customers": Texts([key[0] for key in tails]),
         "assets": Texts([key[1] for key in tails]),
