@@ -100,7 +100,7 @@ TEXT = st.text(st.characters(exclude_characters="\x00", exclude_categories=["Cs"
     texts=st.lists(st.none() | TEXT, max_size=5),
     numbers=st.lists(st.none() | st.decimals("-1e25", "1e25", places=12), max_size=5),
     data=st.lists(st.binary(max_size=20), max_size=5),
-    moments=st.lists(st.datetimes(dt.datetime(2000, 1, 1), timezones=st.timezones()), max_size=5),
+    moments=st.lists(st.datetimes(dt.datetime(2000, 1, 1), timezones=st.sampled_from(ZONES)), max_size=5),
 )
 def test_columns_arrive_as_they_were(database_url, texts, numbers, data, moments):
     with psycopg.connect(database_url, context=ADAPTERS) as connection:

@@ -40,13 +40,23 @@ _MARKER = "brimful.json"
 _FREE_BYTES_MIN = 200 * 1024 * 1024
 _START_S_MAX = 600  # crash recovery of a large database takes its time
 _STOP_S_MAX = 60
+
+
+def _shared_mb() -> int:
+    """A quarter of the machine's memory, as PostgreSQL's manual advises, within bounds: the indexes of the entries are
+    read at random, and what is not in these buffers is copied for each debit.
+    """
+    whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return min(8192, max(128, whole // 4 // 2**20))
+
+
 _OPTIONS = {
     "listen_addresses": "",
     "max_connections": "120",
-    "shared_buffers": "256MB",
-    "max_wal_size": "2GB",
+    "shared_buffers": f"{_shared_mb()}MB",
+    "max_wal_size": "4GB",
     "checkpoint_timeout": "15min",
-    "wal_compression": "on",
+    "wal_compression": "off",  # the wheel has pglz alone, which costs more time than the bytes it saves
     "jit": "off",
     "password_encryption": "scram-sha-256",
     "log_min_messages": "warning",
