@@ -4,6 +4,7 @@
 PY := .venv/bin/python
 READY := .venv/.ready
 ARGS ?=
+NAME ?= usage
 MINUTES ?= 10
 ROUNDS ?= 100
 
@@ -24,7 +25,8 @@ check: $(READY)
 	@.venv/bin/python scripts/vendored.py
 
 bench: $(READY)
-	@.venv/bin/brimful bench usage $(ARGS)
+	@sh scripts/tools.sh
+	@.venv/bin/brimful bench $(NAME) $(ARGS)
 
 screenshots: $(READY)
 	@sh scripts/tools.sh
