@@ -63,7 +63,11 @@ def test_the_overview_weighs_less_than_a_hundred_kilobytes(cast, visit, stage):
     page = visit(cast.full)
     page.goto(f"{stage.url}/billing/", wait_until="load")
     weight = page.evaluate(WEIGHT)
-    page.wait_for_function("performance.getEntriesByName('first-contentful-paint').length > 0")
+    # Asked again and again from here: a function that waits inside the page would need eval, which its policy forbids.
+    for _ in range(100):
+        if page.evaluate("performance.getEntriesByName('first-contentful-paint').length"):
+            break
+        page.wait_for_timeout(50)
     paint = page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime")
     print(f"{weight} bytes, first contentful paint {paint:.0f} ms")  # the time is measured, not judged
     assert 0 < weight < 100_000

@@ -190,6 +190,7 @@ def test_removing_a_used_card_names_the_assets_and_offers_another(stage, visit):
     expect(page.get_by_text("Auto top-up charges this card for: US dollars.")).to_be_visible()
     page.get_by_role("link", name="Choose another card for US dollars").click()
     expect(page.get_by_label("Charge this card")).to_contain_text("Mastercard ···· 4444")
+    expect(page.locator("label:has(#agreed)")).to_contain_text("4444")  # the tick is for these words, not for others
     page.locator("#agreed").check()
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
