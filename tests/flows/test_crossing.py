@@ -25,7 +25,7 @@ async def storm(house, customer_id):
     recorders = []
     for database in databases:
         await database.open()
-        recorder = usage.Recorder(database, ledger.Keyring(LEDGER_KEYS), pace, batch_max=5, queue_max=10_000)
+        recorder = usage.Recorder(database, ledger.Keyring(LEDGER_KEYS), pace, batch_max=5, queue_max=10_000, posters=2)
         recorder.start()
         recorders.append(recorder)
 

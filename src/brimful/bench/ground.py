@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 import click
 import psycopg
 
-from brimful import processes
+from brimful import processes, settings
 from brimful.db import embedded, migrate
+from brimful.ledger import Keyring
+from brimful.verify import mark
 
-__all__ = ["ACCOUNT", "Ground", "Times", "ground", "seed_accounts", "table", "tidy"]
+__all__ = ["ACCOUNT", "Ground", "Times", "ground", "seed_accounts", "seed_entries", "table", "tidy"]
 
 _NOBODY = "http://127.0.0.1:9"  # nothing here is paid; a sandbox lets pages be read without TLS
 ACCOUNT = "cus_%032d"  # as long as the product's own ids
@@ -72,6 +74,42 @@ def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:
         connection.execute(_CUSTOMERS, (after + 1, upto))
         connection.execute(_ACCOUNTS, (after + 1, upto))
     tidy(url)
+
+
+_FILL = """
+    INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, occurred_at,
+        recorded_at, mac)
+    SELECT 'cus_' || lpad(n::text, 32, '0'), 'USD', s, 'ent_' || md5(n || '-' || s), 'usage', -0.5, -0.5 * s, 'usage',
+        md5('k' || n || '-' || s), now(), now(), %s
+    FROM generate_series(%s::int, %s::int) AS n, generate_series(1, %s::int) AS s
+"""
+_ENDS = """
+    UPDATE accounts SET seq = %(each)s::int, balance = -0.5 * %(each)s::int, mac = %(mac)s
+    WHERE customer_id BETWEEN 'cus_' || lpad(%(first)s::int::text, 32, '0')
+        AND 'cus_' || lpad(%(last)s::int::text, 32, '0')
+"""
+_MARKS = "COPY verified_marks (customer_id, asset, seq, balance, mac, signature) FROM STDIN"
+_STEP = 1_000_000  # entries in one statement
+
+
+def seed_entries(ground: Ground, upto: int, *, after: int = 0, each: int) -> None:
+    """The accounts of `seed_accounts`, with `each` entries. Their macs are constants, and so are those of the
+    reference's debits: every account is marked as verified up to where it stands.
+    """
+    seed_accounts(ground.url, upto, after=after)
+    keyring, mac = Keyring(settings.ledger_keyring(ground.keys)), bytes(17)
+    with psycopg.connect(ground.url, autocommit=True) as connection:
+        connection.execute("SET synchronous_commit = off")
+        step = max(1, _STEP // each)
+        for first in range(after + 1, upto + 1, step):
+            connection.execute(_FILL, (mac, first, min(first + step - 1, upto), each))
+        connection.execute(_ENDS, {"each": each, "first": after + 1, "last": upto, "mac": mac})
+        connection.execute("TRUNCATE verified_marks")
+        ends = connection.execute("SELECT customer_id, asset, seq, balance, mac FROM accounts").fetchall()
+        with connection.cursor() as cursor, cursor.copy(_MARKS) as rows:
+            for end in ends:
+                rows.write_row((*end, keyring.sign(b"mark", mark(*end))))
+    tidy(ground.url)
 
 
 def tidy(url: str) -> None:

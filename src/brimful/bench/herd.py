@@ -155,7 +155,7 @@ async def _measure(running: processes.Running, herd: int) -> dict[str, Any]:
             drained_s = time.monotonic() - begun
     result = await _result(running, database, herd)
     await database.close()
-    # A bucket may start with a quarter of a second's worth (payments/limits.py).
+    # Without the quarter of a second's worth with which a bucket may begin (payments/limits.py).
     floor_s = herd * max(1 / _ENDPOINT_PER_S, _CALLS / _ALL_PER_S)
     before, meanwhile = Times.of(calm), Times.of(busy)
     table(

@@ -7,17 +7,15 @@ import asyncio
 import base64
 import datetime as dt
 import pathlib
-import statistics
 import tempfile
 import time
 from decimal import Decimal
 from typing import Any
 
-import click
 import httpx
-import psycopg
 
 from brimful import ledger, processes, wallets
+from brimful.bench.ground import Times, table, tidy
 from brimful.clock import Clock
 from brimful.db import Database
 from brimful.demo.visitor import Visitor, forms_of
@@ -71,15 +69,15 @@ async def _measure(running: processes.Running) -> dict[str, Any]:
     return _table(times)
 
 
-def _table(times: dict[str, list[float]]) -> dict[str, Any]:
-    floor = statistics.median(times[_FLOOR])
-    click.echo(f"{'page':<38}{'p50 ms':>9}{'p99 ms':>9}{'against the reference':>24}")
-    pages = {}
-    for name, spent in times.items():
-        p50, p99 = statistics.median(spent), sorted(spent)[max(0, round(len(spent) * 0.99) - 1)]
-        click.echo(f"{name:<38}{p50:>9.1f}{p99:>9.1f}{f'{p50 / floor:.1f}x':>24}")
-        pages[name] = {"p50_ms": round(p50, 2), "p99_ms": round(p99, 2), "ratio": round(p50 / floor, 2)}
-    click.echo(f"({_ENTRIES:,} entries on the account, {_REQUESTS} requests each, one at a time over loopback)")
+def _table(spent: dict[str, list[float]]) -> dict[str, Any]:
+    times = {name: Times.of(values) for name, values in spent.items()}
+    floor = times[_FLOOR].p50
+    table(
+        ("page", "p50 ms", "p99 ms", "against the reference"),
+        [(name, f"{t.p50:.1f}", f"{t.p99:.1f}", f"{t.p50 / floor:.1f}x") for name, t in times.items()],
+        f"{_ENTRIES:,} entries on the account, {_REQUESTS} requests each, one at a time over loopback",
+    )
+    pages = {name: {"p50_ms": t.p50, "p99_ms": t.p99, "ratio": t.p50 / floor} for name, t in times.items()}
     return {"entries": _ENTRIES, "requests": _REQUESTS, "pages": pages}
 
 
@@ -117,7 +115,6 @@ async def _fill(running: processes.Running, customer_id: str) -> None:
                 await wallets.post(tx, keyring, await wallets.lock(tx, [account]), [opening, *use])
             if step in {0, steps - 1}:
                 # As autovacuum would in a minute: plans made for empty tables would be kept otherwise.
-                with psycopg.connect(running.environment["DATABASE_URL"], autocommit=True) as owner:
-                    owner.execute("VACUUM ANALYZE")
+                await asyncio.to_thread(tidy, running.environment["DATABASE_URL"])
     finally:
         await database.close()

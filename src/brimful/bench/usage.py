@@ -23,6 +23,7 @@ _ACCOUNTS = 100_000
 _SECONDS = 6
 _BATCHES = (1, 10, 100, 500)
 _HOT_BATCH = 500
+_POSTERS = 2  # the setting's default
 _CONNECTIONS = (1, 16, 64, 256)
 _PER_REQUEST = 250
 _BATCH_CONNECTIONS = 16
@@ -109,6 +110,7 @@ async def in_process(
         Pace(5, dt.timedelta(seconds=60)),
         batch_max=batch_max,
         queue_max=100_000,
+        posters=_POSTERS,
     )
     recorder.start()
     name, spent = os.urandom(4).hex(), []

@@ -7,6 +7,7 @@ to know nothing of this.
 
 import datetime as dt
 import struct
+from collections.abc import Sequence
 from decimal import Decimal
 
 import psycopg.adapt
@@ -39,19 +40,20 @@ _NULL = _LENGTH(-1)
 _TEXT, _TEXT_ARRAY, _BYTEA, _BYTEA_ARRAY = 25, 1009, 17, 1001  # pg_type.dat
 
 
+def _array(element: int, items: Sequence[bytes | None]) -> bytes:
+    """A binary array of elements of that type."""
+    parts = [_HEAD(1, 1, element, len(items), 1)]
+    for data in items:
+        parts += (_NULL,) if data is None else (_LENGTH(len(data)), data)
+    return b"".join(parts)
+
+
 class _TextsDumper(psycopg.adapt.Dumper):
     format = psycopg.pq.Format.BINARY
     oid = _TEXT_ARRAY
 
     def dump(self, obj: Texts) -> bytes:
-        parts = [_HEAD(1, 1, _TEXT, len(obj), 1)]
-        for text in obj:
-            if text is None:
-                parts.append(_NULL)
-            else:
-                data = text.encode()
-                parts += (_LENGTH(len(data)), data)
-        return b"".join(parts)
+        return _array(_TEXT, [None if text is None else text.encode() for text in obj])
 
 
 class _BytesDumper(psycopg.adapt.Dumper):
@@ -59,10 +61,7 @@ class _BytesDumper(psycopg.adapt.Dumper):
     oid = _BYTEA_ARRAY
 
     def dump(self, obj: Bytes) -> bytes:
-        parts = [_HEAD(1, 0, _BYTEA, len(obj), 1)]
-        for data in obj:
-            parts += (_LENGTH(len(data)), data)
-        return b"".join(parts)
+        return _array(_BYTEA, obj)
 
 
 class _NumbersDumper(psycopg.adapt.Dumper):

@@ -66,6 +66,10 @@ class Tx:
         [cursor] = await self._send((sql, params))
         return await cursor.fetchone()
 
+    async def ask(self, query: Query[First]) -> First:
+        """What a query answers."""
+        return query.read(await self.all(query.sql, query.params))
+
     async def lock_then_read(self, lock: Query[First], read: Query[Second]) -> tuple[First, Second]:
         """Lock rows, then read what they guard, and the clock, in one round trip. Each is a statement of its own, so
         the second sees what was committed while the first waited.

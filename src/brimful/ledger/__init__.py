@@ -15,7 +15,6 @@ from brimful.ledger.entries import (
     left_of_payment,
     newest,
     newest_additions,
-    write_notes,
 )
 from brimful.ledger.history import Place, Series, additions, places, sample, series
 
@@ -41,5 +40,4 @@ __all__ = [
     "places",
     "sample",
     "series",
-    "write_notes",
 ]

@@ -26,7 +26,6 @@ __all__ = [
     "left_of_payment",
     "newest",
     "newest_additions",
-    "write_notes",
 ]
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
@@ -123,7 +122,7 @@ def insert(tx: Tx, entries: Sequence[Entry]) -> None:
         Moments(occurred), Moments(recorded), Bytes(macs),
     ]  # fmt: skip
     tx.later(_INSERT, columns, rows=len(entries))
-    write_notes(tx, entries)
+    _write_notes(tx, entries)
 
 
 _INSERT_NOTES = """
@@ -132,7 +131,7 @@ _INSERT_NOTES = """
 """
 
 
-def write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
+def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
     """Write the free text of those entries that have any, at the latest before the commit."""
     rows = [
         (
@@ -172,8 +171,7 @@ def finding_known(wanted: Collection[tuple[str, str, str]]) -> Query[dict[tuple[
 
 async def find_known(tx: Tx, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], Known]:
     """The same, asked alone."""
-    query = finding_known(wanted)
-    return query.read(await tx.all(query.sql, query.params))
+    return await tx.ask(finding_known(wanted))
 
 
 def _known(rows: Sequence[Row]) -> dict[tuple[str, str, str], Known]:

@@ -85,7 +85,7 @@ class _MemoryTx(Tx):
         return rows[0] if rows else None
 
     async def lock_then_read(self, lock: Query[First], read: Query[Second]) -> tuple[First, Second]:
-        return lock.read(await self.all(lock.sql, lock.params)), read.read(await self.all(read.sql, read.params))
+        return await self.ask(lock), await self.ask(read)
 
     def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
         assert self._run(sql, params) == rows, sql

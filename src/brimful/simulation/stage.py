@@ -61,7 +61,7 @@ class Stage:
         # Each is a process of its own: a customer's turn in one says nothing to the others.
         self.tills = [self._till() for _ in range(_PROCESSES)]
         self.till = self.tills[0]
-        self.recorder = usage.Recorder(self.database, self.keyring, PACE, batch_max=50, queue_max=1000)
+        self.recorder = usage.Recorder(self.database, self.keyring, PACE, batch_max=50, queue_max=1000, posters=2)
         self.people: list[Person] = []
 
     def _till(self) -> Till:

@@ -59,7 +59,7 @@ class Recorder:
         *,
         batch_max: int,
         queue_max: int,
-        posters: int = 2,
+        posters: int,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -184,7 +184,8 @@ class Recorder:
         applied = [move for move, verdict in zip(possible, decided, strict=True) if verdict.outcome == "applied"]
         entries = await wallets.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied])
         ends = {entry.draft[:2]: entry.balance_after for entry in entries}
-        await rearm(tx, _to_judge(accounts, applied, ends), self._pace)
+        if to_judge := _to_judge(accounts, applied, ends):
+            await rearm(tx, to_judge, self._pace)
         if len(possible) == len(movements):
             return decided
         answers = iter(decided)

@@ -59,10 +59,9 @@ _LOCK = """
 
 async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
     """Lock these accounts for the rest of the transaction. Missing ones are absent from the answer."""
-    query = locking(keys)
-    rows = await tx.all(query.sql, query.params)
+    accounts = await tx.ask(locking(keys))
     tx.locked()
-    return query.read(rows)
+    return accounts
 
 
 def locking(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
