@@ -190,8 +190,27 @@ def test_removing_a_used_card_names_the_assets_and_offers_another(stage, visit):
     expect(page.get_by_text("Auto top-up charges this card for: US dollars.")).to_be_visible()
     page.get_by_role("link", name="Choose another card for US dollars").click()
     expect(page.get_by_label("Charge this card")).to_contain_text("Mastercard ···· 4444")
-    expect(page.locator("label:has(#agreed)")).to_contain_text("4444")  # the tick is for these words, not for others
     page.locator("#agreed").check()
+    page.get_by_role("button", name="Save changes").click()
+    expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
+
+
+def test_a_tick_stays_when_the_preview_comes_late(stage, visit):
+    """What is agreed to was on the page from the start: only the preview is fetched, and it takes nothing away."""
+    customer_id = stage.funded("Ada")
+    stage.with_card(customer_id, "5555555555554444")
+    page = visit(customer_id, flow={"flow": "cards"})
+    page.get_by_role("link", name="Replace or remove").click()
+    late = []
+    page.route("**/terms", lambda route: late.append(route))
+    page.get_by_role("link", name="Choose another card for US dollars").click()
+    page.locator("#agreed").check()
+    while not late:
+        page.wait_for_timeout(20)
+    late[0].continue_()
+    expect(page.locator("#preview")).to_contain_text("With these settings")
+    page.wait_for_timeout(500)
+    expect(page.locator("#agreed")).to_be_checked()
     page.get_by_role("button", name="Save changes").click()
     expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
 
