@@ -1,15 +1,15 @@
 """What we tell the platform. An event is written in the transaction that it tells of."""
 
 import enum
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from typing import Any
-
-from psycopg.types.json import Jsonb
 
 from brimful import clock, ids, jobs
 from brimful.db import Tx
+from brimful.db.columns import Texts
 
-__all__ = ["Topic", "emit"]
+__all__ = ["Topic", "emit", "emit_each"]
 
 
 class Topic(enum.StrEnum):
@@ -57,7 +57,9 @@ _LETTERS = frozenset(
 )
 
 _INSERT = """
-    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at) VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
+    SELECT event_id, customer_id, %(type)s, payload::jsonb, %(now)s
+    FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[]) AS new (event_id, customer_id, payload)
 """
 
 
@@ -66,10 +68,33 @@ async def emit(tx: Tx, topic: Topic, customer_id: str, data: Mapping[str, Any]) 
 
     `data` is JSON: amounts as text, money in minor units.
     """
-    now = await tx.now()
-    event_id = ids.new("evt")
-    payload = {"type": topic.value, "timestamp": clock.rfc3339(now), "data": {"customer_id": customer_id, **data}}
-    await tx.execute(_INSERT, (event_id, customer_id, topic.value, Jsonb(payload), now))
-    if topic in _LETTERS:
-        await jobs.defer(tx, jobs.Name.LETTER, [{"customer_id": customer_id, "event_id": event_id}])
+    (event_id,) = await emit_each(tx, topic, [(customer_id, data)])
     return event_id
+
+
+async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+    """The same for many customers, `told` being each one's id and data: one statement, however many there are."""
+    if not told:
+        return []
+    now = await tx.now()
+    event_ids = [ids.new("evt") for _ in told]
+    head = {"type": topic.value, "timestamp": clock.rfc3339(now)}
+    await tx.execute(
+        _INSERT,
+        {
+            "type": topic.value,
+            "now": now,
+            "ids": Texts(event_ids),
+            "customers": Texts(customer_id for customer_id, _ in told),
+            "payloads": Texts(
+                json.dumps({**head, "data": {"customer_id": customer_id, **data}}) for customer_id, data in told
+            ),
+        },
+    )
+    if topic in _LETTERS:
+        letters = [
+            {"customer_id": customer_id, "event_id": event_id}
+            for event_id, (customer_id, _) in zip(event_ids, told, strict=True)
+        ]
+        await jobs.defer(tx, jobs.Name.LETTER, letters)
+    return event_ids

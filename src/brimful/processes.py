@@ -5,6 +5,7 @@ die with their parent.
 import contextlib
 import dataclasses
 import logging
+import os
 import pathlib
 import signal
 import subprocess
@@ -25,6 +26,7 @@ _log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _READY_S = 60
 _STOP_S = 30
+_BEHIND = 5  # nice(2): how far worker and sandbox stand behind
 
 
 @dataclasses.dataclass
@@ -126,8 +128,17 @@ def environment_for(
 
 
 def _spawn(arguments: list[str], environment: Mapping[str, str], log: pathlib.Path | None) -> subprocess.Popen[bytes]:
-    """A child of our own program, in its own session so that Ctrl-C reaches the parent alone."""
+    """A child of our own program, in its own session so that Ctrl-C reaches the parent alone.
+
+    The API goes first where processors are few: a caller waits for it, and for nobody else.
+    """
     output = None if log is None else log.open("ab")
+    niceness = 0 if arguments[0] == "serve" else _BEHIND
+
+    def begin() -> None:
+        embedded.die_with_parent(signal.SIGTERM)
+        os.nice(niceness)
+
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "brimful", *arguments],
@@ -136,7 +147,7 @@ def _spawn(arguments: list[str], environment: Mapping[str, str], log: pathlib.Pa
             stdout=output,
             stderr=output,
             start_new_session=True,
-            preexec_fn=lambda: embedded.die_with_parent(signal.SIGTERM),
+            preexec_fn=begin,
         )
     finally:
         if output is not None:

@@ -14,7 +14,7 @@ from brimful import cards, clock, jobs, money, topups, wallets
 from brimful.auto_topup import policy
 from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason
 from brimful.db import Row, Tx
-from brimful.events import Topic, emit
+from brimful.events import Topic, emit, emit_each
 
 __all__ = [
     "Standing",
@@ -252,16 +252,18 @@ async def _request(tx: Tx, judged: Sequence[tuple[Standing, Judgement]]) -> None
         )  # fmt: skip
     made = await topups.request_automatic(tx, wishes)
     by_key: Mapping[wallets.AccountKey, topups.AutomaticWish] = {(w.customer_id, w.asset): w for w in wishes}
-    for key, top_up_id in made.items():
-        wish = by_key[key]
-        data = {
-            "asset": wish.asset,
-            "top_up_id": top_up_id,
-            "amount_minor": wish.amount_minor,
-            "currency": wish.currency,
-            "units": money.text(wish.units),
-        }
-        await emit(tx, Topic.AUTO_TOP_UP_TRIGGERED, wish.customer_id, data)
+    told = [(by_key[key].customer_id, _told(by_key[key], top_up_id)) for key, top_up_id in made.items()]
+    await emit_each(tx, Topic.AUTO_TOP_UP_TRIGGERED, told)
+
+
+def _told(wish: topups.AutomaticWish, top_up_id: str) -> dict[str, Any]:
+    return {
+        "asset": wish.asset,
+        "top_up_id": top_up_id,
+        "amount_minor": wish.amount_minor,
+        "currency": wish.currency,
+        "units": money.text(wish.units),
+    }
 
 
 _PAUSE = """

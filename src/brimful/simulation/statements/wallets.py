@@ -53,8 +53,10 @@ def _rate_at(t: Tables, p: Any) -> list[Row]:
 
 @on(events._INSERT)
 def _event(t: Tables, p: Any) -> int:
-    t.insert("outgoing_events", {"event_id": p[0], "customer_id": p[1], "type": p[2], "created_at": p[4]})
-    return 1
+    for event_id, customer_id in zip(p["ids"], p["customers"], strict=True):
+        row = {"event_id": event_id, "customer_id": customer_id, "type": p["type"], "created_at": p["now"]}
+        t.insert("outgoing_events", row)
+    return len(p["ids"])
 
 
 @on(audit._INSERT, consents._INSERT_EVIDENCE, entries._INSERT_NOTES)
