@@ -12,7 +12,19 @@ from brimful import money
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 
-__all__ = ["Asset", "Catalogue", "Rate", "add_rate", "create", "get", "list_page", "rate_at", "rates_of", "units_for"]
+__all__ = [
+    "Asset",
+    "Catalogue",
+    "Rate",
+    "add_rate",
+    "create",
+    "get",
+    "list_page",
+    "rate_at",
+    "rates_of",
+    "set_bridge",
+    "units_for",
+]
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
 _ONE = Decimal(1)
@@ -20,7 +32,9 @@ _ONE = Decimal(1)
 
 @dataclasses.dataclass(frozen=True)
 class Asset:
-    """`scale` is the number of decimals that amounts of it may have."""
+    """`scale` is the number of decimals that amounts of it may have; `bridge_max` how far below zero a hold may take an
+    account while a top-up is in flight. (A remembered asset may know an old `bridge_max`.)
+    """
 
     code: str
     name: str
@@ -29,6 +43,7 @@ class Asset:
     label: str | None
     symbol: str | None
     created_at: dt.datetime
+    bridge_max: Decimal = Decimal(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,6 +98,14 @@ async def create(
     except psycopg.errors.UniqueViolation:
         raise Refused("asset_exists", f"An asset {code} exists already.", field="code") from None
     return asset
+
+
+async def set_bridge(tx: Tx, asset: Asset, bridge_max: Decimal) -> Asset:
+    """Let holds go that far below zero while an automatic top-up that covers them is in flight."""
+    if bridge_max < 0:
+        raise Refused("amount_invalid", "hold_bridge must not be negative.", field="hold_bridge")
+    await tx.execute("UPDATE assets SET bridge_max = %s WHERE code = %s", (bridge_max, asset.code))
+    return dataclasses.replace(asset, bridge_max=bridge_max)
 
 
 _GET = "SELECT * FROM assets WHERE code = %s"
@@ -184,5 +207,5 @@ def units_for(amount_minor: int, currency: str, rate: Decimal, asset: Asset) -> 
 
 
 def _asset(row: Row) -> Asset:
-    names = ("code", "name", "kind", "scale", "label", "symbol", "created_at")
+    names = ("code", "name", "kind", "scale", "label", "symbol", "created_at", "bridge_max")
     return Asset(**{name: row[name] for name in names})

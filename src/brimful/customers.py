@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import re
 import unicodedata
 import zoneinfo
 from collections.abc import Mapping, Sequence
@@ -26,6 +27,9 @@ __all__ = [
     "set_stripe_customer",
     "update",
 ]
+
+
+_STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +78,20 @@ async def create(
     )  # fmt: skip
     if external_id is not None:
         await _claim_external(tx, external_id, customer.customer_id)
+    known = [account["provider_id"] for account in external_accounts if account["provider"] == "stripe"]
+    if known:
+        await _adopt(tx, customer.customer_id, known[0])
     return customer
+
+
+async def _adopt(tx: Tx, customer_id: str, stripe_id: str) -> None:
+    """Use the customer that the platform has at Stripe already. No card of theirs is: a card needs its consent."""
+    if not _STRIPE_ID.fullmatch(stripe_id):
+        raise Refused("invalid_field", "A Stripe customer's id looks like cus_....", field="external_accounts")
+    await set_stripe_customer(tx, customer_id, stripe_id)
+    owner = await find_alias(tx, "stripe_customer", stripe_id)
+    if owner is None or owner[0] != customer_id:
+        raise Refused("external_id_taken", f"Another customer has {stripe_id} at Stripe.", field="external_accounts")
 
 
 _GET = "SELECT * FROM customers WHERE customer_id = %s"

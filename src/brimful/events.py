@@ -26,6 +26,9 @@ class Topic(enum.StrEnum):
     AUTO_TOP_UP_PAUSED = "auto_top_up.paused"
     AUTO_TOP_UP_LIMIT_NEAR = "auto_top_up.limit_near"
     AUTO_TOP_UP_LIMIT_REACHED = "auto_top_up.limit_reached"
+    BALANCE_LOW = "balance.low"
+    BALANCE_DEPLETED = "balance.depleted"
+    HOLD_EXPIRED = "hold.expired"
     CARD_ADDED = "card.added"
     CARD_REMOVED = "card.removed"
     CARD_EXPIRING = "card.expiring"
@@ -35,6 +38,7 @@ class Topic(enum.StrEnum):
     REFUND_RECORDED = "refund.recorded"
     DISPUTE_OPENED = "dispute.opened"
     DISPUTE_CLOSED = "dispute.closed"
+    WEBHOOK_DISABLED = "webhook.disabled"
 
 
 # What the customer is told by letter as well, where mail is set up.
@@ -49,6 +53,8 @@ _LETTERS = frozenset(
         Topic.AUTO_TOP_UP_PAUSED,
         Topic.AUTO_TOP_UP_LIMIT_NEAR,
         Topic.AUTO_TOP_UP_LIMIT_REACHED,
+        Topic.BALANCE_LOW,
+        Topic.BALANCE_DEPLETED,
         Topic.CARD_ADDED,
         Topic.CARD_REMOVED,
         Topic.CARD_EXPIRING,
@@ -56,23 +62,32 @@ _LETTERS = frozenset(
     }
 )
 
+# The events, and a delivery to each endpoint that wants their topic: it is decided here, once, who is told.
 _INSERT = """
-    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
-    SELECT event_id, customer_id, %(type)s, payload::jsonb, %(now)s
-    FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[]) AS new (event_id, customer_id, payload)
+    WITH told AS (
+        INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
+        SELECT event_id, customer_id, %(type)s::text, payload::jsonb, %(now)s::timestamptz
+        FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[])
+            AS new (event_id, customer_id, payload)
+        RETURNING event_id
+    )
+    INSERT INTO deliveries (event_id, endpoint_id, next_at, created_at)
+    SELECT told.event_id, e.endpoint_id, %(now)s::timestamptz, %(now)s::timestamptz
+    FROM told, webhook_endpoints AS e
+    WHERE e.enabled AND e.topics && ARRAY['*', %(type)s::text]
 """
 
 
-async def emit(tx: Tx, topic: Topic, customer_id: str, data: Mapping[str, Any]) -> str:
+async def emit(tx: Tx, topic: Topic, customer_id: str | None, data: Mapping[str, Any]) -> str:
     """Add an event to the caller's transaction, and the job of its letter. Returns the event's id.
 
-    `data` is JSON: amounts as text, money in minor units.
+    `data` is JSON: amounts as text, money in minor units. `customer_id` is None for what is no customer's.
     """
     (event_id,) = await emit_each(tx, topic, [(customer_id, data)])
     return event_id
 
 
-async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str, Mapping[str, Any]]]) -> list[str]:
+async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str | None, Mapping[str, Any]]]) -> list[str]:
     """The same for many customers, `told` being each one's id and data: one statement, however many there are."""
     if not told:
         return []
@@ -86,9 +101,7 @@ async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str, Mapping[str,
             "now": now,
             "ids": Texts(event_ids),
             "customers": Texts(customer_id for customer_id, _ in told),
-            "payloads": Texts(
-                json.dumps({**head, "data": {"customer_id": customer_id, **data}}) for customer_id, data in told
-            ),
+            "payloads": Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in told),
         },
     )
     if topic in _LETTERS:
@@ -98,3 +111,7 @@ async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str, Mapping[str,
         ]
         await jobs.defer(tx, jobs.Name.LETTER, letters)
     return event_ids
+
+
+def _data(customer_id: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(data) if customer_id is None else {"customer_id": customer_id, **data}

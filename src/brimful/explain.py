@@ -62,7 +62,7 @@ class Explanation:
             "next_at": None if self.next_at is None else clock.rfc3339(self.next_at),
             "enabled": facts.enabled,
             "paused": facts.paused,
-            "balance": money.text(facts.balance),
+            "available": money.text(facts.available),
             "threshold": money.text(facts.threshold),
             "below": facts.below,
             "pending": money.text(self.pending),

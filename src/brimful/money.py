@@ -121,6 +121,11 @@ def positive(amount: Decimal, *, field: str = "amount") -> Decimal:
     return amount
 
 
+def one_unit(scale: int) -> Decimal:
+    """The smallest amount of an asset with that many decimals."""
+    return Decimal(1).scaleb(-scale)
+
+
 def text(amount: Decimal) -> str:
     """Plain text without exponent and without trailing zeros: what JSON answers carry."""
     plain = format(amount, "f")
@@ -158,7 +163,7 @@ def units_bought(minor: int, code: str, *, rate: Decimal, scale: int) -> Decimal
     `rate` is the price of one unit in the currency; for a currency asset it is 1. May be zero.
     """
     exact = _CONTEXT.divide(major(minor, code), rate)
-    return exact.quantize(Decimal(1).scaleb(-scale), rounding=decimal.ROUND_DOWN, context=_CONTEXT)
+    return exact.quantize(one_unit(scale), rounding=decimal.ROUND_DOWN, context=_CONTEXT)
 
 
 def units_left(units: Decimal, left_minor: int, whole_minor: int, *, scale: int) -> Decimal:
@@ -167,7 +172,7 @@ def units_left(units: Decimal, left_minor: int, whole_minor: int, *, scale: int)
     """
     left = max(0, min(left_minor, whole_minor))
     exact = _CONTEXT.divide(_CONTEXT.multiply(units, Decimal(left)), Decimal(whole_minor))
-    rounded = exact.quantize(Decimal(1).scaleb(-scale), rounding=decimal.ROUND_UP, context=_CONTEXT)
+    rounded = exact.quantize(one_unit(scale), rounding=decimal.ROUND_UP, context=_CONTEXT)
     return min(rounded, units)
 
 

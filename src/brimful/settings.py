@@ -65,6 +65,7 @@ class Settings:
     batch_max: int
     queue_max: int
     posters: int
+    api_rate: int  # requests a second of one key that this process answers
     pool_max: int
     worker_concurrency: int
     portal: PortalSettings
@@ -107,6 +108,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         batch_max=_integer(env, "BRIMFUL_BATCH_MAX", 500),
         queue_max=_integer(env, "BRIMFUL_QUEUE_MAX", 20_000),
         posters=_integer(env, "BRIMFUL_POSTERS", 2),
+        api_rate=_integer(env, "BRIMFUL_API_RATE", 20_000, least=1),
         pool_max=_integer(env, "BRIMFUL_POOL_MAX", 10),
         worker_concurrency=_integer(env, "BRIMFUL_WORKER_CONCURRENCY", 16),
         portal=_portal(env),

@@ -1,9 +1,10 @@
 """The background door: job names to operations, periodic tasks, graceful stop. Any number may run."""
 
 import asyncio
+import contextlib
 import functools
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
 import procrastinate
@@ -20,8 +21,10 @@ from brimful import (
     reconcile,
     stripe_inbox,
     topups,
+    usage,
     verify,
     wallets,
+    webhooks,
 )
 from brimful.db.pool import role_conninfo
 from brimful.deps import Deps
@@ -58,17 +61,35 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
     async with app.open_async():
         if not until_idle:
             await operations.beat()  # before the first payment
-        await app.run_worker_async(
-            concurrency=deps.settings.worker_concurrency,
-            wait=not until_idle,
-            install_signal_handlers=not until_idle,
-            listen_notify=not until_idle,
-            shutdown_graceful_timeout=_STOP_S,
-            fetch_job_polling_interval=0.02 if until_idle else 1.0,
-            update_heartbeat_interval=_HEARTBEAT_S,
-            stalled_worker_timeout=3 * _HEARTBEAT_S,
-            delete_jobs=procrastinate.jobs.DeleteJobCondition.SUCCESSFUL,
-        )
+        async with _courier(deps, once=until_idle):
+            await app.run_worker_async(
+                concurrency=deps.settings.worker_concurrency,
+                wait=not until_idle,
+                install_signal_handlers=not until_idle,
+                listen_notify=not until_idle,
+                shutdown_graceful_timeout=_STOP_S,
+                fetch_job_polling_interval=0.02 if until_idle else 1.0,
+                update_heartbeat_interval=_HEARTBEAT_S,
+                stalled_worker_timeout=3 * _HEARTBEAT_S,
+                delete_jobs=procrastinate.jobs.DeleteJobCondition.SUCCESSFUL,
+            )
+
+
+@contextlib.asynccontextmanager
+async def _courier(deps: Deps, *, once: bool) -> AsyncIterator[None]:
+    """Webhooks are delivered beside the jobs; with `once`, those that are due when the jobs are done."""
+    courier = webhooks.Courier(deps.database, loopback=deps.settings.sandbox)
+    if once:
+        yield
+        await courier.deliver_due()
+        await courier.close()
+        return
+    task = asyncio.create_task(courier.run(), name="courier")
+    try:
+        yield
+    finally:
+        courier.stop()
+        await task
 
 
 class Operations:
@@ -105,6 +126,9 @@ class Operations:
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
         await self.beat()
         await sweep(self._deps)
+
+    async def expire(self, timestamp: int) -> None:  # noqa: ARG002
+        await usage.expire(self._deps.database, self._deps.pace)
 
     async def beat(self) -> None:
         await beat(self._deps, self._witness)
@@ -153,6 +177,7 @@ async def apply_or_set_aside(till: paying.Till, event_id: str) -> None:
 
 _CRON = (
     ("sweep", "* * * * *"),
+    ("expire", "* * * * * */15"),
     ("slow_sweep", "17 * * * *"),
     ("reconcile", "23 * * * *"),
     ("verify", "41 * * * *"),

@@ -3,10 +3,8 @@
 from decimal import Decimal
 
 import pytest
-from corehttp.credentials import ServiceKeyCredential
-from credytapi import CredytApiClient, models
 
-from support.house import API_KEY, HOME
+from support.house import HOME
 
 BAD_AMOUNTS = [
     "0", "-1", '"0"', '"-1"', '"NaN"', "NaN", '"Infinity"', "1e999", "1e5000000", '"1e5"', "9" * 60, f'"{"9" * 60}"',
@@ -144,56 +142,3 @@ async def test_a_rate_that_overlaps_is_refused_and_a_later_one_closes_the_one_be
     past = {"source": "USD", "rate": "1", "valid_from": "2020-01-01T00:00:00Z", "valid_to": "2030-01-01T00:00:00Z"}
     refused = await house.call("POST", "/assets/CREDIT/rates", past, expect=409)
     assert refused["code"] == "rate_overlaps"
-
-
-def credyt(house):
-    return CredytApiClient(ServiceKeyCredential(API_KEY), endpoint=f"{house.url}/v1")
-
-
-async def test_credyts_own_client_works_unchanged(house):
-    """Its synchronous client runs in a thread: the server lives in this loop."""
-    import asyncio
-
-    def use_it():
-        client = credyt(house)
-        made = client.customers.create(models.CreateCustomerRequest(name="Ada", external_id="ada"))
-        client.assets.create(
-            models.CreateAssetRequest(
-                code="CREDIT", name="Credits", precision=2,
-                rates=[models.StartingExchangeRate(source="USD", rate=Decimal("0.5"))],
-            )
-        )  # fmt: skip
-        client.assets.add_rate("CREDIT", models.AddAssetRateRequest(source="USD", rate=Decimal("0.25")))
-        quote = client.assets.quote("CREDIT", models.QuoteAssetRequest(source="USD", amount=Decimal(1)))
-        adjustment = client.wallets.customer_wallet_ops.create_adjustment(
-            made.id,
-            models.CreateAdjustmentRequest(transaction_id="t1", asset="USD", amount=Decimal("12.5"), reason="gift"),
-        )
-        client.wallets.customer_wallet_ops.create_charge(
-            made.id, models.CreateChargeRequest(transaction_id="t2", asset="USD", amount=Decimal("2.5"))
-        )
-        return {
-            "quote": quote.destination_amount,
-            "adjustment": adjustment.id,
-            "customer": client.customers.get(made.id).external_id,
-            "customers": client.customers.list().total_count,
-            "asset": client.assets.get("CREDIT").precision,
-            "balance": client.wallets.customer_wallet_ops.get_account(made.id, "default:USD").available,
-            "wallet": [a.id for a in client.wallets.customer_wallet_ops.get_customer_wallet(made.id).accounts],
-            "transaction": client.wallets.customer_wallet_ops.get_transaction(made.id, "t2").type,
-            "top_up": client.top_ups.get(
-                client.top_ups.initiate(
-                    models.InitiateTopUpRequest(
-                        customer_id=made.id, amount=Decimal(20), currency="USD", return_url=HOME, failure_url=HOME
-                    )
-                ).id
-            ).status,
-            "portal": client.billing_portal.create_portal_session(
-                models.CreateSessionRequest(customer_id=made.id, return_url=HOME, failure_url=HOME)
-            ).redirect_url.startswith(house.url),
-        }  # fmt: skip
-
-    assert await asyncio.to_thread(use_it) == {
-        "quote": 4, "adjustment": "t1", "customer": "ada", "customers": 1, "asset": 2, "balance": 10,
-        "wallet": ["default:USD"], "transaction": "fee", "top_up": "initiated", "portal": True,
-    }  # fmt: skip

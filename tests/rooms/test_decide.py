@@ -14,7 +14,7 @@ NOW = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
 
 
 def decide(moves, balances, known):
-    return usage.decide(moves, balances, known, NOW)
+    return usage.decide(moves, balances, known, NOW, usage.Shelf())
 
 
 def use(key, amount, *, covered_only=False, kind="usage"):

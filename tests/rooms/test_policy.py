@@ -14,20 +14,20 @@ NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
 PACE = Pace(5, MINUTE)
 CALM = Facts(
-    balance=Decimal(20), scale=6, enabled=True, version=1, threshold=Decimal(10), currency="USD", amount_minor=2500,
+    available=Decimal(20), scale=6, enabled=True, version=1, threshold=Decimal(10), currency="USD", amount_minor=2500,
     limit_minor=10000, paused=None, not_before=None, consent_stands=True, card_usable=True, rate=Decimal(1),
     spent_minor=0, recent=(), left_below_at=None, live=False,
 )  # fmt: skip
-LOW = dataclasses.replace(CALM, balance=Decimal("9.99"))
+LOW = dataclasses.replace(CALM, available=Decimal("9.99"))
 
 
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
         (CALM, Reason.ARMED),
-        (dataclasses.replace(CALM, balance=Decimal(10)), Reason.ARMED),
+        (dataclasses.replace(CALM, available=Decimal(10)), Reason.ARMED),
         (LOW, Reason.TRIGGERED),
-        (dataclasses.replace(LOW, balance=Decimal(-500)), Reason.TRIGGERED),
+        (dataclasses.replace(LOW, available=Decimal(-500)), Reason.TRIGGERED),
         (dataclasses.replace(LOW, enabled=False), Reason.OFF),
         (dataclasses.replace(LOW, live=True), Reason.IN_FLIGHT),
         (dataclasses.replace(LOW, paused="declined"), Reason.PAUSED),
@@ -57,7 +57,7 @@ def test_a_reached_limit_waits_for_the_first_of_the_next_utc_month():
 moments = st.none() | st.datetimes(dt.datetime(2026, 11, 1), dt.datetime(2026, 12, 31), timezones=st.just(dt.UTC))
 facts_of_all_kinds = st.builds(
     Facts,
-    balance=st.decimals(-1000, 1000, places=3), scale=st.integers(0, 6), enabled=st.booleans(), version=st.just(1),
+    available=st.decimals(-1000, 1000, places=3), scale=st.integers(0, 6), enabled=st.booleans(), version=st.just(1),
     threshold=st.decimals("0.001", 500, places=3), currency=st.just("USD"), amount_minor=st.integers(50, 50000),
     limit_minor=st.integers(50, 100000), paused=st.none() | st.just("declined"), not_before=moments,
     consent_stands=st.booleans(), card_usable=st.booleans(),

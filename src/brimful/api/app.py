@@ -2,21 +2,20 @@
 
 import contextlib
 from collections.abc import AsyncIterator
-from typing import Any
 
 from fastapi import FastAPI
-from fastapi.openapi.utils import get_openapi
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from brimful import stripe_inbox
-from brimful.api import usage
+from brimful.api import docs, openapi, usage
 from brimful.api.auth import Auth
 from brimful.api.body import read_bounded
 from brimful.api.door import Door
 from brimful.api.metrics import Metrics
 from brimful.api.problems import RequestIds, handlers, problem
+from brimful.api.quota import Quota
 from brimful.api.routes import ROUTERS
 from brimful.db import Database
 from brimful.deps import Deps
@@ -25,14 +24,11 @@ from brimful.usage import PLANS, Recorder
 
 __all__ = ["build"]
 
-_USAGE = "/v1/usage"
-_DESCRIPTION = "Prepaid balances that stay funded. Amounts are decimal strings; every write has a key."
-
 
 def build(deps: Deps) -> FastAPI:
     """The application. Its lifespan runs the recorder; the caller opens and closes `deps`."""
-    auth = Auth(deps.database)
     settings = deps.settings
+    auth = Auth(deps.database, Quota(settings.api_rate))
     # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
     posting = Database(
         settings.database_url,
@@ -61,8 +57,6 @@ def build(deps: Deps) -> FastAPI:
 
     app = FastAPI(
         title="Brimful",
-        version="0.1.0",
-        description=_DESCRIPTION,
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -76,21 +70,11 @@ def build(deps: Deps) -> FastAPI:
     app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))
     app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
-    app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    app.add_middleware(usage.FirstDoor, path=_USAGE, endpoint=hot)
+    app.mount("/docs", docs.build())
+    app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
+    app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
-
-
-def _openapi(app: FastAPI) -> dict[str, Any]:
-    """FastAPI's document, with the plain hot route in it and the security that every route asks for."""
-    if app.openapi_schema is None:
-        document = get_openapi(title=app.title, version=app.version, description=app.description, routes=app.routes)
-        document["paths"][_USAGE] = usage.OPENAPI
-        document.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-        document["security"] = [{"key": []}]
-        app.openapi_schema = document
-    return app.openapi_schema
 
 
 class _StripeWebhooks:

@@ -5,6 +5,7 @@ import time
 from starlette.requests import Request
 
 from brimful import keys
+from brimful.api.quota import Quota
 from brimful.db import Database
 from brimful.errors import Refused
 
@@ -17,20 +18,28 @@ _REMEMBER_MAX = 1000
 class Auth:
     """Looks keys up, and remembers good ones for a few seconds: the hot route asks on every request."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, quota: Quota) -> None:
         self._database = database
+        self._quota = quota
         self._known: dict[str, tuple[keys.Principal, float]] = {}
 
     async def principal(self, request: Request) -> keys.Principal:
-        """The caller; refuses a missing or unknown key."""
-        secret = _secret(request)
+        """The caller; refuses a missing or unknown key, and one that has used up its quota."""
+        principal = await self._principal(_secret(request))
+        state = request.scope.setdefault("state", {})
+        if "quota" not in state:  # once per request
+            state["quota"] = standing = self._quota.take(principal.key_id)
+            self._quota.refuse_beyond(standing, principal.key_id)
+        return principal
+
+    async def _principal(self, secret: str) -> keys.Principal:
         if secret in self._known and self._known[secret][1] > time.monotonic():
             return self._known[secret][0]
         async with self._database.transaction() as tx:
             principal = await keys.authenticate(tx, secret)
         if len(self._known) >= _REMEMBER_MAX:
             self._known.clear()
-        self._known[secret or ""] = principal, time.monotonic() + _REMEMBER_S
+        self._known[secret] = principal, time.monotonic() + _REMEMBER_S
         return principal
 
     async def require(self, request: Request, scope: str) -> keys.Principal:

@@ -2,29 +2,50 @@
 
 import base64
 import binascii
+import datetime as dt
 from typing import Annotated
 
 from fastapi import Query
 
 from brimful.errors import Refused
 
-__all__ = ["Limit", "Offset", "cursor_after", "read_cursor"]
+__all__ = ["Limit", "Offset", "cursor_after", "read_cursor", "read_number", "zoned"]
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
+_LENGTH_MAX = 400
 
 
-def cursor_after(seq: int) -> str:
-    return base64.urlsafe_b64encode(f"s{seq}".encode()).decode().rstrip("=")
+def cursor_after(kind: str, place: str) -> str:
+    """A cursor to that place; `kind` tells one list's cursors from another's."""
+    return base64.urlsafe_b64encode(f"{kind}{place}".encode()).decode().rstrip("=")
 
 
-def read_cursor(cursor: str | None) -> int | None:
+def read_cursor(kind: str, cursor: str | None) -> str | None:
+    """The place that a cursor of that kind leads to; refuses any other text."""
     if cursor is None:
         return None
     try:
-        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode("ascii")
+        text = base64.urlsafe_b64decode(cursor[:_LENGTH_MAX] + "=" * (-len(cursor) % 4)).decode("ascii")
     except (ValueError, binascii.Error):
         text = ""
-    if not (text.startswith("s") and text[1:].isascii() and text[1:].isdigit() and len(text) < 20):
+    if not text.startswith(kind) or not text.isprintable():
         raise Refused("invalid_field", "This cursor is not one that we gave.", field="cursor")
-    return int(text[1:])
+    return text[len(kind) :]
+
+
+def read_number(kind: str, cursor: str | None) -> int | None:
+    """The same where places are numbers."""
+    place = read_cursor(kind, cursor)
+    if place is None:
+        return None
+    if not (place.isascii() and place.isdigit() and len(place) < 19):
+        raise Refused("invalid_field", "This cursor is not one that we gave.", field="cursor")
+    return int(place)
+
+
+def zoned(moment: dt.datetime | None, field: str) -> dt.datetime | None:
+    """The moment itself; refuses one without a zone."""
+    if moment is not None and moment.tzinfo is None:
+        raise Refused("invalid_field", f"{field} needs a zone, such as 2026-11-23T10:00:00Z.", field=field)
+    return moment

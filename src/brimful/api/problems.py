@@ -1,6 +1,7 @@
 """Refusals as RFC 9457 problems, and the request id that every answer carries."""
 
 import logging
+from collections.abc import Mapping
 from typing import Any
 
 import psycopg
@@ -21,7 +22,9 @@ _RETRY_AFTER_S = "1"
 
 
 class RequestIds:
-    """Gives each request an id: in its scope, in every problem, in the `Request-Id` header."""
+    """Gives each request an id: in its scope, in every problem, in the `Request-Id` header. Beside it stands how much
+    of its key's quota is left, once the key is known.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -35,14 +38,16 @@ class RequestIds:
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode())]
+                standing = scope["state"].get("quota")
+                limits = () if standing is None else standing.headers()
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *limits]
             await send(message)
 
         await self._app(scope, receive, tagged)
 
 
-def problem(request: Request, refused: Refused) -> JSONResponse:
-    """A refusal as application/problem+json."""
+def problem(request: Request, refused: Refused, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """A refusal as application/problem+json; docs/reference/problems.md tells of each code."""
     body: dict[str, Any] = {
         "type": f"urn:brimful:problem:{refused.code}",
         "title": refused.code.replace("_", " ").capitalize(),
@@ -54,10 +59,14 @@ def problem(request: Request, refused: Refused) -> JSONResponse:
     }
     if refused.field is not None:
         body.setdefault("errors", [{"field": refused.field, "detail": refused.detail}])
-    headers = {"Retry-After": _RETRY_AFTER_S} if refused.status == 503 else {}
+    given = dict(headers or {})
+    if refused.status == 503:
+        given["Retry-After"] = _RETRY_AFTER_S
+    if refused.status == 429:
+        given["Retry-After"] = str(refused.extra.get("retry_after_s", 1))
     if refused.status == 401:
-        headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(body, refused.status, headers, media_type="application/problem+json")
+        given["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(body, refused.status, given, media_type="application/problem+json")
 
 
 async def _refused(request: Request, error: Exception) -> JSONResponse:
@@ -84,7 +93,8 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
     code = codes.get(error.status_code, "invalid_field")
-    return problem(request, Refused(code, f"{request.method} {request.url.path[:200]}: {error.detail}"))
+    refused = Refused(code, f"{request.method} {request.url.path[:200]}: {error.detail}")
+    return problem(request, refused, error.headers)
 
 
 DATABASE_ERRORS = (psycopg.OperationalError, psycopg_pool.PoolTimeout)
@@ -102,9 +112,10 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
 
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    return problem(
-        request, Refused("internal_error", "Something failed on our side; the request id names it in the log.")
-    )
+    refused = Refused("internal_error", "Something failed on our side; the request id names it in the log.")
+    # Starlette answers this one outside of every middleware: the id is put on it here.
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return problem(request, refused, {"Request-Id": request_id})
 
 
 handlers: dict[Any, Any] = {

@@ -20,8 +20,9 @@ from brimful.db import Database
 from brimful.errors import Refused
 from brimful.usage import Movement, Recorder, Verdict
 
-__all__ = ["OPENAPI", "FirstDoor", "UsageRoute"]
+__all__ = ["OPENAPI", "PATH", "FirstDoor", "UsageRoute"]
 
+PATH = "/v1/usage"
 _BODY_MAX = 2 * 1024 * 1024
 _EVENTS_MAX = 1000
 _ID_MAX = 255
@@ -85,7 +86,9 @@ class UsageRoute:
 
     async def __call__(self, request: Request) -> Response:
         try:
-            _must_post(request)
+            if request.method != "POST":
+                refused = Refused("method_not_allowed", "Usage is recorded with POST.")
+                return problem(request, refused, {"Allow": "POST"})
             await self._auth.require(request, "usage")
             return await self._answer(request, await read_bounded(request, _BODY_MAX))
         except Refused as refused:
@@ -156,11 +159,6 @@ class UsageRoute:
             occurred_at=event.occurred_at,
             description=event.description,
         )
-
-
-def _must_post(request: Request) -> None:
-    if request.method != "POST":
-        raise Refused("method_not_allowed", "Usage is recorded with POST.")
 
 
 def _rows(body: bytes) -> list[msgspec.Raw] | None:
@@ -240,6 +238,7 @@ _EVENT_SCHEMA: dict[str, Any] = {
         "if_insufficient": {"type": "string", "enum": ["record", "refuse"], "default": "record"},
     },
 }
+_EXAMPLE = {"id": "job-81-tokens", "customer_external_id": "acme", "asset": "USD", "amount": "0.0125"}
 _RESULT_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["id", "status"],
@@ -269,11 +268,17 @@ OPENAPI: dict[str, Any] = {
                                 "required": ["events"],
                                 "additionalProperties": False,
                                 "properties": {
-                                    "events": {"type": "array", "maxItems": _EVENTS_MAX, "items": _EVENT_SCHEMA}
+                                    "events": {
+                                        "type": "array",
+                                        "minItems": 1,
+                                        "maxItems": _EVENTS_MAX,
+                                        "items": _EVENT_SCHEMA,
+                                    }
                                 },
                             },
                         ]
-                    }
+                    },
+                    "examples": {"one": {"value": _EXAMPLE}, "several": {"value": {"events": [_EXAMPLE]}}},
                 }
             },
         },
@@ -287,6 +292,7 @@ OPENAPI: dict[str, Any] = {
                                 _RESULT_SCHEMA,
                                 {
                                     "type": "object",
+                                    "required": ["results"],
                                     "properties": {"results": {"type": "array", "items": _RESULT_SCHEMA}},
                                 },
                             ]

@@ -20,7 +20,7 @@ class Reason(enum.StrEnum):
     """Why a rule charges, or does not. Shown by the portal, the API and events."""
 
     OFF = "off"
-    ARMED = "armed"  # on, and the balance is not below the line
+    ARMED = "armed"  # on, and what is available is not below the line
     TRIGGERED = "triggered"  # below the line: a top-up is requested
     IN_FLIGHT = "in_flight"  # a top-up is live
     PAUSED = "paused"
@@ -48,11 +48,12 @@ class Pace:
 class Facts:
     """All that decides about one account's rule, read under the account's lock.
 
-    Amounts of the asset are Decimal, money is minor units of `currency`. `spent_minor` counts this month's
-    automatic top-ups but those that failed or were canceled, without the one under judgement.
+    `available` is the balance less what is held. Amounts of the asset are Decimal, money is minor units of `currency`.
+    `spent_minor` counts this month's automatic top-ups but those that failed or were canceled, without the one under
+    judgement.
     """
 
-    balance: Decimal
+    available: Decimal
     scale: int
     enabled: bool
     version: int
@@ -73,7 +74,7 @@ class Facts:
     @property
     def below(self) -> bool:
         """Strictly below the line."""
-        return self.balance < self.threshold
+        return self.available < self.threshold
 
 
 @dataclasses.dataclass(frozen=True)

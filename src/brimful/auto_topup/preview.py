@@ -155,7 +155,7 @@ class _Run:
     def _facts(self, month: dt.date) -> Facts:
         proposal = self._proposal
         return Facts(
-            balance=self.balance,
+            available=self.balance,
             scale=proposal.scale,
             enabled=True,
             version=0,

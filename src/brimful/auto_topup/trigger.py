@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from brimful import cards, clock, jobs, money, topups, wallets
+from brimful import alerts, cards, clock, jobs, money, topups, wallets
 from brimful.auto_topup import policy
 from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason
 from brimful.db import Row, Tx
@@ -53,9 +53,9 @@ class Standing:
 
 
 _FACTS = """
-    SELECT a.customer_id, a.asset, a.balance, s.scale, s.kind = 'currency' AS is_currency, r.enabled, r.version,
-        r.threshold, r.currency, r.amount_minor, r.limit_minor, r.card_id, r.consent_id, st.pause_reason AS paused,
-        st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
+    SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
+        r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.card_id, r.consent_id,
+        st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
         EXISTS (
             SELECT FROM consents AS g
             WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
@@ -81,7 +81,7 @@ _FACTS = """
                 AND t.requested_at > %(hour_ago)s
         ) AS recent,
         (
-            SELECT CASE WHEN t.balance_after < r.threshold THEN t.requested_at END FROM top_ups AS t
+            SELECT CASE WHEN t.balance_after - a.held < r.threshold THEN t.requested_at END FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
             ORDER BY t.requested_at DESC LIMIT 1
         ) AS left_below_at,
@@ -123,7 +123,7 @@ def _standing(row: Row) -> Standing:
     if row["is_currency"]:
         rate = money.ONE if row["asset"] == row["currency"] else None
     facts = Facts(
-        balance=row["balance"],
+        available=row["available"],
         scale=row["scale"],
         enabled=row["enabled"],
         version=row["version"],
@@ -149,8 +149,11 @@ def _standing(row: Row) -> Standing:
 async def rearm(tx: Tx, keys: Iterable[wallets.AccountKey], pace: Pace) -> None:
     """Judge these accounts and write what follows: `armed_below`, reasons, waits, top-ups and their jobs.
 
-    The caller holds the accounts' locks. Accounts without a rule are left alone.
+    The caller holds the accounts' locks. Alerts are judged as well: whatever moves a balance comes by here. Accounts
+    without a rule are left alone.
     """
+    keys = list(keys)
+    await alerts.judge(tx, keys)
     standings = await read_facts(tx, keys)
     if not standings:
         return
@@ -286,7 +289,7 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
 
 
 _TOUCHED = """
-    SELECT r.asset, r.card_id IS NOT DISTINCT FROM %(card_id)s AS by_card, a.balance < r.threshold AS below
+    SELECT r.asset, r.card_id IS NOT DISTINCT FROM %(card_id)s AS by_card, a.balance - a.held < r.threshold AS below
     FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
     WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
 """

@@ -21,6 +21,7 @@ import psycopg
 
 from brimful import processes, settings, verify
 from brimful.bench.ground import ACCOUNT, Times, seed_accounts, table, tidy
+from brimful.client import AsyncClient
 from brimful.db import Database, embedded
 from brimful.demo import cast
 
@@ -99,8 +100,7 @@ def measure(herd: int) -> dict[str, Any]:
 
 
 async def _original(running: processes.Running) -> str:
-    headers = {"Authorization": f"Bearer {running.api_key}"}
-    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as api:
+    async with AsyncClient(running.url, running.api_key) as api:
         await cast.set_up(api)
         player = cast.Customer("Herd", _CARD, ("USD",), 1, _THRESHOLD, _AMOUNT, 500)
         await cast.prepare(api, running.url, [player], os.urandom(4).hex(), lambda: None)

@@ -6,10 +6,9 @@ import pathlib
 import tempfile
 from typing import Any
 
-import httpx
-
 from brimful import processes
 from brimful.bench.ground import table
+from brimful.client import AsyncClient
 from brimful.demo import cast, trace
 from brimful.demo.replay import Tally, replay
 
@@ -45,7 +44,6 @@ def run() -> dict[str, Any]:
 
 
 async def _measure(running: processes.Running) -> dict[str, list[float]]:
-    headers = {"Authorization": f"Bearer {running.api_key}"}
     seen: dict[str, list[float]] = {"serve": [], "worker": []}
 
     async def look() -> None:
@@ -53,7 +51,7 @@ async def _measure(running: processes.Running) -> dict[str, list[float]]:
         for name, found in seen.items():
             found.append(_resident_mb(running.children[name].pid))
 
-    async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as api:
+    async with AsyncClient(running.url, running.api_key) as api:
         await look()
         await cast.set_up(api)
         players = cast.cast_parts(_CUSTOMERS, cast.SEED)

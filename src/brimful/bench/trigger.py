@@ -15,6 +15,7 @@ import httpx
 
 from brimful import processes
 from brimful.bench.ground import ACCOUNT, Times, seed_accounts, table
+from brimful.client import AsyncClient
 from brimful.db import Database
 from brimful.demo import cast, report
 
@@ -77,12 +78,13 @@ async def _measure(running: processes.Running) -> dict[str, Any]:
 
 async def _prepare(api: httpx.AsyncClient, running: processes.Running) -> list[str]:
     """Customers with 11 USD, a line at 10 and a saved card, through the API and the portal."""
-    await cast.set_up(api)
     players = [
         cast.Customer(f"Bench {place}", "4242424242424242", ("USD",), 1, 10, _AMOUNT, 500_000)
         for place in range(_CUSTOMERS)
     ]
-    await cast.prepare(api, running.url, players, os.urandom(4).hex(), lambda: None)
+    async with AsyncClient(running.url, running.api_key) as platform:
+        await cast.set_up(platform)
+        await cast.prepare(platform, running.url, players, os.urandom(4).hex(), lambda: None)
     for player in players:
         await _send(api, [_event(player.customer_id, "2")])  # 13 USD were given
     return [player.customer_id for player in players]

@@ -432,14 +432,26 @@ CREATE TABLE public.accounts (
     mac bytea DEFAULT '\x'::bytea NOT NULL,
     armed_below numeric(38,12),
     created_at timestamp with time zone NOT NULL,
+    held numeric(38,12) DEFAULT 0 NOT NULL,
+    alert_below numeric(38,12),
     CONSTRAINT accounts_check CHECK ((octet_length(mac) =
 CASE
     WHEN (seq = 0) THEN 0
     ELSE 17
 END)),
+    CONSTRAINT accounts_held_check CHECK ((held >= (0)::numeric)),
     CONSTRAINT accounts_seq_check CHECK ((seq >= 0))
 )
 WITH (fillfactor='70');
+CREATE TABLE public.alerts (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    threshold numeric(38,12) NOT NULL,
+    level text NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT alerts_level_check CHECK ((level = ANY (ARRAY['ok'::text, 'low'::text, 'depleted'::text]))),
+    CONSTRAINT alerts_threshold_check CHECK ((threshold > (0)::numeric))
+);
 CREATE TABLE public.aliases (
     kind text NOT NULL,
     value text NOT NULL,
@@ -466,6 +478,8 @@ CREATE TABLE public.assets (
     label text,
     symbol text,
     created_at timestamp with time zone NOT NULL,
+    bridge_max numeric(38,12) DEFAULT 0 NOT NULL,
+    CONSTRAINT assets_bridge_max_check CHECK ((bridge_max >= (0)::numeric)),
     CONSTRAINT assets_check CHECK (((kind = 'unit'::text) OR (code ~ '^[A-Z]{3}$'::text))),
     CONSTRAINT assets_code_check CHECK ((code ~ '^[A-Z][A-Z0-9_]{1,31}$'::text)),
     CONSTRAINT assets_kind_check CHECK ((kind = ANY (ARRAY['currency'::text, 'unit'::text]))),
@@ -622,7 +636,7 @@ CREATE VIEW public.broken_i12 AS
    FROM ((public.rules r
      JOIN public.accounts a ON (((a.customer_id = r.customer_id) AND (a.asset = r.asset))))
      JOIN public.rule_states s ON (((s.customer_id = r.customer_id) AND (s.asset = r.asset))))
-  WHERE (r.enabled AND (a.balance < r.threshold) AND (s.reason = ANY (ARRAY['armed'::text, 'off'::text, 'triggered'::text, 'in_flight'::text])) AND (NOT (EXISTS ( SELECT
+  WHERE (r.enabled AND ((a.balance - a.held) < r.threshold) AND (s.reason = ANY (ARRAY['armed'::text, 'off'::text, 'triggered'::text, 'in_flight'::text])) AND (NOT (EXISTS ( SELECT
            FROM public.top_ups t
           WHERE ((t.customer_id = r.customer_id) AND (t.asset = r.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))))
 UNION ALL
@@ -667,7 +681,7 @@ CREATE TABLE public.entries (
     CONSTRAINT entries_seq_check CHECK ((seq > 0)),
     CONSTRAINT entries_sign CHECK (
 CASE kind
-    WHEN 'usage'::text THEN ((amount < (0)::numeric) AND (source = 'usage'::text))
+    WHEN 'usage'::text THEN ((amount < (0)::numeric) AND (source = ANY (ARRAY['usage'::text, 'hold'::text])))
     WHEN 'charge'::text THEN ((amount < (0)::numeric) AND (source = 'api'::text))
     WHEN 'adjustment'::text THEN ((amount <> (0)::numeric) AND (source = ANY (ARRAY['api'::text, 'system'::text])))
     WHEN 'top_up'::text THEN ((amount > (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
@@ -676,8 +690,59 @@ CASE kind
     WHEN 'reinstatement'::text THEN ((amount >= (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
     ELSE false
 END),
-    CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'api'::text, 'stripe'::text, 'system'::text])))
+    CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'hold'::text, 'api'::text, 'stripe'::text, 'system'::text])))
 );
+CREATE TABLE public.holds (
+    customer_id text NOT NULL,
+    hold_id text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    state text NOT NULL,
+    captured numeric(38,12),
+    description text,
+    expires_at timestamp with time zone NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT holds_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT holds_captured_check CHECK ((captured > (0)::numeric)),
+    CONSTRAINT holds_check CHECK (((ended_at IS NULL) = (state = 'open'::text))),
+    CONSTRAINT holds_check1 CHECK (((captured IS NOT NULL) = (state = 'captured'::text))),
+    CONSTRAINT holds_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT holds_hold_id_check CHECK ((hold_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
+    CONSTRAINT holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
+);
+CREATE VIEW public.broken_i1_holds AS
+ SELECT a.customer_id,
+    a.asset AS thing,
+    'held is not the sum of its open holds'::text AS what
+   FROM (public.accounts a
+     LEFT JOIN ( SELECT holds.customer_id,
+            holds.asset,
+            sum(holds.amount) AS amount
+           FROM public.holds
+          WHERE (holds.state = 'open'::text)
+          GROUP BY holds.customer_id, holds.asset) h ON (((h.customer_id = a.customer_id) AND (h.asset = a.asset))))
+  WHERE (a.held <> COALESCE(h.amount, (0)::numeric))
+UNION ALL
+ SELECT h.customer_id,
+    h.hold_id AS thing,
+    'captured without its entry, or for another amount'::text AS what
+   FROM (public.holds h
+     LEFT JOIN public.entries e ON (((e.customer_id = h.customer_id) AND (e.source = 'hold'::text) AND (e.key = h.hold_id))))
+  WHERE (((h.state = 'captured'::text) OR (e.key IS NOT NULL)) AND ((h.captured IS DISTINCT FROM (- e.amount)) OR (h.asset <> e.asset)))
+UNION ALL
+ SELECT a.customer_id,
+    a.asset AS thing,
+    'no alert was told below its line'::text AS what
+   FROM ((public.accounts a
+     LEFT JOIN public.alerts l ON (((l.customer_id = a.customer_id) AND (l.asset = a.asset))))
+     JOIN public.assets s ON ((s.code = a.asset)))
+  WHERE ((a.alert_below IS DISTINCT FROM
+        CASE l.level
+            WHEN 'ok'::text THEN l.threshold
+            WHEN 'low'::text THEN power((10)::numeric, ((- s.scale))::numeric)
+            ELSE NULL::numeric
+        END) OR ((a.balance - a.held) < a.alert_below));
 CREATE TABLE public.refunds (
     customer_id text NOT NULL,
     refund_id text NOT NULL,
@@ -883,6 +948,28 @@ CREATE TABLE public.customers (
     CONSTRAINT customers_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
     CONSTRAINT customers_name_check CHECK (((length(name) >= 1) AND (length(name) <= 200)))
 );
+CREATE TABLE public.deliveries (
+    event_id text NOT NULL,
+    endpoint_id text NOT NULL,
+    state text DEFAULT 'pending'::text NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_at timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    CONSTRAINT deliveries_attempts_check CHECK ((attempts >= 0)),
+    CONSTRAINT deliveries_check CHECK (((state = 'pending'::text) = (next_at IS NOT NULL))),
+    CONSTRAINT deliveries_check1 CHECK (((state = 'pending'::text) = (ended_at IS NULL))),
+    CONSTRAINT deliveries_state_check CHECK ((state = ANY (ARRAY['pending'::text, 'succeeded'::text, 'failed'::text])))
+);
+CREATE TABLE public.delivery_attempts (
+    event_id text NOT NULL,
+    endpoint_id text NOT NULL,
+    attempt integer NOT NULL,
+    at timestamp with time zone NOT NULL,
+    status integer,
+    error text,
+    took_ms integer NOT NULL
+);
 CREATE TABLE public.disputes (
     customer_id text NOT NULL,
     dispute_id text NOT NULL,
@@ -1085,11 +1172,30 @@ CREATE TABLE public.verified_marks (
     mac bytea NOT NULL,
     signature bytea NOT NULL
 );
+CREATE TABLE public.webhook_endpoints (
+    endpoint_id text NOT NULL,
+    url text NOT NULL,
+    topics text[] NOT NULL,
+    enabled boolean NOT NULL,
+    disabled_reason text,
+    failing_since timestamp with time zone,
+    secret text NOT NULL,
+    old_secret text,
+    old_secret_until timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT webhook_endpoints_check CHECK (((old_secret IS NULL) = (old_secret_until IS NULL))),
+    CONSTRAINT webhook_endpoints_check1 CHECK (((disabled_reason IS NULL) OR (NOT enabled))),
+    CONSTRAINT webhook_endpoints_topics_check CHECK ((cardinality(topics) > 0)),
+    CONSTRAINT webhook_endpoints_url_check CHECK ((length(url) <= 2000))
+);
 ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.aliases
     ADD CONSTRAINT aliases_pkey PRIMARY KEY (kind, value);
 ALTER TABLE ONLY public.api_keys
@@ -1116,6 +1222,10 @@ ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_pkey PRIMARY KEY (customer_id, consent_id);
 ALTER TABLE ONLY public.customers
     ADD CONSTRAINT customers_pkey PRIMARY KEY (customer_id);
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_pkey PRIMARY KEY (event_id, endpoint_id);
+ALTER TABLE ONLY public.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (event_id, endpoint_id, at);
 ALTER TABLE ONLY public.disputes
     ADD CONSTRAINT disputes_pkey PRIMARY KEY (customer_id, dispute_id);
 ALTER TABLE ONLY public.entries
@@ -1126,6 +1236,8 @@ ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.epochs
     ADD CONSTRAINT epochs_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
 ALTER TABLE ONLY public.letters
@@ -1170,14 +1282,21 @@ ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (invariant);
 ALTER TABLE ONLY public.verified_marks
     ADD CONSTRAINT verified_marks_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.webhook_endpoints
+    ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
 CREATE INDEX cards_expiring ON public.cards USING btree (exp_year, exp_month) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX consents_withdrawn_once ON public.consents USING btree (customer_id, withdraws) WHERE (withdraws IS NOT NULL);
+CREATE INDEX deliveries_by_endpoint ON public.deliveries USING btree (endpoint_id, event_id);
+CREATE INDEX deliveries_due ON public.deliveries USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
 CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
+CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
+CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
+CREATE INDEX holds_open ON public.holds USING btree (customer_id, asset) WHERE (state = 'open'::text);
 CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
 CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
@@ -1209,6 +1328,8 @@ ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.alerts
+    ADD CONSTRAINT alerts_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.card_setups
     ADD CONSTRAINT card_setups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.card_setups
@@ -1227,10 +1348,18 @@ ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_withdraws_fkey FOREIGN KEY (customer_id, withdraws) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(endpoint_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.deliveries
+    ADD CONSTRAINT deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES public.outgoing_events(event_id);
+ALTER TABLE ONLY public.delivery_attempts
+    ADD CONSTRAINT delivery_attempts_event_id_endpoint_id_fkey FOREIGN KEY (event_id, endpoint_id) REFERENCES public.deliveries(event_id, endpoint_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.disputes
     ADD CONSTRAINT disputes_customer_id_payment_id_fkey FOREIGN KEY (customer_id, payment_id) REFERENCES public.payments(customer_id, payment_id);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
+ALTER TABLE ONLY public.holds
+    ADD CONSTRAINT holds_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.letters
     ADD CONSTRAINT letters_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.payments
@@ -1286,6 +1415,22 @@ GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(held) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(held) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(held) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_engine;
+GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_api;
+GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_portal;
+GRANT SELECT ON TABLE public.alerts TO brimful_engine;
+GRANT UPDATE(threshold) ON TABLE public.alerts TO brimful_api;
+GRANT UPDATE(threshold) ON TABLE public.alerts TO brimful_portal;
+GRANT UPDATE(level) ON TABLE public.alerts TO brimful_api;
+GRANT UPDATE(level) ON TABLE public.alerts TO brimful_portal;
+GRANT UPDATE(level) ON TABLE public.alerts TO brimful_engine;
+GRANT UPDATE(updated_at) ON TABLE public.alerts TO brimful_api;
+GRANT UPDATE(updated_at) ON TABLE public.alerts TO brimful_portal;
 GRANT SELECT,INSERT,DELETE ON TABLE public.aliases TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_engine;
@@ -1293,6 +1438,7 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.assets TO brimful_api;
 GRANT SELECT ON TABLE public.assets TO brimful_portal;
 GRANT SELECT ON TABLE public.assets TO brimful_engine;
+GRANT UPDATE(bridge_max) ON TABLE public.assets TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_engine;
@@ -1320,6 +1466,18 @@ GRANT SELECT ON TABLE public.broken_i12 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
+GRANT SELECT ON TABLE public.holds TO brimful_portal;
+GRANT SELECT ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(state) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(captured) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(captured) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_api;
 GRANT SELECT ON TABLE public.refunds TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.refunds TO brimful_engine;
@@ -1370,6 +1528,20 @@ GRANT SELECT ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_portal;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(locale) ON TABLE public.customers TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.deliveries TO brimful_api;
+GRANT UPDATE(state) ON TABLE public.deliveries TO brimful_engine;
+GRANT UPDATE(attempts) ON TABLE public.deliveries TO brimful_api;
+GRANT UPDATE(attempts) ON TABLE public.deliveries TO brimful_engine;
+GRANT UPDATE(next_at) ON TABLE public.deliveries TO brimful_api;
+GRANT UPDATE(next_at) ON TABLE public.deliveries TO brimful_engine;
+GRANT UPDATE(ended_at) ON TABLE public.deliveries TO brimful_api;
+GRANT UPDATE(ended_at) ON TABLE public.deliveries TO brimful_engine;
+GRANT SELECT ON TABLE public.delivery_attempts TO brimful_api;
+GRANT SELECT ON TABLE public.delivery_attempts TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.delivery_attempts TO brimful_engine;
 GRANT SELECT ON TABLE public.disputes TO brimful_api;
 GRANT SELECT ON TABLE public.disputes TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.disputes TO brimful_engine;
@@ -1426,6 +1598,16 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.verifications TO brimful_engine;
 GRANT SELECT ON TABLE public.verified_marks TO brimful_api;
 GRANT SELECT ON TABLE public.verified_marks TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.verified_marks TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_endpoints TO brimful_api;
+GRANT SELECT ON TABLE public.webhook_endpoints TO brimful_portal;
+GRANT SELECT ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT SELECT(endpoint_id) ON TABLE public.webhook_endpoints TO brimful_portal;
+GRANT SELECT(topics) ON TABLE public.webhook_endpoints TO brimful_portal;
+GRANT SELECT(enabled) ON TABLE public.webhook_endpoints TO brimful_portal;
+GRANT UPDATE(enabled) ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT UPDATE(disabled_reason) ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT UPDATE(failing_since) ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT UPDATE(updated_at) ON TABLE public.webhook_endpoints TO brimful_engine;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_api;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_portal;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_engine;

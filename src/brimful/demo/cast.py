@@ -5,17 +5,16 @@ import dataclasses
 import random
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
 
-import httpx
-
+from brimful.client import AsyncClient, Problem
 from brimful.demo.visitor import Visitor
 
-__all__ = ["ASSETS", "RATE", "SEED", "Customer", "Price", "cast_parts", "prepare", "set_up"]
+__all__ = ["ASSETS", "HOME", "RATE", "SEED", "Customer", "Price", "cast_parts", "prepare", "set_up"]
 
 SEED = 20231116
 ASSETS = ("USD", "TOKENS")
 RATE = Decimal("0.0003")  # USD for one token bought
+HOME = "http://127.0.0.1/glitch"  # the platform's own page
 _PARALLEL = 6
 _GOOD = ("4242424242424242", "5555555555554444", "378282246310005")
 _TROUBLE = {7: "4000000000000341", 11: "4000002760003184", 13: "4000000000009995", 17: "4000000000009987"}
@@ -70,21 +69,17 @@ def cast_parts(count: int, seed: int) -> list[Customer]:
     return parts
 
 
-async def set_up(api: httpx.AsyncClient) -> None:
+async def set_up(api: AsyncClient) -> None:
     """The platform's own part: a unit with a price."""
-    answer = await api.post(
-        "/v1/assets",
-        json={
-            "code": "TOKENS", "name": "Tokens", "precision": 0, "label": "tokens",
-            "rates": [{"source": "USD", "rate": str(RATE)}],
-        },
-    )  # fmt: skip
-    if answer.status_code not in {201, 409}:
-        answer.raise_for_status()
+    try:
+        await api.create_asset(code="TOKENS", name="Tokens", precision=0, label="tokens", rates={"USD": RATE})
+    except Problem as problem:
+        if problem.code != "asset_exists":
+            raise
 
 
 async def prepare(
-    api: httpx.AsyncClient, base_url: str, cast: list[Customer], run_id: str, ready: Callable[[], None]
+    api: AsyncClient, base_url: str, cast: list[Customer], run_id: str, ready: Callable[[], None]
 ) -> None:
     """Bring every customer to the stage, a few at a time."""
     gate = asyncio.Semaphore(_PARALLEL)
@@ -98,25 +93,24 @@ async def prepare(
     await asyncio.gather(*(one(place, customer) for place, customer in enumerate(cast)))
 
 
-async def _create(api: httpx.AsyncClient, customer: Customer, external_id: str) -> None:
-    made = await _post(api, "/v1/customers", {"name": customer.name, "external_id": external_id})
-    customer.customer_id = made["id"]
+async def _create(api: AsyncClient, customer: Customer, external_id: str) -> None:
+    made = await api.create_customer(name=customer.name, external_id=external_id)
+    customer.customer_id = made.id
     for asset in customer.assets:
         gift = Decimal(customer.threshold + 3)
         amount = gift if asset == "USD" else (gift / RATE).to_integral_value()
-        await _post(
-            api, f"/v1/customers/{customer.customer_id}/wallet/adjustments",
-            {"transaction_id": f"gift-{asset}", "asset": asset, "amount": str(amount), "reason": "gift",
-             "description": "Welcome gift"},
+        await api.adjust(
+            made.id, transaction_id=f"gift-{asset}", asset=asset, amount=amount, reason="gift",
+            description="Welcome gift",
         )  # fmt: skip
 
 
-async def _visit(api: httpx.AsyncClient, base_url: str, customer: Customer) -> None:
+async def _visit(api: AsyncClient, base_url: str, customer: Customer) -> None:
     """What the customer does in the portal: one card, a rule for each asset that uses it."""
-    link = await portal_link(api, customer.customer_id)
+    link = await api.portal_link(customer.customer_id, return_url=HOME)
     visitor = Visitor(base_url)
     try:
-        await visitor.open(link)
+        await visitor.open(link.redirect_url)
         await visitor.add_card(customer.card)
         for asset in customer.assets:
             line = Decimal(customer.threshold)
@@ -126,18 +120,3 @@ async def _visit(api: httpx.AsyncClient, base_url: str, customer: Customer) -> N
             )
     finally:
         await visitor.close()
-
-
-async def portal_link(api: httpx.AsyncClient, customer_id: str) -> str:
-    """A link into the portal, as the platform makes it."""
-    home = "http://127.0.0.1/glitch"
-    wanted = {"customer_id": customer_id, "return_url": home, "failure_url": home}
-    made = await _post(api, "/v1/billing-portal/sessions", wanted)
-    return str(made["redirect_url"])
-
-
-async def _post(api: httpx.AsyncClient, path: str, body: dict[str, Any]) -> dict[str, Any]:
-    answer = await api.post(path, json=body)
-    answer.raise_for_status()
-    result: dict[str, Any] = answer.json()
-    return result

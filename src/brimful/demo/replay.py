@@ -8,8 +8,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-import httpx
-
+from brimful.client import AsyncClient, ConnectionFailedError
 from brimful.demo.cast import Customer, Price
 from brimful.demo.trace import Request
 
@@ -18,7 +17,6 @@ __all__ = ["Tally", "replay"]
 _PARALLEL = 8
 _BATCH_MAX = 100
 _TICK_S = 0.02
-_ATTEMPTS = 20
 
 
 @dataclasses.dataclass
@@ -45,7 +43,7 @@ class Tally:
 
 
 async def replay(
-    api: httpx.AsyncClient,
+    api: AsyncClient,
     requests: list[Request],
     cast: list[Customer],
     *,
@@ -83,24 +81,18 @@ def _event(number: int, request: Request, owner: Customer, run_id: str) -> dict[
     amount = Decimal(request.context + request.generated)
     if asset == "USD":
         amount = Price().usd(request.context, request.generated)
-    return {"id": f"{run_id}-{number}", "customer_id": owner.customer_id, "asset": asset, "amount": str(amount),
-            "description": "Completion"}  # fmt: skip
+    return AsyncClient.usage_event(
+        id=f"{run_id}-{number}", customer_id=owner.customer_id, asset=asset, amount=amount, description="Completion"
+    )
 
 
-async def _send(api: httpx.AsyncClient, events: list[dict[str, Any]], tally: Tally) -> None:
-    """Send until it is answered: the same id is one use, however often it is sent."""
+async def _send(api: AsyncClient, events: list[dict[str, Any]], tally: Tally) -> None:
+    """The client sends until it is answered: the same id is one use, however often it is sent."""
     tally.total += len(events)
-    for attempt in range(_ATTEMPTS):
-        try:
-            answer = await api.post("/v1/usage", json={"events": events})
-        except httpx.TransportError:
-            await asyncio.sleep(0.1 * (attempt + 1))
-            continue
-        if answer.status_code == httpx.codes.SERVICE_UNAVAILABLE:
-            await asyncio.sleep(float(answer.headers.get("retry-after", "1")))
-            continue
-        answer.raise_for_status()
-        for event, result in zip(events, answer.json()["results"], strict=True):
-            tally.hear(event, result["status"])
+    try:
+        answer = await api.record_usages(events)
+    except ConnectionFailedError:
+        tally.refused += len(events)
         return
-    tally.refused += len(events)
+    for event, result in zip(events, answer.results, strict=True):
+        tally.hear(event, result.status)

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 
 from brimful import money
+from brimful.client import AsyncClient, Problem
 from brimful.db import Database
 from brimful.demo.replay import Tally
 from brimful.verify import Finding
@@ -16,6 +17,7 @@ from brimful.verify import Finding
 __all__ = ["latencies", "Watch", "build", "check_repeats", "found_all", "lines"]
 
 _WAITING = ("action_required", "retry_wait")
+_PAGE = 200
 _SAMPLE = 50
 
 
@@ -52,28 +54,26 @@ async def watch(database: Database) -> Watch:
         return Watch(states, await tx.all(_LATEST), await tx.all(_LOWEST))
 
 
-async def found_all(api: httpx.AsyncClient, tally: Tally) -> Finding:
+async def found_all(api: AsyncClient, tally: Tally) -> Finding:
     """I6: every event that was acknowledged is in the ledger, read back through the API with its amount."""
     missing = dict(tally.acknowledged)
     accounts = {(customer_id, asset) for (customer_id, _), (asset, _) in tally.acknowledged.items()}
     for customer_id, asset in accounts:
         cursor: str | None = None
         while True:
-            params = {"limit": "200", **({} if cursor is None else {"cursor": cursor})}
-            answer = await api.get(f"/v1/customers/{customer_id}/wallet/default:{asset}/entries", params=params)
-            page = answer.raise_for_status().json()
-            for item in page["items"]:
-                known = missing.get((customer_id, item["key"]))
-                if item["kind"] == "usage" and known is not None and Decimal(known[1]) == -Decimal(item["amount"]):
-                    del missing[customer_id, item["key"]]
-            cursor = page["next_cursor"]
+            page = await api.list_entries(customer_id, asset, limit=_PAGE, cursor=cursor)
+            for item in page.items:
+                known = missing.get((customer_id, item.key))
+                if item.kind == "usage" and known is not None and Decimal(known[1]) == -item.amount:
+                    del missing[customer_id, item.key]
+            cursor = page.next_cursor
             if cursor is None:
                 break
     detail = f"{len(tally.acknowledged)} acknowledged events, {len(missing)} missing"
     return Finding("I6", ok=not missing, detail=detail)
 
 
-async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
+async def check_repeats(api: AsyncClient, tally: Tally) -> list[Finding]:
     """I7 and I11: acknowledged events sent again do nothing; the same ids with other amounts are refused, and nothing
     has changed afterwards.
     """
@@ -81,11 +81,12 @@ async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
     before = await _newest_usage(api, sample)
     repeated = refused = 0
     for (customer_id, event_id), (asset, amount) in sample:
-        event = {"id": event_id, "customer_id": customer_id, "asset": asset, "amount": amount}
-        again = await api.post("/v1/usage", json=event)
-        repeated += again.status_code == 200 and again.json()["status"] == "duplicate"
-        other = await api.post("/v1/usage", json={**event, "amount": str(Decimal(amount) + 1)})
-        refused += other.status_code == 409 and other.json()["code"] == "key_reused"
+        again = await api.record_usage(id=event_id, customer_id=customer_id, asset=asset, amount=amount)
+        repeated += again.status == "duplicate"
+        try:
+            await api.record_usage(id=event_id, customer_id=customer_id, asset=asset, amount=Decimal(amount) + 1)
+        except Problem as problem:
+            refused += problem.code == "key_reused"
     after = await _newest_usage(api, sample)
     same = before == after
     return [
@@ -96,13 +97,12 @@ async def check_repeats(api: httpx.AsyncClient, tally: Tally) -> list[Finding]:
     ]
 
 
-async def _newest_usage(api: httpx.AsyncClient, sample: list[Any]) -> dict[tuple[str, str], int]:
+async def _newest_usage(api: AsyncClient, sample: list[Any]) -> dict[tuple[str, str], int]:
     """The newest usage entry of each account in the sample: a top-up may come meanwhile, another use may not."""
     newest: dict[tuple[str, str], int] = {}
     for (customer_id, _), (asset, _) in sample:
-        path = f"/v1/customers/{customer_id}/wallet/default:{asset}/entries"
-        items = (await api.get(path, params={"limit": "200"})).raise_for_status().json()["items"]
-        newest[customer_id, asset] = max((item["seq"] for item in items if item["kind"] == "usage"), default=0)
+        items = (await api.list_entries(customer_id, asset, limit=_PAGE)).items
+        newest[customer_id, asset] = max((item.seq for item in items if item.kind == "usage"), default=0)
     return newest
 
 

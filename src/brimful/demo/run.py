@@ -14,6 +14,7 @@ import rich.live
 import rich.table
 
 from brimful import ids, money, processes, settings, verify
+from brimful.client import AsyncClient
 from brimful.db import Database, embedded
 from brimful.demo import cast, report, trace
 from brimful.demo.replay import Tally, replay
@@ -24,6 +25,7 @@ __all__ = ["run"]
 _GENERATED_ROWS = 6000
 _SETTLE_S_MAX = 90
 _REFRESH_S = 0.5
+_RETRIES = 20
 _LINE_S = 10
 # The demo squeezes hours into a minute, so its limits of pace are wider than the product's defaults.
 _SETTINGS = {
@@ -95,11 +97,10 @@ class _Show:
         json_file: pathlib.Path | None,
     ) -> bool:
         running = self._running
-        headers = {"Authorization": f"Bearer {running.api_key}"}
         database = Database(running.environment["DATABASE_URL"], "brimful_api", pool_max=2)
         await database.open()
         async with (
-            httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as api,
+            AsyncClient(running.url, running.api_key, retries=_RETRIES) as api,
             httpx.AsyncClient(base_url=running.sandbox_url, timeout=30) as sandbox,
         ):
             players = await self._prepare(api, customers)
@@ -122,7 +123,7 @@ class _Show:
         await database.close()
         return bool(result["ok"])
 
-    async def _prepare(self, api: httpx.AsyncClient, customers: int) -> list[cast.Customer]:
+    async def _prepare(self, api: AsyncClient, customers: int) -> list[cast.Customer]:
         await cast.set_up(api)
         players = cast.cast_parts(customers, cast.SEED)
         done = 0
@@ -181,9 +182,7 @@ class _Show:
                 return
             await asyncio.sleep(0.2)
 
-    async def _result(
-        self, api: httpx.AsyncClient, sandbox: httpx.AsyncClient, database: Database
-    ) -> dict[str, object]:
+    async def _result(self, api: AsyncClient, sandbox: httpx.AsyncClient, database: Database) -> dict[str, object]:
         """What came out. Retries go on in the background, so books and payments are read until they stand still."""
         remembered = [await report.found_all(api, self._tally), *await report.check_repeats(api, self._tally)]
         keys = settings.ledger_keyring({"BRIMFUL_LEDGER_KEYS": self._running.environment["BRIMFUL_LEDGER_KEYS"]})
@@ -196,9 +195,9 @@ class _Show:
             await asyncio.sleep(1)
         return result
 
-    async def _stay(self, api: httpx.AsyncClient, players: list[cast.Customer]) -> None:
+    async def _stay(self, api: AsyncClient, players: list[cast.Customer]) -> None:
         """Keep everything running, with a way to look at it."""
-        link = await cast.portal_link(api, players[0].customer_id)
+        link = (await api.portal_link(players[0].customer_id, return_url=cast.HOME)).redirect_url
         self._console.print(f"\nThe portal of {players[0].name}, for ten minutes: [link]{link}[/link]")
         self._console.print(f"API {self._running.url}/v1, key {self._running.api_key}. Ctrl-C stops.")
         while not self._stopped():  # noqa: ASYNC110 - the signal handler cannot set an asyncio.Event safely

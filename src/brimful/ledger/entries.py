@@ -18,6 +18,7 @@ __all__ = [
     "Entry",
     "Known",
     "Left",
+    "credits_page",
     "extend",
     "find_by_key",
     "find_known",
@@ -29,7 +30,7 @@ __all__ = [
 ]
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
-Source = Literal["usage", "api", "stripe", "system"]
+Source = Literal["usage", "hold", "api", "stripe", "system"]
 
 
 class Draft(NamedTuple):
@@ -251,3 +252,30 @@ _NEWEST_ADDITIONS = """
 async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
     """The same without spending: top-ups, adjustments, refunds, disputes."""
     return await tx.all(_NEWEST_ADDITIONS, (customer_id, asset, _SEQ_MAX if before is None else before, limit))
+
+
+_CREDITS = """
+    SELECT *, count(*) OVER () AS total FROM entries
+    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND source IN ('api', 'stripe', 'system') AND amount > 0
+        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
+        AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR occurred_at <= %(until)s)
+    ORDER BY seq DESC LIMIT %(limit)s OFFSET %(offset)s
+"""
+
+
+async def credits_page(
+    tx: Tx,
+    customer_id: str,
+    asset: str,
+    *,
+    limit: int,
+    offset: int,
+    kind: str | None = None,
+    since: dt.datetime | None = None,
+    until: dt.datetime | None = None,
+) -> tuple[list[Row], int]:
+    """What was credited to one account, newest first, and how many such entries there are in all."""
+    values = {"customer_id": customer_id, "asset": asset, "kind": kind, "since": since, "until": until}
+    rows = await tx.all(_CREDITS, {**values, "limit": limit, "offset": offset})
+    return rows, rows[0]["total"] if rows else 0

@@ -200,6 +200,25 @@ async def _limit_reached(s: Sources, data: Mapping[str, Any]) -> Letter:
     )
 
 
+async def _balance_low(s: Sources, data: Mapping[str, Any]) -> Letter:
+    t, asset = s.words.t, await s.asset(data)
+    left, line = (s.words.amount(Decimal(data[key]), asset) for key in ("available", "threshold"))
+    return s.letter(
+        t("Your {asset} balance is low", asset=s.words.asset(asset)),
+        t("{left} is left. You asked to be told below {line}.", left=left, line=line),
+        t("Open billing at {merchant} to top up.", merchant=s.merchant),
+    )
+
+
+async def _balance_depleted(s: Sources, data: Mapping[str, Any]) -> Letter:
+    t, asset = s.words.t, await s.asset(data)
+    return s.letter(
+        t("Your {asset} balance is used up", asset=s.words.asset(asset)),
+        t("What needs it may stop until there is more."),
+        t("Open billing at {merchant} to top up.", merchant=s.merchant),
+    )
+
+
 async def _card_added(s: Sources, data: Mapping[str, Any]) -> Letter:
     t, card = s.words.t, await s.card(data["card_id"])
     return s.letter(
@@ -249,6 +268,8 @@ _WRITERS: Mapping[str, Callable[[Sources, Mapping[str, Any]], Awaitable[Letter |
     Topic.AUTO_TOP_UP_PAUSED: _paused,
     Topic.AUTO_TOP_UP_LIMIT_NEAR: _limit_near,
     Topic.AUTO_TOP_UP_LIMIT_REACHED: _limit_reached,
+    Topic.BALANCE_LOW: _balance_low,
+    Topic.BALANCE_DEPLETED: _balance_depleted,
     Topic.CARD_ADDED: _card_added,
     Topic.CARD_REMOVED: _card_removed,
     Topic.CARD_EXPIRING: _card_expiring,

@@ -23,7 +23,7 @@ from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.portal.door import Door, Page
 from brimful.portal.live import Hub
-from brimful.portal.pages import activity, cards, overview, pay, rules, top_up
+from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
 from brimful.portal.security import (
     SecurityHeaders,
     cookie_name,
@@ -93,6 +93,8 @@ def _routes(door: Door) -> list[Route]:
         Route("/auto-top-up/{asset}", page(rules.rule), methods=_BOTH),
         Route("/auto-top-up/{asset}/terms", page(rules.rule_terms), methods=_POST),
         Route("/auto-top-up/{asset}/off", page(rules.rule_off), methods=_POST),
+        Route("/alerts/{asset}", page(alerts.alert), methods=_BOTH),
+        Route("/alerts/{asset}/off", page(alerts.alert_off), methods=_POST),
         Route("/turn-off", page(rules.turn_off, turn_off=True), methods=_BOTH),
         Route("/consents/{consent_id}", page(rules.consent), methods=_GET),
         Route("/cards", page(cards.card_list), methods=_GET),

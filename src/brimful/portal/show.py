@@ -95,7 +95,7 @@ def why(words: Words, found: explain.Explanation, asset: assets.Asset) -> list[t
     """Why it charges, or not: what decides about a rule now, for whoever asks."""
     t, facts = words.t, found.facts
     rows = [
-        (t("Balance"), words.amount(facts.balance, asset)),
+        (t("Available"), words.amount(facts.available, asset)),
         (t("Your line"), words.amount(facts.threshold, asset)),
     ]
     if found.pending:

@@ -168,7 +168,7 @@ class Auditor:
                 if rule["enabled"] and state["paused_at"] is None and state["reason"] == "armed" and not live:
                     line = rule["threshold"]
                 silent = state["reason"] in {"armed", "off", "triggered", "in_flight"}
-                below = rule["enabled"] and account["balance"] < rule["threshold"]
+                below = rule["enabled"] and account["balance"] - account["held"] < rule["threshold"]
                 _must(live or not (below and silent), "I12", f"{key} is below its line, {state['reason']}")
             _must(account["armed_below"] == line, "I12", f"{key} is armed at {account['armed_below']}, not {line}")
 

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 __all__ = ["END_STATES", "LIVE_STATES", "MOVES", "WAITING_STATES", "Payment", "State", "TopUp", "credyt_status"]
 
+CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
 State = Literal[
     "requested",
     "intent_created",
@@ -128,7 +129,7 @@ class Payment:
     receipt_url: str | None
 
 
-def credyt_status(top_up: TopUp) -> str:
+def credyt_status(top_up: TopUp) -> CredytStatus:
     """The five statuses of Credyt's API."""
     if top_up.state == "succeeded":
         return "succeeded"

@@ -3,46 +3,14 @@
 import datetime as dt
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
 
 from brimful import ledger
+from brimful.usage import holding
+from brimful.usage.model import HOLDING, Key, Movement, Verdict
 
-__all__ = ["Key", "Movement", "Verdict", "decide"]
+__all__ = ["decide"]
 
-Key = tuple[str, str, str]  # customer_id, source, key
-
-SOURCES: Mapping[str, Literal["usage", "api"]] = {"usage": "usage", "charge": "api", "adjustment": "api"}
-
-
-class Movement(NamedTuple):
-    """A change that somebody asks for. `amount` is signed, in the asset: usage and charges are negative.
-
-    `covered_only` refuses what the balance does not cover. `key` is the caller's own id for it.
-    """
-
-    kind: Literal["usage", "charge", "adjustment"]
-    customer_id: str
-    asset: str
-    key: str
-    amount: Decimal
-    covered_only: bool = False
-    occurred_at: dt.datetime | None = None
-    description: str | None = None
-    metadata: Mapping[str, Any] | None = None
-
-    @property
-    def source(self) -> Literal["usage", "api"]:
-        return SOURCES[self.kind]
-
-
-class Verdict(NamedTuple):
-    """What became of a movement. `balance` is the account's after it; None when there is no account."""
-
-    outcome: Literal["applied", "duplicate", "refused"]
-    code: str | None = None
-    detail: str | None = None
-    balance: Decimal | None = None
-    recorded_at: dt.datetime | None = None
+_NOTHING = Decimal(0)
 
 
 def decide(
@@ -50,6 +18,7 @@ def decide(
     balances: Mapping[tuple[str, str], Decimal],
     known: Mapping[Key, ledger.Known],
     now: dt.datetime,
+    shelf: holding.Shelf,
 ) -> list[Verdict]:
     """Judge movements in order, each seeing the balances that those before it left.
 
@@ -58,6 +27,7 @@ def decide(
         balances: as read under the lock.
         known: entries that are written under some of the keys, read after the lock.
         now: the database's clock after the lock, at which those applied are recorded.
+        shelf: what is held; it takes up the holds that begin and end here.
 
     Returns:
         One verdict per movement. The same id with the same asset and amount is a duplicate; with another
@@ -71,10 +41,13 @@ def decide(
         key = movement.customer_id, movement.source, movement.key
         before = known.get(key) or first.get(key)
         balance = running[account]
-        if before is not None:
+        if movement.kind in HOLDING:
+            verdicts.append(shelf.judge(movement, balance, now))
+            running[account] = verdicts[-1].balance or _NOTHING
+        elif before is not None:
             verdicts.append(_repeated(movement, before, balance, now))
-        elif movement.covered_only and balance + movement.amount < 0:
-            detail = "The balance does not cover this."
+        elif movement.covered_only and balance - shelf.held.get(account, _NOTHING) + movement.amount < 0:
+            detail = "What is available does not cover this."
             verdicts.append(Verdict("refused", "insufficient_funds", detail, balance))
         else:
             first[key] = movement

@@ -19,7 +19,9 @@ from brimful import ledger, wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database, Tx
 from brimful.errors import Refused
-from brimful.usage.decide import Key, Movement, Verdict, decide
+from brimful.usage.decide import decide
+from brimful.usage.holding import Shelf
+from brimful.usage.model import HOLDING, Key, Movement, Verdict
 
 __all__ = ["PLANS", "Recorder"]
 
@@ -30,6 +32,8 @@ PLANS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
 _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
 _FAILED = Verdict("refused", "event_failed", "This event could not be recorded; it has been logged. Nothing changed.")
+_NO_ENTRY = frozenset({"hold", "release"})
+_NOTHING = Decimal(0)
 _ATTEMPTS = 2  # a batch that fails runs once more before it is split
 
 
@@ -180,11 +184,19 @@ class Recorder:
         """One batch under its locks: decide, write, and judge the accounts that crossed their line."""
         possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
         balances = {key: account.balance for key, account in accounts.items()}
-        decided = decide(possible, balances, known, await tx.now())
-        applied = [move for move, verdict in zip(possible, decided, strict=True) if verdict.outcome == "applied"]
+        shelf = await _shelf(tx, accounts, possible)
+        decided = decide(possible, balances, known, await tx.now(), shelf)
+        applied = [
+            move
+            for move, verdict in zip(possible, decided, strict=True)
+            if verdict.outcome == "applied" and move.kind not in _NO_ENTRY
+        ]
         entries = await wallets.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied])
+        if shelf.touched:
+            held = {key: shelf.held[key] for key in shelf.touched}
+            wallets.holds.write(tx, begun=shelf.begun, ended=shelf.ended, held=held, now=await tx.now())
         ends = {entry.draft[:2]: entry.balance_after for entry in entries}
-        if to_judge := _to_judge(accounts, applied, ends):
+        if to_judge := _to_judge(accounts, applied, ends, shelf):
             await rearm(tx, to_judge, self._pace)
         if len(possible) == len(movements):
             return decided
@@ -192,24 +204,41 @@ class Recorder:
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
 
 
+async def _shelf(tx: Tx, accounts: dict[wallets.AccountKey, wallets.Account], movements: Sequence[Movement]) -> Shelf:
+    """What is held on these accounts; holds and bridges are read only for a batch that names any."""
+    held = {key: account.held for key, account in accounts.items() if account.held}
+    holding = [movement for movement in movements if movement.kind in HOLDING]
+    if not holding:
+        return Shelf(held)
+    known = await tx.ask(wallets.holds.finding({(movement.customer_id, movement.key) for movement in holding}))
+    new = {(movement.customer_id, movement.asset) for movement in holding if movement.kind == "hold"}
+    bridges = await tx.ask(wallets.holds.finding_bridges(new)) if new else {}
+    return Shelf(held, known, bridges)
+
+
 def _to_judge(
     accounts: dict[wallets.AccountKey, wallets.Account],
     applied: Sequence[Movement],
     ends: dict[wallets.AccountKey, Decimal],
+    shelf: Shelf,
 ) -> list[wallets.AccountKey]:
-    """Accounts that crossed an armed line, and those that got something: a credit may end a waiting top-up."""
-    credited = {(movement.customer_id, movement.asset) for movement in applied if movement.amount > 0}
-    crossed = {
-        key for key, balance in ends.items() if (line := accounts[key].armed_below) is not None and balance < line
-    }
-    return sorted(credited | crossed)
+    """Accounts that crossed a line, and those that got something: a credit may end a waiting top-up."""
+    judged = {(movement.customer_id, movement.asset) for movement in applied if movement.amount > 0} | shelf.touched
+    for key, balance in ends.items():
+        account = accounts[key]
+        if account.armed_below is None and account.alert_below is None:
+            continue
+        available = balance - shelf.held.get(key, _NOTHING)
+        if any(line is not None and available < line for line in (account.armed_below, account.alert_below)):
+            judged.add(key)
+    return sorted(judged)
 
 
 def _draft(movement: Movement) -> ledger.Draft:
     return ledger.Draft(
         movement.customer_id,
         movement.asset,
-        movement.kind,
+        "usage" if movement.kind == "capture" else movement.kind,  # type: ignore[arg-type] # the others write none
         movement.amount,
         movement.source,
         movement.key,

@@ -1,5 +1,6 @@
-"""The wallets room: one balance per customer and asset, and the only two ways to move it."""
+"""The wallets room: one balance per customer and asset, the only two ways to move it, and what is held of it."""
 
+from brimful.wallets import holds
 from brimful.wallets.accounts import (
     Account,
     AccountKey,
@@ -10,6 +11,7 @@ from brimful.wallets.accounts import (
     lock_wallet,
     locking,
     missed_crossings,
+    set_alert_line,
     set_armed,
 )
 from brimful.wallets.movements import post
@@ -23,7 +25,9 @@ __all__ = [
     "lock",
     "lock_wallet",
     "locking",
+    "holds",
     "missed_crossings",
     "post",
+    "set_alert_line",
     "set_armed",
 ]

@@ -18,19 +18,27 @@ __all__ = [
     "lock_wallet",
     "locking",
     "missed_crossings",
+    "set_alert_line",
     "set_armed",
+    "update_held",
 ]
 
 AccountKey = tuple[str, str]  # customer_id, asset
 
 
 class Account(NamedTuple):
-    """One balance. `armed_below` is the line while a debit alone may start a top-up, else None."""
+    """One balance.
+
+    `held` is what its open holds set aside. `armed_below` is the line while a debit alone may start a top-up, else
+    None; `alert_below` is the line at which somebody is to be told, else None. Both are lines of what is available.
+    """
 
     customer_id: str
     asset: str
     tail: Tail
+    held: Decimal
     armed_below: Decimal | None
+    alert_below: Decimal | None
 
     @property
     def key(self) -> AccountKey:
@@ -41,6 +49,10 @@ class Account(NamedTuple):
         return self.tail.balance
 
     @property
+    def available(self) -> Decimal:
+        return self.tail.balance - self.held
+
+    @property
     def name(self) -> str:
         """The id that the API shows."""
         return f"default:{self.asset}"
@@ -49,7 +61,7 @@ class Account(NamedTuple):
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """
-    SELECT customer_id, asset, balance, seq, mac, armed_below
+    SELECT customer_id, asset, balance, seq, mac, held, armed_below, alert_below
     FROM accounts
     WHERE customer_id = ANY(%s) AND asset = ANY(%s)
     ORDER BY customer_id, asset
@@ -76,7 +88,7 @@ def locking(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
 
 
 _LOCK_WALLET = """
-    SELECT customer_id, asset, balance, seq, mac, armed_below
+    SELECT customer_id, asset, balance, seq, mac, held, armed_below, alert_below
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
 """
 
@@ -165,8 +177,34 @@ async def set_armed(tx: Tx, lines: Sequence[tuple[AccountKey, Decimal | None]]) 
     )
 
 
+_UPDATE_HELD = """
+    UPDATE accounts SET held = new.held
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(held)s::numeric[]) AS new (customer_id, asset, held)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+"""
+
+
+def update_held(tx: Tx, held: Mapping[AccountKey, Decimal]) -> None:
+    """Write what is held on locked accounts, at the latest before the commit. Only wallets.holds may call this."""
+    columns = {
+        "customers": Texts([key[0] for key in held]),
+        "assets": Texts([key[1] for key in held]),
+        "held": Numbers(held.values()),
+    }
+    tx.later(_UPDATE_HELD, columns, rows=len(held))
+
+
+_SET_ALERT_LINE = "UPDATE accounts SET alert_below = %s WHERE customer_id = %s AND asset = %s"
+
+
+async def set_alert_line(tx: Tx, key: AccountKey, line: Decimal | None) -> None:
+    """Write `alert_below`. Only the alerts room may call this."""
+    await tx.execute(_SET_ALERT_LINE, (line, *key))
+
+
 _MISSED = """
-    SELECT customer_id, asset FROM accounts WHERE armed_below IS NOT NULL AND balance < armed_below LIMIT %s
+    SELECT customer_id, asset FROM accounts WHERE armed_below IS NOT NULL AND balance - held < armed_below LIMIT %s
 """
 
 
@@ -177,5 +215,10 @@ async def missed_crossings(tx: Tx, *, limit: int) -> list[AccountKey]:
 
 def _account(row: Row) -> Account:
     return Account(
-        row["customer_id"], row["asset"], Tail(row["balance"], row["seq"], bytes(row["mac"])), row["armed_below"]
+        row["customer_id"],
+        row["asset"],
+        Tail(row["balance"], row["seq"], bytes(row["mac"])),
+        row["held"],
+        row["armed_below"],
+        row["alert_below"],
     )

@@ -2,10 +2,10 @@
 
 from decimal import Decimal
 
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from brimful import assets, clock, money
-from brimful.api import schemas
+from brimful.api import given, taken
 from brimful.api.door import DoorOf, router_for
 from brimful.api.paging import Limit, Offset
 from brimful.errors import Refused
@@ -16,7 +16,7 @@ router = router_for("Assets", "assets")
 
 
 @router.post("/assets", status_code=201)
-async def create_asset(door: DoorOf, body: schemas.CreateAsset) -> JSONResponse:
+async def create_asset(door: DoorOf, body: taken.CreateAsset) -> given.CreatedAsset:
     """Create an asset: a currency of Stripe's, or a unit of your own with prices."""
     async with door.deps.database.transaction() as tx:
         asset = await assets.create(
@@ -24,28 +24,40 @@ async def create_asset(door: DoorOf, body: schemas.CreateAsset) -> JSONResponse:
         )
         for starting in body.rates:
             await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
-    return JSONResponse({"code": asset.code, "created_at": clock.rfc3339(asset.created_at)}, 201)
+        if body.hold_bridge is not None:
+            await assets.set_bridge(tx, asset, money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge"))
+    return given.CreatedAsset(code=asset.code, created_at=clock.rfc3339(asset.created_at))
 
 
 @router.get("/assets")
-async def list_assets(door: DoorOf, limit: Limit = 50, offset: Offset = 0) -> JSONResponse:
+async def list_assets(door: DoorOf, limit: Limit = 50, offset: Offset = 0) -> given.AssetPage:
     """List assets by code."""
     async with door.deps.database.transaction() as tx:
         page, total = await assets.list_page(tx, limit=limit, offset=offset)
-    items = [{"code": asset.code, "name": asset.name} for asset in page]
-    return JSONResponse({"items": items, "total_count": total, "limit": limit, "offset": offset})
+    items = [given.AssetItem(code=asset.code, name=asset.name) for asset in page]
+    return given.AssetPage(items=items, total_count=total, limit=limit, offset=offset)
 
 
 @router.get("/assets/{code}")
-async def get_asset(door: DoorOf, code: str) -> JSONResponse:
+async def get_asset(door: DoorOf, code: str) -> given.Asset:
     """One asset with its rates."""
     async with door.deps.database.transaction() as tx:
         asset = await assets.get(tx, code)
-        return JSONResponse(schemas.show_asset(asset, await assets.rates_of(tx, asset.code)))
+        return given.Asset.of(asset, await assets.rates_of(tx, asset.code))
+
+
+@router.patch("/assets/{code}")
+async def update_asset(door: DoorOf, code: str, body: taken.UpdateAsset) -> given.Asset:
+    """Set how far below zero holds may take an account while a top-up that covers them is in flight."""
+    async with door.deps.database.transaction() as tx:
+        asset = await assets.get(tx, code)
+        bridge = money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge")
+        asset = await assets.set_bridge(tx, asset, bridge)
+        return given.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
 @router.post("/assets/{code}/rates", status_code=204)
-async def add_rate(door: DoorOf, code: str, body: schemas.AddRate) -> Response:
+async def add_rate(door: DoorOf, code: str, body: taken.AddRate) -> Response:
     """Set the price of one unit, from now or from a time on."""
     for name in ("valid_from", "valid_to"):
         moment = getattr(body, name)
@@ -64,7 +76,7 @@ async def add_rate(door: DoorOf, code: str, body: schemas.AddRate) -> Response:
 
 
 @router.post("/assets/{code}/quote")
-async def quote(door: DoorOf, code: str, body: schemas.Quote) -> JSONResponse:
+async def quote(door: DoorOf, code: str, body: taken.AskQuote) -> given.Quote:
     """How many units an amount of a currency buys."""
     async with door.deps.database.transaction() as tx:
         asset = await assets.get(tx, code)
@@ -74,18 +86,16 @@ async def quote(door: DoorOf, code: str, body: schemas.Quote) -> JSONResponse:
     if rate is None:
         raise Refused("rate_missing", f"{asset.code} has no price in {body.source} at that time.")
     units = money.units_bought(money.minor_exact(amount, body.source), body.source, rate=rate, scale=asset.scale)
-    return JSONResponse(
-        {
-            "source": body.source,
-            "source_amount": money.text(amount),
-            "destination": asset.code,
-            "destination_amount": money.text(units),
-            "rate": money.text(rate),
-        }
+    return given.Quote(
+        source=body.source,
+        source_amount=money.text(amount),
+        destination=asset.code,
+        destination_amount=money.text(units),
+        rate=money.text(rate),
     )
 
 
-def _starting_rate(starting: schemas.StartingRate) -> Decimal:
+def _starting_rate(starting: taken.StartingRate) -> Decimal:
     if (starting.rate is None) == (starting.inverse_rate is None):
         raise Refused("invalid_field", "Give either rate or inverse_rate.", field="rates")
     if starting.rate is not None:

@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from brimful import assets, clock, customers, sessions
-from brimful.api import schemas
+from brimful.api import given, taken
 from brimful.api.door import DoorOf, router_for
 from brimful.api.idempotency import once
 from brimful.api.origins import judge_urls
@@ -17,8 +17,8 @@ __all__ = ["router"]
 router = router_for("Billing Portal", "portal")
 
 
-@router.post("/billing-portal/sessions")
-async def create_session(door: DoorOf, request: Request, body: schemas.CreateSession) -> JSONResponse:
+@router.post("/billing-portal/sessions", response_model=given.PortalLink)
+async def create_session(door: DoorOf, request: Request, body: taken.CreateSession) -> JSONResponse:
     """Make a link into the Billing Portal: ten minutes, one use."""
     judge_urls(door.deps, body.return_url, body.failure_url)
 
@@ -36,6 +36,6 @@ async def create_session(door: DoorOf, request: Request, body: schemas.CreateSes
             locale=body.locale,
         )
         url = f"{door.deps.settings.public_url}/billing/open/{link.token}"
-        return {"redirect_url": url, "expires_at": clock.rfc3339(link.expires_at)}
+        return given.PortalLink(redirect_url=url, expires_at=clock.rfc3339(link.expires_at)).model_dump()
 
     return await once(door.deps.database, request, "POST /v1/billing-portal/sessions", 200, run)

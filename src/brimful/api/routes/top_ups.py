@@ -6,11 +6,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from brimful import assets, clock, customers, money, paying, sessions, topups, wallets
-from brimful.api import schemas
+from brimful.api import given, taken
 from brimful.api.door import DoorOf, router_for
 from brimful.api.idempotency import once
 from brimful.api.origins import judge_urls
-from brimful.api.paging import Limit
+from brimful.api.paging import Limit, cursor_after, read_cursor
 from brimful.db import Tx
 from brimful.deps import Deps
 from brimful.errors import Refused
@@ -21,13 +21,13 @@ router = router_for("Top-ups", "top_ups")
 refund_router = router_for("Top-ups", "refunds")
 
 
-@router.post("/top-ups", status_code=201)
-async def create_top_up(door: DoorOf, request: Request, body: schemas.CreateTopUp) -> JSONResponse:
+@router.post("/top-ups", status_code=201, response_model=given.PaymentLink)
+async def create_top_up(door: DoorOf, request: Request, body: taken.CreateTopUp) -> JSONResponse:
     """Make a link by which the customer can pay once, within 24 hours."""
     judge_urls(door.deps, body.return_url, body.failure_url)
     if body.credit_expires_at is not None:
         raise Refused("invalid_field", "Credits do not expire.", field="credit_expires_at")
-    destination = body.destination or schemas.Destination(asset=body.currency)
+    destination = body.destination or taken.Destination(asset=body.currency)
     if destination.account_name not in {None, "default"} or destination.exchange_rate is not None:
         raise Refused("invalid_field", "Only the default account at the current rate.", field="destination")
 
@@ -40,27 +40,26 @@ async def create_top_up(door: DoorOf, request: Request, body: schemas.CreateTopU
 @router.get("/top-ups")
 async def list_top_ups(
     door: DoorOf, customer_id: str, asset: str | None = None, limit: Limit = 50, cursor: str | None = None
-) -> JSONResponse:
+) -> given.TopUps:
     """A customer's top-ups, newest first."""
     async with door.deps.database.transaction() as tx:
         await customers.get(tx, customer_id)
-        found = await topups.list_page(tx, customer_id, limit=limit + 1, asset=asset, before=cursor)
-    next_cursor = found[limit - 1].top_up_id if len(found) > limit else None
-    return JSONResponse(
-        {"items": [schemas.show_top_up(top_up) for top_up in found[:limit]], "next_cursor": next_cursor}
-    )
+        before = read_cursor("t", cursor)
+        found = await topups.list_page(tx, customer_id, limit=limit + 1, asset=asset, before=before)
+    next_cursor = cursor_after("t", found[limit - 1].top_up_id) if len(found) > limit else None
+    return given.TopUps(items=[given.TopUp.of(top_up) for top_up in found[:limit]], next_cursor=next_cursor)
 
 
 @router.get("/top-ups/{top_up_id}")
-async def get_top_up(door: DoorOf, top_up_id: str) -> JSONResponse:
+async def get_top_up(door: DoorOf, top_up_id: str) -> given.TopUp:
     """One top-up."""
     async with door.deps.database.transaction() as tx:
         customer_id = await _owner(tx, top_up_id)
-        return JSONResponse(schemas.show_top_up(await topups.get(tx, customer_id, top_up_id)))
+        return given.TopUp.of(await topups.get(tx, customer_id, top_up_id))
 
 
-@refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201)
-async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: schemas.CreateRefund) -> JSONResponse:
+@refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201, response_model=given.Refund)
+async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: taken.CreateRefund) -> JSONResponse:
     """Give money of a paid top-up back through Stripe. Its units leave the wallet, and its rules pause."""
     principal = await door.auth.principal(request)
     if request.headers.get("idempotency-key") is None:
@@ -77,7 +76,7 @@ async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: sc
         refund = await paying.request_refund(
             tx, customer_id, top_up_id, amount_minor=amount_minor, actor=principal.key_id
         )
-        return schemas.show_refund(refund)
+        return given.Refund.of(refund).model_dump()
 
     return await once(door.deps.database, request, f"POST /v1/top-ups/{top_up_id}/refunds", 201, run)
 
@@ -90,7 +89,7 @@ async def _owner(tx: Tx, top_up_id: str) -> str:
     return customer_id
 
 
-async def _make_top_up(deps: Deps, tx: Tx, body: schemas.CreateTopUp, asset_code: str) -> dict[str, Any]:
+async def _make_top_up(deps: Deps, tx: Tx, body: taken.CreateTopUp, asset_code: str) -> dict[str, Any]:
     await customers.get(tx, body.customer_id)
     asset = await assets.get(tx, asset_code)
     shape = money.currency(body.currency)
@@ -123,10 +122,10 @@ async def _make_top_up(deps: Deps, tx: Tx, body: schemas.CreateTopUp, asset_code
         return_url=body.return_url,
         failure_url=body.failure_url,
     )
-    return {
-        "id": top_up.top_up_id,
-        "status": topups.credyt_status(top_up),
-        "redirect_url": f"{deps.settings.public_url}/billing/open/{link.token}",
-        "created_at": clock.rfc3339(top_up.requested_at),
-        "expires_at": clock.rfc3339(link.expires_at),
-    }
+    return given.PaymentLink(
+        id=top_up.top_up_id,
+        status=topups.credyt_status(top_up),
+        redirect_url=f"{deps.settings.public_url}/billing/open/{link.token}",
+        created_at=clock.rfc3339(top_up.requested_at),
+        expires_at=clock.rfc3339(link.expires_at),
+    ).model_dump()

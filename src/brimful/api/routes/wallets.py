@@ -1,91 +1,120 @@
 """Balances, their ledger, adjustments and charges."""
 
-from typing import Any
+import datetime as dt
+from typing import Annotated, Any
 
-from starlette.responses import JSONResponse
+from fastapi import Query
+from pydantic import BaseModel
 
 from brimful import clock, customers, ledger, money, topups, wallets
-from brimful.api import schemas
+from brimful.api import given, taken
 from brimful.api.door import Door, DoorOf, router_for
-from brimful.api.paging import Limit, cursor_after, read_cursor
+from brimful.api.paging import Limit, Offset, cursor_after, read_number
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.usage import Movement, Verdict
 
-__all__ = ["router"]
+__all__ = ["account_of", "answer", "router"]
 
 router = router_for("Wallets", "wallets")
 
 
+class GrantFilter(BaseModel):
+    """How a list of grants may be narrowed. Nothing expires, so the filters by expiry change nothing."""
+
+    limit: Limit = 50
+    offset: Offset = 0
+    purpose: str | None = None
+    exclude_expired: bool | None = None
+    effective_from: dt.datetime | None = None
+    effective_to: dt.datetime | None = None
+    expired_from: dt.datetime | None = None
+    expired_to: dt.datetime | None = None
+
+
 @router.get("/customers/{customer_id}/wallet")
-async def get_wallet(door: DoorOf, customer_id: str) -> JSONResponse:
+async def get_wallet(door: DoorOf, customer_id: str) -> given.Wallet:
     """Every balance of a customer."""
     async with door.deps.database.transaction() as tx:
         await customers.get(tx, customer_id)
         accounts = await wallets.list_for(tx, customer_id)
-    return JSONResponse({"accounts": [schemas.show_account(account) for account in accounts]})
+    return given.Wallet(accounts=[given.Account.of(account) for account in accounts])
 
 
 @router.get("/customers/{customer_id}/wallet/{account_id}")
-async def get_account(door: DoorOf, customer_id: str, account_id: str) -> JSONResponse:
+async def get_account(door: DoorOf, customer_id: str, account_id: str) -> given.AccountDetails:
     """One balance, with what is on its way."""
     async with door.deps.database.transaction() as tx:
-        account = await _account(tx, customer_id, account_id)
+        account = await account_of(tx, customer_id, account_id)
         pending = await topups.pending_units(tx, customer_id, account.asset)
-    shown = schemas.show_account(account)
-    return JSONResponse({**shown, "pending_in": money.text(pending), "pending_out": "0"})
+    return given.AccountDetails.of(account, pending_in=money.text(pending), pending_out=money.text(account.held))
 
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/entries")
 async def list_entries(
     door: DoorOf, customer_id: str, account_id: str, limit: Limit = 50, cursor: str | None = None
-) -> JSONResponse:
+) -> given.Entries:
     """The ledger of one balance, newest first."""
-    before = read_cursor(cursor)
+    before = read_number("s", cursor)
     async with door.deps.database.transaction() as tx:
-        account = await _account(tx, customer_id, account_id)
+        account = await account_of(tx, customer_id, account_id)
         rows = await ledger.newest(tx, customer_id, account.asset, before=before, limit=limit + 1)
     more = len(rows) > limit
-    next_cursor = cursor_after(rows[limit - 1]["seq"]) if more else None
-    return JSONResponse({"items": [schemas.show_entry(row) for row in rows[:limit]], "next_cursor": next_cursor})
+    next_cursor = cursor_after("s", str(rows[limit - 1]["seq"])) if more else None
+    return given.Entries(items=[given.Entry.of(row) for row in rows[:limit]], next_cursor=next_cursor)
+
+
+@router.get("/customers/{customer_id}/wallet/{account_id}/grants")
+async def list_grants(
+    door: DoorOf, customer_id: str, account_id: str, narrowed: Annotated[GrantFilter, Query()]
+) -> given.Grants:
+    """The credits of one balance in the form of Credyt's grants, newest first."""
+    async with door.deps.database.transaction() as tx:
+        account = await account_of(tx, customer_id, account_id)
+        rows, total = await ledger.credits_page(
+            tx, customer_id, account.asset, limit=narrowed.limit, offset=narrowed.offset, kind=narrowed.purpose,
+            since=narrowed.effective_from, until=narrowed.effective_to,
+        )  # fmt: skip
+    items = [given.Grant.of(row) for row in rows]
+    return given.Grants(items=items, total_count=total, limit=narrowed.limit, offset=narrowed.offset)
 
 
 @router.post("/customers/{customer_id}/wallet/adjustments", status_code=201)
-async def create_adjustment(door: DoorOf, customer_id: str, body: schemas.Adjustment) -> JSONResponse:
+async def create_adjustment(door: DoorOf, customer_id: str, body: taken.Adjustment) -> given.Created:
     """Change a balance by a signed amount. The same transaction_id is one adjustment."""
     if body.effective_at is not None or body.expires_at is not None:
         raise Refused("invalid_field", "Adjustments take effect at once and do not expire.", field="effective_at")
     metadata = {**(body.metadata or {}), "reason": body.reason}
     verdict = await _post(door, customer_id, "adjustment", body, metadata)
     recorded_at = None if verdict.recorded_at is None else clock.rfc3339(verdict.recorded_at)
-    return JSONResponse({"id": body.transaction_id, "created_at": recorded_at}, 201)
+    return given.Created(id=body.transaction_id, created_at=recorded_at)
 
 
 @router.post("/customers/{customer_id}/wallet/charges", status_code=201)
-async def create_charge(door: DoorOf, customer_id: str, body: schemas.Charge) -> JSONResponse:
+async def create_charge(door: DoorOf, customer_id: str, body: taken.Charge) -> given.Id:
     """Take a fee, if the balance covers it. The same transaction_id is one charge."""
     names = ("subject", "input_units", "input_volume", "unit_price", "volume_rate", "package_size")
-    given = {name: str(getattr(body, name)) for name in names if getattr(body, name) is not None}
-    await _post(door, customer_id, "charge", body, {**(body.metadata or {}), **given})
-    return JSONResponse({"id": body.transaction_id}, 201)
+    priced = {name: str(getattr(body, name)) for name in names if getattr(body, name) is not None}
+    await _post(door, customer_id, "charge", body, {**(body.metadata or {}), **priced})
+    return given.Id(id=body.transaction_id)
 
 
 @router.get("/customers/{customer_id}/wallet/transactions/{transaction_id}")
-async def get_transaction(door: DoorOf, customer_id: str, transaction_id: str) -> JSONResponse:
+async def get_transaction(door: DoorOf, customer_id: str, transaction_id: str) -> given.Transaction:
     """One adjustment or charge."""
     async with door.deps.database.transaction() as tx:
         await customers.get(tx, customer_id)
         row = await ledger.find_by_key(tx, customer_id, "api", transaction_id)
     if row is None:
         raise Refused("transaction_not_found", "There is no transaction with this id.")
-    return JSONResponse(schemas.show_transaction(row))
+    return given.Transaction.of(row)
 
 
 async def _post(
     door: Door,
     customer_id: str,
     kind: Any,
-    body: schemas.Adjustment | schemas.Charge,
+    body: taken.Adjustment | taken.Charge,
     metadata: dict[str, str],
 ) -> Verdict:
     """One adjustment or charge through the recorder; refusals become problems."""
@@ -108,6 +137,11 @@ async def _post(
             )
         ]
     )  # fmt: skip
+    return answer(door, verdict)
+
+
+def answer(door: Door, verdict: Verdict) -> Verdict:
+    """The verdict on one movement; refusals become problems."""
     if verdict.outcome == "refused":
         assert verdict.code is not None
         extra: dict[str, Any] = {} if verdict.balance is None else {"balance": money.text(verdict.balance)}
@@ -117,7 +151,7 @@ async def _post(
     return verdict
 
 
-async def _account(tx: Tx, customer_id: str, account_id: str) -> wallets.Account:
+async def account_of(tx: Tx, customer_id: str, account_id: str) -> wallets.Account:
     await customers.get(tx, customer_id)
     name, _, asset = account_id.partition(":")
     account = await wallets.get(tx, customer_id, asset) if name == "default" else None

@@ -27,8 +27,8 @@ async def overview(page: Page) -> Response:
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
         shown = await panels(page, tx)
-        pasts = {panel.asset.code: await past.read(page, tx, panel.asset.code) for panel in shown if panel.held}
-        latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.held], limit=_LATEST)
+        pasts = {panel.asset.code: await past.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
+        latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.opened], limit=_LATEST)
         section = await _section(page, tx, shown, pasts)
     low = {code for code, one in pasts.items() if one is not None and _is_low(shown, code, one)}
     values: dict[str, Any] = {
@@ -38,7 +38,7 @@ async def overview(page: Page) -> Response:
         "section": section,
         "latest": latest,
         "now": now,
-        "empty": not any(panel.held for panel in shown),
+        "empty": not any(panel.opened for panel in shown),
     }
     return page.show("overview.html", values)
 

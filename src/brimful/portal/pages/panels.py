@@ -17,7 +17,7 @@ __all__ = ["Banner", "Panel", "banner", "panels"]
 
 @dataclasses.dataclass(frozen=True)
 class Panel:
-    """What one balance's panel shows."""
+    """What one balance's panel shows. `balance` is what is available."""
 
     asset: assets.Asset
     name: str
@@ -34,7 +34,8 @@ class Panel:
     card: cards.Card | None
     live: topups.TopUp | None
     spent_minor: int
-    held: bool  # whether the customer has this account at all
+    opened: bool  # whether the customer has this account at all
+    aside: str | None  # what is held for running jobs, beside the balance
 
 
 async def panels(page: Page, tx: Tx) -> list[Panel]:
@@ -65,7 +66,7 @@ async def _panel(
     live: topups.TopUp | None,
     spent_minor: int,
 ) -> Panel:
-    words, balance = page.words, Decimal(0) if account is None else account.balance
+    words, balance = page.words, Decimal(0) if account is None else account.available
     line = rule.threshold if rule is not None and rule.enabled else None
     pending = Decimal(0)
     if account is not None:
@@ -88,7 +89,8 @@ async def _panel(
         card=card,
         live=live,
         spent_minor=spent_minor,
-        held=account is not None,
+        opened=account is not None,
+        aside=None if account is None or not account.held else words.amount(account.held, asset),
     )
 
 
@@ -155,7 +157,7 @@ def _paused(page: Page, panel: Panel) -> Banner | None:
 
 
 def _empty(page: Page, panel: Panel) -> Banner | None:
-    if panel.balance > 0 or not panel.held or panel.live is not None:
+    if panel.balance > 0 or not panel.opened or panel.live is not None:
         return None
     t = page.words.t
     text = t("Your {asset} balance is empty.", asset=panel.name)

@@ -189,7 +189,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
     return {
         "customer_id": customer_id,
         "asset": code,
-        "balance": account["balance"],
+        "available": account["balance"] - account["held"],
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
         **{name: rule[name] for name in ("enabled", "version", "threshold", "currency", "amount_minor", "limit_minor",
@@ -202,7 +202,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]
-        if latest is not None and left_below and latest["balance_after"] < rule["threshold"]
+        if latest is not None and left_below and latest["balance_after"] - account["held"] < rule["threshold"]
         else None,
         "live": any(row["ended_at"] is None for row in others),
     }  # fmt: skip
@@ -246,7 +246,7 @@ def _touched(t: Tables, p: Any) -> list[Row]:
     for rule in sorted(t.where("rules", customer_id=p["customer_id"], enabled=True), key=lambda row: row["asset"]):
         account = t.get("accounts", p["customer_id"], rule["asset"])
         assert account is not None
-        below = account["balance"] < rule["threshold"]
+        below = account["balance"] - account["held"] < rule["threshold"]
         found.append({"asset": rule["asset"], "by_card": rule["card_id"] == p["card_id"], "below": below})
     return found
 

@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, audit, customers, events
+from brimful import alerts, assets, audit, customers, events
 from brimful.cards import consents
 from brimful.ledger import entries
 from brimful.simulation.statements.registry import columns, maybe, on
@@ -56,7 +56,7 @@ def _event(t: Tables, p: Any) -> int:
     for event_id, customer_id in zip(p["ids"], p["customers"], strict=True):
         row = {"event_id": event_id, "customer_id": customer_id, "type": p["type"], "created_at": p["now"]}
         t.insert("outgoing_events", row)
-    return len(p["ids"])
+    return 0  # no endpoints: no deliveries
 
 
 @on(audit._INSERT, consents._INSERT_EVIDENCE, entries._INSERT_NOTES)
@@ -89,7 +89,8 @@ def _create_accounts(t: Tables, p: Any) -> int:
     for customer_id, asset in sorted(columns(p, "customers", "assets")):
         if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
             t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
-                                  "mac": b"", "armed_below": None, "created_at": p["now"]})  # fmt: skip
+                                  "mac": b"", "held": Decimal(0),
+                                  "armed_below": None, "alert_below": None, "created_at": p["now"]})  # fmt: skip
             made += 1
     return made
 
@@ -118,8 +119,17 @@ def _armed(t: Tables, p: Any) -> int:
 
 @on(accounts._MISSED)
 def _missed(t: Tables, p: Any) -> list[Row]:
-    rows = [row for row in t.all("accounts") if row["armed_below"] is not None and row["balance"] < row["armed_below"]]
+    rows = [
+        row
+        for row in t.all("accounts")
+        if row["armed_below"] is not None and row["balance"] - row["held"] < row["armed_below"]
+    ]
     return rows[: p[0]]
+
+
+@on(alerts._FACTS)
+def _no_alerts(_t: Tables, _p: Any) -> list[Row]:
+    return []
 
 
 _ENTRY = (

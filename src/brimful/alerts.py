@@ -1,0 +1,124 @@
+"""Alerts: tell that a balance is low or used up, whether or not anything tops it up.
+
+One alert per account, set by the platform or by its customer. What was told last is its level; it is told again once
+the balance has recovered. The line of the next level stands on the account (`alert_below`), so that a debit sees it in
+the row that it locks anyway.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
+from typing import Literal
+
+from brimful import money, wallets
+from brimful.db import Row, Tx
+from brimful.db.columns import Texts
+from brimful.events import Topic, emit
+
+__all__ = ["Alert", "get", "judge", "list_for", "remove", "set_threshold"]
+
+Level = Literal["ok", "low", "depleted"]
+_WORSE: dict[str, int] = {"ok": 0, "low": 1, "depleted": 2}
+_TOPICS = {"low": Topic.BALANCE_LOW, "depleted": Topic.BALANCE_DEPLETED}
+
+
+@dataclasses.dataclass(frozen=True)
+class Alert:
+    """`threshold` is in the asset; `level` is what was told last."""
+
+    customer_id: str
+    asset: str
+    threshold: Decimal
+    level: Level
+    updated_at: dt.datetime
+
+
+_COLUMNS = "SELECT customer_id, asset, threshold, level, updated_at FROM alerts "
+_GET = _COLUMNS + "WHERE customer_id = %s AND asset = %s"
+_LIST = _COLUMNS + "WHERE customer_id = %s ORDER BY asset"
+
+
+async def get(tx: Tx, customer_id: str, asset: str) -> Alert | None:
+    """The alert of an account, if it has one."""
+    row = await tx.one(_GET, (customer_id, asset))
+    return None if row is None else Alert(**row)
+
+
+async def list_for(tx: Tx, customer_id: str) -> list[Alert]:
+    """Every alert of a customer."""
+    return [Alert(**row) for row in await tx.all(_LIST, (customer_id,))]
+
+
+_SET = """
+    INSERT INTO alerts (customer_id, asset, threshold, level, updated_at)
+    VALUES (%(customer_id)s, %(asset)s, %(threshold)s, 'ok', %(now)s)
+    ON CONFLICT (customer_id, asset) DO UPDATE SET threshold = excluded.threshold, level = 'ok',
+        updated_at = excluded.updated_at
+"""
+
+
+async def set_threshold(tx: Tx, customer_id: str, asset: str, threshold: Decimal) -> Alert:
+    """Tell when what is available falls below this; at once if it already is. The account exists.
+
+    A threshold that stands already is left alone, so that setting it again tells nothing twice.
+    """
+    await wallets.lock(tx, [(customer_id, asset)])
+    known = await get(tx, customer_id, asset)
+    if known is not None and known.threshold == threshold:
+        return known
+    values = {"customer_id": customer_id, "asset": asset, "threshold": threshold, "now": await tx.now()}
+    await tx.execute(_SET, values)
+    await judge(tx, [(customer_id, asset)])
+    found = await get(tx, customer_id, asset)
+    assert found is not None
+    return found
+
+
+async def remove(tx: Tx, customer_id: str, asset: str) -> bool:
+    """Tell nothing any more. True if there was an alert."""
+    await wallets.lock(tx, [(customer_id, asset)])
+    removed = await tx.execute("DELETE FROM alerts WHERE customer_id = %s AND asset = %s", (customer_id, asset))
+    await wallets.set_alert_line(tx, (customer_id, asset), None)
+    return bool(removed)
+
+
+_FACTS = """
+    SELECT a.customer_id, a.asset, a.balance - a.held AS available, a.alert_below, l.threshold, l.level, s.scale
+    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    JOIN alerts AS l ON l.customer_id = wanted.customer_id AND l.asset = wanted.asset
+    JOIN accounts AS a ON a.customer_id = l.customer_id AND a.asset = l.asset
+    JOIN assets AS s ON s.code = a.asset
+    WHERE a.customer_id = ANY(%(customers)s)
+"""
+_KEEP = "UPDATE alerts SET level = %s WHERE customer_id = %s AND asset = %s"
+
+
+async def judge(tx: Tx, keys: Iterable[wallets.AccountKey]) -> None:
+    """Tell what has become worse, and put the line where the next change will be seen. The caller holds the locks."""
+    wanted = sorted(set(keys))
+    if not wanted:
+        return
+    customers, assets = (Texts(column) for column in zip(*wanted, strict=True))
+    rows: Sequence[Row] = await tx.all(_FACTS, {"customers": customers, "assets": assets})
+    for row in rows:
+        key = row["customer_id"], row["asset"]
+        unit = money.one_unit(row["scale"])
+        level, line = _level(row["available"], row["threshold"], unit)
+        if level != row["level"]:
+            await tx.execute(_KEEP, (level, *key))
+        if line != row["alert_below"]:
+            await wallets.set_alert_line(tx, key, line)
+        if _WORSE[level] > _WORSE[row["level"]]:
+            data = {"asset": row["asset"], "available": money.text(row["available"]),
+                    "threshold": money.text(row["threshold"])}  # fmt: skip
+            await emit(tx, _TOPICS[level], row["customer_id"], data)
+
+
+def _level(available: Decimal, threshold: Decimal, unit: Decimal) -> tuple[Level, Decimal | None]:
+    """How a balance stands, and below what it would stand worse. `unit` is the asset's smallest amount."""
+    if available < unit:
+        return "depleted", None
+    if available < threshold:
+        return "low", unit
+    return "ok", threshold

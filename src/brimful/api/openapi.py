@@ -1,0 +1,185 @@
+"""The OpenAPI document: FastAPI's own, with what FastAPI cannot know."""
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+
+from brimful.api import told, usage
+from brimful.errors import STATUS_BY_CODE
+from brimful.events import Topic
+
+__all__ = ["VERSION", "document"]
+
+VERSION = "1.0.0"  # of the API: docs/reference/versions.md
+_DESCRIPTION = """Prepaid balances that stay funded.
+
+Amounts are decimal strings, times RFC 3339 in UTC. Every write has a key: the id in its body, or `Idempotency-Key`.
+Refusals are problems (RFC 9457) with a stable `code`. Unknown fields are refused on write; new fields may appear in
+answers."""
+_REF = "#/components/schemas/{model}"
+_KEYED = ("/v1/top-ups", "/v1/billing-portal/sessions", "/v1/top-ups/{top_up_id}/refunds")
+_PROBLEM: dict[str, Any] = {
+    "type": "object",
+    "description": "A refusal (RFC 9457). `code` is stable; `detail` says what to do, for people.",
+    "required": ["type", "title", "status", "code", "detail", "request_id"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "code": {"type": "string", "enum": sorted(STATUS_BY_CODE)},
+        "detail": {"type": "string"},
+        "request_id": {"type": ["string", "null"]},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "detail"],
+                "properties": {"field": {"type": "string"}, "detail": {"type": "string"}},
+            },
+        },
+        "balance": {"type": "string"},
+        "topup_url": {"type": "string"},
+    },
+    "examples": [
+        {
+            "type": "urn:brimful:problem:insufficient_funds",
+            "title": "Insufficient funds",
+            "status": 402,
+            "code": "insufficient_funds",
+            "detail": "What is available does not cover this.",
+            "request_id": "req_0198a1",
+            "balance": "0.25",
+            "topup_url": "https://app.example/top-up",
+        }
+    ],
+}
+# A body that works, for each model that is sent.
+_EXAMPLES: dict[str, dict[str, Any]] = {
+    "CreateCustomer": {"name": "Acme", "external_id": "acme", "email": "billing@acme.example"},
+    "UpdateCustomer": {"email": "accounts@acme.example"},
+    "CreateAsset": {
+        "code": "CREDIT", "name": "Credits", "precision": 2, "rates": [{"source": "USD", "rate": "0.10"}],
+    },
+    "UpdateAsset": {"hold_bridge": "500"},
+    "AddRate": {"source": "USD", "rate": "0.12", "valid_from": "2027-01-01T00:00:00Z"},
+    "AskQuote": {"source": "USD", "amount": "10"},
+    "Adjustment": {"transaction_id": "welcome-acme", "asset": "USD", "amount": "5", "reason": "gift"},
+    "Charge": {"transaction_id": "seat-2026-11", "asset": "USD", "amount": "12", "description": "One seat"},
+    "CreateHold": {"id": "job-81", "asset": "USD", "amount": "3", "expires_in_s": 900},
+    "CaptureHold": {"amount": "2.4", "overrun": "covered"},
+    "SetAlert": {"threshold": "5"},
+    "CreateTopUp": {
+        "customer_id": "cus_0198a1", "amount": "25", "currency": "USD", "return_url": "https://app.example/billing",
+        "failure_url": "https://app.example/billing",
+    },
+    "CreateRefund": {"amount": "10"},
+    "CreateSession": {
+        "customer_id": "cus_0198a1", "return_url": "https://app.example/billing",
+        "failure_url": "https://app.example/billing", "flow": "auto_top_up", "asset": "USD",
+    },
+    "CreateWebhook": {"url": "https://app.example/hooks/brimful", "topics": ["top_up.succeeded", "balance.low"]},
+    "UpdateWebhook": {"enabled": True},
+    "ReplayEvent": {"webhook_id": "whk_0198a1"},
+    "ReplaySince": {"since": "2026-11-24T00:00:00Z"},
+}  # fmt: skip
+
+
+def document(app: FastAPI) -> dict[str, Any]:
+    """FastAPI's document with the plain hot route, problems, keys, examples and webhooks. Built once."""
+    if app.openapi_schema is None:
+        made = get_openapi(title="Brimful", version=VERSION, description=_DESCRIPTION, routes=app.routes)
+        made["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
+        made["servers"] = [{"url": "/"}]
+        made["paths"][usage.PATH] = usage.OPENAPI
+        schemas = made["components"]["schemas"]
+        for name in ("HTTPValidationError", "ValidationError"):
+            schemas.pop(name, None)
+        schemas["Problem"] = _PROBLEM
+        for name, example in _EXAMPLES.items():
+            schemas[name]["examples"] = [example]
+        made["components"]["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "credyt_key": {"type": "apiKey", "in": "header", "name": "X-CREDYT-API-KEY"},
+        }
+        made["components"]["headers"] = _HEADERS
+        made["security"] = [{"key": []}, {"credyt_key": []}]
+        for path, methods in made["paths"].items():
+            for method, operation in methods.items():
+                _complete(path, method, operation)
+        made["webhooks"] = _webhooks(schemas)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+_HEADERS: dict[str, Any] = {
+    "RequestId": {"description": "Names this request in our log.", "schema": {"type": "string"}},
+    "RateLimit": {
+        "description": "What is left of the key's quota (`r`), and for how many seconds (`t`).",
+        "schema": {"type": "string", "examples": ['"key";r=199999;t=10']},
+    },
+    "RateLimitPolicy": {
+        "description": "The key's quota: `q` requests within `w` seconds.",
+        "schema": {"type": "string", "examples": ['"key";q=200000;w=10']},
+    },
+}
+_ANSWER_HEADERS = {
+    name: {"$ref": f"#/components/headers/{header}"}
+    for name, header in (
+        ("Request-Id", "RequestId"),
+        ("RateLimit", "RateLimit"),
+        ("RateLimit-Policy", "RateLimitPolicy"),
+    )
+}
+_KEY_HEADER = {
+    "name": "Idempotency-Key",
+    "in": "header",
+    "required": False,
+    "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
+    "description": "The same key with the same body replays the first answer.",
+}
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """What every operation has: problems for refusals, headers, and its key where it takes one."""
+    responses = operation["responses"]
+    responses.pop("422", None)
+    responses["default"] = {
+        "description": "A problem; its `code` says which.",
+        "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
+    }
+    for response in responses.values():
+        response["headers"] = dict(_ANSWER_HEADERS)
+    if method == "post" and path in _KEYED:
+        operation.setdefault("parameters", []).append(_KEY_HEADER)
+
+
+def _webhooks(schemas: dict[str, Any]) -> dict[str, Any]:
+    """One entry per topic, by OpenAPI 3.1's `webhooks`."""
+    models = [(model, "serialization") for model in dict.fromkeys(told.DATA.values())]
+    _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
+    schemas.update({name.removeprefix("_"): schema for name, schema in definitions["$defs"].items()})
+    return {topic.value: {"post": _webhook(topic)} for topic in Topic}
+
+
+def _webhook(topic: Topic) -> dict[str, Any]:
+    model = told.DATA[topic].__name__.removeprefix("_")
+    payload = {
+        "type": "object",
+        "required": ["type", "timestamp", "data"],
+        "properties": {
+            "type": {"const": topic.value},
+            "timestamp": {"type": "string", "format": "date-time"},
+            "data": {"$ref": _REF.format(model=model)},
+        },
+    }
+    return {
+        "tags": ["Events"],
+        "summary": told.SUMMARIES[topic],
+        "operationId": f"on_{topic.value.replace('.', '_')}",
+        "description": "Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.",
+        "requestBody": {"required": True, "content": {"application/json": {"schema": payload}}},
+        "responses": {"2XX": {"description": "Received. Anything else is tried again."}},
+        "security": [],
+    }

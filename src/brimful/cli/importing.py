@@ -1,0 +1,174 @@
+"""`brimful import`: rows of CSV, judged first, then sent through the API under keys that make a second run harmless."""
+
+import csv
+import dataclasses
+import pathlib
+import re
+from decimal import Decimal
+
+from brimful import money
+from brimful.client import AsyncClient, Customer, Problem
+from brimful.errors import ConfigurationError, Refused
+
+__all__ = ["Report", "Row", "load", "read"]
+
+_COLUMNS = ("external_id", "name", "email", "stripe_customer_id", "asset", "balance")
+_NEEDED = ("external_id", "name")
+_ROWS_MAX = 1_000_000
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line. A customer may have several, one for each asset."""
+
+    line: int
+    external_id: str
+    name: str
+    email: str | None
+    stripe_customer_id: str | None
+    asset: str | None
+    balance: Decimal | None
+    problems: tuple[str, ...]
+
+
+@dataclasses.dataclass
+class Report:
+    """What was done, or would be."""
+
+    created: int = 0
+    known: int = 0
+    credited: int = 0
+    repeated: int = 0
+    conflicts: list[str] = dataclasses.field(default_factory=list)
+
+
+def read(path: pathlib.Path) -> list[Row]:
+    """Every row, each with what is wrong with it.
+
+    Raises:
+        ConfigurationError: it is not CSV with these columns, or is empty.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as source:
+            reader = csv.DictReader(source, strict=True)
+            names = tuple(reader.fieldnames or ())
+            unknown, missing = sorted(set(names) - set(_COLUMNS)), sorted(set(_NEEDED) - set(names))
+            if unknown or missing:
+                raise ConfigurationError(
+                    f"{path}: the first line names the columns {', '.join(_COLUMNS)}; "
+                    f"unknown: {unknown or 'none'}, missing: {missing or 'none'}."
+                )
+            rows = [_row(reader.line_num, values) for values in reader]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path} is not CSV in UTF-8: {error}.") from error
+    if not 0 < len(rows) <= _ROWS_MAX:
+        raise ConfigurationError(f"{path} holds {len(rows)} rows; 1 to {_ROWS_MAX:,} can be imported.")
+    seen: set[tuple[str, str | None]] = set()
+    for place, row in enumerate(rows):
+        if (row.external_id, row.asset) in seen:
+            rows[place] = dataclasses.replace(row, problems=(*row.problems, "this customer and asset stand twice"))
+        seen.add((row.external_id, row.asset))
+    return rows
+
+
+def _row(line: int, values: dict[str, str | None]) -> Row:
+    given = {name: (values.get(name) or "").strip() for name in _COLUMNS}
+    problems = [f"{name} is empty" for name in _NEEDED if not given[name]]
+    if None in values:
+        problems.append("it has more fields than columns")
+    if given["email"] and not re.fullmatch(r"[^@\s]+@[^@\s]+", given["email"]):
+        problems.append(f"{given['email'][:40]!r} is not an e-mail address")
+    if given["stripe_customer_id"] and not re.fullmatch(r"cus_[A-Za-z0-9_]+", given["stripe_customer_id"], re.ASCII):
+        problems.append(f"{given['stripe_customer_id'][:40]!r} is not a Stripe customer id")
+    balance = None
+    if bool(given["asset"]) != bool(given["balance"]):
+        problems.append("asset and balance go together")
+    elif given["balance"]:
+        try:
+            balance = money.parse(given["balance"], scale=money.SCALE_MAX, field="balance")
+        except Refused as refused:
+            problems.append(refused.detail)
+    return Row(
+        line, given["external_id"], given["name"], given["email"] or None, given["stripe_customer_id"] or None,
+        given["asset"] or None, balance, tuple(problems),
+    )  # fmt: skip
+
+
+async def load(api: AsyncClient, rows: list[Row], *, batch: str, dry_run: bool) -> Report:
+    """Send every row; one that clashes with what is there is named, and the others go on."""
+    report = Report()
+    met: dict[str, Customer | None] = {}
+    for row in rows:
+        try:
+            if row.external_id not in met:
+                met[row.external_id] = await _customer(api, row, report, dry_run=dry_run)
+            if row.asset is not None and row.balance:
+                await _balance(api, row, met[row.external_id], report, batch=batch, dry_run=dry_run)
+        except Problem as problem:
+            report.conflicts.append(f"line {row.line} ({row.external_id}): {problem.detail}")
+            met.setdefault(row.external_id, None)
+    return report
+
+
+async def _customer(api: AsyncClient, row: Row, report: Report, *, dry_run: bool) -> Customer | None:
+    try:
+        found = await api.find_customer(row.external_id)
+    except Problem as problem:
+        if problem.code != "customer_not_found":
+            raise
+    else:
+        report.known += 1
+        return found
+    report.created += 1
+    if dry_run:
+        return None
+    try:
+        return await api.create_customer(
+            name=row.name, external_id=row.external_id, email=row.email, stripe_customer_id=row.stripe_customer_id
+        )
+    except Problem:
+        report.created -= 1
+        raise
+
+
+async def _balance(
+    api: AsyncClient, row: Row, customer: Customer | None, report: Report, *, batch: str, dry_run: bool
+) -> None:
+    assert row.asset is not None
+    assert row.balance is not None
+    transaction_id = f"{batch}:{row.asset}"
+    written = None if customer is None else await _written(api, customer.id, transaction_id)
+    if written is not None and written != row.balance:
+        report.conflicts.append(
+            f"line {row.line} ({row.external_id}): {batch!r} brought {written} {row.asset} before, not {row.balance}"
+        )
+    elif written is not None:
+        report.repeated += 1
+    elif dry_run:
+        await _judge_scale(api, row.asset, row.balance)
+        report.credited += 1
+    elif customer is not None:  # without one, it is among the conflicts
+        await api.adjust(
+            customer.id, transaction_id=transaction_id, asset=row.asset, amount=row.balance, reason="other",
+            description="Imported balance",
+        )  # fmt: skip
+        report.credited += 1
+
+
+async def _written(api: AsyncClient, customer_id: str, transaction_id: str) -> Decimal | None:
+    """What an earlier run has brought."""
+    try:
+        return (await api.get_transaction(customer_id, transaction_id)).amount
+    except Problem as problem:
+        if problem.code != "transaction_not_found":
+            raise
+        return None
+
+
+async def _judge_scale(api: AsyncClient, asset: str, balance: Decimal) -> None:
+    """Refuses what the asset could not hold, as the server would."""
+    scale = (await api.get_asset(asset)).precision
+    try:
+        money.parse(format(balance, "f"), scale=scale, field="balance")
+    except Refused as refused:
+        raise Problem(refused.status, {"code": refused.code, "detail": refused.detail}) from refused

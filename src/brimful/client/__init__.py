@@ -1,0 +1,59 @@
+"""A thin client of the API, for platforms written in Python. It imports nothing of the server.
+
+    from brimful.client import Client
+
+    with Client("http://127.0.0.1:8000", "bfk_...") as brimful:
+        customer = brimful.create_customer(name="Acme", external_id="acme")
+        brimful.record_usage(id="job-81", customer_id=customer.id, asset="USD", amount="0.0125")
+
+`AsyncClient` has the same operations as coroutines. Whatever may be sent again safely is, under the same key.
+"""
+
+from brimful.client.client import AsyncClient, Client
+from brimful.client.errors import ApiError, ConnectionFailedError, Problem
+from brimful.client.shapes import (
+    Account,
+    Alert,
+    Asset,
+    Card,
+    Customer,
+    Entry,
+    Hold,
+    Page,
+    PaymentLink,
+    PortalLink,
+    Quote,
+    Rule,
+    TopUp,
+    Transaction,
+    UsageResult,
+    Webhook,
+)
+from brimful.client.webhooks import Event, WebhookVerificationError, verify_webhook
+
+__all__ = [
+    "Account",
+    "Alert",
+    "ApiError",
+    "Asset",
+    "AsyncClient",
+    "Card",
+    "Client",
+    "ConnectionFailedError",
+    "Customer",
+    "Entry",
+    "Event",
+    "Hold",
+    "Page",
+    "PaymentLink",
+    "PortalLink",
+    "Problem",
+    "Quote",
+    "Rule",
+    "TopUp",
+    "Transaction",
+    "UsageResult",
+    "Webhook",
+    "WebhookVerificationError",
+    "verify_webhook",
+]

@@ -1,0 +1,415 @@
+"""Every operation as a description of its request: what `Client` and `AsyncClient` share.
+
+Amounts are `Decimal`, `int` or text such as `"0.0125"`, never floats. Each function says which key makes it safe to
+send again.
+"""
+
+import dataclasses
+import datetime as dt
+import os
+import urllib.parse
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Generic, Literal, TypeAlias, TypeVar
+
+from brimful.client import shapes
+
+__all__ = ["Amount", "Call"]
+
+Amount: TypeAlias = Decimal | int | str
+Shape = TypeVar("Shape")
+
+
+@dataclasses.dataclass(frozen=True)
+class Call(Generic[Shape]):
+    """One request, and the type of its answer. `again` says that sending it twice does no more than once."""
+
+    method: str
+    path: str
+    shape: type[Shape]
+    body: Mapping[str, Any] | None = None
+    query: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headers: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    again: bool = True
+
+
+# --- customers and assets -----------------------------------------------------------------------------------
+
+
+def create_customer(
+    *,
+    name: str,
+    external_id: str | None = None,
+    email: str | None = None,
+    time_zone: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    stripe_customer_id: str | None = None,
+) -> Call[shapes.Customer]:
+    """Create a customer. With an `external_id` a second one is refused as `external_id_taken`; `stripe_customer_id` is
+    the one that you have at Stripe already.
+    """
+    stripe = None if stripe_customer_id is None else [{"provider": "stripe", "provider_id": stripe_customer_id}]
+    body = _given(
+        name=name, external_id=external_id, email=email, time_zone=time_zone, metadata=metadata,
+        external_accounts=stripe,
+    )  # fmt: skip
+    return Call("POST", "/customers", shapes.Customer, body, again=False)
+
+
+def get_customer(customer_id: str) -> Call[shapes.Customer]:
+    """One customer."""
+    return Call("GET", f"/customers/{_part(customer_id)}", shapes.Customer)
+
+
+def find_customer(external_id: str) -> Call[shapes.Customer]:
+    """The customer with your own id; the problem `customer_not_found` if there is none."""
+    return Call("GET", "/customers", shapes.Customer, query={"external_id": external_id})
+
+
+def create_asset(
+    *,
+    code: str,
+    name: str,
+    precision: int | None = None,
+    label: str | None = None,
+    symbol: str | None = None,
+    rates: Mapping[str, Amount] | None = None,
+    hold_bridge: Amount | None = None,
+) -> Call[shapes.NewAsset]:
+    """Create an asset; `rates` is the price of one unit by currency. A second one is refused as `asset_exists`."""
+    prices = None if rates is None else [{"source": source, "rate": _text(rate)} for source, rate in rates.items()]
+    bridge = None if hold_bridge is None else _text(hold_bridge)
+    body = _given(
+        code=code, name=name, precision=precision, label=label, symbol=symbol, rates=prices, hold_bridge=bridge
+    )
+    return Call("POST", "/assets", shapes.NewAsset, body, again=False)
+
+
+def get_asset(code: str) -> Call[shapes.Asset]:
+    """One asset with its rates."""
+    return Call("GET", f"/assets/{_part(code)}", shapes.Asset)
+
+
+def update_asset(code: str, *, hold_bridge: Amount) -> Call[shapes.Asset]:
+    """Set how far below zero holds may take an account while a top-up that covers them is in flight."""
+    return Call("PATCH", f"/assets/{_part(code)}", shapes.Asset, {"hold_bridge": _text(hold_bridge)})
+
+
+def quote(code: str, *, source: str, amount: Amount) -> Call[shapes.Quote]:
+    """How many units an amount of a currency buys."""
+    return Call("POST", f"/assets/{_part(code)}/quote", shapes.Quote, {"source": source, "amount": _text(amount)})
+
+
+# --- balances -----------------------------------------------------------------------------------------------
+
+
+def get_wallet(customer_id: str) -> Call[shapes.Wallet]:
+    """Every balance of a customer."""
+    return Call("GET", f"{_wallet(customer_id)}", shapes.Wallet)
+
+
+def get_account(customer_id: str, asset: str) -> Call[shapes.Account]:
+    """One balance, with what is on its way."""
+    return Call("GET", f"{_wallet(customer_id)}/default:{_part(asset)}", shapes.Account)
+
+
+def list_entries(
+    customer_id: str, asset: str, *, limit: int | None = None, cursor: str | None = None
+) -> Call[shapes.Page[shapes.Entry]]:
+    """The ledger of one balance, newest first."""
+    path = f"{_wallet(customer_id)}/default:{_part(asset)}/entries"
+    return Call("GET", path, shapes.Page[shapes.Entry], query=_given(limit=limit, cursor=cursor))
+
+
+def record_usage(
+    *,
+    id: str,  # noqa: A002 - the field's name
+    asset: str,
+    amount: Amount,
+    customer_id: str | None = None,
+    customer_external_id: str | None = None,
+    occurred_at: dt.datetime | None = None,
+    description: str | None = None,
+    if_insufficient: Literal["record", "refuse"] = "record",
+) -> Call[shapes.UsageResult]:
+    """Debit one use. Keyed by `id`: the same one again answers `duplicate`."""
+    event = usage_event(
+        id=id, asset=asset, amount=amount, customer_id=customer_id, customer_external_id=customer_external_id,
+        occurred_at=occurred_at, description=description, if_insufficient=if_insufficient,
+    )  # fmt: skip
+    return Call("POST", "/usage", shapes.UsageResult, event)
+
+
+def record_usages(events: Sequence[Mapping[str, Any]]) -> Call[shapes.UsageResults]:
+    """Debit up to 1,000 uses, each an event as `usage_event` makes it. One that is refused spoils no other."""
+    return Call("POST", "/usage", shapes.UsageResults, {"events": list(events)})
+
+
+def usage_event(
+    *,
+    id: str,  # noqa: A002 - the field's name
+    asset: str,
+    amount: Amount,
+    customer_id: str | None = None,
+    customer_external_id: str | None = None,
+    occurred_at: dt.datetime | None = None,
+    description: str | None = None,
+    if_insufficient: Literal["record", "refuse"] = "record",
+) -> dict[str, Any]:
+    """One event of a batch."""
+    return _given(
+        id=id,
+        customer_id=customer_id,
+        customer_external_id=customer_external_id,
+        asset=asset,
+        amount=_text(amount),
+        occurred_at=None if occurred_at is None else occurred_at.isoformat(),
+        description=description,
+        if_insufficient=None if if_insufficient == "record" else if_insufficient,
+    )
+
+
+def adjust(
+    customer_id: str,
+    *,
+    transaction_id: str,
+    asset: str,
+    amount: Amount,
+    reason: Literal["gift", "external_topup", "external_refund", "other"] = "other",
+    description: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Call[shapes.Created]:
+    """Change a balance by a signed amount. Keyed by `transaction_id`."""
+    body = _given(
+        transaction_id=transaction_id, asset=asset, amount=_text(amount), reason=reason, description=description,
+        metadata=metadata,
+    )  # fmt: skip
+    return Call("POST", f"{_wallet(customer_id)}/adjustments", shapes.Created, body)
+
+
+def charge(
+    customer_id: str,
+    *,
+    transaction_id: str,
+    asset: str,
+    amount: Amount,
+    description: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> Call[shapes.Created]:
+    """Take a fee that what is available must cover. Keyed by `transaction_id`."""
+    body = _given(
+        transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata
+    )
+    return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Created, body)
+
+
+def get_transaction(customer_id: str, transaction_id: str) -> Call[shapes.Transaction]:
+    """One adjustment or charge."""
+    return Call("GET", f"{_wallet(customer_id)}/transactions/{_part(transaction_id)}", shapes.Transaction)
+
+
+# --- holds and alerts ---------------------------------------------------------------------------------------
+
+
+def hold(
+    customer_id: str,
+    *,
+    id: str,  # noqa: A002 - the field's name
+    asset: str,
+    amount: Amount,
+    expires_in_s: int | None = None,
+    description: str | None = None,
+) -> Call[shapes.Hold]:
+    """Set units aside for a job whose cost is not known yet. Keyed by `id`."""
+    body = _given(id=id, asset=asset, amount=_text(amount), expires_in_s=expires_in_s, description=description)
+    return Call("POST", f"{_wallet(customer_id)}/holds", shapes.Hold, body)
+
+
+def get_hold(customer_id: str, hold_id: str) -> Call[shapes.Hold]:
+    """One hold as it stands."""
+    return Call("GET", f"{_wallet(customer_id)}/holds/{_part(hold_id)}", shapes.Hold)
+
+
+def list_holds(
+    customer_id: str,
+    *,
+    state: Literal["open", "captured", "released", "expired"] | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[shapes.Page[shapes.Hold]]:
+    """A customer's holds, newest first."""
+    query = _given(state=state, limit=limit, cursor=cursor)
+    return Call("GET", f"{_wallet(customer_id)}/holds", shapes.Page[shapes.Hold], query=query)
+
+
+def capture(
+    customer_id: str,
+    hold_id: str,
+    *,
+    amount: Amount,
+    overrun: Literal["refuse", "covered", "record"] = "refuse",
+    description: str | None = None,
+) -> Call[shapes.Hold]:
+    """Turn a hold into a debit of what the job cost. Keyed by the hold."""
+    body = _given(amount=_text(amount), overrun=overrun, description=description)
+    return Call("POST", f"{_wallet(customer_id)}/holds/{_part(hold_id)}/capture", shapes.Hold, body)
+
+
+def release(customer_id: str, hold_id: str) -> Call[shapes.Hold]:
+    """Make a hold available again. Keyed by the hold."""
+    return Call("POST", f"{_wallet(customer_id)}/holds/{_part(hold_id)}/release", shapes.Hold)
+
+
+def set_alert(customer_id: str, asset: str, *, threshold: Amount) -> Call[shapes.Alert]:
+    """Be told `balance.low` below a threshold, and `balance.depleted`."""
+    path = f"/customers/{_part(customer_id)}/alerts/{_part(asset)}"
+    return Call("PUT", path, shapes.Alert, {"threshold": _text(threshold)})
+
+
+def list_alerts(customer_id: str) -> Call[shapes.Items[shapes.Alert]]:
+    """A customer's alerts."""
+    return Call("GET", f"/customers/{_part(customer_id)}/alerts", shapes.Items[shapes.Alert])
+
+
+def remove_alert(customer_id: str, asset: str) -> Call[None]:
+    """Be told nothing about this balance any more."""
+    return Call("DELETE", f"/customers/{_part(customer_id)}/alerts/{_part(asset)}", type(None))
+
+
+# --- top-ups and the portal -----------------------------------------------------------------------------------
+
+
+def portal_link(
+    customer_id: str,
+    *,
+    return_url: str,
+    failure_url: str | None = None,
+    flow: Literal["overview", "top_up", "auto_top_up", "cards"] | None = None,
+    asset: str | None = None,
+    locale: str | None = None,
+) -> Call[shapes.PortalLink]:
+    """A link into the Billing Portal: ten minutes, one use."""
+    body = _given(
+        customer_id=customer_id, return_url=return_url, failure_url=failure_url or return_url, flow=flow, asset=asset,
+        locale=locale,
+    )  # fmt: skip
+    return Call("POST", "/billing-portal/sessions", shapes.PortalLink, body, headers=_key(None))
+
+
+def payment_link(
+    customer_id: str,
+    *,
+    amount: Amount,
+    currency: str,
+    return_url: str,
+    failure_url: str | None = None,
+    asset: str | None = None,
+    description: str | None = None,
+    metadata: Mapping[str, str] | None = None,
+    idempotency_key: str | None = None,
+) -> Call[shapes.PaymentLink]:
+    """A link by which the customer can pay once, within 24 hours. A key of its own makes sending it again safe."""
+    destination = None if asset is None else {"asset": asset}
+    body = _given(
+        customer_id=customer_id, amount=_text(amount), currency=currency, return_url=return_url,
+        failure_url=failure_url or return_url, destination=destination, description=description, metadata=metadata,
+    )  # fmt: skip
+    return Call("POST", "/top-ups", shapes.PaymentLink, body, headers=_key(idempotency_key))
+
+
+def get_top_up(top_up_id: str) -> Call[shapes.TopUp]:
+    """One top-up."""
+    return Call("GET", f"/top-ups/{_part(top_up_id)}", shapes.TopUp)
+
+
+def list_top_ups(
+    customer_id: str, *, asset: str | None = None, limit: int | None = None, cursor: str | None = None
+) -> Call[shapes.Page[shapes.TopUp]]:
+    """A customer's top-ups, newest first."""
+    query = _given(customer_id=customer_id, asset=asset, limit=limit, cursor=cursor)
+    return Call("GET", "/top-ups", shapes.Page[shapes.TopUp], query=query)
+
+
+def list_rules(customer_id: str) -> Call[shapes.Items[shapes.Rule]]:
+    """A customer's auto top-up rules."""
+    return Call("GET", f"/customers/{_part(customer_id)}/auto-top-ups", shapes.Items[shapes.Rule])
+
+
+def list_cards(customer_id: str) -> Call[shapes.Items[shapes.Card]]:
+    """A customer's saved cards, masked."""
+    return Call("GET", f"/customers/{_part(customer_id)}/cards", shapes.Items[shapes.Card])
+
+
+# --- webhooks -------------------------------------------------------------------------------------------------
+
+
+def create_webhook(*, url: str, topics: Sequence[str] = ("*",)) -> Call[shapes.NewWebhook]:
+    """Have events sent to a URL. The secret is in the answer."""
+    return Call("POST", "/webhooks", shapes.NewWebhook, {"url": url, "topics": list(topics)}, again=False)
+
+
+def list_webhooks() -> Call[shapes.Items[shapes.Webhook]]:
+    """Every endpoint, without secrets."""
+    return Call("GET", "/webhooks", shapes.Items[shapes.Webhook])
+
+
+def get_webhook(webhook_id: str) -> Call[shapes.Webhook]:
+    """One endpoint with its secret."""
+    return Call("GET", f"/webhooks/{_part(webhook_id)}", shapes.Webhook)
+
+
+def update_webhook(
+    webhook_id: str, *, url: str | None = None, topics: Sequence[str] | None = None, enabled: bool | None = None
+) -> Call[shapes.Webhook]:
+    """Change URL or topics; turn it off or on."""
+    body = _given(url=url, topics=None if topics is None else list(topics), enabled=enabled)
+    return Call("PATCH", f"/webhooks/{_part(webhook_id)}", shapes.Webhook, body)
+
+
+def delete_webhook(webhook_id: str) -> Call[None]:
+    """Remove an endpoint."""
+    return Call("DELETE", f"/webhooks/{_part(webhook_id)}", type(None), again=False)
+
+
+def rotate_webhook(webhook_id: str) -> Call[shapes.Webhook]:
+    """A new secret; the old one signs as well for 24 hours."""
+    return Call("POST", f"/webhooks/{_part(webhook_id)}/rotate", shapes.Webhook, again=False)
+
+
+def try_webhook(webhook_id: str, topic: str, data: Mapping[str, Any] | None = None) -> Call[shapes.Created]:
+    """Send an event that did not happen to one endpoint."""
+    path = f"/webhooks/{_part(webhook_id)}/test/{_part(topic)}"
+    return Call("POST", path, shapes.Created, data or {}, again=False)
+
+
+def replay_event(event_id: str, *, webhook_id: str | None = None) -> Call[shapes.Replayed]:
+    """Send an event again; its id stays the same."""
+    path = f"/webhooks/events/{_part(event_id)}/replay"
+    return Call("POST", path, shapes.Replayed, _given(webhook_id=webhook_id))
+
+
+def replay_missed(webhook_id: str, *, since: dt.datetime) -> Call[shapes.Replayed]:
+    """Send an endpoint everything since a time that it has not got."""
+    return Call("POST", f"/webhooks/{_part(webhook_id)}/replay", shapes.Replayed, {"since": since.isoformat()})
+
+
+def _given(**values: Any) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _text(amount: Amount) -> str:
+    if isinstance(amount, float):
+        raise TypeError("An amount is a Decimal, an int or text, never a float: 0.1 is not a tenth.")
+    return format(amount, "f") if isinstance(amount, Decimal) else str(amount)
+
+
+def _part(text: str) -> str:
+    return urllib.parse.quote(text, safe=":")
+
+
+def _wallet(customer_id: str) -> str:
+    return f"/customers/{_part(customer_id)}/wallet"
+
+
+def _key(given: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": given or os.urandom(16).hex()}

@@ -1,0 +1,178 @@
+"""Holds: units of a balance set aside for a job whose cost is not known yet.
+
+A hold takes nothing: it lowers what is available, until it is captured (its cost becomes a debit), released, or
+expired. Each hold ends once, under the lock of its account.
+"""
+
+import datetime as dt
+from collections.abc import Collection, Mapping, Sequence
+from decimal import Decimal
+from typing import Literal, NamedTuple
+
+from brimful.db import Query, Row, Tx
+from brimful.db.columns import Moments, Numbers, Texts
+from brimful.wallets.accounts import AccountKey, update_held
+
+__all__ = ["Bridge", "Hold", "HoldKey", "due", "find", "finding", "finding_bridges", "list_page", "write"]
+
+HoldKey = tuple[str, str]  # customer_id, hold_id
+State = Literal["open", "captured", "released", "expired"]
+
+
+class Hold(NamedTuple):
+    """One hold. Amounts are positive, in the asset."""
+
+    customer_id: str
+    hold_id: str
+    asset: str
+    amount: Decimal
+    state: State
+    captured: Decimal | None
+    description: str | None
+    expires_at: dt.datetime
+    created_at: dt.datetime
+    ended_at: dt.datetime | None
+
+    @property
+    def key(self) -> HoldKey:
+        return self.customer_id, self.hold_id
+
+    @property
+    def account(self) -> AccountKey:
+        return self.customer_id, self.asset
+
+
+_FIND = """
+    SELECT h.customer_id, h.hold_id, h.asset, h.amount, h.state, h.captured, h.description, h.expires_at, h.created_at,
+        h.ended_at
+    FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, hold_id)
+    CROSS JOIN LATERAL (
+        SELECT * FROM holds AS found
+        WHERE found.customer_id = wanted.customer_id AND found.hold_id = wanted.hold_id
+        LIMIT 1
+    ) AS h
+"""
+
+
+def finding(wanted: Collection[HoldKey]) -> Query[dict[HoldKey, Hold]]:
+    """Those that exist. To be asked after the accounts' lock, under which every hold changes."""
+    customers, ids = (Texts(column) for column in zip(*sorted(wanted), strict=True))
+    return Query(_FIND, {"customers": customers, "ids": ids}, _by_key)
+
+
+async def find(tx: Tx, customer_id: str, hold_id: str) -> Hold | None:
+    """One hold as it stands."""
+    return (await tx.ask(finding([(customer_id, hold_id)]))).get((customer_id, hold_id))
+
+
+class Bridge(NamedTuple):
+    """How far below zero holds may take an account: the platform's bound, and what is in flight to cover it."""
+
+    bound: Decimal
+    in_flight: Decimal
+
+
+# In flight: automatic top-ups that need nobody's act. One that waits for its customer or for a retry may never come.
+_BRIDGES = """
+    SELECT a.customer_id, a.asset, s.bridge_max AS bound, (
+        SELECT coalesce(sum(t.units), 0) FROM top_ups AS t
+        WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic' AND t.ended_at IS NULL
+            AND t.state IN ('requested', 'intent_created', 'confirming', 'processing', 'unknown')
+    ) AS in_flight
+    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS a (customer_id, asset)
+    JOIN assets AS s ON s.code = a.asset
+"""
+
+
+def finding_bridges(accounts: Collection[AccountKey]) -> Query[dict[AccountKey, Bridge]]:
+    """Of each of these accounts, under their locks."""
+    customers, assets = (Texts(column) for column in zip(*sorted(accounts), strict=True))
+    return Query(_BRIDGES, {"customers": customers, "assets": assets}, _bridges)
+
+
+_BEGIN = """
+    INSERT INTO holds (customer_id, hold_id, asset, amount, state, description, expires_at, created_at)
+    SELECT customer_id, hold_id, asset, amount, 'open', description, expires_at, %(now)s
+    FROM unnest(%(customers)s::text[], %(ids)s::text[], %(assets)s::text[], %(amounts)s::numeric[],
+        %(descriptions)s::text[], %(expiries)s::timestamptz[])
+        AS new (customer_id, hold_id, asset, amount, description, expires_at)
+"""
+_END = """
+    UPDATE holds SET state = new.state, captured = new.captured, ended_at = %(now)s
+    FROM unnest(%(customers)s::text[], %(ids)s::text[], %(states)s::text[], %(captured)s::numeric[])
+        AS new (customer_id, hold_id, state, captured)
+    WHERE holds.customer_id = new.customer_id AND holds.hold_id = new.hold_id AND holds.state = 'open'
+        AND holds.customer_id = ANY(%(customers)s)
+"""
+
+
+def write(
+    tx: Tx, *, begun: Sequence[Hold], ended: Sequence[Hold], held: Mapping[AccountKey, Decimal], now: dt.datetime
+) -> None:
+    """Write new holds, then those that end, then what their accounts hold now; at the latest before the commit.
+
+    The caller has the accounts' locks. `ended` carry the state and amount they end with; one that is not open any more
+    breaks the transaction.
+    """
+    if begun:
+        columns = {
+            "now": now,
+            "customers": Texts(hold.customer_id for hold in begun),
+            "ids": Texts(hold.hold_id for hold in begun),
+            "assets": Texts(hold.asset for hold in begun),
+            "amounts": Numbers(hold.amount for hold in begun),
+            "descriptions": Texts(hold.description for hold in begun),
+            "expiries": Moments(hold.expires_at for hold in begun),
+        }
+        tx.later(_BEGIN, columns, rows=len(begun))
+    if ended:
+        columns = {
+            "now": now,
+            "customers": Texts(hold.customer_id for hold in ended),
+            "ids": Texts(hold.hold_id for hold in ended),
+            "states": Texts(hold.state for hold in ended),
+            "captured": Numbers(hold.captured for hold in ended),
+        }
+        tx.later(_END, columns, rows=len(ended))
+    if held:
+        update_held(tx, held)
+
+
+_DUE = "SELECT * FROM holds WHERE state = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s"
+
+
+async def due(tx: Tx, *, limit: int) -> list[Hold]:
+    """Open holds whose time has run out, the oldest first."""
+    return [Hold(**row) for row in await tx.all(_DUE, (await tx.now(), limit))]
+
+
+_PAGE = """
+    SELECT * FROM holds
+    WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s)
+        AND (%(state)s::text IS NULL OR state = %(state)s)
+        AND (%(before)s::timestamptz IS NULL OR (created_at, hold_id) < (%(before)s, %(before_id)s::text))
+    ORDER BY created_at DESC, hold_id DESC LIMIT %(limit)s
+"""
+
+
+async def list_page(
+    tx: Tx,
+    customer_id: str,
+    *,
+    limit: int,
+    asset: str | None = None,
+    state: str | None = None,
+    before: tuple[dt.datetime, str] | None = None,
+) -> list[Hold]:
+    """A customer's holds, newest first."""
+    moment, hold_id = before or (None, None)
+    values = {"customer_id": customer_id, "asset": asset, "state": state, "before": moment, "before_id": hold_id}
+    return [Hold(**row) for row in await tx.all(_PAGE, {**values, "limit": limit})]
+
+
+def _by_key(rows: Sequence[Row]) -> dict[HoldKey, Hold]:
+    return {(row["customer_id"], row["hold_id"]): Hold(**row) for row in rows}
+
+
+def _bridges(rows: Sequence[Row]) -> dict[AccountKey, Bridge]:
+    return {(row["customer_id"], row["asset"]): Bridge(row["bound"], row["in_flight"]) for row in rows}

@@ -1,0 +1,95 @@
+"""Alerts: told that a balance is low or used up, whether or not anything tops it up."""
+
+from decimal import Decimal
+
+import pytest
+
+from support.house import HOME  # noqa: F401
+
+
+async def alert(house, customer_id, threshold, *, expect=200, asset="USD"):
+    return await house.call("PUT", f"/customers/{customer_id}/alerts/{asset}", {"threshold": threshold}, expect=expect)
+
+
+@pytest.mark.flow
+async def test_low_and_depleted_are_told_once_each_until_the_balance_recovers(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    assert (await alert(house, customer_id, "5"))["level"] == "ok"
+    for number, amount in enumerate(("4", "2", "1", "3", "2")):
+        await house.use(customer_id, amount, f"e{number}")
+    assert await house.events(customer_id) == ["balance.low", "balance.depleted"]
+    await house.give(customer_id, 20, key="again")
+    await house.use(customer_id, "14", "last")
+    assert await house.events(customer_id) == ["balance.low", "balance.depleted", "balance.low"]
+    payloads = await house.sql("SELECT payload FROM outgoing_events ORDER BY event_id")
+    assert payloads[0]["payload"]["data"] == {
+        "customer_id": customer_id, "asset": "USD", "available": "4", "threshold": "5",
+    }  # fmt: skip
+
+
+async def test_one_debit_that_takes_everything_tells_depleted_alone(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    await alert(house, customer_id, "5")
+    await house.use(customer_id, "10", "all")
+    assert await house.events(customer_id) == ["balance.depleted"]
+
+
+async def test_an_alert_below_its_line_is_told_at_once_and_setting_it_again_tells_nothing(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 3)
+    for _ in range(2):
+        assert (await alert(house, customer_id, "5"))["level"] == "low"
+    assert await house.events(customer_id) == ["balance.low"]
+    await alert(house, customer_id, "2")
+    assert (await house.call("GET", f"/customers/{customer_id}/alerts"))["items"][0]["level"] == "ok"
+    await house.call("DELETE", f"/customers/{customer_id}/alerts/USD", expect=204)
+    await house.call("DELETE", f"/customers/{customer_id}/alerts/USD", expect=404)
+    await house.use(customer_id, "3", "all")
+    assert await house.events(customer_id) == ["balance.low"]
+
+
+async def test_holds_lower_what_is_available_and_releases_raise_it(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    await alert(house, customer_id, "5")
+    path = f"/customers/{customer_id}/wallet/holds"
+    await house.call("POST", path, {"id": "job", "asset": "USD", "amount": "6"}, expect=201)
+    await house.call("POST", f"{path}/job/release", expect=200)
+    assert (await house.call("GET", f"/customers/{customer_id}/alerts/USD"))["level"] == "ok"
+    assert await house.events(customer_id) == ["balance.low"]
+
+
+async def test_an_alert_and_a_rule_are_told_in_one_debit_and_a_credit_lifts_the_alert(house):
+    customer_id, _ = await house.funded(balance=30, threshold="10", amount="25")
+    before = len(await house.events(customer_id))
+    await alert(house, customer_id, "12")
+    await house.use(customer_id, "21", "crossing")
+    assert (await house.events(customer_id))[before:] == ["balance.low", "auto_top_up.triggered"]
+    await house.work()
+    assert (await house.call("GET", f"/customers/{customer_id}/alerts/USD"))["level"] == "ok"
+
+
+async def test_bad_thresholds_are_refused(house):
+    """I11."""
+    customer_id = await house.customer()
+    for wrong in ("0", "-1", "1e3", "0.0000001"):
+        await alert(house, customer_id, wrong, expect=422)
+    await alert(house, customer_id, "5", expect=404, asset="NONE")
+    assert (await house.call("GET", f"/customers/{customer_id}/alerts"))["items"] == []
+
+
+async def test_the_customer_sets_it_in_the_portal(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    visitor = await house.visitor(customer_id)
+    page = await visitor.get("/alerts/USD")
+    page = await visitor.submit(page, "/billing/alerts/USD", {"threshold": "4.50"})
+    assert "drops below $4.50" in page.text
+    shown = await house.call("GET", f"/customers/{customer_id}/alerts/USD", expect=200)
+    assert Decimal(shown["threshold"]) == Decimal("4.5")
+    page = await visitor.submit(page, "/billing/alerts/USD", {"threshold": "nothing"})
+    assert page.status_code == 422
+    page = await visitor.submit(await visitor.get("/alerts/USD"), "/billing/alerts/USD/off", {})
+    await house.call("GET", f"/customers/{customer_id}/alerts/USD", expect=404)

@@ -1,0 +1,438 @@
+"""Webhooks out: what happens is told, signed, tried again, and never sent where it must not go."""
+
+import asyncio
+import base64
+import contextlib
+import datetime as dt
+import json
+
+import pytest
+import standardwebhooks
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from brimful import webhooks
+from brimful.client import verify_webhook
+from brimful.events import Topic
+from brimful.webhooks import guard
+from brimful.webhooks.courier import WAITS_S
+from support.house import free_port, served
+
+
+class Receiver:
+    """A platform's endpoint: remembers what came, answers as it is told."""
+
+    def __init__(self):
+        self.requests = []
+        self.answers = []
+        self.status = 204
+        self.headers = {}
+        self.delay_s = 0
+        self.url = ""
+
+    async def __call__(self, request: Request):
+        self.requests.append((dict(request.headers), await request.body()))
+        await asyncio.sleep(self.delay_s)
+        status = self.answers.pop(0) if self.answers else self.status
+        return Response(status_code=status, headers=self.headers)
+
+    def events(self, secret):
+        return [verify_webhook(secret, headers, body) for headers, body in self.requests]
+
+
+@contextlib.asynccontextmanager
+async def receiving():
+    """A receiver behind a real port."""
+    receiver, port = Receiver(), free_port()
+    receiver.url = f"http://127.0.0.1:{port}/hook"
+
+    async def endpoint(request):
+        return await receiver(request)
+
+    async with served(Starlette(routes=[Route("/hook", endpoint, methods=["POST"])]), port):
+        yield receiver
+
+
+@pytest.fixture
+async def receiver():
+    async with receiving() as one:
+        yield one
+
+
+async def subscribe(house, url, *topics):
+    body = {"url": url, **({"topics": list(topics)} if topics else {})}
+    return await house.call("POST", "/webhooks", body, expect=201)
+
+
+async def low(house, name="Ada"):
+    """Something that is told: a balance below its alert."""
+    customer_id = await house.customer(name)
+    await house.give(customer_id, 1)
+    await house.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
+    return customer_id
+
+
+async def deliveries(house, **params):
+    return (await house.call("GET", "/webhooks/events", params=params, expect=200))["models"]
+
+
+@pytest.mark.flow
+async def test_a_top_up_is_told_at_each_step_and_the_library_verifies_it(house, receiver):
+    made = await subscribe(house, receiver.url)
+    customer_id, _ = await house.crossed()
+    await house.work()
+    await house.events_applied()
+    told = receiver.events(made["secret"])
+    assert sorted(event.type for event in told) == sorted(await house.events(customer_id))
+    assert {"auto_top_up.enabled", "auto_top_up.triggered", "top_up.succeeded", "card.added"} <= {e.type for e in told}
+    assert all(event.data["customer_id"] == customer_id for event in told)
+    [paid] = [event for event in told if event.type == "top_up.succeeded"]
+    assert (paid.data["amount_minor"], paid.data["state"]) == (2500, "succeeded")
+    headers, body = receiver.requests[0]
+    assert standardwebhooks.Webhook(made["secret"]).verify(body, headers)["type"] == told[0].type
+    with pytest.raises(standardwebhooks.WebhookVerificationError):
+        standardwebhooks.Webhook(made["secret"]).verify(body.replace(b"type", b"tYpe"), headers)
+
+
+def test_the_official_vectors_of_standard_webhooks_pass():
+    """From the specification's repository, libraries/*/tests."""
+    key, message = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
+    at = dt.datetime.fromtimestamp(1614265330, tz=dt.UTC)
+    signed = standardwebhooks.Webhook(key).sign(message, at, '{"test": 2432232314}')
+    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    now = dt.datetime.now(dt.UTC)
+    body = b'{"type": "balance.low", "timestamp": "2026-11-25T00:00:00Z", "data": {}}'
+    good = standardwebhooks.Webhook(key).sign(message, now, body.decode())
+
+    def headers(signature=good, at=now, **more):
+        return {"webhook-id": message, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature,
+                **more}  # fmt: skip
+
+    other = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
+    assert verify_webhook(key, headers(f"{other} {good}"), body).id == message
+    assert verify_webhook(key.removeprefix("whsec_"), headers(), body).type == "balance.low"
+    old, early = now - dt.timedelta(minutes=5, seconds=1), now + dt.timedelta(minutes=5, seconds=2)
+    bad = [headers("v1,dawfeoifkpqwoekfpqoekf"), headers(other), headers(at=old), headers(at=early), headers(good[:-4])]
+    bad += [{name: value for name, value in headers().items() if name != gone} for gone in headers()]
+    for wrong in bad:
+        with pytest.raises((standardwebhooks.WebhookVerificationError, ValueError)):
+            verify_webhook(key, wrong, body)
+
+
+async def test_a_receiver_that_is_down_gets_it_on_the_specs_schedule_and_then_no_more(house, receiver):
+    """F41: ten attempts within 76 hours, then it is failed, and can be replayed."""
+    made = await subscribe(house, receiver.url, "balance.low")
+    receiver.status = 500
+    await low(house)
+    await house.work()
+    for attempt, wait_s in enumerate(WAITS_S, start=1):
+        [delivery] = await deliveries(house)
+        assert (delivery["attempts"], delivery["state"]) == (attempt, "pending")
+        house.clock.offset += dt.timedelta(seconds=wait_s * 0.85)
+        await house.work()
+        assert len(receiver.requests) == attempt  # not yet
+        house.clock.offset += dt.timedelta(seconds=wait_s * 0.3)
+        await house.work()
+    [delivery] = await deliveries(house, status="Failed")
+    assert (delivery["attempts"], delivery["state"], len(receiver.requests)) == (10, "failed", 10)
+    assert len({headers["webhook-id"] for headers, _ in receiver.requests}) == 1
+    stamps = [int(headers["webhook-timestamp"]) for headers, _ in receiver.requests]
+    assert stamps == sorted(set(stamps))
+    log = await house.call("GET", f"/webhooks/events/{delivery['id']}", expect=200)
+    assert [(item["attempt"], item["status"]) for item in log["attempts"]] == [(n, 500) for n in range(1, 11)]
+    receiver.status = 200
+    assert (await house.call("POST", f"/webhooks/events/{delivery['id']}/replay", expect=202)) == {"queued": 1}
+    await house.work()
+    [delivery] = await deliveries(house, status="Success")
+    assert delivery["successful_at"] is not None
+    assert (await house.call("GET", f"/webhooks/{made['id']}"))["failing_since"] is None
+
+
+async def test_after_days_of_failure_it_is_disabled_and_told_and_what_it_missed_is_replayed(house, receiver):
+    """F41."""
+    made = await subscribe(house, receiver.url)
+    begun = house.clock.offset
+    async with receiving() as watcher:
+        other = await subscribe(house, watcher.url, "webhook.disabled")
+        receiver.status = 503
+        for day in range(6):
+            house.clock.offset = begun + dt.timedelta(days=day, minutes=1)
+            await low(house, f"Customer {day}")
+            await house.work()
+        shown = await house.call("GET", f"/webhooks/{made['id']}", expect=200)
+        assert (shown["enabled"], shown["disabled_reason"]) == (False, "failing")
+        await house.work()
+        [event] = watcher.requests
+        assert json.loads(event[1])["data"] == {"webhook_id": made["id"], "url": receiver.url, "reason": "failing"}
+    tried = len(receiver.requests)
+    await low(house, "Late")
+    await house.work()
+    assert len(receiver.requests) == tried
+    refused = await house.call("POST", f"/webhooks/{made['id']}/replay", {"since": "2026-01-01T00:00:00Z"}, expect=422)
+    assert "enable it first" in refused["detail"]
+    await house.call("PATCH", f"/webhooks/{made['id']}", {"enabled": True}, expect=200)
+    receiver.status = 200
+    queued = await house.call("POST", f"/webhooks/{made['id']}/replay", {"since": "2026-01-01T00:00:00Z"}, expect=202)
+    await house.work()
+    told = {event["id"] for event in await deliveries(house, destination_id=made["id"], status="Success")}
+    every = await house.sql("SELECT event_id FROM outgoing_events")
+    assert told == {row["event_id"] for row in every}
+    assert queued["queued"] == len(every)
+    await house.call("DELETE", f"/webhooks/{other['id']}", expect=204)
+
+
+async def test_gone_disables_at_once_and_retry_after_is_kept_to(house, receiver):
+    made = await subscribe(house, receiver.url)
+    receiver.answers, receiver.headers = [503], {"Retry-After": "600"}
+    await low(house)
+    await house.work()
+    [delivery] = await deliveries(house)
+    next_at = dt.datetime.fromisoformat(delivery["next_at"]) - dt.datetime.fromisoformat(delivery["failed_at"])
+    assert dt.timedelta(seconds=595) < next_at <= dt.timedelta(seconds=601)
+    receiver.answers = [410]
+    house.clock.offset += dt.timedelta(seconds=601)
+    await house.work()
+    shown = await house.call("GET", f"/webhooks/{made['id']}", expect=200)
+    assert (shown["enabled"], shown["disabled_reason"]) == (False, "gone")
+
+
+async def test_a_redirect_is_a_failure_and_is_not_followed(house, receiver):
+    await subscribe(house, receiver.url)
+    receiver.answers, receiver.headers = [302], {"Location": receiver.url}
+    await low(house)
+    await house.work()
+    [delivery] = await deliveries(house, status="Failed")
+    assert len(receiver.requests) == 1
+    assert delivery["failed_at"] is not None
+
+
+async def test_a_secret_is_rotated_without_a_gap(house, receiver):
+    made = await subscribe(house, receiver.url)
+    rotated = await house.call("POST", f"/webhooks/{made['id']}/rotate", expect=200)
+    assert rotated["secret"] != made["secret"]
+    await low(house)
+    await house.work()
+    for secret in (made["secret"], rotated["secret"]):
+        assert [event.type for event in receiver.events(secret)] == ["balance.low"]
+    house.clock.offset += dt.timedelta(hours=25)
+    receiver.requests.clear()
+    await low(house, "Eve")
+    await house.work()
+    headers, _ = receiver.requests[0]
+    assert len(headers["webhook-signature"].split(" ")) == 1
+
+
+async def test_a_delivery_whose_worker_died_is_taken_again(house, receiver):
+    await subscribe(house, receiver.url)
+    await low(house)
+    courier = webhooks.Courier(house.engine.database, loopback=True)
+    receiver.delay_s = 30
+    assert await courier._start_due() == 1
+    await asyncio.sleep(0.2)
+    for task in courier._tasks:
+        task.cancel()  # killed in the middle of the request
+    receiver.delay_s = 0
+    await house.work()
+    assert len(receiver.requests) == 1
+    house.clock.offset += dt.timedelta(minutes=1, seconds=1)
+    await house.work()
+    [delivery] = await deliveries(house)
+    assert (delivery["state"], delivery["attempts"], len(receiver.requests)) == ("succeeded", 2, 2)
+    await courier.close()
+
+
+async def test_a_slow_receiver_does_not_keep_the_others_waiting(house, receiver):
+    async with receiving() as slow:
+        slow.delay_s = 1.5
+        await subscribe(house, slow.url)
+        await subscribe(house, receiver.url)
+        for number in range(20):
+            await low(house, f"C{number}")
+        courier = webhooks.Courier(house.engine.database, loopback=True)
+        task = asyncio.create_task(courier.run())
+        await house.until(lambda: _is(lambda: len(receiver.requests) == 20), seconds=5)
+        assert len(slow.requests) <= 16
+        courier.stop()
+        await task
+
+
+async def _is(condition):
+    return condition()
+
+
+# --- where a webhook may go ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://example.com/", "ftp://example.com/", "https://user:pw@example.com/", "https://example.com/#x",
+        "https://127.0.0.1/", "https://10.0.0.1/", "https://169.254.169.254/latest/", "https://[::1]/",
+        "https://[::ffff:127.0.0.1]/", "https://[64:ff9b::a9fe:a9fe]/", "https://[fd00::1]/", "https://0/",
+        "https://2130706433/", "https://0x7f.1/", "https://0177.0.0.1/", "https://127.1/", "https://example/",
+        "https://localhost/", "https://a.localhost/", "https://metadata.google.internal/", "https://exa mple.com/",
+        "https://example.com\\@127.0.0.1/", "https://example.com:0/", "https://example.com:99999/", "https://", "x",
+        "https://224.0.0.1/", "https://100.64.0.1/", "https://192.0.2.1/", "https://[2002:7f00:1::]/", "//example.com/",
+        "https://exаmple.com/",
+    ],
+)  # fmt: skip
+async def test_an_address_that_is_not_public_is_refused(house, url):
+    refused = guard_refuses(url)
+    assert refused.code == "url_not_allowed"
+    if "127.0.0.1" not in url and "localhost" not in url and "::1" not in url:  # the sandbox may call this machine
+        assert (await house.call("POST", "/webhooks", {"url": url}, expect=422))["code"] == "url_not_allowed"
+
+
+def guard_refuses(url):
+    from brimful.errors import Refused
+
+    with pytest.raises(Refused) as caught:
+        guard.judge_url(url, loopback=False)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    "url", ["https://example.com/", "https://a.b.example.com:8443/x?y=1", "https://93.184.216.34/"]
+)
+def test_a_public_address_is_taken(url):
+    assert guard.judge_url(url, loopback=False) == url
+
+
+@pytest.mark.parametrize(
+    "inside", ["127.0.0.1", "10.1.2.3", "169.254.169.254", "::1", "::ffff:10.0.0.1", "64:ff9b::7f00:1"]
+)
+async def test_a_name_that_leads_inside_is_not_called(house, inside):
+    """Rebinding: judged again at each delivery, every address of the name, and the one judged is connected to."""
+    asked = []
+
+    async def resolver(host, port):
+        asked.append((host, port))
+        return ["93.184.216.34", inside]
+
+    await subscribe(house, "https://hooks.example.com/x")
+    await low(house)
+    courier = webhooks.Courier(house.engine.database, loopback=False, resolver=resolver)
+    await courier.deliver_due()
+    await courier.close()
+    [delivery] = await deliveries(house, status="Failed")
+    log = await house.call("GET", f"/webhooks/events/{delivery['id']}")
+    assert "not on the public internet" in log["attempts"][0]["error"]
+    assert asked == [("hooks.example.com", 443)]
+
+
+async def test_the_address_that_was_judged_is_the_one_connected_to(house):
+    import httpx
+
+    seen = []
+
+    def answer(request):
+        seen.append((request.url.host, request.headers["host"], request.extensions["sni_hostname"]))
+        return httpx.Response(200)
+
+    async def resolver(host, port):
+        return ["93.184.216.34"]
+
+    await subscribe(house, "https://hooks.example.com:8443/x")
+    await low(house)
+    courier = webhooks.Courier(
+        house.engine.database, loopback=False, resolver=resolver, transport=httpx.MockTransport(answer)
+    )
+    await courier.deliver_due()
+    await courier.close()
+    assert seen == [("93.184.216.34", "hooks.example.com:8443", "hooks.example.com")]
+
+
+# --- endpoints and their log --------------------------------------------------------------------------------------
+
+
+async def test_topics_choose_and_unknown_ones_are_refused(house, receiver):
+    made = await subscribe(house, receiver.url, "balance.depleted")
+    await low(house)
+    await house.work()
+    assert receiver.requests == []
+    for wrong in (["nothing.happened"], [], ["balance.low", "x"]):
+        await house.call("PATCH", f"/webhooks/{made['id']}", {"topics": wrong}, expect=422)
+    await house.call("PATCH", f"/webhooks/{made['id']}", {"topics": ["*", "balance.low"]}, expect=200)
+    [shown] = (await house.call("GET", "/webhooks"))["items"]
+    assert (shown["topics"], "secret" in shown) == (["*"], False)
+    for path in ("whk_none", "whk_none/rotate", "events/evt_none"):
+        method = "POST" if path.endswith("rotate") else "GET"
+        await house.call(method, f"/webhooks/{path}", expect=404)
+
+
+async def test_every_topic_can_be_tried_out(house, receiver):
+    made = await subscribe(house, receiver.url)
+    for topic in Topic:
+        await house.call("POST", f"/webhooks/{made['id']}/test/{topic.value}", {"some": "data"}, expect=202)
+    await house.call("POST", "/webhooks/test/balance.low", {}, expect=202)
+    await house.call("POST", f"/webhooks/{made['id']}/test/nothing", {}, expect=422)
+    await house.work()
+    told = receiver.events(made["secret"])
+    assert sorted(event.type for event in told) == sorted([*Topic, "balance.low"])
+    assert all(event.test for event in told)
+
+
+async def test_the_log_is_paged_both_ways_and_narrowed(house, receiver):
+    made = await subscribe(house, receiver.url)
+    for number in range(7):
+        await low(house, f"C{number}")
+    await house.work()
+    first = await house.call("GET", "/webhooks/events", params={"limit": "3"}, expect=200)
+    second = await house.call(
+        "GET", "/webhooks/events", params={"limit": "3", "next": first["pagination"]["next"]}, expect=200
+    )
+    third = await house.call(
+        "GET", "/webhooks/events", params={"limit": "3", "next": second["pagination"]["next"]}, expect=200
+    )
+    ids = [item["id"] for page in (first, second, third) for item in page["models"]]
+    assert ids == sorted(set(ids), reverse=True)
+    assert len(ids) == 7
+    assert (first["pagination"]["prev"], third["pagination"]["next"]) == (None, None)
+    back = await house.call(
+        "GET", "/webhooks/events", params={"limit": "3", "prev": third["pagination"]["prev"]}, expect=200
+    )
+    assert back["models"] == second["models"]
+    assert await deliveries(house, status="Failed") == []
+    assert await deliveries(house, destination_id="whk_other") == []
+    assert len(await deliveries(house, destination_id=f"whk_other,{made['id']}")) == 7
+    assert await deliveries(house, time_lte="2020-01-01T00:00:00Z") == []
+    await house.call("GET", "/webhooks/events", params={"time_lte": "2020-01-01T00:00:00"}, expect=422)
+    await house.call("GET", "/webhooks/events", params={"next": "x", "prev": "y"}, expect=422)
+
+
+async def test_a_key_needs_the_scope(house):
+    await house.sql("UPDATE api_keys SET scopes = array_remove(scopes, 'webhooks')")
+    await house.call("GET", "/webhooks", expect=403)
+
+
+async def test_a_huge_answer_is_not_read(house):
+    written = 0
+
+    async def endless(reader, writer):
+        nonlocal written
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while written < 1_000_000_000:
+                writer.write(b"x" * 65_536)
+                written += 65_536
+                await writer.drain()
+
+    server = await asyncio.start_server(endless, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    await subscribe(house, f"http://127.0.0.1:{port}/")
+    await low(house)
+    await house.work()
+    server.close()
+    [delivery] = await deliveries(house)
+    assert delivery["state"] == "succeeded"
+    assert written < 50_000_000
+
+
+def test_secrets_are_long_enough():
+    """Standard Webhooks: 24 to 64 bytes."""
+    from brimful.webhooks import endpoints
+
+    assert 24 <= len(base64.b64decode(endpoints._secret().removeprefix("whsec_"))) <= 64
