@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15 and Chromium, Go's stripe-mock. Under CI their absence fails.
+# Tools that only the tests need: Debian's PostgreSQL 15, Chromium and node, Go's stripe-mock. Under CI their absence fails.
 set -u
 cd "$(dirname "$0")/.."
 mkdir -p .cache/tools
@@ -19,6 +19,11 @@ if ! command -v wrk >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev
   echo "installing wrk for the measurements"
   { apt-get update -qq && apt-get install -y -qq --no-install-recommends wrk; } >.cache/tools/wrk.log 2>&1 \
     || tail -3 .cache/tools/wrk.log
+fi
+if ! command -v npm >/dev/null && [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
+  echo "installing node for the TypeScript example"
+  { apt-get update -qq && apt-get install -y -qq --no-install-recommends nodejs npm; } >.cache/tools/node.log 2>&1 \
+    || tail -3 .cache/tools/node.log
 fi
 if [ ! -x .cache/tools/stripe-mock ] && command -v go >/dev/null; then
   echo "installing stripe-mock for the tests"

@@ -15,6 +15,7 @@ import pytest
 from brimful import verify
 from brimful.db import embedded, migrate
 from support.house import LEDGER_KEYS, House
+from support.told import documented
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
 
@@ -96,6 +97,7 @@ async def house(request, database_url):
     """A whole Brimful. When the story is told every invariant must hold, unless the story itself broke the rows."""
     async with House.opened(database_url) as opened:
         yield opened
+        await documented(opened)
         if "tampers" not in request.keywords:
             broken = [finding for finding in await verify.run(database_url, LEDGER_KEYS) if not finding.ok]
             assert broken == []

@@ -35,6 +35,7 @@ def application(settings: Settings) -> Starlette:
         await deps.close(api_deps)
 
     app = Starlette(routes=[Mount("/billing", app=html_door), Mount("/", app=json_door)], lifespan=lifespan)
+    app.router.default = json_door  # a path with a line break in it matches no mount
     app.state.hub = html_door.state.hub
     return app
 

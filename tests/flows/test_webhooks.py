@@ -228,7 +228,7 @@ async def test_a_delivery_whose_worker_died_is_taken_again(house, receiver):
     await subscribe(house, receiver.url)
     await low(house)
     courier = webhooks.Courier(house.engine.database, loopback=True)
-    receiver.delay_s = 30
+    receiver.delay_s = 2
     assert await courier._start_due() == 1
     await asyncio.sleep(0.2)
     for task in courier._tasks:

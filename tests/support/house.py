@@ -105,6 +105,7 @@ class House:
                 routes=[Mount("/billing", app=portal.build(portal_deps)), Mount("/", app=json_door)],
                 lifespan=lambda _app: json_door.router.lifespan_context(json_door),
             )
+            both.router.default = json_door
             await stack.enter_async_context(
                 served(sandbox_app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port)
             )

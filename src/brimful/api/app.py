@@ -63,6 +63,7 @@ def build(deps: Deps) -> FastAPI:
         exception_handlers=handlers,
     )
     app.state.door = Door(deps, auth, recorder)
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
     hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url)

@@ -4,7 +4,9 @@ Python's own reader makes floats of JSON numbers (12.10 loses its exactness) and
 number stays text until a field that expects one judges it.
 """
 
+import datetime as dt
 import json
+import re
 from collections.abc import Callable, Coroutine
 from typing import Annotated, Any
 
@@ -16,7 +18,7 @@ from starlette.responses import Response
 from brimful import money
 from brimful.errors import Refused
 
-__all__ = ["AmountText", "ExactRoute", "Metadata", "Text", "Whole", "read_bounded"]
+__all__ = ["AMOUNT_SCHEMA", "AmountText", "ExactRoute", "Instant", "Metadata", "Text", "Whole", "read_bounded"]
 
 BODY_MAX = 256 * 1024
 _DEPTH_MAX = 20
@@ -86,7 +88,10 @@ class _ExactRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        return parse(await self.body())
+        value = parse(await self.body())
+        if not isinstance(value, dict):  # FastAPI would look for the fields among a string's attributes
+            raise Refused("invalid_field", "The body must be a JSON object.")
+        return value
 
 
 class ExactRoute(APIRoute):
@@ -126,6 +131,12 @@ def _amount(value: Any) -> Any:
     return str(value)
 
 
+def _instant(value: Any) -> Any:
+    if isinstance(value, Number) or not isinstance(value, str) or not _INSTANT.fullmatch(value):
+        raise ValueError("must be a time with a zone, such as 2026-11-23T10:00:00Z")
+    return value
+
+
 def _metadata(value: Any) -> Any:
     simple = isinstance(value, dict) and len(value) <= 50
     if not simple or not all(
@@ -135,13 +146,18 @@ def _metadata(value: Any) -> Any:
     return {name: str(item) for name, item in value.items()}
 
 
+# RFC 3339, section 5.6. pydantic alone would also take numbers, dates, and times without a zone.
+_INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
+Instant = Annotated[dt.datetime, BeforeValidator(_instant)]
 Text = Annotated[str, BeforeValidator(_text), Field(max_length=500)]
 Whole = Annotated[int, BeforeValidator(_whole)]
+# A number is exact in JSON itself; text is for clients whose numbers are not.
+AMOUNT_SCHEMA = {
+    "type": ["string", "number"],
+    "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$",
+    "description": "A plain decimal, as text or as a number.",
+    "examples": ["12.50"],
+}
 # A decimal that kept its text: the asset's scale is judged later, when the asset is known.
-AmountText = Annotated[
-    str,
-    BeforeValidator(_amount),
-    PlainSerializer(str),
-    WithJsonSchema({"type": "string", "pattern": r"^-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,12})?$", "examples": ["12.50"]}),
-]
+AmountText = Annotated[str, BeforeValidator(_amount), PlainSerializer(str), WithJsonSchema(AMOUNT_SCHEMA)]
 Metadata = Annotated[dict[str, str], BeforeValidator(_metadata)]

@@ -2,14 +2,13 @@
 
 import base64
 import binascii
-import datetime as dt
 from typing import Annotated
 
 from fastapi import Query
 
 from brimful.errors import Refused
 
-__all__ = ["Limit", "Offset", "cursor_after", "read_cursor", "read_number", "zoned"]
+__all__ = ["Limit", "Offset", "cursor_after", "read_cursor", "read_number"]
 
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
@@ -42,10 +41,3 @@ def read_number(kind: str, cursor: str | None) -> int | None:
     if not (place.isascii() and place.isdigit() and len(place) < 19):
         raise Refused("invalid_field", "This cursor is not one that we gave.", field="cursor")
     return int(place)
-
-
-def zoned(moment: dt.datetime | None, field: str) -> dt.datetime | None:
-    """The moment itself; refuses one without a zone."""
-    if moment is not None and moment.tzinfo is None:
-        raise Refused("invalid_field", f"{field} needs a zone, such as 2026-11-23T10:00:00Z.", field=field)
-    return moment

@@ -10,6 +10,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brimful import ids
@@ -94,7 +95,19 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
     codes = {404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
     code = codes.get(error.status_code, "invalid_field")
     refused = Refused(code, f"{request.method} {request.url.path[:200]}: {error.detail}")
-    return problem(request, refused, error.headers)
+    headers = dict(error.headers or {})
+    if error.status_code == 405:
+        headers["Allow"] = ", ".join(_methods(request))
+    return problem(request, refused, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """Every method of a path. Starlette names those of the first route that has the path alone."""
+    found: set[str] = set()
+    for route in (*request.app.state.routes, *request.app.routes):
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return sorted(found)
 
 
 DATABASE_ERRORS = (psycopg.OperationalError, psycopg_pool.PoolTimeout)

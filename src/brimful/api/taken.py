@@ -1,12 +1,11 @@
 """What the API takes. Unknown fields are refused."""
 
-import datetime as dt
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from brimful import money
-from brimful.api.body import AmountText, Metadata, Text, Whole
+from brimful.api.body import AmountText, Instant, Metadata, Text, Whole
 
 __all__ = [
     "AddRate",
@@ -57,10 +56,10 @@ class CreateCustomer(_Body):
 class UpdateCustomer(_Body):
     """What may change about a customer."""
 
-    name: Text | None = Field(None, min_length=1, max_length=200)
+    name: Text = Field("", min_length=1, max_length=200)  # only what is sent changes: the defaults are never used
     external_id: Text | None = Field(None, min_length=1, max_length=255)
     email: Text | None = Field(None, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")
-    time_zone: Text | None = None
+    time_zone: Text = "UTC"
 
 
 class StartingRate(_Body):
@@ -88,8 +87,8 @@ class AddRate(_Body):
 
     source: Text
     rate: AmountText
-    valid_from: dt.datetime | None = None
-    valid_to: dt.datetime | None = None
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
 
 
 class AskQuote(_Body):
@@ -97,7 +96,7 @@ class AskQuote(_Body):
 
     source: Text
     amount: AmountText
-    exchange_at: dt.datetime | None = None
+    exchange_at: Instant | None = None
 
 
 class _Transaction(_Body):
@@ -113,8 +112,8 @@ class Adjustment(_Transaction):
     """A signed change of a balance, keyed by `transaction_id`."""
 
     reason: Literal["gift", "external_topup", "external_refund", "other"] = "other"
-    effective_at: dt.datetime | None = None
-    expires_at: dt.datetime | None = None
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
 
 
 class Charge(_Transaction):
@@ -144,7 +143,7 @@ class CreateTopUp(_Body):
     currency: Text
     description: Text | None = None
     destination: Destination | None = None
-    credit_expires_at: dt.datetime | None = None
+    credit_expires_at: Instant | None = None
     return_url: Text = Field(max_length=2000)
     failure_url: Text = Field(max_length=2000)
     metadata: Metadata | None = None
@@ -206,7 +205,7 @@ class CreateWebhook(_Body):
 
     url: Text = Field(max_length=2000)
     topics: list[Text] = Field(["*"], min_length=1, max_length=50)
-    connect: bool = False
+    connect: StrictBool = False
 
 
 class UpdateWebhook(_Body):
@@ -214,7 +213,7 @@ class UpdateWebhook(_Body):
 
     url: Text | None = Field(None, max_length=2000)
     topics: list[Text] | None = Field(None, min_length=1, max_length=50)
-    enabled: bool | None = None
+    enabled: StrictBool | None = None
 
 
 class ReplayEvent(_Body):
@@ -226,4 +225,4 @@ class ReplayEvent(_Body):
 class ReplaySince(_Body):
     """From when on an endpoint is to be sent what it has not got."""
 
-    since: dt.datetime
+    since: Instant

@@ -124,27 +124,23 @@ class ConsentTold(_Told):
 class RefundTold(_Told):
     """Money that went back to a card."""
 
-    refund_id: str
-    payment_id: str
+    refund_id: Annotated[str, Field(description="Stripe's.")]
     top_up_id: str
     asset: str
     state: str
     amount_minor: Minor
     currency: str
-    units: Amount
 
 
 class DisputeTold(_Told):
     """A payment that its cardholder contests."""
 
-    dispute_id: str
-    payment_id: str
+    dispute_id: Annotated[str, Field(description="Stripe's.")]
     top_up_id: str
     asset: str
-    state: str
+    status: str
     amount_minor: Minor
     currency: str
-    units: Amount
 
 
 class DisabledTold(BaseModel):

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brimful import assets, customers, money
 from brimful.api.auth import Auth
-from brimful.api.body import read_bounded
+from brimful.api.body import AMOUNT_SCHEMA, read_bounded
 from brimful.api.problems import DATABASE_ERRORS, database_problem, problem
 from brimful.db import Database
 from brimful.errors import Refused
@@ -228,11 +228,7 @@ _EVENT_SCHEMA: dict[str, Any] = {
         "customer_id": {"type": "string"},
         "customer_external_id": {"type": "string"},
         "asset": {"type": "string", "examples": ["USD"]},
-        "amount": {
-            "type": "string",
-            "examples": ["0.0125"],
-            "description": "Positive decimal, as a string or a number.",
-        },
+        "amount": {**AMOUNT_SCHEMA, "examples": ["0.0125"]},
         "occurred_at": {"type": "string", "format": "date-time"},
         "description": {"type": "string", "maxLength": _DESCRIPTION_MAX},
         "if_insufficient": {"type": "string", "enum": ["record", "refuse"], "default": "record"},

@@ -7,6 +7,7 @@ import datetime as dt
 import functools
 import pathlib
 import signal
+import sys
 from collections.abc import Callable
 from typing import Any, ParamSpec
 
@@ -168,4 +169,4 @@ def import_(url: str, key: str, file: pathlib.Path, batch: str, dry_run: bool) -
         f"{report.repeated} known"
     )
     if report.conflicts:
-        raise click.exceptions.Exit(1)
+        sys.exit(1)

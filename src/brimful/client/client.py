@@ -217,7 +217,7 @@ def _after(call: Call[Any], answer: httpx.Response, attempt: int, retries: int) 
 
 def _pause_s(attempt: int, asked: str | None) -> float:
     backoff: float = min(_WAIT_MAX_S, _WAIT_S * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000)
-    return max(backoff, float(asked) if asked is not None and asked.isdigit() else 0.0)
+    return max(backoff, int(asked) if asked is not None and asked.isdigit() else 0)
 
 
 def _read(call: Call[Shape], answer: httpx.Response) -> Shape:

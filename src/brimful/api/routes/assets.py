@@ -59,10 +59,6 @@ async def update_asset(door: DoorOf, code: str, body: taken.UpdateAsset) -> give
 @router.post("/assets/{code}/rates", status_code=204)
 async def add_rate(door: DoorOf, code: str, body: taken.AddRate) -> Response:
     """Set the price of one unit, from now or from a time on."""
-    for name in ("valid_from", "valid_to"):
-        moment = getattr(body, name)
-        if moment is not None and moment.tzinfo is None:
-            raise Refused("invalid_field", f"{name} needs a zone, such as 2026-11-23T10:00:00Z.", field=name)
     async with door.deps.database.transaction() as tx:
         await assets.add_rate(
             tx,

@@ -1,6 +1,5 @@
 """Balances, their ledger, adjustments and charges."""
 
-import datetime as dt
 from typing import Annotated, Any
 
 from fastapi import Query
@@ -8,6 +7,7 @@ from pydantic import BaseModel
 
 from brimful import clock, customers, ledger, money, topups, wallets
 from brimful.api import given, taken
+from brimful.api.body import Instant
 from brimful.api.door import Door, DoorOf, router_for
 from brimful.api.paging import Limit, Offset, cursor_after, read_number
 from brimful.db import Tx
@@ -26,10 +26,10 @@ class GrantFilter(BaseModel):
     offset: Offset = 0
     purpose: str | None = None
     exclude_expired: bool | None = None
-    effective_from: dt.datetime | None = None
-    effective_to: dt.datetime | None = None
-    expired_from: dt.datetime | None = None
-    expired_to: dt.datetime | None = None
+    effective_from: Instant | None = None
+    effective_to: Instant | None = None
+    expired_from: Instant | None = None
+    expired_to: Instant | None = None
 
 
 @router.get("/customers/{customer_id}/wallet")

@@ -1,6 +1,5 @@
 """Webhooks out: endpoints, the log of deliveries, tests and replays."""
 
-import datetime as dt
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -10,8 +9,9 @@ from starlette.responses import Response
 
 from brimful import clock, webhooks
 from brimful.api import given, taken
+from brimful.api.body import Instant
 from brimful.api.door import Door, DoorOf, router_for
-from brimful.api.paging import Limit, cursor_after, read_cursor, zoned
+from brimful.api.paging import Limit, cursor_after, read_cursor
 from brimful.errors import Refused
 
 __all__ = ["router"]
@@ -46,8 +46,8 @@ class EventFilter(BaseModel):
     prev: str | None = None
     destination_id: Annotated[str | None, Query(description="One id, or several with commas.")] = None
     status: Literal["Success", "Failed"] | None = None
-    time_gte: dt.datetime | None = None
-    time_lte: dt.datetime | None = None
+    time_gte: Instant | None = None
+    time_lte: Instant | None = None
 
 
 @router.get("/webhooks/events")
@@ -64,8 +64,8 @@ async def list_events(door: DoorOf, narrowed: Annotated[EventFilter, Query()]) -
             newer_than=newer,
             endpoint_ids=None if narrowed.destination_id is None else narrowed.destination_id.split(","),
             failed=None if narrowed.status is None else narrowed.status == "Failed",
-            since=zoned(narrowed.time_gte, "time_gte"),
-            until=zoned(narrowed.time_lte, "time_lte"),
+            since=narrowed.time_gte,
+            until=narrowed.time_lte,
         )
     more = len(found) > limit
     page = (found[1:] if newer else found[:limit]) if more else found
@@ -145,10 +145,8 @@ async def rotate_secret(door: DoorOf, webhook_id: str) -> given.Webhook:
 @router.post("/webhooks/{webhook_id}/replay", status_code=202)
 async def replay_missed(door: DoorOf, webhook_id: str, body: taken.ReplaySince) -> given.Replayed:
     """Send everything since a time that this endpoint wants and has not got: after a long outage."""
-    since = zoned(body.since, "since")
-    assert since is not None
     async with door.deps.database.transaction() as tx:
-        return given.Replayed(queued=await webhooks.log.replay_since(tx, webhook_id, since))
+        return given.Replayed(queued=await webhooks.log.replay_since(tx, webhook_id, body.since))
 
 
 @router.post("/webhooks/{webhook_id}/test/{topic}", status_code=202)
