@@ -102,12 +102,14 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 
 def _methods(request: Request) -> list[str]:
-    """Every method of a path. Starlette names those of the first route that has the path alone."""
-    found: set[str] = set()
-    for route in (*request.app.state.routes, *request.app.routes):
-        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
-            found |= route.methods or set()
-    return sorted(found)
+    """Every method of a path, by the routes that name it most exactly: `/wallet/charges` is no account's name.
+    Starlette tells only those of the first route that has the path.
+    """
+    every = (*request.app.state.routes, *request.app.routes)
+    routes = [route for route in every if isinstance(route, Route) and route.include_in_schema]
+    fitting = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    exact = min((route.path.count("{") for route in fitting), default=0)
+    return sorted({method for route in fitting if route.path.count("{") == exact for method in route.methods or ()})
 
 
 DATABASE_ERRORS = (psycopg.OperationalError, psycopg_pool.PoolTimeout)
