@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench screenshots messages simulate crash-table mutants soak storm lock clean
+.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak storm lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -27,6 +27,11 @@ check: $(READY)
 bench: $(READY)
 	@sh scripts/tools.sh
 	@.venv/bin/brimful bench $(NAME) $(ARGS)
+
+docs: $(READY)
+	@.venv/bin/python scripts/reference.py
+	@.venv/bin/sphinx-build -q -W --keep-going -b html docs .cache/docs
+	@echo "built: .cache/docs/index.html"
 
 screenshots: $(READY)
 	@sh scripts/tools.sh

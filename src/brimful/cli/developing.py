@@ -27,7 +27,7 @@ _URL = "http://127.0.0.1:8000"
 def _platform(command: Callable[..., None]) -> Callable[..., None]:
     """Options that say which API is spoken to, and with which key; the command gets a URL and a key."""
 
-    @click.option("--url", default=_URL, show_default=True, help="Where the API is.")
+    @click.option("--url", envvar="BRIMFUL_URL", default=_URL, show_default=True, help="Where the API is.")
     @click.option("--key", help="API key; BRIMFUL_API_KEY, or the one of --data, without it.")
     @click.option(
         "--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True,

@@ -1,4 +1,4 @@
-"""A thin client of the API, for platforms written in Python. It imports nothing of the server.
+"""A thin client of the API, for platforms written in Python. It imports nothing of the server::
 
     from brimful.client import Client
 

@@ -97,8 +97,7 @@ class Client(_Operations):
         url: of the server, such as `https://billing.example.com`.
         key: an API key.
         timeout_s: of one attempt.
-        retries: how often a call that is safe to send again is sent again, when the server does not answer or asks to
-            wait; each time under the same key.
+        retries: how often what is safe to send again is, when nobody answers or is asked to wait; under the same key.
         transport: for tests.
     """
 
