@@ -124,6 +124,21 @@ async def test_entries_are_paged_by_a_cursor_without_gaps(house):
     await house.call("GET", path, params={"cursor": "bogus"}, expect=422)
 
 
+async def test_lists_are_narrowed(house):
+    customer_id, _ = await house.crossed()
+    await house.work()
+    await house.use(customer_id, "1", "more")
+    entries = f"/customers/{customer_id}/wallet/default:USD/entries"
+    shown = await house.call("GET", entries, params={"kind": "usage"}, expect=200)
+    assert [item["key"] for item in shown["items"]] == ["more", "crossing"]
+    for narrowed, count in (({"kind": "automatic"}, 1), ({"kind": "manual"}, 0), ({"state": "succeeded"}, 1),
+                            ({"state": "failed"}, 0)):  # fmt: skip
+        params = {"customer_id": customer_id, **narrowed}
+        assert len((await house.call("GET", "/top-ups", params=params, expect=200))["items"]) == count
+    await house.call("GET", "/top-ups", params={"customer_id": customer_id, "state": "odd"}, expect=422)
+    await house.call("GET", "/top-ups", params={"customer_id": customer_id, "cursor": "x"}, expect=422)
+
+
 async def test_the_openapi_document_has_every_route(house):
     document = (await house.api.get("/openapi.json")).json()
     assert "/v1/usage" in document["paths"]

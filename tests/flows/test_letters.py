@@ -214,3 +214,14 @@ async def test_without_an_address_or_with_a_broken_one_nothing_is_written(house,
     await house.work()
     assert postbox.letters == []
     assert await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'letter' AND status = 'failed'") == []
+
+
+async def test_a_low_balance_and_a_used_up_one_are_written_about(house, postbox):
+    customer_id = await house.customer("Ada", email=MAIL)
+    await house.give(customer_id, 10)
+    await house.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
+    await house.use(customer_id, "6", "some")
+    await house.use(customer_id, "4", "rest")
+    await house.work()
+    assert postbox.subjects() == ["Your US dollar balance is low", "Your US dollar balance is used up"]
+    assert "$4.00 is left. You asked to be told below $5.00." in postbox.text(0)

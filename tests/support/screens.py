@@ -22,6 +22,7 @@ class Cast:
         stage.use(self.negative, "2.20", "over")
         self.waiting = self._crossed("Ken Thompson", stages.NO_FUNDS, "retry_wait")
         self.pending = self._pending()
+        self.held = self._held()
 
     def _full(self):
         stage = self.stage
@@ -63,6 +64,14 @@ class Cast:
         self.stage.sandbox.delete("/sandbox/switches")
         return customer_id
 
+    def _held(self):
+        customer_id = self.stage.customer("Frances Allen")
+        self.stage.give(customer_id, "20")
+        hold = {"id": "job-81", "asset": "USD", "amount": "6.50"}
+        self.stage.call("POST", f"/customers/{customer_id}/wallet/holds", hold)
+        self.stage.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"})
+        return customer_id
+
     def top_up(self, customer_id):
         return self.stage.top_ups(customer_id)[0]["id"]
 
@@ -93,6 +102,9 @@ def screens(cast):
         ("top-up", full, "/top-up?asset=USD"),
         ("top-up-units", full, "/top-up?asset=MINUTES"),
         ("top-up-first", cast.fresh, "/top-up"),
+        ("overview-held", cast.held, "/"),
+        ("alert", cast.held, "/alerts/USD"),
+        ("alert-none", full, "/alerts/MINUTES"),
         ("rules", full, "/auto-top-up"),
         ("rule-on", full, "/auto-top-up/USD"),
         ("rule-off", full, "/auto-top-up/MINUTES"),

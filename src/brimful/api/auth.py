@@ -25,16 +25,15 @@ class Auth:
 
     async def principal(self, request: Request) -> keys.Principal:
         """The caller; refuses a missing or unknown key, and one that has used up its quota."""
-        principal = await self._principal(_secret(request))
+        secret = _secret(request)
+        known = self._known.get(secret)
+        principal = known[0] if known is not None and known[1] > time.monotonic() else await self._look_up(secret)
         state = request.scope.setdefault("state", {})
         if "quota" not in state:  # once per request
-            state["quota"] = standing = self._quota.take(principal.key_id)
-            self._quota.refuse_beyond(standing, principal.key_id)
+            self._quota.take(principal.key_id, state)
         return principal
 
-    async def _principal(self, secret: str) -> keys.Principal:
-        if secret in self._known and self._known[secret][1] > time.monotonic():
-            return self._known[secret][0]
+    async def _look_up(self, secret: str) -> keys.Principal:
         async with self._database.transaction() as tx:
             principal = await keys.authenticate(tx, secret)
         if len(self._known) >= _REMEMBER_MAX:

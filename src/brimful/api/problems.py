@@ -39,9 +39,8 @@ class RequestIds:
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                standing = scope["state"].get("quota")
-                limits = () if standing is None else standing.headers()
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *limits]
+                quota = scope["state"].get("quota", ())
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *quota]
             await send(message)
 
         await self._app(scope, receive, tagged)

@@ -5,52 +5,36 @@ Source: draft-ietf-httpapi-ratelimit-headers-10, `RateLimit-Policy` and `RateLim
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
 
 from brimful.errors import Refused
 
-__all__ = ["Quota", "Standing"]
+__all__ = ["Quota"]
 
 _WINDOW_S = 10
 _KEYS_MAX = 10_000
 
 
-class Standing(NamedTuple):
-    """What is left of a key's quota, and for how long."""
-
-    limit: int
-    left: int
-    reset_s: int
-
-    def headers(self) -> tuple[tuple[bytes, bytes], ...]:
-        return (
-            (b"ratelimit-policy", b'"key";q=%d;w=%d' % (self.limit, _WINDOW_S)),
-            (b"ratelimit", b'"key";r=%d;t=%d' % (self.left, self.reset_s)),
-        )
-
-
 class Quota:
-    """Counts requests by key in windows of ten seconds."""
+    """Counts requests by key in windows of ten seconds. It stands on the hot path."""
 
     def __init__(self, per_second: int, seconds: Callable[[], float] = time.monotonic) -> None:
         self._limit = per_second * _WINDOW_S
+        self._policy = b"ratelimit-policy", b'"key";q=%d;w=%d' % (self._limit, _WINDOW_S)
         self._seconds = seconds
-        self._window = 0
+        self._until = 0.0
         self._used: dict[str, int] = {}
 
-    def take(self, key_id: str) -> Standing:
-        """Count one request."""
-        window, into = divmod(self._seconds(), _WINDOW_S)
-        if window != self._window or len(self._used) > _KEYS_MAX:
-            self._window, self._used = int(window), {}
+    def take(self, key_id: str, state: dict[str, object]) -> None:
+        """Count one request, and leave the headers that tell of it in `state["quota"]`. Refuses one too many."""
+        now = self._seconds()
+        if now >= self._until or len(self._used) > _KEYS_MAX:
+            self._until, self._used = now + _WINDOW_S, {}
         used = self._used[key_id] = self._used.get(key_id, 0) + 1
-        return Standing(self._limit, max(0, self._limit - used), max(1, round(_WINDOW_S - into)))
-
-    def refuse_beyond(self, standing: Standing, key_id: str) -> None:
-        """Refuses a request that was one too many."""
-        if self._used.get(key_id, 0) > self._limit:
+        left, reset_s = self._limit - used, max(1, round(self._until - now))
+        state["quota"] = self._policy, (b"ratelimit", b'"key";r=%d;t=%d' % (max(0, left), reset_s))
+        if left < 0:
             raise Refused(
                 "too_many_requests",
-                f"This key has made {self._limit} requests within {_WINDOW_S} s: go on in {standing.reset_s} s.",
-                retry_after_s=standing.reset_s,
+                f"This key has made {self._limit} requests within {_WINDOW_S} s: go on in {reset_s} s.",
+                retry_after_s=reset_s,
             )

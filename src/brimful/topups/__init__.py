@@ -1,6 +1,6 @@
 """The top-ups room: the wish to add funds, its states, and the payments that carry it out."""
 
-from brimful.topups.model import LIVE_STATES, MOVES, WAITING_STATES, Payment, TopUp, credyt_status
+from brimful.topups.model import LIVE_STATES, MOVES, WAITING_STATES, Payment, State, TopUp, credyt_status
 from brimful.topups.request import AutomaticWish, cancel_waiting, request_automatic, request_manual
 from brimful.topups.store import (
     Stale,
@@ -39,6 +39,7 @@ __all__ = [
     "AutomaticWish",
     "Payment",
     "Stale",
+    "State",
     "TopUp",
     "add_payment",
     "automatic_payments",

@@ -106,15 +106,30 @@ async def owner_of(tx: Tx, top_up_id: str) -> str | None:
 
 _PAGE = _COLUMNS + (
     "WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s) "
+    "AND (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(state)s::text IS NULL OR state = %(state)s) "
     "AND (%(before)s::text IS NULL OR top_up_id < %(before)s) ORDER BY top_up_id DESC LIMIT %(limit)s"
 )
 
 
 async def list_page(
-    tx: Tx, customer_id: str, *, limit: int, asset: str | None = None, before: str | None = None
+    tx: Tx,
+    customer_id: str,
+    *,
+    limit: int,
+    asset: str | None = None,
+    kind: str | None = None,
+    state: str | None = None,
+    before: str | None = None,
 ) -> list[TopUp]:
     """A customer's top-ups, newest first."""
-    values = {"customer_id": customer_id, "asset": asset, "before": before, "limit": limit}
+    values = {
+        "customer_id": customer_id,
+        "asset": asset,
+        "kind": kind,
+        "state": state,
+        "before": before,
+        "limit": limit,
+    }
     return [TopUp(**row) for row in await tx.all(_PAGE, values)]
 
 

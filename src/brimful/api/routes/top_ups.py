@@ -1,6 +1,6 @@
 """Top-ups that the platform asks for: a link to pay."""
 
-from typing import Any
+from typing import Any, Literal
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -39,13 +39,21 @@ async def create_top_up(door: DoorOf, request: Request, body: taken.CreateTopUp)
 
 @router.get("/top-ups")
 async def list_top_ups(
-    door: DoorOf, customer_id: str, asset: str | None = None, limit: Limit = 50, cursor: str | None = None
+    door: DoorOf,
+    customer_id: str,
+    asset: str | None = None,
+    kind: Literal["automatic", "manual"] | None = None,
+    state: topups.State | None = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
 ) -> given.TopUps:
     """A customer's top-ups, newest first."""
     async with door.deps.database.transaction() as tx:
         await customers.get(tx, customer_id)
         before = read_cursor("t", cursor)
-        found = await topups.list_page(tx, customer_id, limit=limit + 1, asset=asset, before=before)
+        found = await topups.list_page(
+            tx, customer_id, limit=limit + 1, asset=asset, kind=kind, state=state, before=before
+        )
     next_cursor = cursor_after("t", found[limit - 1].top_up_id) if len(found) > limit else None
     return given.TopUps(items=[given.TopUp.of(top_up) for top_up in found[:limit]], next_cursor=next_cursor)
 

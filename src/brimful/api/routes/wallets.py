@@ -52,13 +52,19 @@ async def get_account(door: DoorOf, customer_id: str, account_id: str) -> given.
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/entries")
 async def list_entries(
-    door: DoorOf, customer_id: str, account_id: str, limit: Limit = 50, cursor: str | None = None
+    door: DoorOf,
+    customer_id: str,
+    account_id: str,
+    kind: ledger.Kind | None = None,
+    limit: Limit = 50,
+    cursor: str | None = None,
 ) -> given.Entries:
     """The ledger of one balance, newest first."""
     before = read_number("s", cursor)
     async with door.deps.database.transaction() as tx:
         account = await account_of(tx, customer_id, account_id)
-        rows = await ledger.newest(tx, customer_id, account.asset, before=before, limit=limit + 1)
+        kinds = None if kind is None else [kind]
+        rows = await ledger.newest(tx, customer_id, account.asset, before=before, limit=limit + 1, kinds=kinds)
     more = len(rows) > limit
     next_cursor = cursor_after("s", str(rows[limit - 1]["seq"])) if more else None
     return given.Entries(items=[given.Entry.of(row) for row in rows[:limit]], next_cursor=next_cursor)
