@@ -223,5 +223,5 @@ async def test_a_low_balance_and_a_used_up_one_are_written_about(house, postbox)
     await house.use(customer_id, "6", "some")
     await house.use(customer_id, "4", "rest")
     await house.work()
-    assert postbox.subjects() == ["Your US dollar balance is low", "Your US dollar balance is used up"]
+    assert postbox.subjects() == ["Your US dollars balance is low", "Your US dollars balance is used up"]
     assert "$4.00 is left. You asked to be told below $5.00." in postbox.text(0)

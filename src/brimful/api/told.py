@@ -52,7 +52,6 @@ class RuleTold(_Told):
     amount_minor: Minor
     limit_minor: Minor
     version: int
-    consent_id: str
     rose: bool
 
 
