@@ -161,6 +161,8 @@ def test_import_judges_first_is_keyed_and_goes_on_after_a_failure(running, tmp_p
         ("external_id,name,stripe_customer_id\nx,y,4242424242424242\n", "is not a Stripe customer id"),
         ("external_id,name,asset,balance\nx,y,USD,1\nx,y,USD,1\n", "stand twice"),
         ('external_id,name\nx,"y\n', "is not CSV"),
+        ("external_id,name,asset,balance\nbad-1,x,USD,1\nbad-2,y,usd,1\n", "line 3: There is no asset 'usd'"),
+        ("external_id,name,asset,balance\nbad-1,x,USD,0.0000001\n", "at most 6 decimals"),
     ],
 )
 def test_import_refuses_a_bad_file_and_changes_nothing(running, tmp_path, content, message):

@@ -436,3 +436,53 @@ def test_secrets_are_long_enough():
     from brimful.webhooks import endpoints
 
     assert 24 <= len(base64.b64decode(endpoints._secret().removeprefix("whsec_"))) <= 64
+
+
+async def test_an_endpoint_that_is_deleted_meanwhile_breaks_no_movement(house, receiver):
+    """Whoever tells an event must neither wait for a webhook nor fail with it."""
+    import psycopg
+
+    made = await subscribe(house, receiver.url)
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    await house.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
+    async with await psycopg.AsyncConnection.connect(house.database_url) as deleting:
+        await deleting.execute("DELETE FROM webhook_endpoints WHERE endpoint_id = %s", (made["id"],))
+        used = await asyncio.wait_for(house.use(customer_id, "6", "crossing"), 5)
+        assert used["status"] == "applied"
+        await deleting.commit()
+    await house.work()
+    assert receiver.requests == []
+
+
+async def test_what_was_missed_is_found_behind_what_was_not_wanted(house, receiver):
+    made = await subscribe(house, receiver.url, "balance.low")
+    receiver.status = 410
+    await low(house)
+    await house.work()
+    await house.sql(
+        "INSERT INTO outgoing_events SELECT 'evt_0' || g, NULL, 'card.added', '{}', now() "
+        "FROM generate_series(1, 10001) AS g"
+    )
+    receiver.status = 200
+    await house.call("PATCH", f"/webhooks/{made['id']}", {"enabled": True}, expect=200)
+    body = {"since": "2026-01-01T00:00:00Z"}
+    assert (await house.call("POST", f"/webhooks/{made['id']}/replay", body, expect=202))["queued"] == 1
+    await house.sql("DELETE FROM outgoing_events WHERE type = 'card.added'")
+
+
+async def test_a_database_in_another_zone_signs_the_same(house, receiver):
+    await house.sql(
+        f"ALTER DATABASE {house.database_url.split('dbname=')[1].split()[0]} SET timezone = 'Europe/Berlin'"
+    )
+    made = await subscribe(house, receiver.url)
+    await low(house)
+    from brimful.db import Database
+
+    fresh = Database(house.database_url, "brimful_engine", pool_max=1)
+    await fresh.open()
+    courier = webhooks.Courier(fresh, loopback=True)
+    await courier.deliver_due()
+    await courier.close()
+    await fresh.close()
+    assert [event.type for event in receiver.events(made["secret"])] == ["balance.low"]

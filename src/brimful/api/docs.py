@@ -22,6 +22,7 @@ _PAGE = """<!doctype html>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width">
 <title>Brimful API</title>
+<link rel="icon" href="data:,">
 <link rel="stylesheet" href="docs/files/swagger-ui.css">
 <main id="reference"></main>
 <script src="docs/files/swagger-ui-bundle.js"></script>

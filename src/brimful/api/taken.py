@@ -177,7 +177,7 @@ class UpdateAsset(_Body):
 class CreateHold(_Body):
     """Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive."""
 
-    id: Annotated[Text, Field(pattern=r"^[A-Za-z0-9._:~-]{1,128}$")]
+    id: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_:~-][A-Za-z0-9._:~-]{0,127}$")]
     asset: Text
     amount: AmountText
     expires_in_s: Whole = Field(3600, ge=1, le=7 * 86_400)

@@ -64,6 +64,9 @@ def listen(url: str, key: str, forward_to: str | None, topics: tuple[str, ...], 
     """Show events as they are sent, and forward them unchanged to a URL of your own. For a server on this machine."""
     from brimful.cli.listening import listen_until
 
+    if forward_to is not None and not forward_to.startswith(("http://", "https://")):
+        raise click.UsageError(f"--forward-to needs http:// or https://: {forward_to!r} has neither.")
+
     def say(line: str) -> None:
         click.echo(line)
 
@@ -158,6 +161,7 @@ def import_(url: str, key: str, file: pathlib.Path, batch: str, dry_run: bool) -
 
     async def run() -> importing.Report:
         async with AsyncClient(url, key) as api:
+            await importing.judge_assets(api, rows)
             return await importing.load(api, rows, batch=batch, dry_run=dry_run)
 
     report = asyncio.run(run())

@@ -10,7 +10,7 @@ from brimful import money
 from brimful.client import AsyncClient, Customer, Problem
 from brimful.errors import ConfigurationError, Refused
 
-__all__ = ["Report", "Row", "load", "read"]
+__all__ = ["Report", "Row", "judge_assets", "load", "read"]
 
 _COLUMNS = ("external_id", "name", "email", "stripe_customer_id", "asset", "balance")
 _NEEDED = ("external_id", "name")
@@ -94,6 +94,23 @@ def _row(line: int, values: dict[str, str | None]) -> Row:
     )  # fmt: skip
 
 
+async def judge_assets(api: AsyncClient, rows: list[Row]) -> None:
+    """Refuses a file that names an asset that does not exist, or more decimals than it has, before anything is sent."""
+    scales: dict[str, int] = {}
+    wrong = []
+    for row in rows:
+        if row.asset is None or row.balance is None:
+            continue
+        try:
+            if row.asset not in scales:
+                scales[row.asset] = (await api.get_asset(row.asset)).precision
+            money.parse(format(row.balance, "f"), scale=scales[row.asset], field="balance")
+        except (Problem, Refused) as problem:
+            wrong.append(f"line {row.line}: {problem.detail}")
+    if wrong:
+        raise ConfigurationError(" ".join(wrong[:20]) + " Nothing was imported.")
+
+
 async def load(api: AsyncClient, rows: list[Row], *, batch: str, dry_run: bool) -> Report:
     """Send every row; one that clashes with what is there is named, and the others go on."""
     report = Report()
@@ -145,7 +162,6 @@ async def _balance(
     elif written is not None:
         report.repeated += 1
     elif dry_run:
-        await _judge_scale(api, row.asset, row.balance)
         report.credited += 1
     elif customer is not None:  # without one, it is among the conflicts
         await api.adjust(
@@ -163,12 +179,3 @@ async def _written(api: AsyncClient, customer_id: str, transaction_id: str) -> D
         if problem.code != "transaction_not_found":
             raise
         return None
-
-
-async def _judge_scale(api: AsyncClient, asset: str, balance: Decimal) -> None:
-    """Refuses what the asset could not hold, as the server would."""
-    scale = (await api.get_asset(asset)).precision
-    try:
-        money.parse(format(balance, "f"), scale=scale, field="balance")
-    except Refused as refused:
-        raise Problem(refused.status, {"code": refused.code, "detail": refused.detail}) from refused

@@ -30,7 +30,7 @@ def up(data: pathlib.Path, port: int) -> None:
     stop = _stop_signal()
     with processes.up(data, port=port) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
-        click.echo(f"Portal   {running.url}/billing    (POST {running.url}/v1/billing-portal/sessions makes a link)")
+        click.echo(f"Portal   {running.url}/billing/   (POST {running.url}/v1/billing-portal/sessions makes a link)")
         click.echo(f"Sandbox  {running.sandbox_url}    (Stripe's shape, no money)")
         click.echo(f"API key  {running.api_key}")
         click.echo("Running. Ctrl-C or SIGTERM stops it.")

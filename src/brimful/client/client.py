@@ -189,7 +189,7 @@ class AsyncClient(_Operations):
 
 def _options(url: str, key: str, timeout_s: float) -> dict[str, Any]:
     return {
-        "base_url": f"{url.rstrip('/')}/v1",
+        "base_url": f"{url.rstrip('/').removesuffix('/v1')}/v1",
         "headers": {"Authorization": f"Bearer {key}", "User-Agent": "brimful-python"},
         "timeout": timeout_s,
         "follow_redirects": True,  # find_customer answers with one
@@ -203,13 +203,16 @@ def _request(call: Call[Any]) -> dict[str, Any]:
 def _after_silence(call: Call[Any], error: httpx.TransportError, attempt: int, retries: int) -> float:
     """How long to wait before asking again; raises when that is not safe, or was tried often enough."""
     if not call.again or attempt >= retries:
-        raise ConnectionFailedError(f"{call.method} {call.path}: {type(error).__name__}: {error}") from error
+        raise ConnectionFailedError(
+            f"{call.method} {call.path}: no answer from {error.request.url} ({type(error).__name__}: {error})"
+        ) from error
     return _pause_s(attempt, None)
 
 
 def _after(call: Call[Any], answer: httpx.Response, attempt: int, retries: int) -> float | None:
     """How long to wait before asking again; None when this answer stands."""
-    if answer.status_code not in _AGAIN or not call.again or attempt >= retries:
+    running = answer.status_code == httpx.codes.CONFLICT and b'"request_in_progress"' in answer.content
+    if not (running or answer.status_code in _AGAIN) or not call.again or attempt >= retries:
         return None
     return _pause_s(attempt, answer.headers.get("retry-after"))
 

@@ -1349,8 +1349,6 @@ ALTER TABLE ONLY public.consents
 ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_customer_id_withdraws_fkey FOREIGN KEY (customer_id, withdraws) REFERENCES public.consents(customer_id, consent_id);
 ALTER TABLE ONLY public.deliveries
-    ADD CONSTRAINT deliveries_endpoint_id_fkey FOREIGN KEY (endpoint_id) REFERENCES public.webhook_endpoints(endpoint_id) ON DELETE CASCADE;
-ALTER TABLE ONLY public.deliveries
     ADD CONSTRAINT deliveries_event_id_fkey FOREIGN KEY (event_id) REFERENCES public.outgoing_events(event_id);
 ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT delivery_attempts_event_id_endpoint_id_fkey FOREIGN KEY (event_id, endpoint_id) REFERENCES public.deliveries(event_id, endpoint_id) ON DELETE CASCADE;
@@ -1528,7 +1526,7 @@ GRANT SELECT ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_portal;
 GRANT UPDATE(stripe_customer_id) ON TABLE public.customers TO brimful_engine;
 GRANT UPDATE(locale) ON TABLE public.customers TO brimful_portal;
-GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_api;
+GRANT SELECT,INSERT,DELETE ON TABLE public.deliveries TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.deliveries TO brimful_engine;
 GRANT UPDATE(state) ON TABLE public.deliveries TO brimful_api;

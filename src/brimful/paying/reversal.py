@@ -118,8 +118,7 @@ async def record_refund(till: Till, tx: Tx, payment: Payment, reading: RefundRea
     await emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
     if moved and gone:
         await pause_after_reversal(tx, payment.customer_id, await _card_of(tx, payment), "refunded", till.pace)
-    else:
-        await rearm(tx, [account.key], till.pace)
+    await rearm(tx, [account.key], till.pace)  # also where there is no rule: an alert may be due
 
 
 async def record_dispute(till: Till, tx: Tx, payment: Payment, reading: DisputeReading) -> None:

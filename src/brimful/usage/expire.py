@@ -1,5 +1,7 @@
 """Expiry of holds: what nobody captured or released becomes available again."""
 
+import logging
+
 from brimful import wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database
@@ -9,29 +11,36 @@ from brimful.wallets import holds
 
 __all__ = ["expire"]
 
+_log = logging.getLogger(__name__)
+
 
 async def expire(database: Database, pace: Pace, *, limit: int = 500) -> int:
     """Free open holds whose time has run out, and judge their accounts. Returns how many were freed."""
     async with database.transaction() as tx:
         keys = {hold.account for hold in await holds.due(tx, limit=limit)}
     freed = 0
-    for key in sorted(keys):  # an account each, so that nobody waits for a herd
-        async with database.transaction() as tx:
-            accounts = await wallets.lock(tx, [key])
-            now = await tx.now()
-            # Read again under the lock: it may have been captured meanwhile.
-            ended = [
-                hold._replace(state="expired", ended_at=now)
-                for hold in await holds.due(tx, limit=limit)
-                if hold.account == key
-            ]
-            if not ended:
-                continue
-            held = accounts[key].held - sum(hold.amount for hold in ended)
-            holds.write(tx, begun=[], ended=ended, held={key: held}, now=now)
-            for hold in ended:
-                data = {"asset": hold.asset, "hold_id": hold.hold_id, "amount": text(hold.amount)}
-                await emit(tx, Topic.HOLD_EXPIRED, hold.customer_id, data)
-            await rearm(tx, [key], pace)
-        freed += len(ended)
+    for key in sorted(keys):  # an account each, so that nobody waits for a herd, or for one that is broken
+        try:
+            freed += await _expire(database, key, pace, limit)
+        except Exception:  # noqa: BLE001 - the others go on
+            _log.exception("holds of %s %s could not be freed", *key)
     return freed
+
+
+async def _expire(database: Database, key: wallets.AccountKey, pace: Pace, limit: int) -> int:
+    """Those of one account, under its lock."""
+    async with database.transaction() as tx:
+        accounts = await wallets.lock(tx, [key])
+        now = await tx.now()
+        # Read again under the lock: it may have been captured meanwhile.
+        due = await holds.due_of(tx, key, limit=limit)
+        ended = [hold._replace(state="expired", ended_at=now) for hold in due]
+        if not ended:
+            return 0
+        held = accounts[key].held - sum(hold.amount for hold in ended)
+        holds.write(tx, begun=[], ended=ended, held={key: held}, now=now)
+        for hold in ended:
+            data = {"asset": hold.asset, "hold_id": hold.hold_id, "amount": text(hold.amount)}
+            await emit(tx, Topic.HOLD_EXPIRED, hold.customer_id, data)
+        await rearm(tx, [key], pace)
+    return len(ended)

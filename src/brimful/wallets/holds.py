@@ -13,7 +13,7 @@ from brimful.db import Query, Row, Tx
 from brimful.db.columns import Moments, Numbers, Texts
 from brimful.wallets.accounts import AccountKey, update_held
 
-__all__ = ["Bridge", "Hold", "HoldKey", "due", "find", "finding", "finding_bridges", "list_page", "write"]
+__all__ = ["Bridge", "Hold", "HoldKey", "due", "due_of", "find", "finding", "finding_bridges", "list_page", "write"]
 
 HoldKey = tuple[str, str]  # customer_id, hold_id
 State = Literal["open", "captured", "released", "expired"]
@@ -144,6 +144,16 @@ _DUE = "SELECT * FROM holds WHERE state = 'open' AND expires_at <= %s ORDER BY e
 async def due(tx: Tx, *, limit: int) -> list[Hold]:
     """Open holds whose time has run out, the oldest first."""
     return [Hold(**row) for row in await tx.all(_DUE, (await tx.now(), limit))]
+
+
+_DUE_OF = """
+    SELECT * FROM holds WHERE customer_id = %s AND asset = %s AND state = 'open' AND expires_at <= %s LIMIT %s
+"""
+
+
+async def due_of(tx: Tx, account: AccountKey, *, limit: int) -> list[Hold]:
+    """The same of one account, under its lock."""
+    return [Hold(**row) for row in await tx.all(_DUE_OF, (*account, await tx.now(), limit))]
 
 
 _PAGE = """

@@ -57,6 +57,7 @@ _TAKE = """
     FROM (
         SELECT event_id, endpoint_id FROM deliveries
         WHERE state = 'pending' AND next_at <= %(now)s AND endpoint_id <> ALL(%(busy)s::text[])
+            AND EXISTS (SELECT FROM webhook_endpoints AS known WHERE known.endpoint_id = deliveries.endpoint_id)
         ORDER BY next_at LIMIT %(limit)s
         FOR UPDATE SKIP LOCKED
     ) AS due, webhook_endpoints AS e, outgoing_events AS o
@@ -78,10 +79,16 @@ class Courier:
 
     def __post_init__(self) -> None:
         self._busy: collections.Counter[str] = collections.Counter()
+        self._failing: set[str] = set()  # by their latest attempt here: they get one slot each
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT_S, follow_redirects=False, trust_env=False, transport=self.transport
+            timeout=_TIMEOUT_S,
+            follow_redirects=False,
+            trust_env=False,
+            transport=self.transport,
+            # Connections go to addresses: one that is kept would serve another name without judging its certificate.
+            limits=httpx.Limits(max_keepalive_connections=0),
         )
 
     async def run(self) -> None:
@@ -121,7 +128,11 @@ class Courier:
         free = _SLOTS - len(self._tasks)
         if free <= 0:
             return 0
-        busy = [endpoint for endpoint, count in self._busy.items() if count >= _SLOTS_PER_ENDPOINT]
+        busy = [
+            endpoint
+            for endpoint, count in self._busy.items()
+            if count >= (1 if endpoint in self._failing else _SLOTS_PER_ENDPOINT)
+        ]
         async with self.database.transaction() as tx:
             now = await tx.now()
             values = {"now": now, "lease": now + _LEASE, "busy": busy, "limit": min(free, _SLOTS_PER_ENDPOINT)}
@@ -136,6 +147,7 @@ class Courier:
     async def _deliver(self, row: Row, now: dt.datetime) -> None:
         try:
             outcome = await self._attempt(row, now) if row["enabled"] else Outcome(None, "the webhook is disabled", 0)
+            (self._failing.discard if outcome.ok else self._failing.add)(row["endpoint_id"])
             async with self.database.transaction() as tx:
                 await _note(tx, row, outcome)
         except Exception:  # noqa: BLE001 - the lease runs out, and it is tried again
@@ -157,9 +169,13 @@ class Courier:
             error = f"no answer within {_TIMEOUT_S} s"
         except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as failure:
             error = f"{type(failure).__name__}: {failure}"[:300]
+        except Exception as failure:  # noqa: BLE001 - whatever it is, it is an attempt that failed
+            _log.exception("event %s to %s", row["event_id"], row["endpoint_id"])
+            error = type(failure).__name__
         return Outcome(status, error, round((time.monotonic() - started) * 1000), retry_after)
 
     async def _post(self, url: str, host: str, row: Row, now: dt.datetime) -> tuple[int, int | None]:
+        at = now.astimezone(dt.UTC)  # the library takes any zone for UTC
         body = json.dumps(row["payload"], separators=(",", ":"), ensure_ascii=False)
         secrets_ = [row["secret"], *([row["old_secret"]] if row["old_secret"] else [])]
         headers = {
@@ -169,7 +185,7 @@ class Courier:
             "webhook-id": row["event_id"],
             "webhook-timestamp": str(int(now.timestamp())),
             "webhook-signature": " ".join(
-                standardwebhooks.Webhook(secret).sign(row["event_id"], now, body) for secret in secrets_
+                standardwebhooks.Webhook(secret).sign(row["event_id"], at, body) for secret in secrets_
             ),
         }
         # The connection is made to the address that was judged, the certificate is judged for the name.

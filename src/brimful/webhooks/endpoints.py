@@ -72,9 +72,10 @@ async def create(tx: Tx, *, url: str, topics: Sequence[str]) -> Endpoint:
 
 
 _UPDATE = """
-    UPDATE webhook_endpoints SET url = %(url)s, topics = %(topics)s, enabled = %(enabled)s, updated_at = %(now)s,
-        disabled_reason = CASE WHEN %(enabled)s THEN NULL ELSE disabled_reason END,
-        failing_since = CASE WHEN %(enabled)s AND NOT enabled THEN NULL ELSE failing_since END
+    UPDATE webhook_endpoints SET url = coalesce(%(url)s::text, url), topics = coalesce(%(topics)s::text[], topics),
+        enabled = coalesce(%(enabled)s::boolean, enabled), updated_at = %(now)s,
+        disabled_reason = CASE WHEN %(enabled)s::boolean THEN NULL ELSE disabled_reason END,
+        failing_since = CASE WHEN %(enabled)s::boolean AND NOT enabled THEN NULL ELSE failing_since END
     WHERE endpoint_id = %(endpoint_id)s
 """
 
@@ -88,12 +89,11 @@ async def update(
     enabled: bool | None = None,
 ) -> Endpoint:
     """Change what is given. Turned on again, it gets what happens from then on; replay what it missed."""
-    known = await get(tx, endpoint_id)
     values = {
         "endpoint_id": endpoint_id,
-        "url": known.url if url is None else url,
-        "topics": known.topics if topics is None else _topics(topics),
-        "enabled": known.enabled if enabled is None else enabled,
+        "url": url,
+        "topics": None if topics is None else _topics(topics),
+        "enabled": enabled,
         "now": await tx.now(),
     }
     await tx.execute(_UPDATE, values)
@@ -104,6 +104,7 @@ async def delete(tx: Tx, endpoint_id: str) -> None:
     """Remove it with the log of its deliveries. The events stay."""
     await get(tx, endpoint_id)
     await tx.execute("DELETE FROM webhook_endpoints WHERE endpoint_id = %s", (endpoint_id,))
+    await tx.execute("DELETE FROM deliveries WHERE endpoint_id = %s", (endpoint_id,))
 
 
 _ROTATE = """

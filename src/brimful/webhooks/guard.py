@@ -20,7 +20,8 @@ _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?][\x21-\x22\x24-\x5b\x5
 _NAME = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{0,62}\.?", re.ASCII)
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Addresses that carry another inside: RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo).
-_CARRIERS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "64:ff9b:1::/48", "2002::/16", "2001::/32")]
+_CARRIERS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16", "2001::/32", "3fff::/20")]
+_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -51,7 +52,7 @@ def permitted(text: str) -> bool:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped is not None:
             return permitted(str(address.ipv4_mapped))
-        if any(address in net for net in _CARRIERS):
+        if address not in _UNICAST or any(address in net for net in _CARRIERS):
             return False
     return address.is_global and not address.is_multicast
 

@@ -41,7 +41,7 @@ class Delivery:
 _COLUMNS = """
     SELECT d.event_id, d.endpoint_id, o.type AS topic, o.payload, d.state, d.attempts, d.next_at, (
         SELECT a.at FROM delivery_attempts AS a
-        WHERE a.event_id = d.event_id AND a.endpoint_id = d.endpoint_id ORDER BY a.attempt DESC LIMIT 1
+        WHERE a.event_id = d.event_id AND a.endpoint_id = d.endpoint_id ORDER BY a.at DESC LIMIT 1
     ) AS tried_at, o.created_at, d.ended_at
     FROM deliveries AS d
     JOIN outgoing_events AS o ON o.event_id = d.event_id
@@ -145,10 +145,12 @@ async def replay(tx: Tx, event_id: str, endpoint_id: str | None = None) -> int:
 _MISSED = """
     INSERT INTO deliveries (event_id, endpoint_id, next_at, created_at)
     SELECT o.event_id, e.endpoint_id, %(now)s, %(now)s
-    FROM (
-        SELECT * FROM outgoing_events WHERE created_at >= %(since)s ORDER BY event_id LIMIT %(limit)s
-    ) AS o
+    FROM outgoing_events AS o
     JOIN webhook_endpoints AS e ON e.endpoint_id = %(endpoint_id)s AND e.topics && ARRAY['*', o.type]
+    WHERE o.created_at >= %(since)s AND o.payload -> 'test' IS NULL AND NOT EXISTS (
+        SELECT FROM deliveries AS d
+        WHERE d.event_id = o.event_id AND d.endpoint_id = e.endpoint_id AND d.state <> 'failed')
+    ORDER BY o.event_id LIMIT %(limit)s
     ON CONFLICT (event_id, endpoint_id) DO UPDATE SET state = 'pending', attempts = 0, next_at = excluded.next_at,
         ended_at = NULL
     WHERE deliveries.state = 'failed'

@@ -76,7 +76,8 @@ CREATE TABLE webhook_endpoints (
 
 CREATE TABLE deliveries (
     event_id text NOT NULL REFERENCES outgoing_events,
-    endpoint_id text NOT NULL REFERENCES webhook_endpoints ON DELETE CASCADE,
+    -- No foreign key: a webhook that is deleted meanwhile must never break the movement that is told of.
+    endpoint_id text NOT NULL,
     state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'succeeded', 'failed')),
     attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
     next_at timestamptz,
@@ -162,6 +163,7 @@ GRANT INSERT, UPDATE, DELETE ON webhook_endpoints TO brimful_api;
 GRANT UPDATE (enabled, disabled_reason, failing_since, updated_at) ON webhook_endpoints TO brimful_engine;
 GRANT INSERT ON deliveries TO brimful_api, brimful_portal, brimful_engine;
 GRANT UPDATE (state, attempts, next_at, ended_at) ON deliveries TO brimful_api, brimful_engine;
+GRANT DELETE ON deliveries TO brimful_api;
 GRANT INSERT ON delivery_attempts TO brimful_engine;
 
 RESET ROLE;

@@ -94,7 +94,7 @@ async def _desk(page: Page) -> Desk:
         currency,
         before,
         [card for card in known if card.state == "active"],
-        Decimal(0) if account is None else account.balance,
+        Decimal(0) if account is None else account.available,
         rate,
         bounds_for(page.deps.settings.portal, asset, currency),
     )

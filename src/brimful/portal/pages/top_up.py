@@ -90,7 +90,7 @@ async def _offer(page: Page) -> Offer:
         rate,
         bounds_for(page.deps.settings.portal, asset, currency),
         [card for card in known if card.state == "active"],
-        Decimal(0) if account is None else account.balance,
+        Decimal(0) if account is None else account.available,
         others,
     )
 
