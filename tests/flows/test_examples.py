@@ -42,7 +42,8 @@ async def running(command, port, secret):
             await asyncio.sleep(0.05)
         yield process
     finally:
-        process.terminate()
+        if process.returncode is None:
+            process.terminate()
         await process.wait()
 
 
