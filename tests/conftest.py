@@ -15,6 +15,7 @@ import pytest
 from brimful import verify
 from brimful.db import embedded, migrate
 from support.house import LEDGER_KEYS, House
+from support.receiver import receiving
 from support.told import documented
 
 UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
@@ -101,3 +102,10 @@ async def house(request, database_url):
         if "tampers" not in request.keywords:
             broken = [finding for finding in await verify.run(database_url, LEDGER_KEYS) if not finding.ok]
             assert broken == []
+
+
+@pytest.fixture
+async def receiver():
+    """A platform's webhook endpoint."""
+    async with receiving() as one:
+        yield one

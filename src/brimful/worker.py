@@ -78,18 +78,17 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
 @contextlib.asynccontextmanager
 async def _courier(deps: Deps, *, once: bool) -> AsyncIterator[None]:
     """Webhooks are delivered beside the jobs; with `once`, those that are due when the jobs are done."""
-    courier = webhooks.Courier(deps.database, loopback=deps.settings.sandbox)
-    if once:
-        yield
-        await courier.deliver_due()
-        await courier.close()
-        return
-    task = asyncio.create_task(courier.run(), name="courier")
-    try:
-        yield
-    finally:
-        courier.stop()
-        await task
+    async with contextlib.aclosing(webhooks.Courier(deps.database, loopback=deps.settings.sandbox)) as courier:
+        if once:
+            yield
+            await courier.deliver_due()
+            return
+        task = asyncio.create_task(courier.run(), name="courier")
+        try:
+            yield
+        finally:
+            courier.stop()
+            await task
 
 
 class Operations:
@@ -128,7 +127,8 @@ class Operations:
         await sweep(self._deps)
 
     async def expire(self, timestamp: int) -> None:  # noqa: ARG002
-        await usage.expire(self._deps.database, self._deps.pace)
+        while await usage.expire(self._deps.database, self._deps.pace):
+            pass
 
     async def beat(self) -> None:
         await beat(self._deps, self._witness)

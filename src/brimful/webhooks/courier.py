@@ -29,6 +29,7 @@ _log = logging.getLogger(__name__)
 WAITS_S = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _JITTER = 0.1
 _DISABLE_AFTER = dt.timedelta(days=5)  # of failures without one success
+_DISABLE_ATTEMPTS = 5  # of one event, two and a half hours: one failure after quiet weeks is not enough
 _TIMEOUT_S = 20  # Standard Webhooks: 15 to 30
 _LEASE = dt.timedelta(seconds=_TIMEOUT_S + 40)
 _SLOTS = 32
@@ -83,7 +84,6 @@ class Courier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._stopping = asyncio.Event()
         self._client = httpx.AsyncClient(
-            timeout=_TIMEOUT_S,
             follow_redirects=False,
             trust_env=False,
             transport=self.transport,
@@ -102,7 +102,6 @@ class Courier:
             if not taken:
                 await self._pause()
         await asyncio.gather(*self._tasks)
-        await self._client.aclose()
 
     def stop(self) -> None:
         self._stopping.set()
@@ -115,7 +114,7 @@ class Courier:
             await asyncio.gather(*self._tasks)
         return count
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         await self._client.aclose()
 
     async def _pause(self) -> None:
@@ -249,7 +248,7 @@ async def _note(tx: Tx, row: Row, outcome: Outcome) -> None:
         return
     if outcome.status == _GONE:
         await _disable(tx, row, "gone")
-    elif now - failing["failing_since"] >= _DISABLE_AFTER:
+    elif now - failing["failing_since"] >= _DISABLE_AFTER and row["attempts"] >= _DISABLE_ATTEMPTS:
         await _disable(tx, row, "failing")
 
 

@@ -75,7 +75,8 @@ _UPDATE = """
     UPDATE webhook_endpoints SET url = coalesce(%(url)s::text, url), topics = coalesce(%(topics)s::text[], topics),
         enabled = coalesce(%(enabled)s::boolean, enabled), updated_at = %(now)s,
         disabled_reason = CASE WHEN %(enabled)s::boolean THEN NULL ELSE disabled_reason END,
-        failing_since = CASE WHEN %(enabled)s::boolean AND NOT enabled THEN NULL ELSE failing_since END
+        failing_since = CASE WHEN %(enabled)s::boolean AND NOT enabled OR %(url)s::text <> url THEN NULL
+            ELSE failing_since END
     WHERE endpoint_id = %(endpoint_id)s
 """
 

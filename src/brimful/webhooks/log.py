@@ -116,13 +116,21 @@ async def attempts(tx: Tx, event_id: str) -> list[Row]:
     return await tx.all(_ATTEMPTS, (event_id,))
 
 
-_AGAIN = """
+_QUEUE = """
     INSERT INTO deliveries (event_id, endpoint_id, next_at, created_at)
     SELECT %(event_id)s, e.endpoint_id, %(now)s, %(now)s FROM webhook_endpoints AS e
-    WHERE e.enabled AND e.endpoint_id = ANY(%(endpoints)s::text[])
+    WHERE e.enabled AND (e.endpoint_id = ANY(%(endpoints)s::text[])
+        OR %(topic)s::text IS NOT NULL AND e.topics && ARRAY['*', %(topic)s::text])
     ON CONFLICT (event_id, endpoint_id) DO UPDATE SET state = 'pending', attempts = 0, next_at = excluded.next_at,
         ended_at = NULL
 """
+
+
+async def _queue(tx: Tx, event_id: str, *, to: Sequence[str], topic: str | None) -> int:
+    """Deliver an event, once more if need be, to these endpoints, and with a topic to all that want it."""
+    return await tx.execute(
+        _QUEUE, {"event_id": event_id, "endpoints": list(to), "topic": topic, "now": await tx.now()}
+    )
 
 
 async def replay(tx: Tx, event_id: str, endpoint_id: str | None = None) -> int:
@@ -133,13 +141,8 @@ async def replay(tx: Tx, event_id: str, endpoint_id: str | None = None) -> int:
     event, known = await deliveries_of(tx, event_id)
     if endpoint_id is not None:
         await endpoints.get(tx, endpoint_id)
-        chosen = {endpoint_id}
-    else:
-        wanting = await endpoints.list_all(tx, enabled=True)
-        chosen = {one.endpoint_id for one in wanting if {endpoints.EVERYTHING, event["type"]} & set(one.topics)}
-        chosen |= {delivery.endpoint_id for delivery in known}
-    values = {"event_id": event_id, "endpoints": sorted(chosen), "now": await tx.now()}
-    return await tx.execute(_AGAIN, values)
+        return await _queue(tx, event_id, to=[endpoint_id], topic=None)
+    return await _queue(tx, event_id, to=[delivery.endpoint_id for delivery in known], topic=event["type"])
 
 
 _MISSED = """
@@ -167,14 +170,8 @@ async def replay_since(tx: Tx, endpoint_id: str, since: dt.datetime) -> int:
 
 
 _TEST = """
-    WITH told AS (
-        INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
-        VALUES (%(event_id)s, NULL, %(topic)s, %(payload)s::text::jsonb, %(now)s)
-        RETURNING event_id
-    )
-    INSERT INTO deliveries (event_id, endpoint_id, next_at, created_at)
-    SELECT told.event_id, e.endpoint_id, %(now)s, %(now)s FROM told, webhook_endpoints AS e
-    WHERE e.enabled AND e.endpoint_id = ANY(%(endpoints)s::text[])
+    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
+    VALUES (%(event_id)s, NULL, %(topic)s, %(payload)s::text::jsonb, %(now)s)
 """
 
 
@@ -182,13 +179,13 @@ async def send_test(tx: Tx, topic: str, data: Any, endpoint_id: str | None = Non
     """Send an event that did not happen: to one endpoint, or to all that want the topic. Returns its id."""
     if topic not in set(Topic):
         raise Refused("invalid_field", f"Unknown topic {topic[:60]!r}: choose from {', '.join(Topic)}.", field="topic")
-    if endpoint_id is not None:
-        chosen = [(await endpoints.get(tx, endpoint_id)).endpoint_id]
-    else:
-        wanting = await endpoints.list_all(tx, enabled=True)
-        chosen = [one.endpoint_id for one in wanting if {endpoints.EVERYTHING, topic} & set(one.topics)]
     now, event_id = await tx.now(), ids.new("evt")
     payload = {"type": topic, "timestamp": clock.rfc3339(now), "data": data, "test": True}
-    values = {"event_id": event_id, "topic": topic, "payload": json.dumps(payload), "endpoints": chosen, "now": now}
+    values = {"event_id": event_id, "topic": topic, "payload": json.dumps(payload), "now": now}
+    if endpoint_id is not None:
+        await endpoints.get(tx, endpoint_id)
     await tx.execute(_TEST, values)
+    await _queue(
+        tx, event_id, to=[] if endpoint_id is None else [endpoint_id], topic=topic if endpoint_id is None else None
+    )
     return event_id
