@@ -14,7 +14,7 @@ from typing import Literal
 from brimful import money, wallets
 from brimful.db import Row, Tx
 from brimful.db.columns import Texts
-from brimful.events import Topic, emit
+from brimful.events import Topic, emit_each
 
 __all__ = ["Alert", "get", "judge", "list_for", "remove", "set_threshold"]
 
@@ -79,40 +79,60 @@ async def remove(tx: Tx, customer_id: str, asset: str) -> bool:
     """Tell nothing any more. True if there was an alert."""
     await wallets.lock(tx, [(customer_id, asset)])
     removed = await tx.execute("DELETE FROM alerts WHERE customer_id = %s AND asset = %s", (customer_id, asset))
-    await wallets.set_alert_line(tx, (customer_id, asset), None)
+    await wallets.set_alert_lines(tx, [((customer_id, asset), None)])
     return bool(removed)
 
 
 _FACTS = """
-    SELECT a.customer_id, a.asset, a.balance - a.held AS available, a.alert_below, l.threshold, l.level, s.scale
+    SELECT a.customer_id, a.asset, a.balance - a.held AS available, l.threshold, l.level, s.scale
     FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN alerts AS l ON l.customer_id = wanted.customer_id AND l.asset = wanted.asset
     JOIN accounts AS a ON a.customer_id = l.customer_id AND a.asset = l.asset
     JOIN assets AS s ON s.code = a.asset
     WHERE a.customer_id = ANY(%(customers)s)
 """
-_KEEP = "UPDATE alerts SET level = %s WHERE customer_id = %s AND asset = %s"
+_KEEP = """
+    UPDATE alerts SET level = new.level
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(levels)s::text[]) AS new (customer_id, asset, level)
+    WHERE alerts.customer_id = new.customer_id AND alerts.asset = new.asset
+        AND alerts.customer_id = ANY(%(customers)s) AND alerts.level <> new.level
+"""
 
 
 async def judge(tx: Tx, keys: Iterable[wallets.AccountKey]) -> None:
-    """Tell what has become worse, and put the line where the next change will be seen. The caller holds the locks."""
+    """Tell what has become worse, and put the lines where the next change will be seen. The caller holds the locks."""
     wanted = sorted(set(keys))
     if not wanted:
         return
     customers, assets = (Texts(column) for column in zip(*wanted, strict=True))
     rows: Sequence[Row] = await tx.all(_FACTS, {"customers": customers, "assets": assets})
-    for row in rows:
-        key = row["customer_id"], row["asset"]
-        unit = money.one_unit(row["scale"])
-        level, line = _level(row["available"], row["threshold"], unit)
-        if level != row["level"]:
-            await tx.execute(_KEEP, (level, *key))
-        if line != row["alert_below"]:
-            await wallets.set_alert_line(tx, key, line)
-        if _WORSE[level] > _WORSE[row["level"]]:
-            data = {"asset": row["asset"], "available": money.text(row["available"]),
-                    "threshold": money.text(row["threshold"])}  # fmt: skip
-            await emit(tx, _TOPICS[level], row["customer_id"], data)
+    if not rows:
+        return
+    judged = [(row, *_level(row["available"], row["threshold"], money.one_unit(row["scale"]))) for row in rows]
+    await tx.execute(
+        _KEEP,
+        {
+            "customers": Texts(row["customer_id"] for row in rows),
+            "assets": Texts(row["asset"] for row in rows),
+            "levels": Texts(level for _, level, _ in judged),
+        },
+    )
+    await wallets.set_alert_lines(tx, [((row["customer_id"], row["asset"]), line) for row, _, line in judged])
+    for worse, topic in _TOPICS.items():
+        told = [
+            (row["customer_id"], _told(row))
+            for row, level, _ in judged
+            if level == worse and _WORSE[level] > _WORSE[row["level"]]
+        ]
+        await emit_each(tx, topic, told)
+
+
+def _told(row: Row) -> dict[str, str]:
+    return {
+        "asset": row["asset"],
+        "available": money.text(row["available"]),
+        "threshold": money.text(row["threshold"]),
+    }
 
 
 def _level(available: Decimal, threshold: Decimal, unit: Decimal) -> tuple[Level, Decimal | None]:

@@ -11,7 +11,7 @@ from brimful.wallets.accounts import (
     lock_wallet,
     locking,
     missed_crossings,
-    set_alert_line,
+    set_alert_lines,
     set_armed,
 )
 from brimful.wallets.movements import post
@@ -28,6 +28,6 @@ __all__ = [
     "holds",
     "missed_crossings",
     "post",
-    "set_alert_line",
+    "set_alert_lines",
     "set_armed",
 ]

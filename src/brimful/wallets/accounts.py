@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from brimful.db import Query, Row, Tx
 from brimful.db.columns import Bytes, Numbers, Texts
@@ -18,7 +18,7 @@ __all__ = [
     "lock_wallet",
     "locking",
     "missed_crossings",
-    "set_alert_line",
+    "set_alert_lines",
     "set_armed",
     "update_held",
 ]
@@ -155,26 +155,36 @@ def update_tails(tx: Tx, tails: Mapping[AccountKey, Tail]) -> None:
     tx.later(_UPDATE_TAILS, columns, rows=len(tails))
 
 
-_SET_ARMED = """
-    UPDATE accounts SET armed_below = new.armed_below
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(lines)s::numeric[])
-        AS new (customer_id, asset, armed_below)
-    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
-        AND accounts.customer_id = ANY(%(customers)s)
-        AND accounts.armed_below IS DISTINCT FROM new.armed_below
-"""
+def _set_line(column: str) -> str:
+    return f"""
+        UPDATE accounts SET {column} = new.line
+        FROM unnest(%(customers)s::text[], %(assets)s::text[], %(lines)s::numeric[]) AS new (customer_id, asset, line)
+        WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+            AND accounts.customer_id = ANY(%(customers)s) AND accounts.{column} IS DISTINCT FROM new.line
+    """
 
 
-async def set_armed(tx: Tx, lines: Sequence[tuple[AccountKey, Decimal | None]]) -> None:
+_SET_ARMED = _set_line("armed_below")
+_SET_ALERT = _set_line("alert_below")
+Lines = Sequence[tuple[AccountKey, Decimal | None]]
+
+
+async def set_armed(tx: Tx, lines: Lines) -> None:
     """Write `armed_below`. Only auto_topup.trigger.rearm may call this."""
-    await tx.execute(
-        _SET_ARMED,
-        {
-            "customers": [key[0] for key, _ in lines],
-            "assets": [key[1] for key, _ in lines],
-            "lines": [line for _, line in lines],
-        },
-    )
+    await tx.execute(_SET_ARMED, _columns(lines))
+
+
+async def set_alert_lines(tx: Tx, lines: Lines) -> None:
+    """Write `alert_below`. Only the alerts room may call this."""
+    await tx.execute(_SET_ALERT, _columns(lines))
+
+
+def _columns(lines: Lines) -> dict[str, Any]:
+    return {
+        "customers": Texts(key[0] for key, _ in lines),
+        "assets": Texts(key[1] for key, _ in lines),
+        "lines": Numbers(line for _, line in lines),
+    }
 
 
 _UPDATE_HELD = """
@@ -193,14 +203,6 @@ def update_held(tx: Tx, held: Mapping[AccountKey, Decimal]) -> None:
         "held": Numbers(held.values()),
     }
     tx.later(_UPDATE_HELD, columns, rows=len(held))
-
-
-_SET_ALERT_LINE = "UPDATE accounts SET alert_below = %s WHERE customer_id = %s AND asset = %s"
-
-
-async def set_alert_line(tx: Tx, key: AccountKey, line: Decimal | None) -> None:
-    """Write `alert_below`. Only the alerts room may call this."""
-    await tx.execute(_SET_ALERT_LINE, (line, *key))
 
 
 _MISSED = """
