@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from brimful import usage
 from brimful.usage import Movement, Shelf
 from brimful.wallets.holds import Bridge
-from support.house import HOME  # noqa: F401
 
 ACCOUNT = ("cus_a", "USD")
 NOW = dt.datetime(2026, 11, 25, tzinfo=dt.UTC)
@@ -156,6 +155,40 @@ async def test_a_top_up_in_flight_bridges_a_hold_within_the_platforms_bound(hous
     assert (await account(house, customer_id))["available"] == -4
     await house.work()
     assert (await account(house, customer_id))["available"] == 21
+
+
+async def test_a_hold_after_a_credit_does_not_wait_for_the_pace(house):
+    """The pace rests where a credit left the account below its line, not where something came later."""
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.use(customer_id, "3", "crossing")
+    await house.work()  # 9 + 25 = 34
+    await hold(house, customer_id, "job", "30")
+    assert [top_up["state"] for top_up in await house.top_ups(customer_id)] == ["requested", "succeeded"]
+    await house.work()  # 59 - 30
+    await hold(house, customer_id, "more", "29")
+    await house.work()
+    assert (await house.rule(customer_id))["reason"] == "armed"
+
+
+async def test_a_credit_that_leaves_what_is_available_below_the_line_waits_for_the_pace(house):
+    customer_id, _ = await house.funded(balance=100, threshold="10", amount="25")
+    await hold(house, customer_id, "job", "100")
+    await house.use(customer_id, "40", "over")  # -40 available
+    await house.work()
+    assert [top_up["state"] for top_up in await house.top_ups(customer_id)] == ["succeeded"]
+    assert (await house.rule(customer_id))["reason"] == "pace"
+
+
+@pytest.mark.tampers
+async def test_a_broken_account_stops_no_other_from_being_freed(house):
+    broken, well = await house.customer(), await house.customer()
+    for customer_id in sorted((broken, well)):
+        await house.give(customer_id, 10)
+        await hold(house, customer_id, "job", "5", expires_in_s=1)
+    await house.sql("UPDATE accounts SET held = 0 WHERE customer_id = %s", (broken,))
+    house.clock.offset += dt.timedelta(minutes=1)
+    assert await usage.expire(house.engine.database, house.engine.pace) == 1
+    assert (await account(house, well))["held"] == 0
 
 
 async def test_lists_are_paged_without_gaps_and_narrowed(house):

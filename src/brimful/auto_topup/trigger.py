@@ -81,7 +81,8 @@ _FACTS = """
                 AND t.requested_at > %(hour_ago)s
         ) AS recent,
         (
-            SELECT CASE WHEN t.balance_after - a.held < r.threshold THEN t.requested_at END FROM top_ups AS t
+            SELECT CASE WHEN coalesce(t.available_after, t.balance_after) < r.threshold THEN t.requested_at END
+            FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
             ORDER BY t.requested_at DESC LIMIT 1
         ) AS left_below_at,

@@ -580,6 +580,7 @@ CREATE TABLE public.top_ups (
     description text,
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
+    available_after numeric(38,12),
     CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
     CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),

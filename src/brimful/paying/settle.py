@@ -105,7 +105,9 @@ async def _succeeded(
     else:
         await topups.mark_succeeded_late(tx, payment)
     if top_up.live:
-        await topups.move(tx, top_up, "succeeded", reason=None, balance_after=entry.balance_after)
+        available = entry.balance_after - account.held
+        await topups.move(tx, top_up, "succeeded", reason=None, balance_after=entry.balance_after,
+                          available_after=available)  # fmt: skip
     else:
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
         await topups.flag_late_success(tx, top_up, entry.balance_after)

@@ -93,6 +93,7 @@ class TopUp:
     confirmed_at: dt.datetime | None
     ended_at: dt.datetime | None
     balance_after: Decimal | None
+    available_after: Decimal | None
     return_url: str | None
     failure_url: str | None
     description: str | None

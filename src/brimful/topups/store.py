@@ -182,7 +182,8 @@ _MOVE = """
         tries = %(tries)s, polls = %(polls)s, failures = %(failures)s, needs_review = %(needs_review)s,
         wake_at = %(wake_at)s,
         expires_at = %(expires_at)s, limit_month = %(limit_month)s, confirmed_at = %(confirmed_at)s,
-        ended_at = %(ended_at)s, balance_after = %(balance_after)s, card_id = %(card_id)s
+        ended_at = %(ended_at)s, balance_after = %(balance_after)s, available_after = %(available_after)s,
+        card_id = %(card_id)s
     WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND state = %(from_state)s
         AND fence = %(fence)s AND ended_at IS NULL
 """

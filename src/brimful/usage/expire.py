@@ -15,26 +15,25 @@ _log = logging.getLogger(__name__)
 
 
 async def expire(database: Database, pace: Pace, *, limit: int = 500) -> int:
-    """Free open holds whose time has run out, and judge their accounts. Returns how many were freed."""
+    """Free open holds whose time has run out, of so many accounts, and judge these. Returns how many were freed."""
     async with database.transaction() as tx:
-        keys = {hold.account for hold in await holds.due(tx, limit=limit)}
+        keys = await holds.accounts_due(tx, limit=limit)
     freed = 0
-    for key in sorted(keys):  # an account each, so that nobody waits for a herd, or for one that is broken
+    for key in keys:  # each in a transaction of its own, so that nobody waits for a herd, or for one that is broken
         try:
-            freed += await _expire(database, key, pace, limit)
-        except Exception:  # noqa: BLE001 - the others go on
+            freed += await _expire(database, key, pace)
+        except Exception:  # noqa: BLE001 - the others go on; verify names what is held wrongly
             _log.exception("holds of %s %s could not be freed", *key)
     return freed
 
 
-async def _expire(database: Database, key: wallets.AccountKey, pace: Pace, limit: int) -> int:
+async def _expire(database: Database, key: wallets.AccountKey, pace: Pace) -> int:
     """Those of one account, under its lock."""
     async with database.transaction() as tx:
         accounts = await wallets.lock(tx, [key])
         now = await tx.now()
         # Read again under the lock: it may have been captured meanwhile.
-        due = await holds.due_of(tx, key, limit=limit)
-        ended = [hold._replace(state="expired", ended_at=now) for hold in due]
+        ended = [hold._replace(state="expired", ended_at=now) for hold in await holds.due(tx, key)]
         if not ended:
             return 0
         held = accounts[key].held - sum(hold.amount for hold in ended)

@@ -13,7 +13,18 @@ from brimful.db import Query, Row, Tx
 from brimful.db.columns import Moments, Numbers, Texts
 from brimful.wallets.accounts import AccountKey, update_held
 
-__all__ = ["Bridge", "Hold", "HoldKey", "due", "due_of", "find", "finding", "finding_bridges", "list_page", "write"]
+__all__ = [
+    "Bridge",
+    "Hold",
+    "HoldKey",
+    "accounts_due",
+    "due",
+    "find",
+    "finding",
+    "finding_bridges",
+    "list_page",
+    "write",
+]
 
 HoldKey = tuple[str, str]  # customer_id, hold_id
 State = Literal["open", "captured", "released", "expired"]
@@ -42,9 +53,9 @@ class Hold(NamedTuple):
         return self.customer_id, self.asset
 
 
-_FIND = """
-    SELECT h.customer_id, h.hold_id, h.asset, h.amount, h.state, h.captured, h.description, h.expires_at, h.created_at,
-        h.ended_at
+_names = ", ".join(f"h.{name}" for name in Hold._fields)
+_FIND = f"""
+    SELECT {_names}
     FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, hold_id)
     CROSS JOIN LATERAL (
         SELECT * FROM holds AS found
@@ -138,30 +149,36 @@ def write(
         update_held(tx, held)
 
 
-_DUE = "SELECT * FROM holds WHERE state = 'open' AND expires_at <= %s ORDER BY expires_at LIMIT %s"
-
-
-async def due(tx: Tx, *, limit: int) -> list[Hold]:
-    """Open holds whose time has run out, the oldest first."""
-    return [Hold(**row) for row in await tx.all(_DUE, (await tx.now(), limit))]
-
-
-_DUE_OF = """
-    SELECT * FROM holds WHERE customer_id = %s AND asset = %s AND state = 'open' AND expires_at <= %s LIMIT %s
+_ACCOUNTS_DUE = """
+    SELECT DISTINCT customer_id, asset FROM holds WHERE state = 'open' AND expires_at <= %s
+    ORDER BY customer_id, asset LIMIT %s
 """
 
 
-async def due_of(tx: Tx, account: AccountKey, *, limit: int) -> list[Hold]:
-    """The same of one account, under its lock."""
-    return [Hold(**row) for row in await tx.all(_DUE_OF, (*account, await tx.now(), limit))]
+async def accounts_due(tx: Tx, *, limit: int) -> list[AccountKey]:
+    """Accounts with an open hold whose time has run out, in key order."""
+    rows = await tx.all(_ACCOUNTS_DUE, (await tx.now(), limit))
+    return [(row["customer_id"], row["asset"]) for row in rows]
 
 
-_PAGE = """
-    SELECT * FROM holds
-    WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s)
-        AND (%(state)s::text IS NULL OR state = %(state)s)
-        AND (%(before)s::timestamptz IS NULL OR (created_at, hold_id) < (%(before)s, %(before_id)s::text))
-    ORDER BY created_at DESC, hold_id DESC LIMIT %(limit)s
+_DUE = f"""
+    SELECT {_names}
+    FROM holds AS h WHERE h.customer_id = %s AND h.asset = %s AND h.state = 'open' AND h.expires_at <= %s
+"""
+
+
+async def due(tx: Tx, account: AccountKey) -> list[Hold]:
+    """Those of one account, under its lock."""
+    return [Hold(**row) for row in await tx.all(_DUE, (*account, await tx.now()))]
+
+
+_PAGE = f"""
+    SELECT {_names}
+    FROM holds AS h
+    WHERE h.customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR h.asset = %(asset)s)
+        AND (%(state)s::text IS NULL OR h.state = %(state)s)
+        AND (%(before)s::timestamptz IS NULL OR (h.created_at, h.hold_id) < (%(before)s, %(before_id)s::text))
+    ORDER BY h.created_at DESC, h.hold_id DESC LIMIT %(limit)s
 """
 
 

@@ -35,7 +35,7 @@ def _move(t: Tables, p: Any) -> int:
     if row is None or not fenced or row["ended_at"] is not None:
         return 0
     names = ("state", "next_state", "reason", "tries", "polls", "failures", "needs_review", "wake_at", "expires_at",
-             "limit_month", "confirmed_at", "ended_at", "balance_after", "card_id")  # fmt: skip
+             "limit_month", "confirmed_at", "ended_at", "balance_after", "available_after", "card_id")  # fmt: skip
     t.update("top_ups", row, fence=p["new_fence"], **{name: p[name] for name in names})
     return 1
 

@@ -185,7 +185,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
     counted = [row for row in others if row["currency"] == rule["currency"] and row["limit_month"] == p["month"]
                and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
     latest = max(automatic, key=lambda row: row["requested_at"], default=None)
-    left_below = latest is not None and latest["balance_after"] is not None
+    left = latest and (latest["balance_after"] if latest["available_after"] is None else latest["available_after"])
     return {
         "customer_id": customer_id,
         "asset": code,
@@ -202,7 +202,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]
-        if latest is not None and left_below and latest["balance_after"] - account["held"] < rule["threshold"]
+        if latest is not None and left is not None and left < rule["threshold"]
         else None,
         "live": any(row["ended_at"] is None for row in others),
     }  # fmt: skip
