@@ -4,6 +4,7 @@ import contextlib
 import pathlib
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -44,6 +45,15 @@ def listening(running, *arguments):
         yield process
         process.send_signal(signal.SIGINT)
         process.wait(20)
+
+
+def wait_for(port):
+    """Until somebody listens there."""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            return
+    raise AssertionError(f"nobody listens on {port}")
 
 
 def scenes():
@@ -102,7 +112,7 @@ def test_listen_forwards_unchanged_and_replay_sends_again(running):
             [sys.executable, str(receiver), str(port)], stdout=subprocess.PIPE, text=True,
             env={"BRIMFUL_WEBHOOK_SECRET": secret, "PATH": ""},
         ) as own:  # fmt: skip
-            time.sleep(1)
+            wait_for(port)
             assert "1 deliveries queued" in brimful(running, "replay", event_id, "--webhook", hook.id)
             assert event_id in own.stdout.readline()
             own.terminate()

@@ -118,6 +118,8 @@ async def test_nulls_and_odd_bodies_change_nothing(house):
     assert (await house.call("GET", path))["email"] is None
     odd = await house.api.get("/v1/customers/a%0Ab/wallet")
     assert (odd.status_code, odd.headers["content-type"]) == (404, "application/problem+json")
+    for path in ("/v1/webhooks/%00", f"/v1/customers/{customer_id}/wallet/holds?asset=%00", "/v1/assets/%00"):
+        assert (await house.api.get(path)).json()["code"] == "invalid_field", path
     rate = {"source": "USD", "rate": "1", "valid_from": 0}
     await house.call("POST", "/assets/EUR/rates", rate, expect=422)
 

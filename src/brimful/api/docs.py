@@ -23,14 +23,14 @@ _PAGE = """<!doctype html>
 <meta name="viewport" content="width=device-width">
 <title>Brimful API</title>
 <link rel="icon" href="data:,">
-<link rel="stylesheet" href="docs/files/swagger-ui.css">
+<link rel="stylesheet" href="/docs/files/swagger-ui.css">
 <main id="reference"></main>
-<script src="docs/files/swagger-ui-bundle.js"></script>
-<script src="docs/start.js"></script>
+<script src="/docs/files/swagger-ui-bundle.js"></script>
+<script src="/docs/start.js"></script>
 </html>
 """
 _START = """SwaggerUIBundle({
-  url: "openapi.json", dom_id: "#reference", deepLinking: true, validatorUrl: null, docExpansion: "list",
+  url: "/openapi.json", dom_id: "#reference", deepLinking: true, validatorUrl: null, docExpansion: "list",
   defaultModelsExpandDepth: 0,
 });
 """
@@ -47,13 +47,9 @@ def build() -> Starlette:
     )
 
 
-async def _page(request: Request) -> Response:
-    base = request.scope.get("root_path", "").removesuffix("/docs")
-    page = _PAGE.replace("docs/", f"{base}/docs/")
-    return HTMLResponse(page, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
+async def _page(_request: Request) -> Response:
+    return HTMLResponse(_PAGE, headers={"Content-Security-Policy": _POLICY, "X-Content-Type-Options": "nosniff"})
 
 
-async def _start(request: Request) -> Response:
-    base = request.scope.get("root_path", "").removesuffix("/docs")
-    script = _START.replace('"openapi.json"', f'"{base}/openapi.json"')
-    return Response(script, media_type="text/javascript")
+async def _start(_request: Request) -> Response:
+    return Response(_START, media_type="text/javascript")

@@ -159,12 +159,12 @@ def _webhooks(schemas: dict[str, Any]) -> dict[str, Any]:
     """One entry per topic, by OpenAPI 3.1's `webhooks`."""
     models = [(model, "serialization") for model in dict.fromkeys(told.DATA.values())]
     _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
-    schemas.update({name.removeprefix("_"): schema for name, schema in definitions["$defs"].items()})
+    schemas.update(definitions["$defs"])
     return {topic.value: {"post": _webhook(topic)} for topic in Topic}
 
 
 def _webhook(topic: Topic) -> dict[str, Any]:
-    model = told.DATA[topic].__name__.removeprefix("_")
+    model = told.DATA[topic].__name__
     payload = {
         "type": "object",
         "required": ["type", "timestamp", "data"],

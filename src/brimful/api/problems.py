@@ -43,6 +43,10 @@ class RequestIds:
                 message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *quota]
             await send(message)
 
+        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:  # no text in the database can hold it
+            refused = Refused("invalid_field", "The address holds a character that cannot be kept.")
+            await problem(Request(scope), refused)(scope, receive, tagged)
+            return
         await self._app(scope, receive, tagged)
 
 
@@ -124,10 +128,6 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     return database_problem(request, error)
 
 
-async def _unstorable(request: Request, _error: Exception) -> JSONResponse:
-    return problem(request, Refused("invalid_field", "A value holds a character that cannot be kept."))
-
-
 async def _bug(request: Request, error: Exception) -> JSONResponse:
     _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
     refused = Refused("internal_error", "Something failed on our side; the request id names it in the log.")
@@ -141,7 +141,6 @@ handlers: dict[Any, Any] = {
     RequestValidationError: _invalid,
     HTTPException: _http,
     **dict.fromkeys(DATABASE_ERRORS, _database),
-    psycopg.DataError: _unstorable,
     Exception: _bug,
 }
 assert "internal_error" in STATUS_BY_CODE

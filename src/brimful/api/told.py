@@ -12,12 +12,14 @@ __all__ = ["DATA", "SUMMARIES"]
 Minor = Annotated[int, Field(description="Money in minor units of its currency.")]
 
 
-class _Told(BaseModel):
+class CustomerTold(BaseModel):
+    """Something about a customer."""
+
     model_config = ConfigDict(extra="forbid")
     customer_id: str
 
 
-class TopUpTold(_Told):
+class TopUpTold(CustomerTold):
     """A top-up that has ended, or waits for its customer."""
 
     top_up_id: str
@@ -31,7 +33,7 @@ class TopUpTold(_Told):
     balance: Amount | None
 
 
-class TriggeredTold(_Told):
+class TriggeredTold(CustomerTold):
     """A balance fell below its line: a top-up was requested."""
 
     top_up_id: str
@@ -41,7 +43,7 @@ class TriggeredTold(_Told):
     units: Amount
 
 
-class RuleTold(_Told):
+class RuleTold(CustomerTold):
     """A rule as its customer saved it."""
 
     asset: str
@@ -55,7 +57,7 @@ class RuleTold(_Told):
     rose: bool
 
 
-class AssetTold(_Told):
+class AssetTold(CustomerTold):
     """What happened to one asset's rule."""
 
     asset: str
@@ -98,7 +100,7 @@ class HoldTold(AssetTold):
     amount: Amount
 
 
-class CardTold(_Told):
+class CardTold(CustomerTold):
     """A card."""
 
     card_id: str
@@ -108,7 +110,7 @@ class CardTold(_Told):
     exp_year: int | None = None
 
 
-class ConsentTold(_Told):
+class ConsentTold(CustomerTold):
     """What a customer agreed to, or took back."""
 
     consent_id: str
@@ -120,7 +122,7 @@ class ConsentTold(_Told):
     exp_year: int | None = None
 
 
-class RefundTold(_Told):
+class RefundTold(CustomerTold):
     """Money that went back to a card."""
 
     refund_id: Annotated[str, Field(description="Stripe's.")]
@@ -131,7 +133,7 @@ class RefundTold(_Told):
     currency: str
 
 
-class DisputeTold(_Told):
+class DisputeTold(CustomerTold):
     """A payment that its cardholder contests."""
 
     dispute_id: Annotated[str, Field(description="Stripe's.")]
@@ -169,7 +171,7 @@ DATA: dict[Topic, type[BaseModel]] = {
     Topic.CARD_ADDED: CardTold,
     Topic.CARD_REMOVED: CardTold,
     Topic.CARD_EXPIRING: CardTold,
-    Topic.CUSTOMER_EMAIL_CHANGED: _Told,
+    Topic.CUSTOMER_EMAIL_CHANGED: CustomerTold,
     Topic.CONSENT_RECORDED: ConsentTold,
     Topic.CONSENT_WITHDRAWN: ConsentTold,
     Topic.REFUND_RECORDED: RefundTold,

@@ -10,11 +10,11 @@ import os
 import urllib.parse
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Any, Generic, Literal, TypeAlias, TypeVar
+from typing import Any, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, Unpack
 
 from brimful.client import shapes
 
-__all__ = ["Amount", "Call"]
+__all__ = ["Amount", "Call", "UsageEvent"]
 
 Amount: TypeAlias = Decimal | int | str
 Shape = TypeVar("Shape")
@@ -121,23 +121,22 @@ def list_entries(
     return Call("GET", path, shapes.Page[shapes.Entry], query=_given(limit=limit, cursor=cursor))
 
 
-def record_usage(
-    *,
-    id: str,  # noqa: A002 - the field's name
-    asset: str,
-    amount: Amount,
-    customer_id: str | None = None,
-    customer_external_id: str | None = None,
-    occurred_at: dt.datetime | None = None,
-    description: str | None = None,
-    if_insufficient: Literal["record", "refuse"] = "record",
-) -> Call[shapes.UsageResult]:
-    """Debit one use. Keyed by `id`: the same one again answers `duplicate`."""
-    event = usage_event(
-        id=id, asset=asset, amount=amount, customer_id=customer_id, customer_external_id=customer_external_id,
-        occurred_at=occurred_at, description=description, if_insufficient=if_insufficient,
-    )  # fmt: skip
-    return Call("POST", "/usage", shapes.UsageResult, event)
+class UsageEvent(TypedDict, total=False):
+    """One use. `id` is yours and names it for ever; the customer is named by one of the two ids."""
+
+    id: Required[str]
+    asset: Required[str]
+    amount: Required[Amount]
+    customer_id: str
+    customer_external_id: str
+    occurred_at: dt.datetime
+    description: str
+    if_insufficient: Literal["record", "refuse"]
+
+
+def record_usage(**event: Unpack[UsageEvent]) -> Call[shapes.UsageResult]:
+    """Debit one use, given as the fields of `UsageEvent`. Keyed by `id`: the same one again answers `duplicate`."""
+    return Call("POST", "/usage", shapes.UsageResult, usage_event(**event))
 
 
 def record_usages(events: Sequence[Mapping[str, Any]]) -> Call[shapes.UsageResults]:
@@ -145,28 +144,12 @@ def record_usages(events: Sequence[Mapping[str, Any]]) -> Call[shapes.UsageResul
     return Call("POST", "/usage", shapes.UsageResults, {"events": list(events)})
 
 
-def usage_event(
-    *,
-    id: str,  # noqa: A002 - the field's name
-    asset: str,
-    amount: Amount,
-    customer_id: str | None = None,
-    customer_external_id: str | None = None,
-    occurred_at: dt.datetime | None = None,
-    description: str | None = None,
-    if_insufficient: Literal["record", "refuse"] = "record",
-) -> dict[str, Any]:
-    """One event of a batch."""
-    return _given(
-        id=id,
-        customer_id=customer_id,
-        customer_external_id=customer_external_id,
-        asset=asset,
-        amount=_text(amount),
-        occurred_at=None if occurred_at is None else occurred_at.isoformat(),
-        description=description,
-        if_insufficient=None if if_insufficient == "record" else if_insufficient,
-    )
+def usage_event(**event: Unpack[UsageEvent]) -> dict[str, Any]:
+    """One event of a batch, from the fields of `UsageEvent`."""
+    body: dict[str, Any] = {**event, "amount": _text(event["amount"])}
+    if event.get("occurred_at") is not None:
+        body["occurred_at"] = event["occurred_at"].isoformat()
+    return _given(**body)
 
 
 def adjust(

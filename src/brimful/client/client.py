@@ -11,7 +11,7 @@ import msgspec
 
 from brimful.client import calls
 from brimful.client.calls import Call
-from brimful.client.errors import ConnectionFailedError, Problem
+from brimful.client.errors import ApiError, ConnectionFailedError, Problem
 
 __all__ = ["AsyncClient", "Client"]
 
@@ -19,7 +19,7 @@ P = ParamSpec("P")
 Shape = TypeVar("Shape")
 _RETRIES = 4
 _TIMEOUT_S = 30.0
-_WAIT_S, _WAIT_MAX_S = 0.25, 8.0
+_WAIT_S, _WAIT_MAX_S, _ASKED_MAX_S = 0.25, 8.0, 60
 _AGAIN = frozenset({429, 502, 503, 504})
 
 
@@ -219,12 +219,15 @@ def _after(call: Call[Any], answer: httpx.Response, attempt: int, retries: int) 
 
 def _pause_s(attempt: int, asked: str | None) -> float:
     backoff: float = min(_WAIT_MAX_S, _WAIT_S * 2**attempt) * (0.5 + secrets.randbelow(1000) / 1000)
-    return max(backoff, int(asked) if asked is not None and asked.isdigit() else 0)
+    return max(backoff, min(int(asked), _ASKED_MAX_S) if asked is not None and asked.isdigit() else 0)
 
 
 def _read(call: Call[Shape], answer: httpx.Response) -> Shape:
     if answer.is_success:
-        return msgspec.json.decode(answer.content or b"null", type=call.shape)
+        try:
+            return msgspec.json.decode(answer.content or b"null", type=call.shape)
+        except msgspec.DecodeError as error:
+            raise ApiError(f"{call.method} {call.path}: {answer.request.url} is not Brimful's API: {error}") from error
     try:
         body = answer.json()
     except ValueError:
