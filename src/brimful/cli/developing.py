@@ -9,7 +9,7 @@ import pathlib
 import signal
 import sys
 from collections.abc import Callable
-from typing import Any, ParamSpec
+from typing import Any
 
 import click
 
@@ -20,7 +20,6 @@ from brimful.errors import ConfigurationError
 
 __all__: list[str] = []
 
-P = ParamSpec("P")
 _URL = "http://127.0.0.1:8000"
 
 
@@ -67,15 +66,12 @@ def listen(url: str, key: str, forward_to: str | None, topics: tuple[str, ...], 
     if forward_to is not None and not forward_to.startswith(("http://", "https://")):
         raise click.UsageError(f"--forward-to needs http:// or https://: {forward_to!r} has neither.")
 
-    def say(line: str) -> None:
-        click.echo(line)
-
     async def run() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await listen_until(stop, url, key, forward_to=forward_to, topics=topics or ("*",), count=count, say=say)
+        await listen_until(stop, url, key, forward_to=forward_to, topics=topics or ("*",), count=count, say=click.echo)
 
     asyncio.run(run())
 
@@ -96,7 +92,7 @@ def trigger(url: str, key: str, topic: str | None) -> None:
 
     async def run() -> str:
         async with AsyncClient(url, key) as api:
-            return await scenes.play(api, url, topic)
+            return await scenes.SCENES[topic](api, url)
 
     click.echo(f"{topic} of {asyncio.run(run())}")
 

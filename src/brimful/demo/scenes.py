@@ -1,4 +1,7 @@
-"""Scenes: what a sample customer does in the sandbox so that an event happens. For `brimful trigger`."""
+"""Scenes: what a sample customer does in the sandbox so that an event happens. For `brimful trigger`.
+
+Each is given the API and its address, and returns the customer's id.
+"""
 
 import os
 from collections.abc import Awaitable, Callable
@@ -7,17 +10,12 @@ from brimful.client import AsyncClient
 from brimful.demo import cast
 from brimful.demo.visitor import Visitor
 
-__all__ = ["SCENES", "play"]
+__all__ = ["SCENES"]
 
 _GOOD, _LOST, _ASKS = "4242424242424242", "4000000000009987", "4000002760003184"
 _DISPUTED = "4000000000000259"
 
 Scene = Callable[[AsyncClient, str], Awaitable[str]]
-
-
-async def play(api: AsyncClient, url: str, topic: str) -> str:
-    """Play the scene of a topic; returns the customer's id."""
-    return await SCENES[topic](api, url)
 
 
 async def _alerted(api: AsyncClient, amount: str) -> str:
