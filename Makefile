@@ -59,6 +59,8 @@ messages: $(READY)
 lock: $(READY)
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	@.venv/bin/uv pip compile --group go --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

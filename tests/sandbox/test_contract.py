@@ -212,7 +212,7 @@ MOCK = shutil.which("stripe-mock", path=os.environ.get("BRIMFUL_TOOLS", "") + os
 
 @pytest.fixture(scope="module")
 def stripe_mock():
-    assert MOCK is not None, "stripe-mock is missing: `sh scripts/tools.sh` installs it where Go is"
+    assert MOCK is not None, "stripe-mock is missing: `sh scripts/tools.sh` installs it"
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
