@@ -35,6 +35,21 @@ async def test_one_debit_that_takes_everything_tells_depleted_alone(house):
     assert await house.events(customer_id) == ["balance.depleted"]
 
 
+async def test_a_credit_that_leaves_a_balance_low_tells_nothing_again(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 10)
+    await alert(house, customer_id, "5")
+    await house.use(customer_id, "7", "first")
+    await house.give(customer_id, 1, key="still low")
+    assert await house.events(customer_id) == ["balance.low"]
+    await house.use(customer_id, "4", "second")
+    await house.give(customer_id, 1, key="low, which is better")
+    assert await house.events(customer_id) == ["balance.low", "balance.depleted"]
+    assert (await house.call("GET", f"/customers/{customer_id}/alerts/USD"))["level"] == "low"
+    await house.use(customer_id, "1", "third")
+    assert await house.events(customer_id) == ["balance.low", "balance.depleted", "balance.depleted"]
+
+
 async def test_an_alert_below_its_line_is_told_at_once_and_setting_it_again_tells_nothing(house):
     customer_id = await house.customer()
     await house.give(customer_id, 3)
