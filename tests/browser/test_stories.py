@@ -273,6 +273,20 @@ def test_a_large_amount_is_asked_about_once_more(stage, visit):
     expect(page.get_by_role("status")).to_contain_text("$300.00 added.")
 
 
+def test_an_amount_typed_before_the_scripts_arrived_is_on_the_button(stage, visit):
+    customer_id = stage.with_card(stage.customer("Ada"))
+    page = visit(customer_id)
+    held = []
+    page.route("**/static/vendor/htmx-4*", lambda route: held.append(route))
+    page.goto(f"{stage.url}/billing/top-up?asset=USD", wait_until="commit")
+    page.get_by_label("Other amount").fill("300")
+    expect(page.get_by_role("button", name="Pay $25.00")).to_be_visible()
+    while not held:
+        page.wait_for_timeout(20)
+    held[0].continue_()
+    expect(page.get_by_role("button", name="Pay $300.00")).to_be_visible()
+
+
 def test_a_wrong_amount_is_named_at_its_field_and_changes_nothing(stage, visit):
     customer_id = stage.funded("Ada")
     page = visit(customer_id, flow={"flow": "auto_top_up", "asset": "USD"})

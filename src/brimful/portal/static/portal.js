@@ -27,11 +27,21 @@
       form.dataset.sent = "yes";
     });
   }
-  // Back from another page with the browser's own copy of this one: it may be sent again.
-  addEventListener("pageshow", () => document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent));
   const other = document.getElementById("other");
   if (other) {
     other.addEventListener("input", () => { if (other.value) document.querySelectorAll("input[name=amount]").forEach((radio) => { radio.checked = false; }); });
     document.querySelectorAll("input[name=amount]").forEach((radio) => radio.addEventListener("change", () => { other.value = ""; }));
   }
+  const differs = (field) => {
+    if (field.type === "hidden") return false;
+    if (field.options) return [...field.options].some((option) => option.selected !== option.defaultSelected);
+    return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  };
+  addEventListener("pageshow", () => {
+    // Back from another page with the browser's own copy of this one: it may be sent again.
+    document.querySelectorAll("form[data-once]").forEach((form) => delete form.dataset.sent);
+    // What was typed before the scripts were there, or was kept by the browser, counts as typed now.
+    document.querySelectorAll("form[data-once]").forEach((form) =>
+      [...form.elements].filter(differs).forEach((field) => field.dispatchEvent(new Event("input", { bubbles: true }))));
+  });
 })();
