@@ -8,7 +8,9 @@ import uuid_utils
 
 __all__ = ["PREFIXES", "jitter", "name_by", "new", "secret", "spread"]
 
-PREFIXES = frozenset({"cus", "ent", "card", "top", "pay", "con", "evt", "whk", "ses", "key", "set", "req", "ref"})
+PREFIXES = frozenset(
+    {"cus", "ent", "card", "top", "pay", "con", "evt", "whk", "ses", "key", "set", "req", "ref", "opr", "ose"}
+)
 
 
 def _uuid7() -> str:

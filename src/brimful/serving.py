@@ -9,7 +9,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from brimful import api, deps, portal
+from brimful import api, console, deps, portal
 from brimful.ports import require_free
 from brimful.settings import Settings
 
@@ -22,6 +22,8 @@ def application(settings: Settings) -> Starlette:
     """The portal under /billing, everything else the API. Each runs under its own database role."""
     api_deps = deps.build(settings, "brimful_api")
     portal_deps = deps.build(settings, "brimful_portal")
+    # The console acts for the platform's people: under the engine's role, which chooses no card and gives no consent.
+    console_deps = deps.build(settings, "brimful_engine")
     json_door = api.build(api_deps)
     html_door = portal.build(portal_deps)
 
@@ -29,12 +31,17 @@ def application(settings: Settings) -> Starlette:
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
         await deps.open_deps(api_deps)
         await deps.open_deps(portal_deps)
+        await deps.open_deps(console_deps)
         async with json_door.router.lifespan_context(json_door):
             yield
+        await deps.close(console_deps)
         await deps.close(portal_deps)
         await deps.close(api_deps)
 
-    app = Starlette(routes=[Mount("/billing", app=html_door), Mount("/", app=json_door)], lifespan=lifespan)
+    doors = [
+        Mount("/billing", app=html_door), Mount("/console", app=console.build(console_deps)), Mount("/", app=json_door),
+    ]  # fmt: skip
+    app = Starlette(routes=doors, lifespan=lifespan)
     app.router.default = json_door  # a path with a line break in it matches no mount
     app.state.hub = html_door.state.hub
     return app

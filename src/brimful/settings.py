@@ -12,11 +12,13 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Literal
 
 from brimful.errors import ConfigurationError
 
-__all__ = ["PortalSettings", "Settings", "child_environment", "contrast", "read", "rgb"]
+__all__ = ["ConsoleProxy", "PortalSettings", "Settings", "child_environment", "contrast", "read", "rgb"]
 
+_MERCHANT = "Glitch AI"
 _LIVE_KEYS = ("sk_live_", "rk_live_")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -36,6 +38,17 @@ class PortalSettings:
     amounts: Mapping[str, tuple[Decimal, Decimal]]
     thresholds: Mapping[str, tuple[Decimal, Decimal]]
     confirm_above: Mapping[str, Decimal]
+
+
+@dataclasses.dataclass(frozen=True)
+class ConsoleProxy:
+    """A proxy in front of the console that has judged who comes: it sends their name in `header`, and proves itself
+    with `secret` in X-Brimful-Proxy-Secret. `roles` names who may come.
+    """
+
+    header: str
+    secret: str
+    roles: Mapping[str, Literal["viewer", "operator"]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +82,7 @@ class Settings:
     pool_max: int
     worker_concurrency: int
     portal: PortalSettings
+    console_proxy: ConsoleProxy | None
     smtp_url: str | None
     mail_from: str | None
     allow_unsafe_database: bool
@@ -88,7 +102,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         database_url=_required(env, "DATABASE_URL", "a postgresql:// URL, or start with `brimful up`"),
         api_key=_preset_key(env.get("BRIMFUL_API_KEY")),
         public_url=env.get("BRIMFUL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
-        merchant=env.get("BRIMFUL_MERCHANT", "Glitch AI"),
+        merchant=env.get("BRIMFUL_MERCHANT", _MERCHANT),
         return_origins=_list(env.get("BRIMFUL_RETURN_ORIGINS", "")),
         topup_url=env.get("BRIMFUL_TOPUP_URL"),
         stripe_key=env.get("STRIPE_API_KEY"),
@@ -112,6 +126,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         pool_max=_integer(env, "BRIMFUL_POOL_MAX", 10),
         worker_concurrency=_integer(env, "BRIMFUL_WORKER_CONCURRENCY", 16),
         portal=_portal(env),
+        console_proxy=_console_proxy(env),
         smtp_url=_smtp_url(env.get("BRIMFUL_SMTP_URL")),
         mail_from=env.get("BRIMFUL_MAIL_FROM"),
         allow_unsafe_database=env.get("BRIMFUL_ALLOW_UNSAFE_DATABASE") == "yes",
@@ -158,6 +173,11 @@ def pace() -> tuple[int, dt.timedelta]:
     return _integer(env, "BRIMFUL_PACE_PER_HOUR", 5), dt.timedelta(seconds=spacing_s)
 
 
+def merchant() -> str:
+    """The name that pages show, for commands that need nothing else."""
+    return os.environ.get("BRIMFUL_MERCHANT") or _MERCHANT
+
+
 def stripe_access() -> tuple[str | None, str | None]:
     """Stripe's key and address alone, for the doctor."""
     return os.environ.get("STRIPE_API_KEY") or None, os.environ.get("STRIPE_API_URL") or None
@@ -167,6 +187,7 @@ _ACCENT = "#0b6e5b"
 _WHITE = (255, 255, 255)
 _CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3: text of normal size
 _RADIUS_MAX = 32
+_PROXY_SECRET_MIN = 24
 
 
 def _portal(env: Mapping[str, str]) -> PortalSettings:
@@ -225,6 +246,25 @@ def _ranges(env: Mapping[str, str], name: str, *, single: bool = False) -> dict[
             raise ConfigurationError(f"{name}: {part!r} has its bounds the wrong way round.")
         found[match[1]] = (low, high)
     return found
+
+
+def _console_proxy(env: Mapping[str, str]) -> ConsoleProxy | None:
+    header = env.get("BRIMFUL_CONSOLE_PROXY_HEADER")
+    if header is None:
+        return None
+    secret = env.get("BRIMFUL_CONSOLE_PROXY_SECRET", "")
+    if len(secret) < _PROXY_SECRET_MIN:
+        raise ConfigurationError(
+            f"BRIMFUL_CONSOLE_PROXY_HEADER is set: give BRIMFUL_CONSOLE_PROXY_SECRET as well, {_PROXY_SECRET_MIN} "
+            "characters or more, which only the proxy knows."
+        )
+    roles: dict[str, Literal["viewer", "operator"]] = {}
+    for part in _list(env.get("BRIMFUL_CONSOLE_OPERATORS", "")):
+        name, _, role = part.rpartition(":")
+        if not name or role not in {"viewer", "operator"}:
+            raise ConfigurationError("BRIMFUL_CONSOLE_OPERATORS must look like ada@example.com:operator,bob:viewer.")
+        roles[name.lower()] = role  # type: ignore[assignment] # judged above
+    return ConsoleProxy(header.lower(), secret, roles)
 
 
 def _smtp_url(value: str | None) -> str | None:

@@ -1,23 +1,9 @@
 """Every screen in every look: nothing for axe to find, nothing that spills over, nothing the policy forbids."""
 
-import itertools
-import json
-import pathlib
-
-import axe_playwright_python
 import pytest
 
 from support import screens
-
-AXE = (pathlib.Path(axe_playwright_python.__file__).parent / "axe.min.js").read_text()
-LOOKS = list(itertools.product(("light", "dark"), (360, 1280)))
-RUN = "axe.run(document, {resultTypes: ['violations']}).then(found => JSON.stringify(found.violations))"
-
-
-def findings(page):
-    page.evaluate(AXE)
-    found = json.loads(page.evaluate(RUN))
-    return [(item["id"], [node["html"][:150] for node in item["nodes"]][:3]) for item in found]
+from support.looks import findings, require_clean
 
 
 @pytest.mark.parametrize("language", ["en", "de", "ar"])
@@ -30,12 +16,7 @@ def test_axe_finds_nothing_on_any_screen_in_any_look(cast, visit, stage, languag
             if customer != customer_id:
                 continue
             page.goto(f"{stage.url}/billing{path}")
-            for scheme, width in LOOKS:
-                page.emulate_media(color_scheme=scheme)
-                page.set_viewport_size({"width": width, "height": 900})
-                assert findings(page) == [], f"{name} {scheme} {width}"
-                too_wide = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
-                assert too_wide <= 0, f"{name} spills over by {too_wide} px at {width}"
+            require_clean(page, name)
 
 
 def test_axe_would_have_found_something(cast, visit, stage):

@@ -15,7 +15,7 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from brimful import api, deps, keys, portal, settings, worker
+from brimful import api, console, deps, keys, portal, settings, worker
 from brimful.clock import Clock
 from brimful.demo.visitor import Visitor
 from brimful.sandbox import app as sandbox_app
@@ -102,7 +102,11 @@ class House:
                 await keys.ensure(tx, API_KEY, name="tests")
             json_door = api.build(api_deps)
             both = Starlette(
-                routes=[Mount("/billing", app=portal.build(portal_deps)), Mount("/", app=json_door)],
+                routes=[
+                    Mount("/billing", app=portal.build(portal_deps)),
+                    Mount("/console", app=console.build(engine)),
+                    Mount("/", app=json_door),
+                ],
                 lifespan=lambda _app: json_door.router.lifespan_context(json_door),
             )
             both.router.default = json_door

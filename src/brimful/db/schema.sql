@@ -1020,6 +1020,29 @@ CREATE TABLE public.letters (
     sent_at timestamp with time zone,
     CONSTRAINT letters_address_check CHECK ((length(address) <= 320))
 );
+CREATE TABLE public.operator_sessions (
+    session_id text NOT NULL,
+    operator_id text NOT NULL,
+    cookie_hash bytea NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    revoked_at timestamp with time zone
+);
+CREATE TABLE public.operators (
+    operator_id text NOT NULL,
+    name text NOT NULL,
+    role text NOT NULL,
+    password_hash text NOT NULL,
+    totp_secret text NOT NULL,
+    totp_step bigint DEFAULT 0 NOT NULL,
+    failures integer DEFAULT 0 NOT NULL,
+    locked_until timestamp with time zone,
+    created_at timestamp with time zone NOT NULL,
+    disabled_at timestamp with time zone,
+    CONSTRAINT operators_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'::text)),
+    CONSTRAINT operators_role_check CHECK ((role = ANY (ARRAY['viewer'::text, 'operator'::text])))
+);
 CREATE TABLE public.outgoing_events (
     event_id text NOT NULL,
     customer_id text,
@@ -1190,6 +1213,11 @@ CREATE TABLE public.webhook_endpoints (
     CONSTRAINT webhook_endpoints_topics_check CHECK ((cardinality(topics) > 0)),
     CONSTRAINT webhook_endpoints_url_check CHECK ((length(url) <= 2000))
 );
+CREATE TABLE public.webhook_rejections (
+    day date NOT NULL,
+    count bigint NOT NULL,
+    last_at timestamp with time zone NOT NULL
+);
 ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
@@ -1243,6 +1271,14 @@ ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
 ALTER TABLE ONLY public.letters
     ADD CONSTRAINT letters_pkey PRIMARY KEY (customer_id, event_id);
+ALTER TABLE ONLY public.operator_sessions
+    ADD CONSTRAINT operator_sessions_cookie_hash_key UNIQUE (cookie_hash);
+ALTER TABLE ONLY public.operator_sessions
+    ADD CONSTRAINT operator_sessions_pkey PRIMARY KEY (session_id);
+ALTER TABLE ONLY public.operators
+    ADD CONSTRAINT operators_name_key UNIQUE (name);
+ALTER TABLE ONLY public.operators
+    ADD CONSTRAINT operators_pkey PRIMARY KEY (operator_id);
 ALTER TABLE ONLY public.outgoing_events
     ADD CONSTRAINT outgoing_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.payments
@@ -1285,6 +1321,8 @@ ALTER TABLE ONLY public.verified_marks
     ADD CONSTRAINT verified_marks_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
+ALTER TABLE ONLY public.webhook_rejections
+    ADD CONSTRAINT webhook_rejections_pkey PRIMARY KEY (day);
 CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
@@ -1313,8 +1351,11 @@ CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON public.procrastinat
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, payment_id);
 CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX stripe_events_newest ON public.stripe_events USING btree (received_at);
 CREATE INDEX stripe_events_waiting ON public.stripe_events USING btree (received_at) WHERE (state = 'received'::text);
 CREATE INDEX top_ups_by_account ON public.top_ups USING btree (customer_id, asset, requested_at DESC);
+CREATE INDEX top_ups_ended ON public.top_ups USING btree (ended_at) WHERE (ended_at IS NOT NULL);
+CREATE INDEX top_ups_newest ON public.top_ups USING btree (top_up_id DESC);
 CREATE UNIQUE INDEX top_ups_one_live_automatic ON public.top_ups USING btree (customer_id, asset) WHERE ((kind = 'automatic'::text) AND (ended_at IS NULL));
 CREATE INDEX top_ups_to_review ON public.top_ups USING btree (customer_id, top_up_id) WHERE needs_review;
 CREATE INDEX top_ups_wake ON public.top_ups USING btree (wake_at) WHERE (wake_at IS NOT NULL);
@@ -1361,6 +1402,8 @@ ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.letters
     ADD CONSTRAINT letters_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
+ALTER TABLE ONLY public.operator_sessions
+    ADD CONSTRAINT operator_sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operators(operator_id);
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.payments
@@ -1553,6 +1596,8 @@ GRANT SELECT,UPDATE ON TABLE public.epochs TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_engine;
@@ -1607,6 +1652,9 @@ GRANT UPDATE(enabled) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT UPDATE(disabled_reason) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT UPDATE(failing_since) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT UPDATE(updated_at) ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_rejections TO brimful_api;
+GRANT SELECT ON TABLE public.webhook_rejections TO brimful_portal;
+GRANT SELECT ON TABLE public.webhook_rejections TO brimful_engine;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_api;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_portal;
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_engine;

@@ -34,6 +34,7 @@ def paused(words: Words, reason: str, card: str) -> str:
         "refunded": t("A payment was refunded."),
         "disputed": t("A payment with {card} was questioned by its bank.", card=card),
         "fraud_warning": t("A payment with {card} was questioned by its bank.", card=card),
+        "operator": t("Support has paused it."),
         "card_changed": t("{card} was replaced by your bank with another kind of card.", card=card),
     }
     return sentences.get(reason, t("{card} could not be charged.", card=card))

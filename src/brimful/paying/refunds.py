@@ -10,7 +10,7 @@ from brimful.errors import Refused
 from brimful.payments import RefundReading
 from brimful.topups import Payment
 
-__all__ = ["Refund", "due", "find", "get", "list_for", "note", "poll_later", "refuse", "request"]
+__all__ = ["Refund", "due", "find", "get", "list_for", "list_of_top_up", "note", "poll_later", "refuse", "request"]
 
 _POLLS_S = (5, 15, 30, 60, 120, 300)
 
@@ -54,6 +54,19 @@ async def find(tx: Tx, customer_id: str, reading: RefundReading) -> Refund | Non
 async def list_for(tx: Tx, payment: Payment) -> list[Refund]:
     """Every refund of a payment."""
     return [Refund(**row) for row in await tx.all(_LIST, (payment.customer_id, payment.payment_id))]
+
+
+_OF_TOP_UP = """
+    SELECT r.* FROM refunds AS r JOIN payments AS p ON p.customer_id = r.customer_id AND p.payment_id = r.payment_id
+    WHERE p.customer_id = %s AND p.top_up_id = %s ORDER BY r.created_at, r.refund_id
+"""
+
+
+async def list_of_top_up(tx: Tx, customer_id: str, top_up_id: str) -> list[Refund]:
+    """Every refund of a top-up's payments."""
+    names = [field.name for field in dataclasses.fields(Refund)]
+    rows = await tx.all(_OF_TOP_UP, (customer_id, top_up_id))
+    return [Refund(**{name: row[name] for name in names}) for row in rows]
 
 
 _INSERT = """

@@ -135,6 +135,11 @@ async def _canceled(
     await rearm(tx, [account.key], till.pace)
 
 
+async def tell_action_required(tx: Tx, top_up: TopUp) -> None:
+    """Tell, or tell again, that a payment waits for its customer."""
+    await emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(top_up, None))
+
+
 async def leave(till: Till, tx: Tx, account: wallets.Account, top_up: TopUp) -> None:
     """Out of `canceling`, now that no payment is open: into the state that was stored with the reason."""
     assert top_up.state == "canceling"
@@ -149,7 +154,7 @@ async def leave(till: Till, tx: Tx, account: wallets.Account, top_up: TopUp) -> 
         wake_in_s = max(0.0, (expires_at - now).total_seconds())
         waiting = await topups.move(tx, top_up, "action_required", wake_in_s=wake_in_s, expires_at=expires_at)
         if top_up.kind == "automatic":
-            await emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(waiting, None))
+            await tell_action_required(tx, waiting)
         await rearm(tx, [account.key], till.pace)
         return
     ended = await topups.move(tx, top_up, top_up.next_state)

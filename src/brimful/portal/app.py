@@ -24,14 +24,9 @@ from brimful.errors import Refused
 from brimful.portal.door import Door, Page
 from brimful.portal.live import Hub
 from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
-from brimful.portal.security import (
-    SecurityHeaders,
-    cookie_name,
-    form_fields,
-    require_csrf,
-    require_same_origin,
-)
+from brimful.portal.security import cookie_name, require_csrf
 from brimful.portal.theme import Theme
+from brimful.web import SecurityHeaders, form_fields, require_same_origin
 
 __all__ = ["build"]
 

@@ -1,78 +1,20 @@
-"""What every page of the portal carries, and what every form must bring."""
+"""What the portal's own pages need beside what all pages do."""
 
 import hmac
-import urllib.parse
 
 from starlette.datastructures import FormData
-from starlette.requests import Request
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brimful.errors import Refused
 from brimful.sessions import PortalSession
 from brimful.settings import Settings
+from brimful.web import host_cookie
 
-__all__ = ["SecurityHeaders", "cookie_name", "form_fields", "require_csrf", "require_same_origin"]
-
-_FIELDS_MAX = 50
-_FIELD_LENGTH_MAX = 2000
-_STRIPE_PAGES = ("https://checkout.stripe.com", "https://hooks.stripe.com")
-
-
-class SecurityHeaders:
-    """Sets the content security policy and its companions on every answer."""
-
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
-        self._app = app
-        pages = (origin_of(settings.checkout_url),) if settings.checkout_url else _STRIPE_PAGES
-        # Browsers apply form-action to redirects: a payment form may lead to Stripe's pages.
-        policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-            f"form-action 'self' {' '.join(pages)}; base-uri 'none'; frame-ancestors 'none'"
-        )
-        self._headers = [
-            (b"content-security-policy", policy.encode()),
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cross-origin-opener-policy", b"same-origin"),
-        ]
-        if settings.public_url.startswith("https://"):
-            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async def guarded(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                headers = [*message["headers"], *self._headers]
-                if not any(name == b"cache-control" for name, _ in message["headers"]):
-                    headers.append((b"cache-control", b"no-store"))
-                message["headers"] = headers
-            await send(message)
-
-        await self._app(scope, receive, guarded)
+__all__ = ["cookie_name", "require_csrf"]
 
 
 def cookie_name(settings: Settings) -> str:
-    """`__Host-` wherever the portal is served over https; plain only in sandbox mode over http, where programs
-    that are no browsers would not return a Secure cookie.
-    """
-    if settings.sandbox and settings.public_url.startswith("http://"):
-        return "brimful_portal"
-    return "__Host-brimful_portal"
-
-
-def origin_of(url: str) -> str:
-    parts = urllib.parse.urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
-def require_same_origin(request: Request, settings: Settings) -> None:
-    """A form must come from our own pages: by Sec-Fetch-Site, and by Origin where the browser sends it."""
-    site = request.headers.get("sec-fetch-site")
-    origin = request.headers.get("origin")
-    foreign_site = site is not None and site not in {"same-origin", "none"}
-    # "null" is what a browser sends under our own no-referrer policy; Sec-Fetch-Site has judged it.
-    foreign_origin = origin not in {None, "null", origin_of(settings.public_url)}
-    if foreign_site or foreign_origin or (origin == "null" and site is None):
-        raise Refused("forbidden", "This form was not sent from the billing page itself. Open billing again.")
+    """The cookie of a customer's session."""
+    return host_cookie("brimful_portal", settings)
 
 
 def require_csrf(form: FormData, session: PortalSession) -> None:
@@ -80,12 +22,3 @@ def require_csrf(form: FormData, session: PortalSession) -> None:
     given = form.get("csrf")
     if not isinstance(given, str) or not hmac.compare_digest(given.encode(), session.csrf.encode()):
         raise Refused("forbidden", "This page is out of date. Go back, reload it and try again.")
-
-
-async def form_fields(request: Request) -> FormData:
-    """The form, bounded: plain fields only, none of them long, no NUL."""
-    form = await request.form(max_fields=_FIELDS_MAX, max_files=0, max_part_size=_FIELD_LENGTH_MAX)
-    for _, value in form.multi_items():
-        if not isinstance(value, str) or len(value) > _FIELD_LENGTH_MAX or "\x00" in value:
-            raise Refused("invalid_field", "A field of this form cannot be used.")
-    return form

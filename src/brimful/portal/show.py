@@ -42,6 +42,8 @@ def account_state(
     if rule.pause_reason is not None:
         why = i18n.reasons.paused(words, rule.pause_reason, label)
         rest = t("Nothing is charged until you choose a card and turn it on again.")
+        if rule.pause_reason == "operator":
+            rest = t("Nothing is charged until you turn it on again.")
         return State("paused", f"{why} {rest}")
     if live is not None:
         return _live(words, live)

@@ -1,6 +1,6 @@
 """The top-ups room: the wish to add funds, its states, and the payments that carry it out."""
 
-from brimful.topups.model import LIVE_STATES, MOVES, WAITING_STATES, Payment, State, TopUp, credyt_status
+from brimful.topups.model import LIVE_STATES, MOVES, STATES, WAITING_STATES, Payment, State, TopUp, credyt_status
 from brimful.topups.request import AutomaticWish, cancel_waiting, request_automatic, request_manual
 from brimful.topups.store import (
     Stale,
@@ -34,6 +34,7 @@ from brimful.topups.store import (
 
 __all__ = [
     "LIVE_STATES",
+    "STATES",
     "MOVES",
     "WAITING_STATES",
     "AutomaticWish",

@@ -12,9 +12,19 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
-__all__ = ["END_STATES", "LIVE_STATES", "MOVES", "WAITING_STATES", "Payment", "State", "TopUp", "credyt_status"]
+__all__ = [
+    "END_STATES",
+    "LIVE_STATES",
+    "MOVES",
+    "STATES",
+    "WAITING_STATES",
+    "Payment",
+    "State",
+    "TopUp",
+    "credyt_status",
+]
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
 State = Literal[
@@ -31,6 +41,7 @@ State = Literal[
     "canceled",
 ]
 
+STATES: tuple[State, ...] = get_args(State)
 END_STATES = frozenset({"succeeded", "failed", "canceled"})
 
 # Nothing has been sent that could still charge by itself: these give way when the need is gone.

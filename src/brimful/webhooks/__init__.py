@@ -2,7 +2,7 @@
 
 from brimful.webhooks import log
 from brimful.webhooks.courier import Courier
-from brimful.webhooks.endpoints import Endpoint, create, delete, get, list_all, rotate, update
+from brimful.webhooks.endpoints import Endpoint, create, delete, enable, get, list_all, rotate, update
 from brimful.webhooks.guard import Resolver, judge_url, system_resolver
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Resolver",
     "create",
     "delete",
+    "enable",
     "get",
     "judge_url",
     "list_all",

@@ -12,7 +12,7 @@ from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.events import Topic
 
-__all__ = ["EVERYTHING", "Endpoint", "create", "delete", "get", "list_all", "rotate", "update"]
+__all__ = ["EVERYTHING", "Endpoint", "create", "delete", "enable", "get", "list_all", "rotate", "update"]
 
 EVERYTHING = "*"
 _SECRET_BYTES = 32  # Standard Webhooks: 24 to 64
@@ -99,6 +99,18 @@ async def update(
     }
     await tx.execute(_UPDATE, values)
     return await get(tx, endpoint_id)
+
+
+_ENABLE = """
+    UPDATE webhook_endpoints SET enabled = true, disabled_reason = NULL, failing_since = NULL, updated_at = %s
+    WHERE endpoint_id = %s
+"""
+
+
+async def enable(tx: Tx, endpoint_id: str) -> None:
+    """Turn it on again; under the engine's role, which may change nothing else of it."""
+    await get(tx, endpoint_id)
+    await tx.execute(_ENABLE, (await tx.now(), endpoint_id))
 
 
 async def delete(tx: Tx, endpoint_id: str) -> None:

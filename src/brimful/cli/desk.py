@@ -1,0 +1,252 @@
+"""Commands of the operator's desk: who may use the console, top-ups, customers."""
+
+import dataclasses
+import json
+import pathlib
+import sys
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from brimful import settings
+from brimful.cli.common import DATA, JSON_FILE, as_engine, cli
+from brimful.errors import Refused
+
+if TYPE_CHECKING:
+    from brimful.db import Tx
+
+__all__: list[str] = []
+
+ACTOR = "command line"
+
+
+@cli.group()
+def operators() -> None:
+    """Who may use the console."""
+
+
+def _password(from_stdin: bool) -> str:
+    if from_stdin:
+        return sys.stdin.readline().rstrip("\n")
+    password: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    return password
+
+
+_STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from the first line of standard input.")
+
+
+@operators.command("create")
+@click.argument("name")
+@click.option("--role", type=click.Choice(["viewer", "operator"]), default="viewer", show_default=True,
+              help="A viewer looks; an operator acts as well.")  # fmt: skip
+@_STDIN
+@DATA
+def create_operator(name: str, role: Any, password_stdin: bool, data: pathlib.Path | None) -> None:
+    """Let somebody into the console. Their second factor is shown once."""
+    from brimful import audit
+    from brimful import operators as people
+
+    password = _password(password_stdin)
+
+    async def create(tx: "Tx") -> str:
+        secret = await people.create(tx, name=name, role=role, password=password)
+        await audit.record(tx, actor=ACTOR, action="operator.created", after={"name": name, "role": role})
+        return secret
+
+    _show_factor(name, as_engine(data, create))
+
+
+@operators.command("renew")
+@click.argument("name")
+@_STDIN
+@DATA
+def renew_operator(name: str, password_stdin: bool, data: pathlib.Path | None) -> None:
+    """A new password and a new second factor, for somebody who lost theirs or is locked out."""
+    from brimful import audit
+    from brimful import operators as people
+
+    password = _password(password_stdin)
+
+    async def renew(tx: "Tx") -> str:
+        secret = await people.renew(tx, name, password=password)
+        await audit.record(tx, actor=ACTOR, action="operator.renewed", after={"name": name})
+        return secret
+
+    _show_factor(name, as_engine(data, renew))
+
+
+def _show_factor(name: str, secret: str) -> None:
+    import segno
+
+    from brimful import operators as people
+
+    uri = people.provisioning_uri(name, secret, settings.merchant())
+    if sys.stdout.isatty():
+        segno.make(uri).terminal(compact=True)
+    click.echo(f"Second factor, shown once: {secret}")
+    click.echo(uri)
+
+
+@operators.command("disable")
+@click.argument("name")
+@DATA
+def disable_operator(name: str, data: pathlib.Path | None) -> None:
+    """Let somebody in no more; what they have open ends at once."""
+    from brimful import audit
+    from brimful import operators as people
+
+    async def disable(tx: "Tx") -> None:
+        await people.disable(tx, name)
+        await audit.record(tx, actor=ACTOR, action="operator.disabled", after={"name": name})
+
+    as_engine(data, disable)
+    click.echo(f"{name} is disabled.")
+
+
+@operators.command("list")
+@DATA
+def list_operators(data: pathlib.Path | None) -> None:
+    """Everybody, with their role."""
+    from brimful import operators as people
+
+    for one in as_engine(data, people.list_all):
+        state = "disabled" if one.disabled_at else "locked" if one.locked_until else "active"
+        click.echo(f"{one.name:<30} {one.role:<9} {state:<9} since {one.created_at:%Y-%m-%d}")
+
+
+# --- top-ups ----------------------------------------------------------------------------------------------------
+
+
+@cli.group("top-ups")
+def top_ups() -> None:
+    """Top-ups of every customer: list, show, retry, cancel."""
+
+
+@top_ups.command("list")
+@click.option("--state", "states", multiple=True, help="Such as retry_wait; may be given several times.")
+@click.option("--reason", help="Such as insufficient_funds.")
+@click.option("--review", is_flag=True, help="Only those that a person should look at.")
+@click.option("--live", is_flag=True, help="Only those that have not ended.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=50, show_default=True)
+@DATA
+@JSON_FILE
+def list_top_ups(
+    states: tuple[str, ...],
+    reason: str | None,
+    review: bool,
+    live: bool,
+    limit: int,
+    data: pathlib.Path | None,
+    json_file: pathlib.Path | None,
+) -> None:
+    """The newest first."""
+    from brimful import desk, topups
+
+    unknown = set(states) - set(topups.STATES)
+    if unknown:
+        raise Refused("invalid_field", f"--state is one of {', '.join(topups.STATES)}.")
+
+    async def find(tx: "Tx") -> list[desk.Line]:
+        return await desk.list_top_ups(
+            tx, limit=limit, states=states or None, reason=reason, review=review or None, live=live or None
+        )
+
+    found = as_engine(data, find)
+    for line in found:
+        mark = "  needs review" if line.needs_review else ""
+        click.echo(
+            f"{line.requested_at:%Y-%m-%d %H:%M:%S}  {line.top_up_id}  {line.state:<15} {line.money:>14}  "
+            f"{line.customer_name[:24]:<24} {line.reason or ''}{mark}"
+        )
+    if not found:
+        click.echo("None.")
+    if json_file is not None:
+        json_file.write_text(json.dumps([line.shown() for line in found], indent=2))
+
+
+@top_ups.command("show")
+@click.argument("top_up")
+@DATA
+@JSON_FILE
+def show_top_up(top_up: str, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+    """One top-up with every payment and refund of it."""
+    from brimful import desk
+
+    async def look(tx: "Tx") -> dict[str, Any]:
+        return await desk.describe(tx, await desk.owner_of(tx, top_up), top_up)
+
+    found = as_engine(data, look)
+    for name, value in found.items():
+        if not isinstance(value, list):
+            click.echo(f"{name:<16} {'-' if value is None else value}")
+    for name in ("payments", "refunds"):
+        for row in found[name]:
+            click.echo(
+                f"{name[:-1]:<16} " + "  ".join(f"{key}={value}" for key, value in row.items() if value is not None)
+            )
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=2))
+
+
+@top_ups.command("retry")
+@click.argument("top_up")
+@DATA
+def retry_top_up(top_up: str, data: pathlib.Path | None) -> None:
+    """Try now what waits for a retry. Rule, consent, card, declines and the month's limit are judged again first."""
+    from brimful import desk
+
+    async def retry(tx: "Tx") -> None:
+        await desk.retry(tx, await desk.owner_of(tx, top_up), top_up, actor=ACTOR)
+
+    as_engine(data, retry)
+    click.echo(f"{top_up} is tried again as soon as a worker is free.")
+
+
+@top_ups.command("cancel")
+@click.argument("top_up")
+@DATA
+def cancel_top_up(top_up: str, data: pathlib.Path | None) -> None:
+    """Take back what merely waits. A payment that is open at Stripe is taken back there first."""
+    from brimful import desk
+    from brimful.auto_topup import Pace
+
+    async def cancel(tx: "Tx") -> None:
+        await desk.cancel(tx, await desk.owner_of(tx, top_up), top_up, actor=ACTOR, pace=Pace(*settings.pace()))
+
+    as_engine(data, cancel)
+    click.echo(f"{top_up} is taken back.")
+
+
+# --- customers --------------------------------------------------------------------------------------------------
+
+
+@cli.group("customers")
+def customers_group() -> None:
+    """Customers: show one, erase one."""
+
+
+@customers_group.command("show")
+@click.argument("customer")
+@DATA
+@JSON_FILE
+def show_customer(customer: str, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+    """By id, external id, id at Stripe, PaymentIntent, top-up, name or e-mail: balances, rules, cards, top-ups."""
+    from brimful import desk
+    from brimful.auto_topup import Pace
+
+    async def look(tx: "Tx") -> dict[str, Any]:
+        return await desk.portrait(tx, await desk.find_one(tx, customer), Pace(*settings.pace()))
+
+    found = as_engine(data, look)
+    for name, value in found.items():
+        if not isinstance(value, list):
+            click.echo(f"{name:<16} {'-' if value is None else value}")
+            continue
+        for row in value:
+            click.echo(f"{name:<16} " + "  ".join(f"{key}={part}" for key, part in row.items() if part is not None))
+    if json_file is not None:
+        json_file.write_text(json.dumps(found, indent=2))
+
+
+def _fields(item: Any) -> dict[str, Any]:
+    return dataclasses.asdict(item)

@@ -1,0 +1,198 @@
+"""Routes of the console with who may use each, and the way in: name, password and code, or a trusted proxy."""
+
+import dataclasses
+import hmac
+import logging
+import pathlib
+from collections.abc import Awaitable, Callable
+from typing import Literal
+
+import jinja2
+import psycopg
+import psycopg_pool
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.templating import Jinja2Templates
+
+from brimful import ids, operators
+from brimful.console.door import BASE, Door, Page, require_csrf
+from brimful.console.pages import charging, customers, home, stripe, top_ups, trail, webhooks
+from brimful.deps import Deps
+from brimful.errors import Refused
+from brimful.operators import OperatorSession, Role
+from brimful.web import SecurityHeaders, form_fields, host_cookie, require_same_origin
+
+__all__ = ["ROUTES", "Allowed", "build"]
+
+_log = logging.getLogger(__name__)
+_HERE = pathlib.Path(__file__).parent
+View = Callable[[Page], Awaitable[Response]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Allowed:
+    """A route, and the least role that may use it."""
+
+    method: Literal["GET", "POST"]
+    path: str
+    view: View
+    role: Role
+
+
+# Whatever is not here does not exist. A test walks every route with every role.
+ROUTES = (
+    Allowed("GET", "/", home.overview, "viewer"),
+    Allowed("GET", "/customers", customers.search, "viewer"),
+    Allowed("GET", "/customers/{customer_id}", customers.customer, "viewer"),
+    Allowed("GET", "/customers/{customer_id}/ledger/{asset}", customers.ledger_of, "viewer"),
+    Allowed("POST", "/customers/{customer_id}/rules/{asset}/pause", customers.pause, "operator"),
+    Allowed("POST", "/customers/{customer_id}/rules/{asset}/look", customers.look, "operator"),
+    Allowed("GET", "/top-ups", top_ups.listed, "viewer"),
+    Allowed("GET", "/queue", top_ups.queue, "viewer"),
+    Allowed("GET", "/top-ups/{customer_id}/{top_up_id}", top_ups.one, "viewer"),
+    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/retry", top_ups.retry, "operator"),
+    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/ask", top_ups.ask, "operator"),
+    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/cancel", top_ups.cancel, "operator"),
+    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/resolve", top_ups.resolve, "operator"),
+    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/refund", top_ups.refund, "operator"),
+    Allowed("GET", "/webhooks", webhooks.listed, "viewer"),
+    Allowed("GET", "/webhooks/events/{event_id}", webhooks.event, "viewer"),
+    Allowed("POST", "/webhooks/events/{event_id}/replay", webhooks.replay, "operator"),
+    Allowed("POST", "/webhooks/{endpoint_id}/enable", webhooks.enable, "operator"),
+    Allowed("GET", "/stripe", stripe.events, "viewer"),
+    Allowed("POST", "/stripe/{event_id}/again", stripe.again, "operator"),
+    Allowed("GET", "/reconciliation", stripe.reconciliation, "viewer"),
+    Allowed("POST", "/reconciliation/compare", stripe.compare, "operator"),
+    Allowed("GET", "/charging", charging.shown, "viewer"),
+    Allowed("POST", "/charging/stop", charging.stop, "operator"),
+    Allowed("POST", "/charging/start", charging.start, "operator"),
+    Allowed("GET", "/audit", trail.trail, "viewer"),
+)
+
+
+def build(deps: Deps) -> Starlette:
+    """The console, to be mounted under /console. `deps` are the engine's."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_HERE / "templates"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.globals["merchant"] = deps.settings.merchant
+    environment.globals["base"] = BASE
+    door = Door(deps, Jinja2Templates(env=environment))
+    guard = _Guard(door)
+    return Starlette(
+        routes=[
+            Mount("/static", StaticFiles(directory=_HERE / "static")),
+            Route("/sign-in", guard.sign_in, methods=["GET", "POST"]),
+            Route("/sign-out", guard.sign_out, methods=["POST"]),
+            *(Route(one.path, guard.route(one), methods=[one.method]) for one in ROUTES),
+        ],
+        middleware=[Middleware(SecurityHeaders, settings=deps.settings)],
+        exception_handlers={
+            Refused: guard.refused,
+            HTTPException: guard.missing,
+            psycopg.OperationalError: guard.down,
+            psycopg_pool.PoolTimeout: guard.down,
+            Exception: guard.failed,
+        },
+    )
+
+
+class _Guard:
+    """Judges who is there before a view runs, and answers for what goes wrong."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._cookie = host_cookie("brimful_console", door.deps.settings)
+
+    def route(self, allowed: Allowed) -> Callable[[Request], Awaitable[Response]]:
+        async def handle(request: Request) -> Response:
+            session = await self._session(request)
+            if session is None:
+                if allowed.method == "GET":
+                    return RedirectResponse(f"{BASE}/sign-in", 303)
+                raise Refused("unauthorized", "Sign in first.")
+            if allowed.role == "operator" and session.role != "operator":
+                raise Refused("forbidden", "You may look, not act: ask for the role of an operator.")
+            form = None
+            if allowed.method == "POST":
+                require_same_origin(request, self._door.deps.settings)
+                form = await form_fields(request)
+                require_csrf(form, session)
+            return await allowed.view(Page(self._door, request, session, form))
+
+        return handle
+
+    async def _session(self, request: Request) -> OperatorSession | None:
+        proxy = self._door.deps.settings.console_proxy
+        if proxy is not None:
+            vouched = request.headers.get("x-brimful-proxy-secret", "")
+            if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):
+                return None
+            name = request.headers.get(proxy.header, "").strip().lower()
+            role = proxy.roles.get(name)
+            return None if role is None else OperatorSession(name, role, operators.csrf_of(f"{proxy.secret}:{name}"))
+        cookie = request.cookies.get(self._cookie)
+        if not cookie:
+            return None
+        async with self._door.deps.database.transaction() as tx:
+            return await operators.load(tx, cookie)
+
+    async def sign_in(self, request: Request) -> Response:
+        """Name, password and code. With a trusted proxy there is nothing to sign in to."""
+        settings = self._door.deps.settings
+        if settings.console_proxy is not None:
+            raise Refused("unauthorized", "Come through the proxy that this console trusts.")
+        if request.method == "GET":
+            return self._door.show(request, "sign_in.html", {})
+        require_same_origin(request, settings)
+        form = await form_fields(request)
+        name, password, code = (str(form.get(part, "")) for part in ("name", "password", "code"))
+        database = self._door.deps.database
+        try:
+            cookie = await operators.sign_in(database, name.strip().lower(), password, code)
+        except Refused as refused:
+            return self._door.show(request, "sign_in.html", {"error": refused.detail}, 401)
+        response = RedirectResponse(f"{BASE}/", 303)
+        response.set_cookie(
+            self._cookie, cookie, path="/", httponly=True, samesite="strict", secure=self._cookie.startswith("__Host-"),
+            max_age=int(operators.SESSION_LIFE.total_seconds()),
+        )  # fmt: skip
+        return response
+
+    async def sign_out(self, request: Request) -> Response:
+        session = await self._session(request)
+        if session is not None:
+            require_same_origin(request, self._door.deps.settings)
+            require_csrf(await form_fields(request), session)
+            async with self._door.deps.database.transaction() as tx:
+                await operators.sign_out(tx, session)
+        response = RedirectResponse(f"{BASE}/sign-in", 303)
+        response.delete_cookie(self._cookie, path="/")
+        return response
+
+    async def refused(self, request: Request, error: Exception) -> Response:
+        assert isinstance(error, Refused)
+        return self._door.show(request, "error.html", {"title": "Refused", "text": error.detail}, error.status)
+
+    async def missing(self, request: Request, error: Exception) -> Response:
+        status = getattr(error, "status_code", 404)
+        return self._door.show(request, "error.html", {"title": "Not found", "text": "There is no such page."}, status)
+
+    async def down(self, request: Request, _error: Exception) -> Response:
+        text = "The database does not answer. Try again in a minute."
+        return self._door.show(request, "error.html", {"title": "Not available", "text": text}, 503)
+
+    async def failed(self, request: Request, error: Exception) -> Response:
+        reference = ids.new("req")
+        _log.error("%s: %s failed", reference, request.url.path, exc_info=error)
+        text = f"Something failed on our side; {reference} names it in the log."
+        return self._door.show(request, "error.html", {"title": "Something went wrong", "text": text}, 500)

@@ -1,0 +1,1 @@
+"""Pages of the console, a file per subject: each view makes a Screen."""

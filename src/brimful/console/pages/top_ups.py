@@ -1,0 +1,164 @@
+"""Top-ups: by state and reason, the queue of those that want something, one with its payments, and what can be done."""
+
+from starlette.responses import Response
+
+from brimful import customers, desk, money, paying, topups
+from brimful.console.door import Page
+from brimful.console.screen import Act, Cell, Field, Screen, Table, cash, moment
+
+__all__ = ["ask", "cancel", "listed", "one", "queue", "refund", "resolve", "retry"]
+
+_PAGE = 100
+_COLUMNS = ("Top-up", "Customer", "Amount", "State", "Reason", "Tries", "Requested", "Next look", "")
+
+
+async def listed(page: Page) -> Response:
+    """Everybody's, newest first."""
+    state, reason, before = page.query("state"), page.query("reason"), page.query("before")
+    async with page.database.transaction() as tx:
+        lines = await desk.list_top_ups(
+            tx, limit=_PAGE + 1, states=None if state is None else [state], reason=reason, before=before
+        )
+    more = None
+    if len(lines) > _PAGE:
+        more = f"/top-ups?state={state or ''}&reason={reason or ''}&before={lines[_PAGE - 1].top_up_id}"
+    table = Table("Top-ups", _COLUMNS, [_line(line) for line in lines[:_PAGE]], more=more)
+    filters = [Field("state", "State", state or "", ("", *topups.STATES)), Field("reason", "Reason", reason or "")]
+    return page.show(Screen("Top-ups", "top-ups", tables=[table], filters=filters))
+
+
+async def queue(page: Page) -> Response:
+    """What wants a person, a customer or time."""
+    async with page.database.transaction() as tx:
+        review = await desk.list_top_ups(tx, limit=_PAGE, review=True)
+        waiting = await desk.list_top_ups(tx, limit=_PAGE, states=["action_required"], live=True)
+        retries = await desk.list_top_ups(tx, limit=_PAGE, states=["retry_wait"], live=True)
+        unknown = await desk.list_top_ups(tx, limit=_PAGE, states=["unknown", "processing"], live=True)
+        stuck = await desk.list_top_ups(tx, limit=_PAGE, live=True, overdue=True)
+        failed = await desk.list_top_ups(tx, limit=_PAGE, states=["failed"])
+    tables = [
+        Table(title, _COLUMNS, [_line(line) for line in lines])
+        for title, lines in (
+            ("Somebody should look", review), ("Waiting for the customer", waiting), ("Waiting for a retry", retries),
+            ("Stripe has not said", unknown), ("Nobody has looked for a quarter of an hour", stuck),
+            ("Failed, newest first", failed),
+        )
+    ]  # fmt: skip
+    return page.show(Screen("Queue", "queue", tables=tables))
+
+
+def _line(line: desk.Line) -> list[Cell | str]:
+    return [
+        Cell(line.top_up_id, f"/top-ups/{line.customer_id}/{line.top_up_id}"),
+        Cell(line.customer_name, f"/customers/{line.customer_id}"),
+        f"{line.money} for {line.asset}", line.state, line.reason or "", str(line.tries),
+        moment(line.requested_at), moment(line.wake_at), Cell("look", None, "warn") if line.needs_review else "",
+    ]  # fmt: skip
+
+
+async def one(page: Page) -> Response:
+    """One top-up with every try, and what can be done about it."""
+    customer_id, top_up_id = page.path("customer_id"), page.path("top_up_id")
+    async with page.database.transaction() as tx:
+        top_up = await topups.get(tx, customer_id, top_up_id)
+        owner = await customers.get(tx, customer_id)
+        tries = await desk.payments_of(tx, customer_id, top_up_id)
+        back = await paying.refunds.list_of_top_up(tx, customer_id, top_up_id)
+    facts: list[tuple[str, Cell | str]] = [
+        ("Customer", Cell(owner.name, f"/customers/{customer_id}")), ("Kind", top_up.kind), ("State", top_up.state),
+        ("Reason", top_up.reason or "-"), ("Amount", cash(top_up.amount_minor, top_up.currency)),
+        ("Units", f"{money.text(top_up.units)} {top_up.asset}"), ("Card", top_up.card_id or "-"),
+        ("Consent", top_up.consent_id or "-"), ("Requested", moment(top_up.requested_at)),
+        ("Next look", moment(top_up.wake_at) or "-"), ("Expires", moment(top_up.expires_at) or "-"),
+        ("Ended", moment(top_up.ended_at) or "-"),
+        ("Somebody should look", Cell("yes", None, "warn") if top_up.needs_review else "no"),
+    ]  # fmt: skip
+    payments = Table(
+        "Payments",
+        ("Payment", "At Stripe", "State", "Error", "Decline", "Advice", "Made", "Closed"),
+        [
+            [row["payment_id"], row["stripe_intent_id"] or row["stripe_session_id"] or "", row["state"],
+             row["error_code"] or "", row["decline_code"] or "", row["advice_code"] or "", moment(row["created_at"]),
+             moment(row["closed_at"])]
+            for row in tries
+        ],
+        "None yet.",
+    )  # fmt: skip
+    refunds = Table(
+        "Refunds",
+        ("Refund", "Amount", "State", "Asked by", "At"),
+        [
+            [row.refund_id, cash(row.amount_minor, row.currency), row.state, row.actor, moment(row.created_at)]
+            for row in back
+        ],
+    )
+    return page.show(Screen(top_up_id, "top-ups", facts, [payments, refunds], _acts(top_up)))
+
+
+def _acts(top_up: topups.TopUp) -> list[Act]:
+    path = f"/top-ups/{top_up.customer_id}/{top_up.top_up_id}"
+    acts = []
+    if top_up.state == "retry_wait":
+        hint = "Rule, consent, card, its declines and the month's limit are judged again first."
+        acts.append(Act(f"{path}/retry", "Try again now", hint=hint))
+    if top_up.state == "action_required":
+        acts.append(Act(f"{path}/ask", "Ask the customer again"))
+    if top_up.state in topups.WAITING_STATES:
+        acts.append(Act(f"{path}/cancel", "Take it back"))
+    if top_up.needs_review:
+        acts.append(Act(f"{path}/resolve", "I have looked", [Field("note", "What you found", required=True)]))
+    if top_up.state == "succeeded":
+        fields = [Field("amount", f"Amount in {top_up.currency}; all that is left without one")]
+        acts.append(
+            Act(f"{path}/refund", "Refund", fields, "Its units leave the wallet, and what it touches is paused.")
+        )
+    return acts
+
+
+def _place(page: Page) -> tuple[str, str]:
+    return page.path("customer_id"), page.path("top_up_id")
+
+
+def _back(page: Page) -> Response:
+    return page.go("/top-ups/{}/{}".format(*_place(page)))
+
+
+async def retry(page: Page) -> Response:
+    """Try again now."""
+    async with page.database.transaction() as tx:
+        await desk.retry(tx, *_place(page), actor=page.session.actor)
+    return _back(page)
+
+
+async def ask(page: Page) -> Response:
+    """Ask the customer again."""
+    async with page.database.transaction() as tx:
+        await desk.ask_again(tx, *_place(page), actor=page.session.actor)
+    return _back(page)
+
+
+async def cancel(page: Page) -> Response:
+    """Take back what waits."""
+    async with page.database.transaction() as tx:
+        await desk.cancel(tx, *_place(page), actor=page.session.actor, pace=page.deps.pace)
+    return _back(page)
+
+
+async def resolve(page: Page) -> Response:
+    """Somebody has looked."""
+    async with page.database.transaction() as tx:
+        await desk.resolve(tx, *_place(page), actor=page.session.actor, note=page.field("note"))
+    return _back(page)
+
+
+async def refund(page: Page) -> Response:
+    """Give money back through Stripe."""
+    customer_id, top_up_id = _place(page)
+    async with page.database.transaction() as tx:
+        top_up = await topups.get(tx, customer_id, top_up_id)
+        minor = None
+        if page.field("amount"):
+            exact = money.parse(page.field("amount"), scale=money.currency(top_up.currency).exponent)
+            minor = money.minor_exact(money.positive(exact), top_up.currency)
+        await paying.request_refund(tx, customer_id, top_up_id, amount_minor=minor, actor=page.session.actor)
+    return _back(page)

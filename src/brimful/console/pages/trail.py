@@ -1,0 +1,38 @@
+"""The audit trail."""
+
+import json
+
+from starlette.responses import Response
+
+from brimful import desk
+from brimful.console.door import Page
+from brimful.console.screen import Cell, Field, Screen, Table, moment
+
+__all__ = ["trail"]
+
+_PAGE = 100
+
+
+async def trail(page: Page) -> Response:
+    """Who changed what, newest first."""
+    narrowed = {name: page.query(name) for name in ("customer_id", "actor", "action")}
+    async with page.database.transaction() as tx:
+        rows = await desk.trail(tx, limit=_PAGE + 1, before=page.query("before"), **narrowed)
+    shown = [
+        [moment(row["at"]), row["actor"], row["action"],
+         Cell(row["customer_id"], f"/customers/{row['customer_id']}") if row["customer_id"] else "",
+         _short(row["before"]), _short(row["after"])]
+        for row in rows[:_PAGE]
+    ]  # fmt: skip
+    more = None
+    if len(rows) > _PAGE:
+        kept = "&".join(f"{name}={value or ''}" for name, value in narrowed.items())
+        more = f"/audit?{kept}&before={rows[_PAGE - 1]['audit_id']}"
+    columns = ("At", "Who", "What", "Customer", "Before", "After")
+    labels = {"customer_id": "Customer", "actor": "Who", "action": "What"}
+    filters = [Field(name, labels[name], value or "") for name, value in narrowed.items()]
+    return page.show(Screen("Audit", "audit", tables=[Table("Trail", columns, shown, more=more)], filters=filters))
+
+
+def _short(values: object) -> str:
+    return "" if values is None else json.dumps(values, ensure_ascii=False)

@@ -1,0 +1,46 @@
+-- The operator's side: who may look and act, and what metrics read.
+SET LOCAL ROLE brimful_owner;
+SET LOCAL lock_timeout = '5s';
+
+CREATE TABLE operators (
+    operator_id text PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'),
+    role text NOT NULL CHECK (role IN ('viewer', 'operator')),
+    password_hash text NOT NULL,
+    totp_secret text NOT NULL,
+    totp_step bigint NOT NULL DEFAULT 0,
+    failures integer NOT NULL DEFAULT 0,
+    locked_until timestamptz,
+    created_at timestamptz NOT NULL,
+    disabled_at timestamptz
+);
+
+CREATE TABLE operator_sessions (
+    session_id text PRIMARY KEY,
+    operator_id text NOT NULL REFERENCES operators,
+    cookie_hash bytea NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
+    revoked_at timestamptz
+);
+
+-- Events that came with a wrong signature: the doctor tells a wrong secret from a quiet day by them.
+CREATE TABLE webhook_rejections (
+    day date PRIMARY KEY,
+    count bigint NOT NULL,
+    last_at timestamptz NOT NULL
+);
+
+-- Where these tables are large already, make the indexes CONCURRENTLY first (docs/operate/upgrade.md).
+CREATE INDEX IF NOT EXISTS stripe_events_newest ON stripe_events (received_at);
+-- The newest of everybody, and whose a top-up is: automatic ones have no alias.
+CREATE INDEX IF NOT EXISTS top_ups_newest ON top_ups (top_up_id DESC);
+CREATE INDEX IF NOT EXISTS top_ups_ended ON top_ups (ended_at) WHERE ended_at IS NOT NULL;
+
+REVOKE SELECT ON operators, operator_sessions FROM brimful_api, brimful_portal;
+GRANT INSERT, UPDATE ON operators, operator_sessions TO brimful_engine;
+GRANT SELECT ON webhook_rejections TO brimful_api, brimful_engine;
+GRANT INSERT, UPDATE ON webhook_rejections TO brimful_api;
+
+RESET ROLE;

@@ -1,0 +1,104 @@
+"""Acts of an operator, within the customer's limits. Each is audited, with what was and what is.
+
+It can hurry a retry, ask the customer again, take back what merely waits, pause a rule, and close a question. It cannot
+choose a card or turn a rule on: the role it runs under has no grant for that.
+"""
+
+from typing import Any
+
+from brimful import audit, auto_topup, jobs, paying, topups, wallets
+from brimful.auto_topup import Pace
+from brimful.db import Tx
+from brimful.errors import Refused
+
+__all__ = ["ask_again", "cancel", "look_again", "pause_rule", "resolve", "retry"]
+
+
+async def retry(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None:
+    """Try a top-up again now instead of later. All that is judged before any charge is judged again: rule, consent,
+    card, its budget of declines, the month's limit.
+    """
+    top_up = await _held(tx, customer_id, top_up_id)
+    if top_up.state != "retry_wait":
+        raise Refused(
+            "top_up_not_payable", f"It is {_words(top_up.state)}: only one that waits for a retry is hurried."
+        )
+    await tx.execute(
+        "UPDATE top_ups SET wake_at = %s WHERE customer_id = %s AND top_up_id = %s AND state = 'retry_wait'",
+        (await tx.now(), customer_id, top_up_id),
+    )
+    await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": customer_id, "top_up_id": top_up_id}])
+    await _note(tx, actor, "top_up.retried", top_up)
+
+
+async def ask_again(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None:
+    """Tell the customer, and the platform, once more that a payment waits for their confirmation."""
+    top_up = await _held(tx, customer_id, top_up_id)
+    if top_up.state != "action_required":
+        raise Refused(
+            "top_up_not_payable", f"It is {_words(top_up.state)}: there is nothing for the customer to confirm."
+        )
+    await paying.tell_action_required(tx, top_up)
+    await _note(tx, actor, "top_up.asked_again", top_up)
+
+
+async def cancel(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, pace: Pace) -> None:
+    """Take back a top-up that merely waits. A payment that is open at Stripe is taken back first."""
+    top_up = await _held(tx, customer_id, top_up_id)
+    if top_up.state not in topups.WAITING_STATES:
+        raise Refused("top_up_not_payable", f"It is {_words(top_up.state)}: only what merely waits can be taken back.")
+    await topups.cancel_waiting(tx, top_up, "operator")
+    await _note(tx, actor, "top_up.canceled", top_up)
+    await auto_topup.rearm(tx, [(customer_id, top_up.asset)], pace)
+
+
+async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note: str) -> None:
+    """Close the question whether somebody should look: somebody has."""
+    top_up = await _held(tx, customer_id, top_up_id)
+    if not top_up.needs_review:
+        raise Refused("invalid_field", "Nobody is asked to look at this one.")
+    if not note.strip():
+        raise Refused("invalid_field", "Say what you found.", field="note")
+    await tx.execute(
+        "UPDATE top_ups SET needs_review = false WHERE customer_id = %s AND top_up_id = %s", (customer_id, top_up_id)
+    )
+    if top_up.live:
+        await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": customer_id, "top_up_id": top_up_id}])
+    await _note(tx, actor, "top_up.resolved", top_up, note=note.strip()[:500])
+
+
+async def pause_rule(tx: Tx, customer_id: str, asset: str, *, actor: str, pace: Pace) -> None:
+    """Let a rule rest until its customer turns it on again."""
+    await wallets.lock(tx, [(customer_id, asset)])
+    rule = await auto_topup.get_rule(tx, customer_id, asset)
+    if rule is None or not rule.enabled or rule.pause_reason is not None:
+        raise Refused("not_found", "This customer has no rule for this asset that is on.")
+    await auto_topup.pause(tx, customer_id, asset, "operator")
+    before, after = ({"asset": asset, "paused": paused} for paused in (None, "operator"))
+    await audit.record(tx, actor=actor, action="rule.paused", customer_id=customer_id, before=before, after=after)
+    await auto_topup.rearm(tx, [(customer_id, asset)], pace)
+
+
+async def look_again(tx: Tx, customer_id: str, asset: str, *, actor: str, pace: Pace) -> None:
+    """Judge an account anew, as the sweep would within the hour."""
+    await auto_topup.judge_account(tx, customer_id, asset, pace)
+    await audit.record(tx, actor=actor, action="account.judged", customer_id=customer_id, after={"asset": asset})
+
+
+async def _held(tx: Tx, customer_id: str, top_up_id: str) -> topups.TopUp:
+    """The top-up under its locks, account first."""
+    seen = await topups.get(tx, customer_id, top_up_id)
+    await wallets.lock(tx, [(customer_id, seen.asset)])
+    return await topups.lock(tx, customer_id, top_up_id)
+
+
+async def _note(tx: Tx, actor: str, action: str, top_up: topups.TopUp, **more: Any) -> None:
+    before = {"top_up_id": top_up.top_up_id, "state": top_up.state, "reason": top_up.reason,
+              "needs_review": top_up.needs_review}  # fmt: skip
+    after = await topups.get(tx, top_up.customer_id, top_up.top_up_id)
+    shown = {"state": after.state, "reason": after.reason, "needs_review": after.needs_review, **more}
+    await audit.record(tx, actor=actor, action=action, customer_id=top_up.customer_id, before=before, after=shown)
+
+
+def _words(state: str) -> str:
+    return state.replace("_", " ")

@@ -1,0 +1,246 @@
+"""Looking things up: by whatever an operator has in hand."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from brimful import auto_topup, cards, clock, customers, explain, money, paying, topups, wallets
+from brimful.auto_topup import Pace
+from brimful.db import Row, Tx
+from brimful.errors import Refused
+
+__all__ = [
+    "Found",
+    "Line",
+    "describe",
+    "find_one",
+    "list_top_ups",
+    "owner_of",
+    "payments_of",
+    "portrait",
+    "search",
+    "trail",
+]
+
+_LATEST = 20
+OVERDUE = dt.timedelta(minutes=15)  # as I12 has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """A customer, and by what they were found."""
+
+    customer_id: str
+    name: str
+    by: str
+    top_up_id: str | None = None
+
+
+_SEARCH = """
+    SELECT c.customer_id, c.name, found.by, found.top_up_id
+    FROM (
+        SELECT customer_id, 'id' AS by, NULL AS top_up_id FROM customers WHERE customer_id = %(text)s
+        UNION ALL
+        SELECT a.customer_id, replace(a.kind, '_', ' '), CASE a.kind WHEN 'top_up' THEN a.target_id ELSE p.top_up_id END
+        FROM aliases AS a LEFT JOIN payments AS p ON p.customer_id = a.customer_id AND p.payment_id = a.target_id
+        WHERE a.kind = ANY(%(kinds)s) AND a.value = %(text)s
+        UNION ALL
+        SELECT customer_id, 'top up', top_up_id FROM top_ups WHERE top_up_id = %(text)s
+        UNION ALL
+        (SELECT customer_id, 'name or e-mail', NULL FROM customers
+         WHERE name ILIKE %(like)s ESCAPE '!' OR email ILIKE %(like)s ESCAPE '!' LIMIT %(limit)s)
+    ) AS found
+    JOIN customers AS c ON c.customer_id = found.customer_id
+    LIMIT %(limit)s
+"""
+_KINDS = ["external_id", "stripe_customer", "payment_intent", "checkout_session", "payment_method", "top_up"]
+
+
+async def search(tx: Tx, text: str, *, limit: int = 50) -> list[Found]:
+    """Customers by their id, external id, id at Stripe, PaymentIntent, top-up, or part of name or e-mail."""
+    wanted = text.strip()[:300]
+    if not wanted:
+        return []
+    escaped = wanted.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+    values = {"text": wanted, "kinds": _KINDS, "like": f"%{escaped}%", "limit": limit}
+    rows = await tx.all(_SEARCH, values)
+    known: dict[tuple[str, str | None], Found] = {}
+    for row in rows:
+        known.setdefault((row["customer_id"], row["top_up_id"]), Found(**row))
+    return list(known.values())
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """A top-up in a list, with whose it is."""
+
+    customer_id: str
+    customer_name: str
+    top_up_id: str
+    asset: str
+    kind: str
+    state: str
+    reason: str | None
+    currency: str
+    amount_minor: int
+    tries: int
+    needs_review: bool
+    requested_at: dt.datetime
+    wake_at: dt.datetime | None
+    ended_at: dt.datetime | None
+
+    @property
+    def money(self) -> str:
+        """Its amount, with the currency."""
+        return f"{money.text(money.major(self.amount_minor, self.currency))} {self.currency}"
+
+    def shown(self) -> dict[str, Any]:
+        """As JSON."""
+        return _json(dataclasses.asdict(self))
+
+
+_LINES = """
+    SELECT t.customer_id, c.name AS customer_name, t.top_up_id, t.asset, t.kind, t.state, t.reason, t.currency,
+        t.amount_minor, t.tries, t.needs_review, t.requested_at, t.wake_at, t.ended_at
+    FROM top_ups AS t JOIN customers AS c ON c.customer_id = t.customer_id
+    WHERE (%(states)s::text[] IS NULL OR t.state = ANY(%(states)s))
+        AND (%(reason)s::text IS NULL OR t.reason = %(reason)s)
+        AND (%(review)s::boolean IS NULL OR t.needs_review = %(review)s)
+        AND (%(live)s::boolean IS NULL OR (t.ended_at IS NULL) = %(live)s)
+        AND (%(late)s::timestamptz IS NULL OR coalesce(t.wake_at, t.requested_at) < %(late)s)
+        AND (%(before)s::text IS NULL OR t.top_up_id < %(before)s)
+    ORDER BY t.top_up_id DESC LIMIT %(limit)s
+"""
+
+
+async def list_top_ups(
+    tx: Tx,
+    *,
+    limit: int,
+    states: Sequence[str] | None = None,
+    reason: str | None = None,
+    review: bool | None = None,
+    live: bool | None = None,
+    overdue: bool = False,
+    before: str | None = None,
+) -> list[Line]:
+    """Top-ups of everybody, newest first; `overdue` are those that nobody has looked at in time."""
+    values = {
+        "states": None if states is None else list(states), "reason": reason, "review": review, "live": live,
+        "late": await tx.now() - OVERDUE if overdue else None, "before": before, "limit": limit,
+    }  # fmt: skip
+    return [Line(**row) for row in await tx.all(_LINES, values)]
+
+
+_TRAIL = """
+    SELECT audit_id, at, actor, action, customer_id, before, after FROM audit
+    WHERE (%(customer_id)s::text IS NULL OR customer_id = %(customer_id)s)
+        AND (%(actor)s::text IS NULL OR actor = %(actor)s) AND (%(action)s::text IS NULL OR action = %(action)s)
+        AND (%(before)s::text IS NULL OR audit_id < %(before)s)
+    ORDER BY audit_id DESC LIMIT %(limit)s
+"""
+
+
+async def trail(
+    tx: Tx,
+    *,
+    limit: int,
+    customer_id: str | None = None,
+    actor: str | None = None,
+    action: str | None = None,
+    before: str | None = None,
+) -> list[Row]:
+    """The audit trail, newest first."""
+    narrowed = {"customer_id": customer_id, "actor": actor, "action": action}
+    return await tx.all(_TRAIL, {**narrowed, "before": before, "limit": limit})
+
+
+async def owner_of(tx: Tx, top_up_id: str) -> str:
+    """The customer whose top-up it is."""
+    owner = await topups.owner_of(tx, top_up_id)
+    if owner is None:
+        raise Refused("top_up_not_found", f"There is no top-up {top_up_id[:60]!r}.")
+    return owner
+
+
+async def find_one(tx: Tx, text: str) -> str:
+    """The one customer that a text names; refuses when it names none or several."""
+    found = {one.customer_id: one for one in await search(tx, text, limit=10)}
+    if not found:
+        raise Refused("customer_not_found", f"Nobody is found by {text[:60]!r}.")
+    if len(found) > 1:
+        names = "; ".join(f"{one.customer_id} {one.name}" for one in found.values())
+        raise Refused("invalid_field", f"{text[:60]!r} names several: {names}. Give an id.")
+    return next(iter(found))
+
+
+_PAYMENTS = """
+    SELECT payment_id, kind, presence, state, card_id, stripe_intent_id, stripe_session_id, error_code, decline_code,
+        advice_code, created_at, confirm_sent_at, closed_at
+    FROM payments WHERE customer_id = %s AND top_up_id = %s ORDER BY created_at
+"""
+
+
+async def payments_of(tx: Tx, customer_id: str, top_up_id: str) -> list[Row]:
+    """Every try of a top-up, the oldest first."""
+    return await tx.all(_PAYMENTS, (customer_id, top_up_id))
+
+
+async def describe(tx: Tx, customer_id: str, top_up_id: str) -> dict[str, Any]:
+    """A top-up with every payment and refund of it, as JSON."""
+    top_up = await topups.get(tx, customer_id, top_up_id)
+    payments = await payments_of(tx, customer_id, top_up_id)
+    refunds = await paying.refunds.list_of_top_up(tx, customer_id, top_up_id)
+    return {
+        **_json(dataclasses.asdict(top_up)),
+        "payments": [_json(row) for row in payments],
+        "refunds": [_json(dataclasses.asdict(one)) for one in refunds],
+    }
+
+
+async def portrait(tx: Tx, customer_id: str, pace: Pace) -> dict[str, Any]:
+    """A customer with balances, rules and why they charge or do not, cards, and the latest top-ups, as JSON."""
+    one = await customers.get(tx, customer_id)
+    rules = []
+    for rule in await auto_topup.list_rules(tx, customer_id):
+        found = await explain.explain(tx, customer_id, rule.asset, pace)
+        why = None if found is None else found.sentence
+        rules.append({**_json(dataclasses.asdict(rule)), "explanation": why})
+    accounts = await wallets.list_for(tx, customer_id)
+    saved = await cards.list_for(tx, customer_id)
+    latest = await topups.list_page(tx, customer_id, limit=_LATEST)
+    return {
+        **_json(dataclasses.asdict(one)),
+        "accounts": [
+            {"asset": item.asset, "available": money.text(item.available), "balance": money.text(item.balance),
+             "held": money.text(item.held)}
+            for item in accounts
+        ],
+        "rules": rules,
+        "cards": [
+            {"card_id": card.card_id, "card": card.label, "expires": card.expiry, "state": card.state,
+             "state_reason": card.state_reason}
+            for card in saved
+        ],
+        "top_ups": [
+            {"top_up_id": item.top_up_id, "kind": item.kind, "asset": item.asset, "state": item.state,
+             "reason": item.reason, "requested_at": clock.rfc3339(item.requested_at)}
+            for item in latest
+        ],
+    }  # fmt: skip
+
+
+def _json(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return money.text(value)
+    if isinstance(value, dt.datetime):
+        return clock.rfc3339(value)
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return value

@@ -1,0 +1,437 @@
+"""The operators' console: who gets in, who may do what, and what each act leaves in the audit trail."""
+
+import asyncio
+import re
+
+import psycopg
+import pytest
+
+from brimful import console, operators
+from brimful.clock import Clock
+from brimful.db import Database
+from support import desk
+from support.desk import Colleague, colleague, hire
+
+SOFT = "4000000000009995"
+ASKS_ALWAYS = "4000002760003184"
+
+
+async def audit(house, action):
+    return await house.sql(
+        "SELECT actor, customer_id, before, after FROM audit WHERE action = %s ORDER BY audit_id", (action,)
+    )
+
+
+# --- the way in -------------------------------------------------------------------------------------------------
+
+
+async def test_name_password_and_code_open_the_console(house):
+    secret = await hire(house.engine.database, "grace", "viewer")
+    person = Colleague(house.url)
+    assert (await person.http.get("/")).headers["location"] == "/console/sign-in"
+    assert (await person.sign_in("grace", secret)).status_code == 303
+    assert "Overview" in await person.see("/")
+    await person.press("/sign-out")
+    assert (await person.http.get("/")).status_code == 303
+    await person.http.aclose()
+    assert [row["actor"] for row in await audit(house, "operator.signed_in")] == ["operator:grace"]
+
+
+async def test_whatever_is_wrong_the_answer_is_the_same(house):
+    secret = await hire(house.engine.database, "grace", "viewer")
+    answers = []
+    for name, password, code in (
+        ("grace", "wrong password", desk.code(secret)), ("grace", desk.PASSWORD, "000000"),
+        ("nobody", desk.PASSWORD, desk.code(secret)), ("grace", "", ""), ("grace", desk.PASSWORD, "é" * 6),
+    ):  # fmt: skip
+        person = Colleague(house.url)
+        answer = await person.http.post("/sign-in", data={"name": name, "password": password, "code": code})
+        assert answer.status_code == 401
+        assert "set-cookie" not in answer.headers
+        answers.append(answer.text)
+        await person.http.aclose()
+    assert len(set(answers)) == 1
+
+
+async def test_a_code_is_taken_once(house):
+    secret = await hire(house.engine.database, "grace", "viewer")
+    one, other = Colleague(house.url), Colleague(house.url)
+    answers = await asyncio.gather(one.sign_in("grace", secret), other.sign_in("grace", secret))
+    assert sorted(answer.status_code for answer in answers) == [303, 401]
+    assert (await other.sign_in("grace", secret, steps=1)).status_code == 303  # the next one is good
+    for person in (one, other):
+        await person.http.aclose()
+
+
+async def test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_however_many_come_at_once(house):
+    secret = await hire(house.engine.database, "grace", "viewer")
+    person = Colleague(house.url)
+    await asyncio.gather(*(person.sign_in("grace", secret, password="wrong password") for _ in range(12)))
+    assert (await person.sign_in("grace", secret)).status_code == 401
+    assert len(await audit(house, "operator.sign_in_failed")) == 5
+    house.clock.offset += operators._LOCKED
+    assert (await person.sign_in("grace", secret, steps=30)).status_code == 303
+    await person.http.aclose()
+
+
+async def test_a_session_ends_by_idleness_by_age_and_when_its_operator_is_disabled(house):
+    async with colleague(house) as person:
+        house.clock.offset += operators.SESSION_IDLE
+        assert (await person.http.get("/")).status_code == 303
+    house.clock.offset = Clock().offset
+    async with colleague(house, "ada") as person:
+        for _ in range(16):
+            house.clock.offset += operators.SESSION_IDLE * 0.99
+            last = await person.http.get("/")
+        assert last.status_code == 200
+        house.clock.offset += operators.SESSION_IDLE * 0.99
+        assert (await person.http.get("/")).status_code == 303
+    house.clock.offset = Clock().offset
+    async with colleague(house, "joan") as person:
+        async with house.engine.database.transaction() as tx:
+            await operators.disable(tx, "joan")
+        assert (await person.http.get("/")).status_code == 303
+
+
+async def test_a_password_is_kept_as_argon2id_and_the_doors_roles_cannot_read_it(house):
+    await hire(house.engine.database, "grace", "viewer")
+    [row] = await house.sql("SELECT password_hash FROM operators")
+    assert row["password_hash"].startswith("$argon2id$")
+    for role in ("brimful_api", "brimful_portal"):
+        database = Database(house.database_url, role, pool_max=1)
+        await database.open()
+        for table in ("operators", "operator_sessions"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                async with database.transaction() as tx:
+                    await tx.all(f"SELECT * FROM {table}")
+        await database.close()
+
+
+@pytest.mark.parametrize("name", ["", "Grace", "a b", "x" * 101, "ä"])
+async def test_a_name_is_plain_and_a_password_long_enough(house, name):
+    database = house.engine.database
+    with pytest.raises(operators.Refused):
+        await hire(database, name, "viewer")
+    with pytest.raises(operators.Refused, match="12 to 200"):
+        async with database.transaction() as tx:
+            await operators.create(tx, name="grace", role="viewer", password="short")
+
+
+async def test_a_trusted_proxy_says_who_comes_and_nobody_else_can(database_url):
+    from support.house import House
+
+    proof = "proxy-secret-0123456789abcdef"
+    extra = {
+        "BRIMFUL_CONSOLE_PROXY_HEADER": "X-Forwarded-Email", "BRIMFUL_CONSOLE_PROXY_SECRET": proof,
+        "BRIMFUL_CONSOLE_OPERATORS": "ada@example.com:operator,bob@example.com:viewer",
+    }  # fmt: skip
+    async with House.opened(database_url, **extra) as house:
+        customer_id = await house.customer()
+        for name, secret, status in (
+            ("ada@example.com", proof, 200), ("Bob@example.com", proof, 200), ("eve@example.com", proof, 303),
+            ("ada@example.com", "proxy-secret-0123456789abcdeg", 303), ("ada@example.com", "", 303), ("", proof, 303),
+        ):  # fmt: skip
+            person = Colleague(house.url, headers={"X-Forwarded-Email": name, "X-Brimful-Proxy-Secret": secret})
+            assert (await person.http.get(f"/customers/{customer_id}")).status_code == status, name
+            await person.http.aclose()
+        ada = Colleague(house.url, headers={"X-Forwarded-Email": "ada@example.com", "X-Brimful-Proxy-Secret": proof})
+        await ada.see("/charging")
+        await ada.press("/charging/stop", reason="a look at the numbers")
+        assert (await ada.http.post("/sign-in", data={"name": "ada"})).status_code == 401
+        await ada.http.aclose()
+        assert [row["actor"] for row in await audit(house, "charging.held")] == ["operator:ada@example.com"]
+
+
+# --- every route, every role --------------------------------------------------------------------------------------
+
+
+def filled(path, values):
+    return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
+
+
+async def test_every_route_with_every_role(house):
+    """Anonymous gets to sign in; a viewer sees and may press nothing; a form without its token is refused to all."""
+    customer_id, _ = await house.crossed()
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    [event] = await house.sql("SELECT event_id FROM outgoing_events WHERE type = 'auto_top_up.triggered'")
+    values = {"customer_id": customer_id, "asset": "USD", "top_up_id": top_up["id"], "event_id": event["event_id"],
+              "endpoint_id": "whk_none"}  # fmt: skip
+    nobody = Colleague(house.url)
+    async with colleague(house, "vera", "viewer") as viewer, colleague(house, "olga", "operator") as operator:
+        for route in console.ROUTES:
+            path = filled(route.path, values)
+            if route.method == "GET":
+                assert (await nobody.http.get(path)).status_code == 303, path
+                statuses = {(await person.http.get(path)).status_code for person in (viewer, operator)}
+                assert statuses == {200}, path
+                continue
+            assert route.role == "operator", f"{path} changes something"
+            assert (await nobody.http.post(path, data={"csrf": operator.csrf})).status_code == 401, path
+            assert "ask for the role" in await viewer.press(path, expect=403), path
+            assert "out of date" in (await operator.http.post(path, data={})).text, path
+            wrong = {"csrf": viewer.csrf}
+            assert (await operator.http.post(path, data=wrong)).status_code == 403, path
+            foreign = await operator.http.post(
+                path,
+                data={"csrf": operator.csrf},
+                headers={"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+            )
+            assert foreign.status_code == 403, path
+            assert (await operator.http.get(path)).status_code in {404, 405}, path
+    await nobody.http.aclose()
+    acted = await house.sql("SELECT action FROM audit WHERE actor LIKE 'operator:%%' AND action NOT LIKE 'operator.%%'")
+    assert acted == []
+
+
+async def test_no_page_shows_a_viewer_a_button(house):
+    customer_id, _ = await house.crossed(number=SOFT)
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    async with colleague(house, "vera", "viewer") as viewer, colleague(house, "olga") as operator:
+        for path in (
+            f"/customers/{customer_id}",
+            f"/top-ups/{customer_id}/{top_up['id']}",
+            "/charging",
+            "/reconciliation",
+        ):
+            assert re.findall(r'method="post" action="([^"]+)"', await viewer.see(path)) == ["/console/sign-out"], path
+            assert len(re.findall(r'method="post"', await operator.see(path))) > 1, path
+
+
+# --- acts ---------------------------------------------------------------------------------------------------------
+
+
+async def test_a_retry_comes_sooner_and_is_judged_like_any_other(house):
+    customer_id, _ = await house.crossed(number=SOFT)
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    assert top_up["state"] == "retry_wait"
+    async with colleague(house) as person:
+        path = f"/top-ups/{customer_id}/{top_up['id']}"
+        assert "Try again now" in await person.see(path)
+        await person.press(f"{path}/retry")
+        await house.work()
+        [after] = await house.top_ups(customer_id)
+        assert (after["state"], after["tries"]) == ("retry_wait", 2)
+        [row] = await audit(house, "top_up.retried")
+        assert row["actor"] == "operator:grace"
+        assert row["before"]["state"] == "retry_wait"
+        await person.press(f"{path}/retry")
+        await house.work()
+        [after] = await house.top_ups(customer_id)
+        assert after["state"] == "failed"  # the third decline, and the rule is paused as ever
+        assert "only one that waits" in await person.press(f"{path}/retry", expect=422)
+    assert len(await audit(house, "top_up.retried")) == 2
+    assert (await house.rule(customer_id))["paused"] == "declined"
+
+
+async def test_a_customer_is_asked_again_to_confirm(house):
+    customer_id, _ = await house.crossed(number=ASKS_ALWAYS, email="ada@example.com")
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    assert top_up["state"] == "action_required"
+    before = (await house.events(customer_id)).count("top_up.action_required")
+    async with colleague(house) as person:
+        await person.see(f"/top-ups/{customer_id}/{top_up['id']}")
+        await person.press(f"/top-ups/{customer_id}/{top_up['id']}/ask")
+    assert (await house.events(customer_id)).count("top_up.action_required") == before + 1
+    assert len(await audit(house, "top_up.asked_again")) == 1
+
+
+async def test_what_waits_is_taken_back_and_the_account_judged_anew(house):
+    customer_id, _ = await house.crossed(number=SOFT)
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    async with colleague(house) as person:
+        path = f"/top-ups/{customer_id}/{top_up['id']}"
+        await person.see(path)
+        await person.press(f"{path}/cancel")
+        assert "only what merely waits" in await person.press(f"{path}/cancel", expect=422)
+    states = [item["state"] for item in await house.top_ups(customer_id)]
+    assert states[-1] == "canceled"
+    [row] = await audit(house, "top_up.canceled")
+    assert (row["before"]["state"], row["after"]["state"]) == ("retry_wait", "canceled")
+
+
+async def test_a_rule_is_paused_until_its_customer_turns_it_on(house):
+    customer_id, visitor = await house.funded()
+    async with colleague(house) as person:
+        await person.see(f"/customers/{customer_id}")
+        await person.press(f"/customers/{customer_id}/rules/USD/pause")
+        assert "no rule for this asset that is on" in await person.press(
+            f"/customers/{customer_id}/rules/USD/pause", expect=404
+        )
+        assert (await house.rule(customer_id))["reason"] == "paused"
+        await person.press(f"/customers/{customer_id}/rules/USD/look")
+    await house.use(customer_id, "25", "below")
+    await house.work()
+    assert await house.charged() == 0
+    page = await visitor.get("/auto-top-up/USD")
+    assert "Support has paused it." in page.text
+    [row] = await audit(house, "rule.paused")
+    assert (row["before"]["paused"], row["after"]["paused"]) == (None, "operator")
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="100")
+    await house.work()
+    assert await house.charged() == 2500
+
+
+async def test_somebody_has_looked(house):
+    customer_id, _ = await house.crossed()
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    await house.sql("UPDATE top_ups SET needs_review = true WHERE top_up_id = %s", (top_up["id"],))
+    async with colleague(house) as person:
+        path = f"/top-ups/{customer_id}/{top_up['id']}"
+        assert top_up["id"] in await person.see("/queue")
+        assert "Say what you found" in await person.press(f"{path}/resolve", expect=422)
+        await person.press(f"{path}/resolve", note="paid twice at the bank, told the customer")
+        assert "Nobody is asked" in await person.press(f"{path}/resolve", note="again", expect=422)
+    [row] = await audit(house, "top_up.resolved")
+    assert (row["before"]["needs_review"], row["after"]["needs_review"]) == (True, False)
+    assert row["after"]["note"].startswith("paid twice")
+
+
+async def test_a_refund_goes_the_way_of_every_refund(house):
+    customer_id, _ = await house.crossed()
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    async with colleague(house) as person:
+        path = f"/top-ups/{customer_id}/{top_up['id']}"
+        await person.see(path)
+        assert "amount" in await person.press(f"{path}/refund", amount="x", expect=422)
+        assert "to give back" in await person.press(f"{path}/refund", amount="26", expect=422)
+        await person.press(f"{path}/refund", amount="5")
+        await house.events_applied()
+        assert "5 USD" in await person.see(path)
+    assert (await house.books())["refunded"] == {"USD": 500}
+    assert "operator:grace" in [row["actor"] for row in await house.sql("SELECT actor FROM refunds")]
+
+
+async def test_charging_is_stopped_and_started(house):
+    async with colleague(house) as person:
+        await person.see("/charging")
+        assert "Say why" in await person.press("/charging/stop", expect=422)
+        await person.press("/charging/stop", reason="a look at the numbers")
+        customer_id, _ = await house.crossed()
+        await house.work()
+        assert await house.charged() == 0
+        assert "held" in await person.see("/")
+        await person.press("/charging/start", reason="they are right")
+        await house.pass_time(minutes=5)
+        assert await house.charged() == 2500
+        assert (await house.top_ups(customer_id))[0]["state"] == "succeeded"
+    assert [row["after"]["reason"] for row in await audit(house, "charging.lifted")] == ["they are right"]
+
+
+async def test_an_event_that_was_set_aside_is_applied_again(house):
+    customer_id, _ = await house.crossed()
+    await house.events_applied()
+    [event] = await house.sql("SELECT event_id FROM stripe_events WHERE type = 'payment_intent.succeeded'")
+    await house.sql("UPDATE stripe_events SET state = 'quarantined' WHERE event_id = %s", (event["event_id"],))
+    async with colleague(house) as person:
+        assert event["event_id"] in await person.see("/stripe?state=quarantined")
+        await person.press(f"/stripe/{event['event_id']}/again")
+        assert "not set aside" in await person.press(f"/stripe/{event['event_id']}/again", expect=404)
+    await house.work()
+    [after] = await house.sql("SELECT state FROM stripe_events WHERE event_id = %s", (event["event_id"],))
+    assert after["state"] == "done"
+    assert await house.charged() == 2500
+
+
+async def test_reconciliation_is_asked_for(house):
+    await house.crossed()
+    await house.work()
+    async with colleague(house) as person:
+        assert "never" in await person.see("/reconciliation")
+        assert "Would be repaired" in await person.press("/reconciliation/compare", expect=200)
+        await house.switch(call="payment_intents.list", fault="error_before", times=20)
+        assert "cannot be read" in await person.press("/reconciliation/compare", expect=503)
+    assert len(await audit(house, "books.compared")) == 2
+
+
+async def test_webhooks_out_are_seen_sent_again_and_enabled(house):
+    hook = await house.call("POST", "/webhooks", {"url": "https://hooks.example/x", "topics": ["*"]}, expect=201)
+    customer_id, _ = await house.crossed()
+    [event] = await house.sql("SELECT event_id FROM outgoing_events WHERE type = 'auto_top_up.triggered'")
+    await house.sql("UPDATE webhook_endpoints SET enabled = false, disabled_reason = 'failing'")
+    async with colleague(house) as person:
+        assert "failing" in await person.see("/webhooks")
+        await person.press(f"/webhooks/{hook['id']}/enable")
+        assert customer_id in await person.see(f"/webhooks/events/{event['event_id']}")
+        await person.press(f"/webhooks/events/{event['event_id']}/replay")
+    assert [row["after"]["enabled"] for row in await audit(house, "webhook.enabled")] == [True]
+    assert [row["after"]["queued"] for row in await audit(house, "event.replayed")] == [1]
+
+
+# --- looking ------------------------------------------------------------------------------------------------------
+
+
+async def test_a_customer_is_found_by_whatever_is_at_hand(house):
+    customer_id, _ = await house.crossed(name="Ada Lovelace", external_id="ada-1", email="ada@example.com")
+    other = await house.customer("Grace 100%_Hopper")
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    [row] = await house.sql("SELECT stripe_intent_id FROM payments")
+    [stripe] = await house.sql("SELECT stripe_customer_id FROM customers WHERE customer_id = %s", (customer_id,))
+    async with colleague(house) as person:
+        for text in (customer_id, "ada-1", "lovelace", "ADA@example", top_up["id"], row["stripe_intent_id"],
+                     stripe["stripe_customer_id"]):  # fmt: skip
+            page = (await person.http.get("/customers", params={"q": text})).text
+            assert f"/console/customers/{customer_id}" in page, text
+            assert other not in page, text
+        page = (await person.http.get("/customers", params={"q": row["stripe_intent_id"]})).text
+        assert f"/top-ups/{customer_id}/{top_up['id']}" in page
+        for text, found in (("100%_h", True), ("%", True), ("_", True), ("100x", False), ("!", False)):
+            page = (await person.http.get("/customers", params={"q": text})).text
+            assert (other in page) is found, text
+            assert (customer_id in page) is False, text
+
+
+async def test_a_ledger_is_read_page_by_page(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 1000)
+    events = [{"id": f"use-{n}", "customer_id": customer_id, "asset": "USD", "amount": "1"} for n in range(150)]
+    await house.call("POST", "/usage", {"events": events}, expect=200)
+    async with colleague(house) as person:
+        first = await person.see(f"/customers/{customer_id}/ledger/USD")
+        assert "use-149" in first
+        assert "use-10<" not in first
+        older = re.search(r'href="/console(/customers/[^"]+before=\d+)"', first)[1]
+        second = await person.see(older)
+        assert "use-10<" in second
+        assert "gift-USD-1000" in second
+        await person.see(f"/customers/{customer_id}/ledger/USD?before=x", expect=422)
+        await person.see(f"/customers/{customer_id}/ledger/NONE", expect=200)
+        await person.see("/customers/cus_none", expect=404)
+
+
+async def test_top_ups_are_listed_by_state_and_reason(house):
+    paid, _ = await house.crossed(name="Paid")
+    await house.work()
+    waits, _ = await house.crossed(name="Waits", number=SOFT)
+    await house.work()
+    async with colleague(house) as person:
+        everything = await person.see("/top-ups")
+        assert paid in everything
+        assert waits in everything
+        assert paid not in await person.see("/top-ups?state=retry_wait")
+        assert waits in await person.see("/top-ups?reason=insufficient_funds")
+        assert waits in await person.see("/queue")
+        trail = await person.see("/audit?action=operator.signed_in")
+        assert "operator:grace" in trail
+        assert "card.added" not in trail
+
+
+async def test_what_customers_and_platforms_write_is_text_on_every_page(house):
+    nasty = '"><script>alert(1)</script>'
+    customer_id = await house.customer(nasty, external_id=nasty[:20])
+    await house.give(customer_id, 5, key="<b>key</b>")
+    async with colleague(house) as person:
+        for path in (f"/customers/{customer_id}", f"/customers/{customer_id}/ledger/USD", "/customers"):
+            page = await person.see(path)
+            assert "<script>alert" not in page
+            assert "<b>key" not in page
+        policy = (await person.http.get("/")).headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "frame-ancestors 'none'" in policy
