@@ -1,17 +1,30 @@
-"""The doctor: looks at what surrounds the product. First form."""
+"""The doctor: looks at everything around the product, and says what to do about what is wrong.
+
+What could not be looked at is neither well nor ill: `ok` is None, and the detail says why.
+"""
 
 import dataclasses
-from typing import Any
+import json
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, LiteralString
 
 import psycopg
 import psycopg.rows
 
-from brimful import settings
+from brimful import verify
 from brimful.db import migrate
 from brimful.errors import ConfigurationError
-from brimful.payments.stripe import StripeGateway
+from brimful.payments import Failure, FailureKind
+from brimful.payments.stripe import Account, Endpoint
+from brimful.settings import StripeAccess
 
 __all__ = ["Examined", "run"]
+
+Connection = psycopg.AsyncConnection[dict[str, Any]]
+_CLOCK_OFF_MAX_S = 5.0
+_QUEUE_AGE_MAX_S = 60
+_OVERDUE_MAX_S = 900
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,18 +32,37 @@ class Examined:
     """One thing looked at."""
 
     name: str
-    ok: bool
+    ok: bool | None
     detail: str
 
+    def shown(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
-async def run(url: str) -> list[Examined]:
-    """Look at everything; one finding each."""
+
+async def run(
+    url: str, stripe: StripeAccess, ledger_keys: Mapping[int, bytes] | None, *, now: Callable[[], float] = time.time
+) -> list[Examined]:
+    """Look at everything; one finding each.
+
+    Args:
+        url: of the database.
+        stripe: how to ask Stripe; without a key it is not asked.
+        ledger_keys: of the chain; without them the books are not verified.
+        now: this machine's clock, seconds since 1970.
+    """
     found = [_server(url), _migrations(url)]
-    if all(finding.ok for finding in found):
+    reachable = not found[0].detail.startswith("DATABASE_URL cannot be reached")
+    if found[1].ok:
         async with await psycopg.AsyncConnection.connect(url, row_factory=psycopg.rows.dict_row) as connection:
-            found += [await _roles(connection), await _worker(connection), await _queue(connection)]
-            found += [await _charging(connection)]
-    found.append(await _stripe())
+            await connection.set_autocommit(True)
+            found.append(await _clock(connection, now))
+            found += [await look(connection) for look in (_roles, _worker, _queue, _charging, _top_ups, _deliveries)]
+            found.append(await _events(connection, stripe))
+    elif reachable:
+        found.append(Examined("the rest", ok=None, detail="not looked at until the migrations are applied"))
+    found += await _stripe(stripe, now)
+    if found[1].ok:
+        found.append(await _books(url, ledger_keys))
     return found
 
 
@@ -39,7 +71,7 @@ def _server(url: str) -> Examined:
         migrate.check_server(url)
     except ConfigurationError as error:
         return Examined("database", ok=False, detail=str(error))
-    return Examined("database", ok=True, detail="reachable, version and durability settings are safe")
+    return Examined("database", ok=True, detail="reachable; version and durability settings are safe")
 
 
 def _migrations(url: str) -> Examined:
@@ -48,17 +80,28 @@ def _migrations(url: str) -> Examined:
     except ConfigurationError as error:
         return Examined("migrations", ok=False, detail=str(error))
     if missing:
-        return Examined("migrations", ok=False, detail=f"{len(missing)} pending: run `brimful migrate`")
+        return Examined("migrations", ok=False, detail=f"{len(missing)} pending ({missing[0]}): run `brimful migrate`")
     return Examined("migrations", ok=True, detail="none pending")
 
 
-async def _one(connection: psycopg.AsyncConnection[dict[str, Any]], sql: Any) -> dict[str, Any]:
+async def _one(connection: Connection, sql: LiteralString) -> dict[str, Any]:
     row = await (await connection.execute(sql)).fetchone()
     assert row is not None
     return row
 
 
-_ROLES = """
+async def _clock(connection: Connection, now: Callable[[], float]) -> Examined:
+    """Against the database's. No decision compares the two, but logs, signatures and letters tell this machine's."""
+    before = now()
+    row = await _one(connection, "SELECT extract(epoch FROM clock_timestamp())::float AS there")
+    off_s = row["there"] - (before + now()) / 2
+    if abs(off_s) > _CLOCK_OFF_MAX_S:
+        detail = f"this machine's clock is off by {-off_s:.0f} s against the database's: turn on NTP on both"
+        return Examined("clock", ok=False, detail=detail)
+    return Examined("clock", ok=True, detail=f"{abs(off_s) * 1000:.0f} ms from the database's")
+
+
+_ROLES: LiteralString = """
     SELECT count(*) FILTER (WHERE has_table_privilege(role, 'entries', 'UPDATE')
             OR has_table_privilege(role, 'entries', 'DELETE')
             OR has_table_privilege(role, 'consents', 'UPDATE')) AS wide,
@@ -68,58 +111,181 @@ _ROLES = """
 """
 
 
-async def _roles(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
+async def _roles(connection: Connection) -> Examined:
     row = await _one(connection, _ROLES)
     if row["wide"] or row["rules"]:
         return Examined("roles", ok=False, detail="a service role may do too much: compare with 0004.grants.sql")
-    return Examined(
-        "roles", ok=True, detail="no service role changes entries or consents; only the portal writes rules"
-    )
+    detail = "no service role changes entries or consents; only the portal writes rules"
+    return Examined("roles", ok=True, detail=detail)
 
 
-async def _worker(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
-    row = await _one(
-        connection,
-        "SELECT count(*) AS n FROM procrastinate_workers WHERE last_heartbeat > clock_timestamp() - interval '30 s'",
-    )
+_WORKERS: LiteralString = """
+    SELECT count(*) FILTER (WHERE last_heartbeat > clock_timestamp() - interval '30 s') AS n,
+        extract(epoch FROM clock_timestamp() - max(last_heartbeat))::int AS silent_s
+    FROM procrastinate_workers
+"""
+
+
+async def _worker(connection: Connection) -> Examined:
+    row = await _one(connection, _WORKERS)
     if not row["n"]:
-        return Examined("worker", ok=False, detail="no worker has been heard for 30 s: start `brimful worker`")
+        heard = "none was ever heard" if row["silent_s"] is None else f"the last was heard {row['silent_s']} s ago"
+        return Examined("worker", ok=False, detail=f"no worker is alive ({heard}): start `brimful worker`")
     return Examined("worker", ok=True, detail=f"{row['n']} at work")
 
 
-_QUEUE = """
+_QUEUE: LiteralString = """
     SELECT count(*) AS waiting,
         coalesce(extract(epoch FROM clock_timestamp() - min(e.at)), 0)::int AS oldest_s
     FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
     WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
 """
-_QUEUE_AGE_MAX_S = 60
 
 
-async def _queue(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
+async def _queue(connection: Connection) -> Examined:
     row = await _one(connection, _QUEUE)
     detail = f"{row['waiting']} jobs wait, the oldest for {row['oldest_s']} s"
-    return Examined("queue", ok=row["oldest_s"] <= _QUEUE_AGE_MAX_S, detail=detail)
+    if row["oldest_s"] > _QUEUE_AGE_MAX_S:
+        return Examined("queue", ok=False, detail=f"{detail}: start more workers, or see what theirs do")
+    return Examined("queue", ok=True, detail=detail)
 
 
-async def _charging(connection: psycopg.AsyncConnection[dict[str, Any]]) -> Examined:
+async def _charging(connection: Connection) -> Examined:
     row = await _one(
         connection, "SELECT string_agg(kind || ': ' || reason, '; ' ORDER BY since) AS held FROM charging_holds"
     )
+    if row["held"] is not None:
+        return Examined("charging", ok=False, detail=f"held ({row['held']}): `brimful charging show`")
+    return Examined("charging", ok=True, detail="open")
+
+
+_TOP_UPS: LiteralString = """
+    SELECT count(*) FILTER (WHERE needs_review) AS review,
+        count(*) FILTER (WHERE ended_at IS NULL
+            AND coalesce(wake_at, requested_at) < clock_timestamp() - interval '15 min') AS stuck
+    FROM top_ups WHERE needs_review OR ended_at IS NULL
+"""
+
+
+async def _top_ups(connection: Connection) -> Examined:
+    row = await _one(connection, _TOP_UPS)
+    detail = f"{row['review']} need a person, {row['stuck']} are stuck"
+    if row["review"] or row["stuck"]:
+        return Examined(
+            "top-ups", ok=False, detail=f"{detail}: `brimful top-ups list --review`, or the console's queue"
+        )
+    return Examined("top-ups", ok=True, detail=detail)
+
+
+_DELIVERIES: LiteralString = """
+    SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(next_at)), 0)::int AS late_s,
+        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled
+    FROM deliveries WHERE state = 'pending'
+"""
+
+
+async def _deliveries(connection: Connection) -> Examined:
+    row = await _one(connection, _DELIVERIES)
+    if row["disabled"]:
+        detail = f"{row['disabled']} of the platform's webhooks are disabled after failures: see the console's webhooks"
+        return Examined("deliveries", ok=False, detail=detail)
+    late = row["late_s"] > _OVERDUE_MAX_S
+    detail = f"{row['waiting']} wait"
     return Examined(
-        "charging", ok=row["held"] is None, detail="open" if row["held"] is None else f"held ({row['held']})"
+        "deliveries", ok=not late, detail=f"{detail}, the oldest {row['late_s']} s late" if late else detail
     )
 
 
-async def _stripe() -> Examined:
-    key, url = settings.stripe_access()
-    if key is None:
-        return Examined("stripe", ok=True, detail="STRIPE_API_KEY is not set here: not asked")
-    gateway = StripeGateway(key, url=url, timeout_s=10)
+_EVENTS: LiteralString = """
+    SELECT (SELECT max(received_at) FROM stripe_events) AS seen,
+        (SELECT max(last_at) FROM webhook_rejections) AS rejected,
+        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS aside,
+        EXISTS (SELECT FROM payments WHERE state = 'succeeded') AS paid
+"""
+
+
+async def _events(connection: Connection, stripe: StripeAccess) -> Examined:
+    row = await _one(connection, _EVENTS)
+    seen, rejected = row["seen"], row["rejected"]
+    last = "none yet" if seen is None else f"the last one at {seen:%Y-%m-%d %H:%M:%S}"
+    if rejected is not None and (seen is None or rejected > seen):
+        detail = (
+            f"signed with another secret, last at {rejected:%Y-%m-%d %H:%M:%S}; right ones: {last}. "
+            "Set STRIPE_WEBHOOK_SECRET to the endpoint's (several, comma-separated, while you rotate it)"
+        )
+        return Examined("stripe events", ok=False, detail=detail)
+    if seen is None and row["paid"]:
+        detail = "payments have succeeded and no event ever came: run `brimful stripe setup`"
+        return Examined("stripe events", ok=False, detail=detail)
+    if stripe.key is not None and not stripe.webhook_secrets:
+        detail = "STRIPE_WEBHOOK_SECRET is not set: no event can be believed. Run `brimful stripe setup`"
+        return Examined("stripe events", ok=False, detail=detail)
+    if row["aside"]:
+        detail = f"{last}; {row['aside']} are set aside: see the console's page of Stripe"
+        return Examined("stripe events", ok=False, detail=detail)
+    return Examined("stripe events", ok=True, detail=last)
+
+
+async def _stripe(access: StripeAccess, now: Callable[[], float]) -> list[Examined]:
+    if access.key is None:
+        return [Examined("stripe key", ok=None, detail="STRIPE_API_KEY is not set here: Stripe was not asked")]
+    account = Account(access.key, url=access.url)
     try:
-        failure = await gateway.check_key()
+        missing = await account.missing_permissions()
+        if isinstance(missing, Failure):
+            what = "it is not accepted" if missing.kind is FailureKind.ACCOUNT else "Stripe does not answer"
+            return [Examined("stripe key", ok=False, detail=f"{what}: {missing.message}")]
+        return [
+            _key(access, missing),
+            _stripe_clock(await account.clock(now)),
+            _endpoint(access, await account.endpoints()),
+        ]
     finally:
-        await gateway.close()
-    if failure is not None:
-        return Examined("stripe", ok=False, detail=f"the key is not accepted ({failure.kind.value}): {failure.message}")
-    return Examined("stripe", ok=True, detail="the key is accepted")
+        await account.close()
+
+
+def _key(access: StripeAccess, missing: list[str]) -> Examined:
+    if missing:
+        return Examined("stripe key", ok=False, detail=f"it lacks {', '.join(missing)}: add them in the Dashboard")
+    mode = "live" if access.live else "test"
+    detail = f"accepted, {mode} mode, every permission that is needed"
+    if access.live and (access.key or "").startswith("sk_"):
+        detail += "; a restricted key (rk_live_) would be enough"
+    return Examined("stripe key", ok=True, detail=detail)
+
+
+def _stripe_clock(off_s: float | Failure) -> Examined:
+    if isinstance(off_s, Failure):
+        return Examined("stripe clock", ok=None, detail=off_s.message)
+    if abs(off_s) > _CLOCK_OFF_MAX_S:
+        detail = f"this machine's clock is off by {-off_s:.0f} s against Stripe's: turn on NTP"
+        return Examined("stripe clock", ok=False, detail=detail)
+    return Examined("stripe clock", ok=True, detail="within a few seconds of Stripe's")
+
+
+def _endpoint(access: StripeAccess, endpoints: list[Endpoint] | Failure) -> Examined:
+    name, url = "stripe webhook", access.webhook_url
+    if isinstance(endpoints, Failure):
+        return Examined(name, ok=None, detail="the key may not list webhook endpoints: not looked at")
+    ours = next((endpoint for endpoint in endpoints if endpoint.url == url), None)
+    if ours is None:
+        return Examined(name, ok=False, detail=f"no endpoint sends to {url}: run `brimful stripe setup`")
+    if not ours.enabled:
+        return Examined(name, ok=False, detail=f"{ours.endpoint_id} is disabled: run `brimful stripe setup`")
+    if ours.missing:
+        lacks = json.dumps(ours.missing)
+        return Examined(name, ok=False, detail=f"{ours.endpoint_id} lacks {lacks}: run `brimful stripe setup`")
+    if ours.api_version not in {None, Account.version}:
+        detail = f"{ours.endpoint_id} sends version {ours.api_version}, we read {Account.version}: make a new endpoint"
+        return Examined(name, ok=False, detail=detail)
+    return Examined(name, ok=True, detail=f"{ours.endpoint_id} sends {len(ours.events)} kinds of events to {url}")
+
+
+async def _books(url: str, keys: Mapping[int, bytes] | None) -> Examined:
+    if keys is None:
+        return Examined("books", ok=None, detail="BRIMFUL_LEDGER_KEYS is not set here: not verified")
+    wrong = [finding for finding in await verify.run(url, keys) if not finding.ok]
+    if wrong:
+        detail = f"{wrong[0].id}: {wrong[0].detail}"
+        return Examined("books", ok=False, detail=f"{detail}. Stop charging and run `brimful verify --full`")
+    return Examined("books", ok=True, detail="every invariant holds")

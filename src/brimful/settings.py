@@ -16,9 +16,10 @@ from typing import Literal
 
 from brimful.errors import ConfigurationError
 
-__all__ = ["ConsoleProxy", "PortalSettings", "Settings", "child_environment", "contrast", "read", "rgb"]
+__all__ = ["ConsoleProxy", "PortalSettings", "Settings", "StripeAccess", "child_environment", "contrast", "read", "rgb"]
 
 _MERCHANT = "Glitch AI"
+_PUBLIC_URL = "http://127.0.0.1:8000"
 _LIVE_KEYS = ("sk_live_", "rk_live_")
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 
@@ -101,7 +102,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     settings = Settings(
         database_url=_required(env, "DATABASE_URL", "a postgresql:// URL, or start with `brimful up`"),
         api_key=_preset_key(env.get("BRIMFUL_API_KEY")),
-        public_url=env.get("BRIMFUL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/"),
+        public_url=env.get("BRIMFUL_PUBLIC_URL", _PUBLIC_URL).rstrip("/"),
         merchant=env.get("BRIMFUL_MERCHANT", _MERCHANT),
         return_origins=_list(env.get("BRIMFUL_RETURN_ORIGINS", "")),
         topup_url=env.get("BRIMFUL_TOPUP_URL"),
@@ -178,9 +179,34 @@ def merchant() -> str:
     return os.environ.get("BRIMFUL_MERCHANT") or _MERCHANT
 
 
-def stripe_access() -> tuple[str | None, str | None]:
-    """Stripe's key and address alone, for the doctor."""
-    return os.environ.get("STRIPE_API_KEY") or None, os.environ.get("STRIPE_API_URL") or None
+@dataclasses.dataclass(frozen=True)
+class StripeAccess:
+    """How to ask Stripe, and where it is to send its events."""
+
+    key: str | None
+    url: str | None
+    public_url: str
+    webhook_secrets: tuple[str, ...]
+
+    @property
+    def live(self) -> bool:
+        return (self.key or "").startswith(_LIVE_KEYS)
+
+    @property
+    def webhook_url(self) -> str:
+        """Where our inbox listens."""
+        return f"{self.public_url}/v1/stripe/webhooks"
+
+
+def stripe_access(*, public_url: str | None = None) -> StripeAccess:
+    """Stripe's key and addresses alone, for the doctor and for setting up."""
+    env = os.environ
+    return StripeAccess(
+        env.get("STRIPE_API_KEY") or None,
+        env.get("STRIPE_API_URL") or None,
+        (public_url or env.get("BRIMFUL_PUBLIC_URL") or _PUBLIC_URL).rstrip("/"),
+        _list(env.get("STRIPE_WEBHOOK_SECRET", "")),
+    )
 
 
 _ACCENT = "#0b6e5b"

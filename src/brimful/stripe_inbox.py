@@ -16,7 +16,7 @@ from brimful.paying import Till, pay, record_dispute, record_refund, record_warn
 from brimful.payments import DisputeReading, Failure, IntentReading, RefundReading
 from brimful.payments.stripe import verify_event
 
-__all__ = ["apply_reversal", "note_failure", "process", "receive", "waiting"]
+__all__ = ["apply_reversal", "note_failure", "note_rejections", "process", "receive", "waiting"]
 
 _log = logging.getLogger(__name__)
 _FAILURES_MAX = 8
@@ -44,6 +44,18 @@ async def receive(database: Database, payload: bytes, signature: str | None, sec
         if await tx.execute(_INSERT, values):
             await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
     return True
+
+
+_REJECTED = """
+    INSERT INTO webhook_rejections (day, count, last_at) VALUES (%(day)s, %(count)s, %(now)s)
+    ON CONFLICT (day) DO UPDATE SET count = webhook_rejections.count + excluded.count, last_at = excluded.last_at
+"""
+
+
+async def note_rejections(tx: Tx, count: int) -> None:
+    """Count what `receive` refused: the doctor tells a wrong secret from a quiet day by it."""
+    now = await tx.now()
+    await tx.execute(_REJECTED, {"day": now.date(), "count": count, "now": now})
 
 
 _WAITING = (

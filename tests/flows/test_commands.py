@@ -1,18 +1,24 @@
 """The operator's commands, as an operator runs them."""
 
 import asyncio
+import json
+import re
 import subprocess
 import sys
 
+from brimful import stripe_inbox
+from brimful.payments.stripe import EVENTS, Account
+from support.desk import Colleague
 
-async def command(house, *arguments, status=0):
+
+async def command(house, *arguments, status=0, stdin=None, stream="stdout"):
     environment = {"PATH": "/usr/bin:/bin", **house.environment}
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "brimful", *arguments], env=environment, capture_output=True, text=True,
-        check=False,
+        check=False, input=stdin,
     )  # fmt: skip
     assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
+    return getattr(done, stream)
 
 
 async def test_stop_explain_start_refund_reconcile(house):
@@ -42,3 +48,115 @@ async def test_a_wrong_customer_or_amount_is_one_line(house):
     customer_id, _ = await house.funded()
     await command(house, "explain", customer_id, "EUR", status=2)
     await command(house, "refund", customer_id, "top_nobody", status=2)
+
+
+async def test_a_rule_is_explained_to_whoever_has_but_an_external_id(house):
+    await house.funded(external_id="ada-1", name="Ada Lovelace")
+    for who in ("ada-1", "lovelace"):
+        assert "not below the line" in await command(house, "explain", who, "usd")
+    assert "Nobody is found" in await command(house, "explain", "nobody", "USD", status=2, stream="stderr")
+    await house.customer("Ada Byron")
+    assert "names several" in await command(house, "explain", "ada", "USD", status=2, stream="stderr")
+
+
+async def test_top_ups_are_listed_shown_hurried_and_taken_back(house, tmp_path):
+    customer_id, _ = await house.crossed(number="4000000000009995", name="Ada Lovelace")
+    await house.work()
+    [top_up] = await house.top_ups(customer_id)
+    listed = await command(house, "top-ups", "list", "--state", "retry_wait", "--json", str(tmp_path / "list.json"))
+    assert top_up["id"] in listed
+    assert "25 USD" in listed
+    assert json.loads((tmp_path / "list.json").read_text())[0]["customer_id"] == customer_id
+    assert "None." in await command(house, "top-ups", "list", "--review")
+    assert "--state is one of" in await command(house, "top-ups", "list", "--state", "x", status=2, stream="stderr")
+    shown = await command(house, "top-ups", "show", top_up["id"], "--json", str(tmp_path / "one.json"))
+    assert "insufficient_funds" in shown
+    [payment] = json.loads((tmp_path / "one.json").read_text())["payments"]
+    assert payment["decline_code"] == "insufficient_funds"
+    await command(house, "top-ups", "retry", top_up["id"])
+    await house.work()
+    assert (await house.top_ups(customer_id))[0]["tries"] == 2
+    await command(house, "top-ups", "cancel", top_up["id"])
+    assert (await house.top_ups(customer_id))[-1]["state"] == "canceled"
+    assert "only what merely waits" in await command(
+        house, "top-ups", "cancel", top_up["id"], status=2, stream="stderr"
+    )
+    assert "no top-up" in await command(house, "top-ups", "show", "top_none", status=2, stream="stderr")
+    acted = await house.sql("SELECT actor, action FROM audit WHERE action LIKE 'top_up.%%' ORDER BY audit_id")
+    assert [(row["actor"], row["action"]) for row in acted] == [
+        ("command line", "top_up.retried"), ("command line", "top_up.canceled"),
+    ]  # fmt: skip
+
+
+async def test_a_customer_is_shown(house, tmp_path):
+    customer_id, _ = await house.crossed(external_id="ada-1")
+    await house.work()
+    shown = await command(house, "customers", "show", "ada-1", "--json", str(tmp_path / "ada.json"))
+    assert "Visa ···· 4242" in shown
+    found = json.loads((tmp_path / "ada.json").read_text())
+    assert found["accounts"] == [{"asset": "USD", "available": "34", "balance": "34", "held": "0"}]
+    assert found["customer_id"] == customer_id
+    assert found["rules"][0]["explanation"] == "The balance is not below the line: nothing to do."
+
+
+async def test_an_operator_is_let_in_renewed_and_disabled(house):
+    told = await command(house, "operators", "create", "grace", "--role", "operator", "--password-stdin",
+                         stdin="correct horse battery\n")  # fmt: skip
+    secret = re.search(r"shown once: ([A-Z2-7]{32})", told)[1]
+    assert f"otpauth://totp/Glitch%20AI:grace?secret={secret}" in told
+    person = Colleague(house.url)
+    assert (await person.sign_in("grace", secret)).status_code == 303
+    renewed = await command(house, "operators", "renew", "grace", "--password-stdin", stdin="another horse battery\n")
+    assert (await person.http.get("/")).status_code == 303  # what was open has ended
+    assert "operator  active" in await command(house, "operators", "list")
+    await command(house, "operators", "disable", "grace")
+    assert "operator  disabled" in await command(house, "operators", "list")
+    secret = re.search(r"shown once: ([A-Z2-7]{32})", renewed)[1]
+    assert (await person.sign_in("grace", secret, password="another horse battery", steps=1)).status_code == 401
+    await person.http.aclose()
+    again = await command(house, "operators", "create", "grace", "--password-stdin", stdin="x" * 20, status=2,
+                          stream="stderr")  # fmt: skip
+    assert "already" in again
+    acted = await house.sql("SELECT action FROM audit WHERE actor = 'command line' ORDER BY audit_id")
+    assert [row["action"] for row in acted] == ["operator.created", "operator.renewed", "operator.disabled"]
+
+
+# --- the account at Stripe ------------------------------------------------------------------------------------------
+
+
+async def test_stripe_is_set_up_once_and_mended_after(house):
+    [ours] = list(house.world.store.newest("webhook_endpoint"))
+    house.world.store.save("webhook_endpoint", {**ours, "url": "https://somebody.else/hooks"})
+    made = await command(house, "stripe", "setup")
+    secret = re.search(r"STRIPE_WEBHOOK_SECRET=(whsec_\w+)", made)[1]
+    endpoints = {item["url"]: item for item in house.world.store.newest("webhook_endpoint")}
+    mine = endpoints[f"{house.url}/v1/stripe/webhooks"]
+    assert mine["secret"] == secret
+    assert mine["enabled_events"] == list(EVENTS)
+    assert mine["api_version"] == Account.version
+    again = await command(house, "stripe", "setup")
+    assert "as it should be" in again
+    assert secret not in again
+    house.world.store.save("webhook_endpoint", {**mine, "enabled_events": ["charge.refunded"], "status": "disabled"})
+    assert "is mended" in await command(house, "stripe", "setup")
+    mended = house.world.store.get("webhook_endpoint", mine["id"])
+    assert (mended["enabled_events"], mended["status"]) == (list(EVENTS), "enabled")
+    assert len(list(house.world.store.newest("webhook_endpoint"))) == 2
+
+
+async def test_what_is_wrong_with_the_account_is_said_and_the_status_tells(house):
+    await house.switch(call="refunds.create", fault="forbidden")
+    assert "the key lacks Refunds: write" in await command(house, "stripe", "setup", status=1)
+    await house.switch(call="webhook_endpoints.list", fault="forbidden")
+    told = await command(house, "stripe", "setup", status=1)
+    assert "Webhook Endpoints: write" in told
+    house.environment = {**house.environment, "STRIPE_API_KEY": "sk_live_x", "STRIPE_API_URL": ""}
+    assert "https only" in await command(house, "stripe", "setup", status=2, stream="stderr")
+
+
+def test_every_event_that_is_applied_is_asked_for():
+    """And nothing is asked for that the inbox would ignore, but what only brings a PaymentIntent or a card nearer."""
+    prefixes = [prefix for prefix, _ in stripe_inbox._HANDLERS]
+    assert all(any(event.startswith(prefix) for event in EVENTS) for prefix in prefixes)
+    unheard = [event for event in EVENTS if not event.startswith(tuple(prefixes))]
+    assert unheard == ["setup_intent.succeeded", "setup_intent.setup_failed", "payment_method.attached"]

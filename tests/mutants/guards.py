@@ -52,10 +52,10 @@ GUARDS = (
       f"{INBOX}::test_a_hundred_copies_of_one_event_are_one_job"),
     m("F10", "ends are absorbing", "paying/settle.py",
       "    elif fresh.closed_at is not None or not top_up.live:\n        return\n", "", SIMULATION, PAYING),
-    m("F12", "the signature", "payments/stripe.py",
+    m("F12", "the signature", "payments/stripe/adapter.py",
       "    if not any(_signed(payload, signature, secret) for secret in secrets) or _from_future(signature):\n"
       "        return None\n", "", f"{INBOX}::test_an_event_with_any_byte_changed_is_refused"),
-    m("F12", "an event from the future", "payments/stripe.py", " or _from_future(signature)", "",
+    m("F12", "an event from the future", "payments/stripe/adapter.py", " or _from_future(signature)", "",
       f"{INBOX}::test_an_event_from_the_future_or_the_past_is_refused"),
     m("F14", "amount, currency, mode and name of a payment", "paying/settle.py",
       "    if not _ours(till, fresh, reading):\n", "    if False:\n",

@@ -1,6 +1,8 @@
 """The API as one FastAPI application."""
 
 import contextlib
+import math
+import time
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
@@ -23,6 +25,8 @@ from brimful.errors import Refused
 from brimful.usage import PLANS, Recorder
 
 __all__ = ["build"]
+
+_REJECTIONS_EVERY_S = 1.0
 
 
 def build(deps: Deps) -> FastAPI:
@@ -83,6 +87,8 @@ class _StripeWebhooks:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self._rejected = 0
+        self._noted_s = -math.inf
 
     async def __call__(self, request: Request) -> Response:
         try:
@@ -92,8 +98,18 @@ class _StripeWebhooks:
         signature, secrets = request.headers.get("stripe-signature"), self._deps.settings.stripe_webhook_secrets
         if await stripe_inbox.receive(self._deps.database, payload, signature, secrets):
             return JSONResponse({"received": True})
+        await self._reject()
         detail = "The signature, its time or the event's form is wrong."
         return JSONResponse({"code": "bad_signature", "detail": detail}, 400)
+
+    async def _reject(self) -> None:
+        """Count it; a row is written once in a while, however many come."""
+        self._rejected += 1
+        if time.monotonic() - self._noted_s < _REJECTIONS_EVERY_S:
+            return
+        self._noted_s, count, self._rejected = time.monotonic(), self._rejected, 0
+        async with self._deps.database.transaction() as tx:
+            await stripe_inbox.note_rejections(tx, count)
 
 
 async def _healthz(_request: Request) -> Response:

@@ -2,11 +2,11 @@
 
 import click
 
-from brimful.cli import desk, developing, operating, running
+from brimful.cli import desk, developing, operating, running, stripe
 from brimful.cli.common import cli
 from brimful.errors import ConfigurationError, Refused
 
-__all__ = ["desk", "developing", "main", "operating", "running"]
+__all__ = ["desk", "developing", "main", "operating", "running", "stripe"]
 
 
 def main() -> int:

@@ -43,15 +43,24 @@ def verify(full: bool, data: pathlib.Path | None, json_file: pathlib.Path | None
 
 @cli.command()
 @DATA
-def doctor(data: pathlib.Path | None) -> None:
-    """Look at everything around the product: database, migrations, roles, Stripe, worker, queue."""
+@JSON_FILE
+def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+    """Look at everything around the product: database, clocks, Stripe's key and webhook, worker, queue, books."""
     from brimful import doctor as examination
 
+    marks = {True: "ok ", False: "BAD", None: "-- "}
+    try:
+        keys = settings.ledger_keyring(ledger_keys_of(data))
+    except ConfigurationError:
+        keys = None
     with database_of(data) as url:
-        findings = asyncio.run(examination.run(url))
+        findings = asyncio.run(examination.run(url, settings.stripe_access(), keys))
     for finding in findings:
-        click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.name:<12} {finding.detail}")
-    sys.exit(0 if all(finding.ok for finding in findings) else 1)
+        click.echo(f"{marks[finding.ok]}  {finding.name:<14} {finding.detail}")
+    ill = any(finding.ok is False for finding in findings)
+    if json_file is not None:
+        json_file.write_text(json.dumps({"ok": not ill, "found": [finding.shown() for finding in findings]}, indent=2))
+    sys.exit(1 if ill else 0)
 
 
 @cli.command()
@@ -118,12 +127,16 @@ def charging_show(data: pathlib.Path | None) -> None:
 @DATA
 @JSON_FILE
 def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
-    """Why a customer's rule charges, or does not: the last judgement with every fact behind it."""
+    """Why a customer's rule charges, or does not: the last judgement with every fact behind it.
+
+    CUSTOMER is an id, an external id, a name or an e-mail address.
+    """
+    from brimful import desk
     from brimful import explain as explaining
     from brimful.auto_topup import Pace
 
     async def look(tx: "Tx") -> explaining.Explanation | None:
-        return await explaining.explain(tx, customer, asset, Pace(*settings.pace()))
+        return await explaining.explain(tx, await desk.find_one(tx, customer), asset.upper(), Pace(*settings.pace()))
 
     found = as_engine(data, look)
     if found is None:

@@ -149,7 +149,7 @@ class Failure:
 
 
 class Gateway(Protocol):
-    """The provider. One implementation: payments/stripe.py."""
+    """The provider. One implementation: payments/stripe/."""
 
     livemode: bool
 

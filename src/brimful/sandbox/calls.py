@@ -13,7 +13,7 @@ from typing import Any
 from brimful.sandbox import checkout, intents, params, reversals, shapes
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TEST_METHODS
-from brimful.sandbox.webhooks import create_endpoint
+from brimful.sandbox.webhooks import create_endpoint, list_endpoints, update_endpoint
 from brimful.sandbox.world import World
 
 __all__ = ["Answer", "Calls", "find", "refusal"]
@@ -29,6 +29,12 @@ def _retrieve(kind: str) -> Handler:
 
 def _create_customer(world: World, wanted: Object, _id: str) -> Object:
     return world.store.save("customer", shapes.customer(world.now(), wanted))
+
+
+def _update_customer(world: World, wanted: Object, item_id: str) -> Object:
+    customer = world.find("customer", item_id)
+    metadata = {**customer["metadata"], **wanted.get("metadata", {})}
+    return world.store.save("customer", {**customer, **wanted, "metadata": metadata})
 
 
 def _list(kind: str, url: str, *names: str) -> Handler:
@@ -66,6 +72,7 @@ def _event_list(world: World, wanted: Object, _id: str) -> Object:
 # (method, path, call, handler): {id} is the object's id.
 _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", "/v1/customers", "customers.create", _create_customer),
+    ("POST", "/v1/customers/{id}", "customers.update", _update_customer),
     ("GET", "/v1/customers", "customers.list", _list("customer", "/v1/customers", "email")),
     ("GET", "/v1/customers/{id}", "customers.retrieve", _retrieve("customer")),
     ("POST", "/v1/setup_intents", "setup_intents.create", lambda w, p, _: intents.create_setup(w, p)),
@@ -100,7 +107,8 @@ _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/v1/events", "events.list", _event_list),
     ("GET", "/v1/events/{id}", "events.retrieve", _retrieve("event")),
     ("POST", "/v1/webhook_endpoints", "webhook_endpoints.create", lambda w, p, _: create_endpoint(w, p)),
-    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list", _list("webhook_endpoint", "/v1/webhook_endpoints")),
+    ("POST", "/v1/webhook_endpoints/{id}", "webhook_endpoints.update", update_endpoint),
+    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list", list_endpoints),
 )  # fmt: skip
 
 _ROUTES = [

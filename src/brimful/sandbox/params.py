@@ -19,6 +19,7 @@ _CREATED = {"created[gte]": "int", "created[gt]": "int", "created[lte]": "int", 
 # call -> parameter -> kind: int, bool, str, or the allowed values; a trailing ! marks a required one.
 CALLS: dict[str, dict[str, str]] = {
     "customers.create": {"name": "str", "email": "str", "metadata[*]": "str", "description": "str", "expand[]": "str"},
+    "customers.update": {"name": "str", "email": "str", "metadata[*]": "str", "description": "str", "expand[]": "str"},
     "customers.retrieve": {"expand[]": "str"},
     "customers.list": {**_LIST, **_CREATED, "email": "str"},
     "setup_intents.create": {
@@ -69,6 +70,9 @@ CALLS: dict[str, dict[str, str]] = {
     "events.list": {**_LIST, **_CREATED, "type": "str", "types[]": "str"},
     "webhook_endpoints.create": {
         "url": "str!", "enabled_events[]": "str", "api_version": "str", "description": "str", "metadata[*]": "str",
+    },
+    "webhook_endpoints.update": {
+        "url": "str", "enabled_events[]": "str", "disabled": "bool", "description": "str", "metadata[*]": "str",
     },
     "webhook_endpoints.list": _LIST,
 }  # fmt: skip

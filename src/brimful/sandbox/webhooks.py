@@ -14,7 +14,7 @@ from brimful.sandbox import shapes
 from brimful.sandbox.intents import new_secret
 from brimful.sandbox.world import World
 
-__all__ = ["Webhooks", "create_endpoint"]
+__all__ = ["Webhooks", "create_endpoint", "list_endpoints", "update_endpoint"]
 
 _log = logging.getLogger(__name__)
 _WAITS_S = (0.5, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -25,6 +25,24 @@ Object = dict[str, Any]
 def create_endpoint(world: World, params: Object, secret: str | None = None) -> Object:
     """An endpoint; its secret is shown this once."""
     return world.store.save("webhook_endpoint", shapes.webhook_endpoint(world.now(), params, secret or new_secret()))
+
+
+def update_endpoint(world: World, params: Object, item_id: str) -> Object:
+    """Change one. Its secret is not shown again."""
+    endpoint = world.find("webhook_endpoint", item_id)
+    status = {True: "disabled", False: "enabled", None: endpoint["status"]}[params.get("disabled")]
+    changes = {name: value for name, value in params.items() if name != "disabled"}
+    return _shown(world.store.save("webhook_endpoint", {**endpoint, **changes, "status": status}))
+
+
+def list_endpoints(world: World, params: Object, _id: str) -> Object:
+    """Each without its secret."""
+    page = world.page("webhook_endpoint", "/v1/webhook_endpoints", params, lambda _item: True)
+    return {**page, "data": [_shown(item) for item in page["data"]]}
+
+
+def _shown(endpoint: Object) -> Object:
+    return {name: value for name, value in endpoint.items() if name != "secret"}
 
 
 class Webhooks:
@@ -55,7 +73,7 @@ class Webhooks:
             return
         for endpoint in self._world.store.newest("webhook_endpoint"):
             wanted = endpoint["enabled_events"]
-            if "*" not in wanted and event["type"] not in wanted:
+            if endpoint["status"] != "enabled" or ("*" not in wanted and event["type"] not in wanted):
                 continue
             for copy in range(2 if mode == "duplicated" else 1):
                 delivery = {
@@ -73,17 +91,16 @@ class Webhooks:
         task.add_done_callback(self._tasks.discard)
 
     async def _deliver(self, delivery: Object) -> None:
-        endpoint = self._world.find("webhook_endpoint", delivery["endpoint"])
         body = json.dumps(self._world.find("event", delivery["event"])).encode()
         await asyncio.sleep(delivery["delay_s"])
-        mode = self._world.switches.webhooks
+        mode, endpoint = self._world.switches.webhooks, self._world.find("webhook_endpoint", delivery["endpoint"])
         if mode == "reordered":
             await self._let_the_next_go_first()
         if mode == "forged":
             await self._send({**endpoint, "secret": new_secret()}, body)
             await self._send(endpoint, body, signed=body[:-1] + b" }")
         for wait_s in (*_WAITS_S, None):
-            if await self._send(endpoint, body):
+            if await self._send(self._world.find("webhook_endpoint", delivery["endpoint"]), body):
                 delivery["done"] = True
                 self._world.store.save("delivery", delivery)
                 return

@@ -1,4 +1,4 @@
-"""Stripe behind the gateway: the official SDK, and the only file that imports it.
+"""Stripe behind the gateway, by the official SDK.
 
 Parameter names follow `stripe.params` of the pinned SDK (API 2026-10-28). The SDK never retries by itself:
 our state machine owns retries, and each goes out under the same explicit key. Only what was certainly not
@@ -8,7 +8,6 @@ carried out (busy) is sent again from here.
 import asyncio
 import datetime as dt
 import json
-import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -30,18 +29,16 @@ from brimful.payments.limits import Breaker, Limits
 from brimful.payments.readings import (
     card_reading,
     checkout_reading,
-    declined_intent,
     dispute_reading,
-    failure_kind,
     id_of,
     intent_reading,
     readable,
     refund_reading,
 )
+from brimful.payments.stripe.answers import answered
 
 __all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
 
-_log = logging.getLogger(__name__)
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
 _LIST_MAX = 100
@@ -92,7 +89,7 @@ class StripeGateway:
                 return Failure(FailureKind.BUSY, "unreachable", "Stripe has not answered lately; not sent.")
             await self._limits.take(endpoint)
             await crash_point(f"before {endpoint}")
-            answer = await _answer(call())
+            answer = await answered(call())
             self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
             await crash_point(f"after {endpoint}")
             busy = isinstance(answer, Failure) and answer.kind is FailureKind.BUSY
@@ -379,28 +376,3 @@ def _signed(payload: bytes, header: str, secret: str) -> bool:
 def _from_future(header: str) -> bool:
     stamps = [int(part[2:]) for part in header.split(",") if part.startswith("t=")]
     return max(stamps) > time.time() + _TOLERANCE_S
-
-
-async def _answer(call: Awaitable[Any]) -> dict[str, Any] | Failure:
-    """One call: its answer as plain data, or why there is none. A decline is an answer."""
-    try:
-        answer = await call
-    except stripe.CardError as error:
-        intent = _declined_intent(error)
-        return intent if intent is not None else _failure(error)
-    except stripe.StripeError as error:
-        return _failure(error)
-    data: dict[str, Any] = answer.to_dict(recursive=True) if hasattr(answer, "to_dict") else dict(answer)
-    return data
-
-
-def _declined_intent(error: stripe.CardError) -> dict[str, Any] | None:
-    return declined_intent(error.json_body if isinstance(error.json_body, dict) else {})
-
-
-def _failure(error: stripe.StripeError) -> Failure:
-    status, code = error.http_status, error.code
-    message = " ".join(str(error.user_message or error).split())[:500]
-    _log.warning("Stripe: %s %s %s", status, code, message)
-    unheard = isinstance(error, stripe.APIConnectionError)
-    return Failure(failure_kind(None if unheard else status, code), code, message)
