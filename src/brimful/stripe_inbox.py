@@ -236,6 +236,8 @@ async def _card_updated(till: Till, payment_method: str) -> tuple[str, str]:
         await customers.lock(tx, customer_id)
         await wallets.lock_wallet(tx, customer_id)
         before = await cards.get(tx, customer_id, card_id)
+        if before.state == "detached":
+            return "ignored", "card gone"
         after = await cards.renew(tx, before, reading)
         if after.brand != before.brand:
             await card_lost(tx, after, "card_changed", till.pace)

@@ -3,7 +3,17 @@
 from brimful.auto_topup import preview
 from brimful.auto_topup.expiring import EXPIRY_NOTICE, tell_expiring
 from brimful.auto_topup.policy import Facts, Judgement, Pace, Reason, fits_limit, judge, superseded
-from brimful.auto_topup.rules import Rule, RuleForm, get_rule, list_rules, needs_consent, remove_card, save, turn_off
+from brimful.auto_topup.rules import (
+    Rule,
+    RuleForm,
+    end_all,
+    get_rule,
+    list_rules,
+    needs_consent,
+    remove_card,
+    save,
+    turn_off,
+)
 from brimful.auto_topup.trigger import (
     LIMIT_NEAR_PERCENT,
     card_lost,
@@ -29,6 +39,7 @@ __all__ = [
     "RuleForm",
     "card_lost",
     "enabled_after",
+    "end_all",
     "fits_limit",
     "get_rule",
     "judge",

@@ -203,6 +203,17 @@ _TURN_OFF = """
 """
 
 
+async def end_all(tx: Tx, customer_id: str) -> list[wallets.AccountKey]:
+    """Turn every rule of a customer off who is erased: no rule outlives the person who agreed to it. Under the owner's
+    role, for no other may; the caller holds the locks, and rearms.
+    """
+    on = [rule for rule in await list_rules(tx, customer_id) if rule.enabled]
+    for rule in on:
+        await tx.execute(_TURN_OFF, (await tx.now(), customer_id, rule.asset))
+        await emit(tx, Topic.AUTO_TOP_UP_DISABLED, customer_id, {"asset": rule.asset})
+    return [(customer_id, rule.asset) for rule in on]
+
+
 async def _disable(tx: Tx, session: PortalSession, rule: Rule) -> None:
     await tx.execute(_TURN_OFF, (await tx.now(), rule.customer_id, rule.asset))
     await cards.consents.withdraw(tx, session, rule.consent_id)

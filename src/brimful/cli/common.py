@@ -16,7 +16,7 @@ from brimful.errors import ConfigurationError
 if TYPE_CHECKING:
     from brimful.db import Tx
 
-__all__ = ["DATA", "JSON_FILE", "as_engine", "cli", "database_of", "ledger_keys_of", "log_to_stderr"]
+__all__ = ["DATA", "JSON_FILE", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of", "log_to_stderr"]
 
 Result = TypeVar("Result")
 DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
@@ -63,10 +63,19 @@ def ledger_keys_of(data: pathlib.Path | None) -> dict[str, str]:
 
 def as_engine(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
     """One transaction under the engine's role."""
+    return _as(data, "brimful_engine", run)
+
+
+def as_owner(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
+    """One transaction under the owner's role, for what no service may do."""
+    return _as(data, "brimful_owner", run)
+
+
+def _as(data: pathlib.Path | None, role: str, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
     from brimful.db import Database
 
     async def within(url: str) -> Result:
-        database = Database(url, "brimful_engine", pool_max=1)
+        database = Database(url, role, pool_max=1)
         await database.open()
         try:
             async with database.transaction() as tx:

@@ -1,6 +1,7 @@
-"""Commands of the operator's desk: who may use the console, top-ups, customers."""
+"""Commands of the operator's desk: who may use the console, top-ups, customers, exports."""
 
-import dataclasses
+import asyncio
+import datetime as dt
 import json
 import pathlib
 import sys
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from brimful import settings
-from brimful.cli.common import DATA, JSON_FILE, as_engine, cli
+from brimful.cli.common import DATA, JSON_FILE, as_engine, as_owner, cli, database_of
 from brimful.errors import Refused
 
 if TYPE_CHECKING:
@@ -248,5 +249,85 @@ def show_customer(customer: str, data: pathlib.Path | None, json_file: pathlib.P
         json_file.write_text(json.dumps(found, indent=2))
 
 
-def _fields(item: Any) -> dict[str, Any]:
-    return dataclasses.asdict(item)
+@customers_group.command("erase")
+@click.argument("customer")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@DATA
+def erase_customer(customer: str, yes: bool, data: pathlib.Path | None) -> None:
+    """Erase a person's data for good. Balances, entries, payments and the record that consents were given stay.
+
+    Rules are turned off, what waits is taken back, and the cards are let go at Stripe (with STRIPE_API_KEY).
+    """
+    from brimful import customers, desk
+    from brimful.auto_topup import Pace
+
+    async def name(tx: "Tx") -> str:
+        return (await customers.get(tx, customer)).name
+
+    if not yes:
+        click.confirm(f"Erase {customer} ({as_engine(data, name)})? It cannot be undone.", abort=True)
+
+    async def erase(tx: "Tx") -> desk.Erased:
+        return await desk.erase(tx, customer, actor=ACTOR, pace=Pace(*settings.pace()))
+
+    erased = as_owner(data, erase)
+    click.echo(f"{customer} is erased.")
+    left = _let_go(erased.payment_methods)
+    if left:
+        click.echo(f"Still at Stripe: {', '.join(left)}. Set STRIPE_API_KEY and run this again.")
+    if erased.stripe_customer_id is not None:
+        click.echo(f"The customer {erased.stripe_customer_id} at Stripe is yours to erase there.")
+    sys.exit(1 if left else 0)
+
+
+def _let_go(methods: list[str]) -> list[str]:
+    """Detach cards at Stripe; those that are there still."""
+    access = settings.stripe_access()
+    if access.key is None:
+        return methods
+
+    async def run(key: str) -> list[str]:
+        from brimful.payments import FailureKind
+        from brimful.payments.stripe import StripeGateway
+
+        gateway = StripeGateway(key, url=access.url)
+        try:
+            failures = {method: await gateway.detach_card(method) for method in methods}
+        finally:
+            await gateway.close()
+        # What Stripe refuses is no longer attached.
+        return [method for method, failure in failures.items() if failure and failure.kind is not FailureKind.REFUSED]
+
+    return asyncio.run(run(access.key))
+
+
+@cli.command()
+@click.argument("what", type=click.Choice(["customers", "entries", "top-ups", "payments", "refunds", "disputes",
+                                           "consents", "audit"]))  # fmt: skip
+@click.option("--since", type=click.DateTime(), help="UTC.")
+@click.option("--until", type=click.DateTime(), help="UTC; up to, not with it.")
+@click.option("--customer", help="Of this customer alone.")
+@click.option("--form", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@DATA
+def export(
+    what: str,
+    since: dt.datetime | None,
+    until: dt.datetime | None,
+    customer: str | None,
+    form: Any,
+    data: pathlib.Path | None,
+) -> None:
+    """Write the books, or all that is known of a customer, to standard output. Money is in minor units."""
+    from brimful import desk
+
+    wanted = desk.Wanted(
+        what, None if since is None else since.replace(tzinfo=dt.UTC),
+        None if until is None else until.replace(tzinfo=dt.UTC), customer,
+    )  # fmt: skip
+
+    async def run(url: str) -> None:
+        async for line in desk.export_lines(url, wanted, form):
+            click.echo(line, nl=False)
+
+    with database_of(data) as url:
+        asyncio.run(run(url))

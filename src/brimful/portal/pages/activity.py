@@ -1,9 +1,7 @@
 """Activity: every movement, failed automatic top-ups among them, with filters, CSV and receipts."""
 
-import csv
 import dataclasses
 import datetime as dt
-import io
 import re
 import zoneinfo
 from collections.abc import AsyncIterator, Sequence
@@ -12,7 +10,7 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from brimful import assets, i18n, ledger, money, topups, wallets
+from brimful import assets, i18n, ledger, money, sheets, topups, wallets
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 from brimful.portal import show
@@ -26,7 +24,6 @@ _CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:top_[0-9a-f]{32
 _KINDS = {"all": None, "spending": ("usage", "charge"), "money": ("top_up", "refund", "dispute", "reinstatement",
                                                                   "adjustment")}  # fmt: skip
 _CSV_CHUNK = 1000
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 @dataclasses.dataclass
@@ -199,7 +196,7 @@ async def activity_csv(page: Page) -> Response:
 
 async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]:
     names = ("date", "type", "description", "asset", "amount", "balance_after", "reference")
-    yield _line(names)
+    yield sheets.line(names)
     zone = zoneinfo.ZoneInfo(page.session.time_zone)
     for asset in wanted:
         before: int | None = None
@@ -210,22 +207,10 @@ async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]
                 break
             before = rows[-1]["seq"]
             yield "".join(
-                _line((
+                sheets.line((
                     row["recorded_at"].astimezone(zone).isoformat(timespec="seconds"), row["kind"],
                     row["description"] or "", asset.code, money.text(row["amount"]), money.text(row["balance_after"]),
                     row["top_up_id"] or row["key"],
                 ))
                 for row in rows
             )  # fmt: skip
-
-
-_NUMBER = re.compile(r"-?[0-9.]+", re.ASCII)
-
-
-def _line(cells: Sequence[str]) -> str:
-    """One row. What a spreadsheet would run as a formula is made text."""
-    out = io.StringIO()
-    csv.writer(out).writerow(
-        [f"'{cell}" if cell.startswith(_FORMULA) and not _NUMBER.fullmatch(cell) else cell for cell in cells]
-    )
-    return out.getvalue()
