@@ -146,7 +146,7 @@ def _llms() -> str:
         "> is charged through Stripe and the wallet credited. Self-hosted, Apache-2.0, Python and PostgreSQL.", "",
         "Only the customer sets rules, cards and consents, in the Billing Portal; the platform makes the link.", "",
     ]  # fmt: skip
-    for title, folder in (("Tutorial", "tutorial"), ("How-to", "how-to"), ("Reference", "reference"),
+    for title, folder in (("Tutorial", "tutorial"), ("How-to", "how-to"), ("Operate", "operate"), ("Reference", "reference"),
                           ("Explanation", "explanation"), ("Decisions", "decisions")):  # fmt: skip
         lines += [f"## {title}", ""]
         for path in sorted((ROOT / "docs" / folder).glob("*.md")):

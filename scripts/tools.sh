@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15, Chromium, wrk and node, and stripe-mock with the Go that builds it.
+# Tools that only the tests need: Debian's PostgreSQL 15, Chromium, wrk, node and prometheus, and stripe-mock with the Go that builds it.
 # What cannot be had is said here; under CI the tests that need it fail.
 set -u
 cd "$(dirname "$0")/.."
@@ -26,6 +26,17 @@ debian $server "the stories" postgresql-15
 debian chromium "the browser stories" chromium fonts-dejavu-core
 debian wrk "the measurements" wrk
 debian npm "the TypeScript example" nodejs npm
+
+# Unpacked, not installed: the package would start a server.
+if [ ! -x "$tools/promtool" ] && command -v apt-get >/dev/null; then
+  echo "fetching prometheus for the alert rules"
+  {
+    cd "$tools" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } &&
+      dpkg-deb -x prometheus_*.deb unpacked && mv unpacked/usr/bin/prometheus unpacked/usr/bin/promtool .
+  } >"$tools/prometheus.log" 2>&1 || tail -3 "$tools/prometheus.log"
+  rm -rf "$tools"/unpacked "$tools"/prometheus_*.deb
+  cd "$tools/../.."
+fi
 
 # stripe_mock <go>
 stripe_mock() {

@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from brimful import clock, ids, jobs
+from brimful import clock, ids, jobs, measures
 from brimful.db import Tx
 from brimful.db.columns import Texts
 
@@ -104,6 +104,7 @@ async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str | None, Mappi
             "payloads": Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in told),
         },
     )
+    tx.once_committed(lambda: measures.EMITTED.labels(topic.value).inc(len(told)))
     if topic in _LETTERS:
         letters = [
             {"customer_id": customer_id, "event_id": event_id}

@@ -7,11 +7,13 @@ from collections.abc import AsyncIterator
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.routing import Mount
 
 from brimful import api, console, deps, portal
 from brimful.ports import require_free
 from brimful.settings import Settings
+from brimful.web import Counted
 
 __all__ = ["application", "run"]
 
@@ -41,7 +43,7 @@ def application(settings: Settings) -> Starlette:
     doors = [
         Mount("/billing", app=html_door), Mount("/console", app=console.build(console_deps)), Mount("/", app=json_door),
     ]  # fmt: skip
-    app = Starlette(routes=doors, lifespan=lifespan)
+    app = Starlette(routes=doors, lifespan=lifespan, middleware=[Middleware(Counted)])
     app.router.default = json_door  # a path with a line break in it matches no mount
     app.state.hub = html_door.state.hub
     return app

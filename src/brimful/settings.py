@@ -87,6 +87,7 @@ class Settings:
     smtp_url: str | None
     mail_from: str | None
     allow_unsafe_database: bool
+    metrics_address: str | None  # host:port where a worker shows what it counts
     log_level: str
 
 
@@ -131,6 +132,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         smtp_url=_smtp_url(env.get("BRIMFUL_SMTP_URL")),
         mail_from=env.get("BRIMFUL_MAIL_FROM"),
         allow_unsafe_database=env.get("BRIMFUL_ALLOW_UNSAFE_DATABASE") == "yes",
+        metrics_address=_address(env, "BRIMFUL_WORKER_METRICS"),
         log_level=env.get("BRIMFUL_LOG_LEVEL", "INFO").upper(),
     )
     _refuse_live_key_elsewhere(settings)
@@ -291,6 +293,13 @@ def _console_proxy(env: Mapping[str, str]) -> ConsoleProxy | None:
             raise ConfigurationError("BRIMFUL_CONSOLE_OPERATORS must look like ada@example.com:operator,bob:viewer.")
         roles[name.lower()] = role  # type: ignore[assignment] # judged above
     return ConsoleProxy(header.lower(), secret, roles)
+
+
+def _address(env: Mapping[str, str], name: str) -> str | None:
+    value = env.get(name)
+    if value is not None and not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}", value):
+        raise ConfigurationError(f"{name}={value!r} must look like 127.0.0.1:9464.")
+    return value
 
 
 def _smtp_url(value: str | None) -> str | None:

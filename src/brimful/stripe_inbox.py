@@ -8,7 +8,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
-from brimful import cards, customers, jobs, topups, wallets
+from brimful import cards, customers, jobs, measures, topups, wallets
 from brimful.auto_topup import card_lost
 from brimful.db import Database, Tx
 from brimful.events import Topic, emit
@@ -38,11 +38,17 @@ async def receive(database: Database, payload: bytes, signature: str | None, sec
     """Store a signed event and its job, once. False when the signature, the age or the form is wrong."""
     event = verify_event(payload, signature, secrets)
     if event is None:
+        measures.STRIPE_EVENTS.labels("rejected").inc()
         return False
     async with database.transaction() as tx:
-        values = (event.event_id, event.type, event.object_id, event.livemode, event.created, await tx.now())
-        if await tx.execute(_INSERT, values):
+        now = await tx.now()
+        values = (event.event_id, event.type, event.object_id, event.livemode, event.created, now)
+        new = await tx.execute(_INSERT, values)
+        if new:
             await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
+    measures.STRIPE_EVENTS.labels("accepted" if new else "known").inc()
+    if new:
+        measures.EVENT_LAG.observe(max(0.0, (now - event.created).total_seconds()))
     return True
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 import psycopg.rows
 import psycopg.sql
+from psycopg.types.json import Jsonb
 
 from brimful import money
 from brimful.db import Tx
@@ -36,9 +37,10 @@ class Finding:
     id: str
     ok: bool
     detail: str
+    figures: Mapping[str, int] = dataclasses.field(default_factory=dict)  # by currency, in minor units: how far off
 
     def shown(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        return {"id": self.id, "ok": self.ok, "detail": self.detail}
 
 
 async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> list[Finding]:
@@ -68,8 +70,8 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
 
 
 async def last(tx: Tx) -> list[dict[str, Any]]:
-    """The latest result of each invariant: {invariant, ok, at}."""
-    return await tx.all("SELECT invariant, ok, at FROM verifications ORDER BY invariant")
+    """The latest result of each invariant: {invariant, ok, at, figures}."""
+    return await tx.all("SELECT invariant, ok, at, figures FROM verifications ORDER BY invariant")
 
 
 # --- I1: the chain --------------------------------------------------------------------------------------
@@ -207,23 +209,36 @@ _CHECKS = (
 )
 
 
+_CURRENCIES = "SELECT DISTINCT currency FROM payments"
+
+
 async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...], good: str) -> Finding:
     """A check that holds when its views are empty."""
+    even: dict[str, int] = {}
+    if "broken_i2" in views:
+        even = {row["currency"]: 0 for row in await (await connection.execute(_CURRENCIES)).fetchall()}
     for view in views:
         query = psycopg.sql.SQL("SELECT * FROM {view} LIMIT 20").format(view=psycopg.sql.Identifier(view))
         rows = await (await connection.execute(query)).fetchall()
         if rows:
-            return Finding(name, ok=False, detail=f"{len(rows)} wrong or more, first: {rows[0]}")
-    return Finding(name, ok=True, detail=good)
+            return Finding(name, False, f"{len(rows)} wrong or more, first: {rows[0]}", {**even, **_off(rows)})
+    return Finding(name, True, good, even)
+
+
+def _off(rows: list[dict[str, Any]]) -> dict[str, int]:
+    """How far the books are off, where a view tells the sums."""
+    return {row["currency"]: int(row["taken"] - row["refunded"] - row["disputed"] - row["booked"])
+            for row in rows if "taken" in row}  # fmt: skip
 
 
 _KEEP_FINDING = """
-    INSERT INTO verifications (invariant, ok, detail, at) VALUES (%s, %s, %s, clock_timestamp())
-    ON CONFLICT (invariant) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, at = excluded.at
+    INSERT INTO verifications (invariant, ok, detail, figures, at) VALUES (%s, %s, %s, %s, clock_timestamp())
+    ON CONFLICT (invariant) DO UPDATE SET ok = excluded.ok, detail = excluded.detail, figures = excluded.figures,
+        at = excluded.at
 """
 
 
 async def _keep_findings(connection: Connection, findings: list[Finding]) -> None:
     for finding in findings:
-        await connection.execute(_KEEP_FINDING, (finding.id, finding.ok, finding.detail))
+        await connection.execute(_KEEP_FINDING, (finding.id, finding.ok, finding.detail, Jsonb(dict(finding.figures))))
     await connection.commit()

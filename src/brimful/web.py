@@ -6,10 +6,11 @@ from starlette.datastructures import FormData
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brimful import measures
 from brimful.errors import Refused
 from brimful.settings import Settings
 
-__all__ = ["SecurityHeaders", "form_fields", "host_cookie", "origin_of", "require_same_origin"]
+__all__ = ["Counted", "SecurityHeaders", "form_fields", "host_cookie", "origin_of", "require_same_origin"]
 
 _FIELDS_MAX = 50
 _FIELD_LENGTH_MAX = 2000
@@ -80,3 +81,24 @@ async def form_fields(request: Request) -> FormData:
         if not isinstance(value, str) or len(value) > _FIELD_LENGTH_MAX or "\x00" in value:
             raise Refused("invalid_field", "A field of this form cannot be used.")
     return form
+
+
+class Counted:
+    """Counts the answers of a whole application, by door."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        head = scope["path"].split("/", 2)[1]
+        door = head if head in {"billing", "console"} else "api"
+
+        async def counting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                measures.HTTP.labels(door, message["status"]).inc()
+            await send(message)
+
+        await self._app(scope, receive, counting)

@@ -17,6 +17,7 @@ from brimful import (
     charging,
     epochs,
     letters,
+    measures,
     paying,
     reconcile,
     stripe_inbox,
@@ -38,6 +39,7 @@ _LATE_S = 15
 _STALE_S = 60
 _PARALLEL = 8
 _STOP_S = 20
+_BEAT_S = 5
 _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
 # The next job is found through the index of priorities, and in no other way. A plan made while the queue was short
@@ -58,10 +60,13 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
     _register(app, operations)
     if not until_idle:
         _register_periodic(app, operations)
+    if deps.settings.metrics_address is not None and not until_idle:
+        measures.serve(deps.settings.metrics_address)
     async with app.open_async():
         if not until_idle:
             await operations.beat()  # before the first payment
-        async with _courier(deps, once=until_idle):
+            await reconcile_if_restored(deps)
+        async with _courier(deps, once=until_idle), _pulse(operations, once=until_idle):
             await app.run_worker_async(
                 concurrency=deps.settings.worker_concurrency,
                 wait=not until_idle,
@@ -89,6 +94,26 @@ async def _courier(deps: Deps, *, once: bool) -> AsyncIterator[None]:
         finally:
             courier.stop()
             await task
+
+
+@contextlib.asynccontextmanager
+async def _pulse(operations: "Operations", *, once: bool) -> AsyncIterator[None]:
+    """Beat beside the jobs: a copy of the database is known for one that is older than the last beat."""
+
+    async def beat() -> None:
+        while True:
+            await asyncio.sleep(_BEAT_S)
+            try:
+                await operations.beat()
+            except Exception:  # noqa: BLE001 - a database that is away comes back
+                _log.exception("no beat")
+
+    task = None if once else asyncio.create_task(beat(), name="pulse")
+    try:
+        yield
+    finally:
+        if task is not None:
+            task.cancel()
 
 
 class Operations:
@@ -123,7 +148,7 @@ class Operations:
             await letters.write(self._deps.post, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
-        await self.beat()
+        await reconcile_if_restored(self._deps)
         await sweep(self._deps)
 
     async def expire(self, timestamp: int) -> None:  # noqa: ARG002
@@ -211,9 +236,16 @@ async def beat(deps: Deps, witness: epochs.Witness) -> None:
     """Note that the database is the one it was. If it is not, payments are compared with Stripe before any other."""
     async with deps.database.transaction() as tx:
         reason = await witness.beat(tx)
-        held = any(hold.kind == "restore" for hold in await charging.holds(tx))
     witness.committed()
-    if (reason or held) and deps.till is not None:
+    if reason is not None:
+        await reconcile_if_restored(deps)
+
+
+async def reconcile_if_restored(deps: Deps) -> None:
+    """While a restore holds charging, reconciliation is what lifts it."""
+    async with deps.database.transaction() as tx:
+        held = any(hold.kind == "restore" for hold in await charging.holds(tx))
+    if held and deps.till is not None:
         await reconcile_since_last(deps, deps.till)
 
 

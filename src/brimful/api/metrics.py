@@ -1,51 +1,146 @@
-"""GET /metrics: what verification found last, whether charging is held, and what waits for a person."""
+"""GET /metrics: what this process counts, and what stands in the database at this moment. No label names a customer."""
 
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 from prometheus_client import CollectorRegistry
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import charging, topups, verify
+from brimful import charging, measures, topups, verify
+from brimful.db import Row, Tx
 from brimful.deps import Deps
 
 __all__ = ["Metrics"]
+
+_KEPT_S = 2.0  # however often somebody asks, the database is read once in this while
 
 
 class _Found(Collector):
     """Families that were read just now."""
 
-    def __init__(self, families: list[GaugeMetricFamily]) -> None:
+    def __init__(self, families: Sequence[Metric]) -> None:
         self._families = families
 
-    def collect(self) -> Iterator[GaugeMetricFamily]:
+    def collect(self) -> Iterator[Metric]:
         yield from self._families
 
 
 class Metrics:
-    """Reads the database at each scrape; keeps nothing."""
+    """Reads the database at a scrape; keeps what it read for a moment."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
+        self._read: list[Metric] = []
+        self._read_s = 0.0
 
     async def __call__(self, _request: Request) -> Response:
-        async with self._deps.database.transaction() as tx:
-            found = await verify.last(tx)
-            holds = await charging.holds(tx)
-            waiting = await topups.count_to_review(tx)
-        holds_now = {hold.kind for hold in holds}
-        ok = GaugeMetricFamily("brimful_invariant_ok", "1 if it held when last verified", labels=["invariant"])
-        at = GaugeMetricFamily("brimful_invariant_verified_seconds", "When, since 1970", labels=["invariant"])
-        held = GaugeMetricFamily("brimful_charging_held", "1 while payments are held", labels=["kind"])
-        review = GaugeMetricFamily("brimful_top_ups_to_review", "Top-ups that need a person", value=waiting)
-        for row in found:
-            ok.add_metric([row["invariant"]], int(row["ok"]))
-            at.add_metric([row["invariant"]], row["at"].timestamp())
-        for kind in ("key", "operator", "restore"):
-            held.add_metric([kind], int(kind in holds_now))
+        if not self._read or time.monotonic() - self._read_s > _KEPT_S:
+            async with self._deps.database.transaction() as tx:
+                self._read = [*await _verified(tx), *await _held(tx), *await _top_ups(tx), *await _around(tx)]
+            self._read_s = time.monotonic()
         registry = CollectorRegistry()
-        registry.register(_Found([ok, at, held, review]))
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        registry.register(_Found(self._read))
+        return Response(generate_latest(measures.REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _verified(tx: Tx) -> list[Metric]:
+    ok = GaugeMetricFamily("brimful_invariant_ok", "1 if it held when last verified", labels=["invariant"])
+    at = GaugeMetricFamily("brimful_invariant_verified_seconds", "When, since 1970", labels=["invariant"])
+    off = GaugeMetricFamily(
+        "brimful_imbalance_minor", "Money taken less what went back less what is booked, when last verified",
+        labels=["currency"],
+    )  # fmt: skip
+    for row in await verify.last(tx):
+        ok.add_metric([row["invariant"]], int(row["ok"]))
+        at.add_metric([row["invariant"]], row["at"].timestamp())
+        for currency, minor in row["figures"].items():
+            off.add_metric([currency], minor)
+    return [ok, at, off]
+
+
+async def _held(tx: Tx) -> list[Metric]:
+    held = GaugeMetricFamily("brimful_charging_held", "1 while payments are held", labels=["kind"])
+    now = {hold.kind for hold in await charging.holds(tx)}
+    for kind in ("key", "operator", "restore"):
+        held.add_metric([kind], int(kind in now))
+    return [held]
+
+
+_LIVE = """
+    SELECT t.state, count(*) AS n, extract(epoch FROM %(now)s - min(t.requested_at))::float AS oldest_s,
+        count(*) FILTER (WHERE coalesce(t.wake_at, t.requested_at) < %(now)s - interval '15 min') AS stuck,
+        count(*) FILTER (WHERE t.kind = 'automatic' AND a.balance - a.held < 0) AS below_zero
+    FROM top_ups AS t JOIN accounts AS a ON a.customer_id = t.customer_id AND a.asset = t.asset
+    WHERE t.ended_at IS NULL GROUP BY t.state
+"""
+
+
+async def _top_ups(tx: Tx) -> list[Metric]:
+    live = GaugeMetricFamily("brimful_top_ups_live", "Top-ups that have not ended", labels=["state"])
+    oldest = GaugeMetricFamily("brimful_top_ups_oldest_seconds", "Since the oldest of them", labels=["state"])
+    rows = {row["state"]: row for row in await tx.all(_LIVE, {"now": await tx.now()})}
+    for state in sorted(topups.LIVE_STATES):
+        row = rows.get(state)
+        live.add_metric([state], 0 if row is None else row["n"])
+        oldest.add_metric([state], 0 if row is None else row["oldest_s"])
+    return [
+        live,
+        oldest,
+        _gauge("brimful_top_ups_stuck", "That nobody has looked at in time", sum(r["stuck"] for r in rows.values())),
+        _gauge("brimful_top_ups_to_review", "That need a person", await topups.count_to_review(tx)),
+        _gauge(
+            "brimful_accounts_below_zero", "Balances below zero while their automatic top-up is on its way",
+            sum(row["below_zero"] for row in rows.values()),
+        ),
+    ]  # fmt: skip
+
+
+_AROUND = """
+    SELECT q.jobs, q.queue_age_s, w.workers, d.deliveries, d.deliveries_late_s,
+        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled,
+        (SELECT count(*) FROM stripe_events WHERE state = 'received') AS waiting,
+        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS aside,
+        (SELECT coalesce(extract(epoch FROM max(received_at))::float, 0) FROM stripe_events) AS event_at,
+        (SELECT coalesce(sum(count), 0)::bigint FROM webhook_rejections) AS rejected
+    FROM (
+        SELECT count(*) AS jobs, coalesce(extract(epoch FROM clock_timestamp() - min(e.at))::float, 0) AS queue_age_s
+        FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
+        WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
+    ) AS q, (
+        SELECT count(*) AS workers FROM procrastinate_workers
+        WHERE last_heartbeat > clock_timestamp() - interval '30 s'
+    ) AS w, (
+        SELECT count(*) AS deliveries,
+            greatest(coalesce(extract(epoch FROM clock_timestamp() - min(next_at))::float, 0), 0) AS deliveries_late_s
+        FROM deliveries WHERE state = 'pending'
+    ) AS d
+"""
+
+
+async def _around(tx: Tx) -> list[Metric]:
+    row: Row | None = await tx.one(_AROUND)
+    assert row is not None
+    rejected = CounterMetricFamily(
+        "brimful_stripe_events_rejected", "Events with a wrong signature, of all processes", value=row["rejected"]
+    )
+    return [
+        _gauge("brimful_queue_jobs", "Jobs that are due and wait", row["jobs"]),
+        _gauge("brimful_queue_age_seconds", "Since the oldest of them was made", row["queue_age_s"]),
+        _gauge("brimful_workers_alive", "Workers that were heard in the last 30 s", row["workers"]),
+        _gauge("brimful_deliveries_waiting", "Deliveries to the platform that have not ended", row["deliveries"]),
+        _gauge("brimful_deliveries_late_seconds", "By which the oldest of them is late", row["deliveries_late_s"]),
+        _gauge("brimful_webhooks_disabled", "The platform's webhooks that failed for days", row["disabled"]),
+        _gauge("brimful_stripe_events_waiting", "Events of Stripe that are not applied yet", row["waiting"]),
+        _gauge("brimful_stripe_events_quarantined", "Events of Stripe that were set aside", row["aside"]),
+        _gauge("brimful_stripe_event_last_seconds", "When the last one came, since 1970", row["event_at"]),
+        rejected,
+    ]
+
+
+def _gauge(name: str, text: str, value: Any) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)

@@ -50,6 +50,7 @@ class Tx:
         self._now: dt.datetime | None = None
         self._begun = False
         self._waiting: list[tuple[LiteralString, Params, int]] = []
+        self._committed: list[Callable[[], object]] = []
 
     async def execute(self, sql: LiteralString, params: Params = None) -> int:
         """Run a statement; returns how many rows it changed."""
@@ -95,6 +96,10 @@ class Tx:
         """Called by whoever took a row lock: time has passed while waiting, read the clock anew."""
         self._now = None
 
+    def once_committed(self, call: Callable[[], object]) -> None:
+        """Run it when this has been committed: for what counts, and must not count what was rolled back."""
+        self._committed.append(call)
+
     async def connection(self) -> psycopg.AsyncConnection[Row]:
         """The connection, for a library that brings its own statements; the transaction is open on it."""
         await self._send()
@@ -109,6 +114,8 @@ class Tx:
         [cursor] = await self._send(("COMMIT", None))
         if cursor.statusmessage != "COMMIT":
             raise psycopg.InternalError(f"the transaction was not committed: {cursor.statusmessage}")
+        for call in self._committed:
+            call()
 
     async def _send(self, *statements: tuple[LiteralString, Params]) -> list[psycopg.AsyncCursor[Row]]:
         """Send what waits, then these, in one round trip."""

@@ -1186,7 +1186,8 @@ CREATE TABLE public.verifications (
     invariant text NOT NULL,
     ok boolean NOT NULL,
     detail text NOT NULL,
-    at timestamp with time zone NOT NULL
+    at timestamp with time zone NOT NULL,
+    figures jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.verified_marks (
     customer_id text NOT NULL,

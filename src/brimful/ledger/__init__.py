@@ -17,7 +17,7 @@ from brimful.ledger.entries import (
     newest,
     newest_additions,
 )
-from brimful.ledger.history import Place, Series, additions, places, sample, series
+from brimful.ledger.history import Place, Series, additions, below_zero_since, places, sample, series
 
 __all__ = [
     "Draft",
@@ -30,6 +30,7 @@ __all__ = [
     "Series",
     "Tail",
     "additions",
+    "below_zero_since",
     "credits_page",
     "extend",
     "find_by_key",

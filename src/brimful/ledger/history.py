@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from brimful.db import Row, Tx
 
-__all__ = ["Place", "Series", "additions", "places", "sample", "series"]
+__all__ = ["Place", "Series", "additions", "below_zero_since", "places", "sample", "series"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,3 +122,19 @@ async def series(tx: Tx, customer_id: str, asset: str, since: dt.datetime, *, li
         tuple(map(Decimal, row["amounts"].split())),
         whole=whole,
     )
+
+
+# The entry after the last one that left something: back along the chain, as far as the balance was below zero.
+_BELOW_SINCE = """
+    SELECT recorded_at FROM entries
+    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND seq = 1 + coalesce((
+        SELECT seq FROM entries
+        WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND seq <= %(seq)s AND balance_after >= 0
+        ORDER BY seq DESC LIMIT 1), 0)
+"""
+
+
+async def below_zero_since(tx: Tx, customer_id: str, asset: str, seq: int) -> dt.datetime | None:
+    """When the balance that stood after `seq` fell below zero."""
+    row = await tx.one(_BELOW_SINCE, {"customer_id": customer_id, "asset": asset, "seq": seq})
+    return None if row is None else row["recorded_at"]

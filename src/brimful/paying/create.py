@@ -5,7 +5,7 @@ A payment that was never sent to be confirmed may be left behind as `abandoned`:
 
 import datetime as dt
 
-from brimful import cards, customers, money, topups
+from brimful import cards, customers, measures, money, topups
 from brimful.auto_topup import pause
 from brimful.paying.settle import leave, lock_both
 from brimful.paying.till import RECOVER_S, Till, hear
@@ -29,6 +29,8 @@ async def create(till: Till, top_up: TopUp, payment: Payment) -> bool:
         return await refused(till, top_up, payment, "no_stripe_customer")
     if now - payment.created_at > _KEY_LIFE:
         return await find_or_abandon(till, top_up, payment, customer.stripe_customer_id)
+    if top_up.kind == "automatic" and top_up.tries == 0:
+        measures.TRIGGER.observe((now - top_up.requested_at).total_seconds())
     answer = await till.gateway.create_intent(
         key=f"{payment.payment_id}:create",
         amount_minor=payment.amount_minor,

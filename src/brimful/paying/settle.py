@@ -6,9 +6,10 @@ decides, not who brought it; ends are absorbing; a credit is unique per payment.
 
 import datetime as dt
 import logging
+import time
 from typing import Any
 
-from brimful import cards, jobs, ledger, money, topups, wallets
+from brimful import cards, jobs, ledger, measures, money, topups, wallets
 from brimful.auto_topup import card_lost, pause, rearm, tell_limit_near, wait_until
 from brimful.db import Tx
 from brimful.events import Topic, emit
@@ -112,9 +113,28 @@ async def _succeeded(
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
         await topups.flag_late_success(tx, top_up, entry.balance_after)
     await emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
+    await _measure(tx, account, top_up, reading)
     if top_up.kind == "automatic":
         await tell_limit_near(tx, account.key, top_up.amount_minor)
     await rearm(tx, [account.key], till.pace)
+
+
+async def _measure(tx: Tx, account: wallets.Account, top_up: TopUp, reading: IntentReading) -> None:
+    """How long the credit took, and how long its customer had waited for it."""
+    now = await tx.now()
+    below_s = 0.0
+    if account.balance < 0:
+        since = await ledger.below_zero_since(tx, account.customer_id, account.asset, account.tail.seq)
+        below_s = 0.0 if since is None else (now - since).total_seconds()
+    waited_s = (now - top_up.requested_at).total_seconds()
+
+    def count() -> None:
+        measures.CREDIT.observe(time.monotonic() - reading.heard_s)
+        measures.BELOW_ZERO.observe(below_s)
+        if top_up.kind == "automatic":
+            measures.FUNDING.observe(waited_s)
+
+    tx.once_committed(count)
 
 
 async def _canceled(

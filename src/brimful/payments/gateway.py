@@ -7,6 +7,7 @@ answer: a decline is a reading, a refusal or a lost answer is a Failure. Keys ma
 import dataclasses
 import datetime as dt
 import enum
+import time
 from collections.abc import Mapping, Sequence
 from typing import Literal, Protocol
 
@@ -64,6 +65,7 @@ class IntentReading:
     redirect_url: str | None
     receipt_url: str | None = None  # the provider's own receipt, once it is paid
     created: dt.datetime | None = None
+    heard_s: float = dataclasses.field(default_factory=time.monotonic, compare=False, repr=False)  # for measuring only
 
 
 @dataclasses.dataclass(frozen=True)

@@ -96,6 +96,9 @@ class _MemoryTx(Tx):
     def locked(self) -> None:
         pass
 
+    def once_committed(self, call: Callable[[], object]) -> None:
+        pass
+
 
 def keep(tx: Any, name: jobs.Name, arguments: Sequence[dict[str, Any]], at: dt.datetime | None) -> None:
     """Jobs wait in their transaction until it commits."""

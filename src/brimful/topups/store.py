@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful import ids, jobs
+from brimful import ids, jobs, measures
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 from brimful.topups.model import END_STATES, MOVES, Payment, State, TopUp
@@ -226,7 +226,11 @@ async def move(
         wake_at=wake_at,
         ended_at=now if ended else None,
     )
-    return await _write(tx, top_up, after, job=wake_in_s is not None)
+    moved = await _write(tx, top_up, after, job=wake_in_s is not None)
+    if ended:
+        how = (after.kind, after.state, (after.reason or "").partition(":")[0])
+        tx.once_committed(lambda: measures.TOP_UPS.labels(*how).inc())
+    return moved
 
 
 async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:

@@ -9,13 +9,14 @@ import asyncio
 import collections
 import dataclasses
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import psycopg
 import psycopg.errors
 
-from brimful import ledger, wallets
+from brimful import ledger, measures, wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database, Tx
 from brimful.errors import Refused
@@ -111,6 +112,7 @@ class Recorder:
                 self._arrived.clear()
                 continue
             movements = [movement for waiting in batch for movement in waiting.movements]
+            started_s = time.monotonic()
             try:
                 verdicts = await self._post_safely(movements)
             except psycopg.OperationalError as error:
@@ -121,6 +123,7 @@ class Recorder:
                 self._fail(batch, error)
             else:
                 self._answer(batch, verdicts)
+                _measure(verdicts, time.monotonic() - started_s)
 
     def _take(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
@@ -202,6 +205,12 @@ class Recorder:
             return decided
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
+
+
+def _measure(verdicts: Sequence[Verdict], took_s: float) -> None:
+    measures.POSTING.observe(took_s)
+    for outcome, count in collections.Counter(verdict.outcome for verdict in verdicts).items():
+        measures.USAGE.labels(outcome).inc(count)
 
 
 async def _shelf(tx: Tx, accounts: dict[wallets.AccountKey, wallets.Account], movements: Sequence[Movement]) -> Shelf:

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import httpx
 import standardwebhooks
 
+from brimful import measures
 from brimful.db import Database, Row, Tx
 from brimful.events import Topic, emit
 from brimful.webhooks import guard
@@ -149,6 +150,7 @@ class Courier:
             (self._failing.discard if outcome.ok else self._failing.add)(row["endpoint_id"])
             async with self.database.transaction() as tx:
                 await _note(tx, row, outcome)
+            measures.DELIVERIES.labels("delivered" if outcome.ok else "failed").inc()
         except Exception:  # noqa: BLE001 - the lease runs out, and it is tried again
             _log.exception("event %s to %s could not be noted", row["event_id"], row["endpoint_id"])
         finally:

@@ -32,6 +32,9 @@ CREATE TABLE webhook_rejections (
     last_at timestamptz NOT NULL
 );
 
+-- How far the books are off, by currency, in minor units: 0 while they are even.
+ALTER TABLE verifications ADD COLUMN figures jsonb NOT NULL DEFAULT '{}';
+
 -- Where these tables are large already, make the indexes CONCURRENTLY first (docs/operate/upgrade.md).
 CREATE INDEX IF NOT EXISTS stripe_events_newest ON stripe_events (received_at);
 -- The newest of everybody, and whose a top-up is: automatic ones have no alias.

@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from brimful import ids
+from brimful import ids, measures
 from brimful.crashes import crash_point
 from brimful.payments.gateway import (
     CardReading,
@@ -89,7 +89,10 @@ class StripeGateway:
                 return Failure(FailureKind.BUSY, "unreachable", "Stripe has not answered lately; not sent.")
             await self._limits.take(endpoint)
             await crash_point(f"before {endpoint}")
+            begun_s = time.monotonic()
             answer = await answered(call())
+            outcome = answer.kind.value if isinstance(answer, Failure) else "answered"
+            measures.STRIPE.labels(endpoint, outcome).observe(time.monotonic() - begun_s)
             self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
             await crash_point(f"after {endpoint}")
             busy = isinstance(answer, Failure) and answer.kind is FailureKind.BUSY

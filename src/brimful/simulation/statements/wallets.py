@@ -6,7 +6,7 @@ from typing import Any
 
 from brimful import alerts, assets, audit, customers, events
 from brimful.cards import consents
-from brimful.ledger import entries
+from brimful.ledger import entries, history
 from brimful.simulation.statements.registry import columns, maybe, on
 from brimful.simulation.tables import Row, Tables
 from brimful.wallets import accounts
@@ -160,3 +160,10 @@ def _left(t: Tables, p: Any) -> list[Row]:
     if not rows:
         return [{"money_minor": None, "units": None}]
     return [{"money_minor": sum(row["money_minor"] for row in rows), "units": sum(row["amount"] for row in rows)}]
+
+
+@on(history._BELOW_SINCE)
+def _below_since(t: Tables, p: Any) -> list[Row]:
+    chain = t.where("entries", customer_id=p["customer_id"], asset=p["asset"])
+    left = [row["seq"] for row in chain if row["seq"] <= p["seq"] and row["balance_after"] >= 0]
+    return [{"recorded_at": row["recorded_at"]} for row in chain if row["seq"] == 1 + max(left, default=0)]

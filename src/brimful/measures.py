@@ -1,0 +1,60 @@
+"""What a process counts and times while it works, for Prometheus. No label names a customer.
+
+Gauges of what stands in the database are read at each scrape instead (api/metrics.py). What belongs to a transaction
+is counted once it has committed (`Tx.once_committed`).
+"""
+
+from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
+
+__all__ = [
+    "BELOW_ZERO",
+    "CREDIT",
+    "DELIVERIES",
+    "EMITTED",
+    "EVENT_LAG",
+    "FUNDING",
+    "HTTP",
+    "POSTING",
+    "REGISTRY",
+    "STRIPE",
+    "STRIPE_EVENTS",
+    "TOP_UPS",
+    "TRIGGER",
+    "USAGE",
+    "serve",
+]
+
+_FAST_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_SLOW_S = (0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60, 300, 900, 3600, 14400, 86400)
+
+TRIGGER = Histogram(
+    "brimful_trigger_seconds", "From the request of an automatic top-up to its first call at Stripe", buckets=_FAST_S
+)
+CREDIT = Histogram(
+    "brimful_credit_seconds", "From hearing that a payment succeeded to the commit of its credit", buckets=_FAST_S
+)
+FUNDING = Histogram(
+    "brimful_funding_seconds", "From the request of an automatic top-up to its credit: what a customer waits",
+    buckets=_SLOW_S,
+)  # fmt: skip
+BELOW_ZERO = Histogram(
+    "brimful_below_zero_seconds", "How long a balance had been below zero when a top-up came; 0 if it was not",
+    buckets=(0, *_SLOW_S),
+)  # fmt: skip
+TOP_UPS = Counter("brimful_top_ups_ended", "Top-ups that ended, and how", ["kind", "state", "reason"])
+EMITTED = Counter("brimful_events_emitted", "Events to tell the platform of", ["topic"])
+USAGE = Counter("brimful_movements", "Movements that were sent to be posted, and what became of them", ["outcome"])
+POSTING = Histogram("brimful_posting_seconds", "One batch of movements, from its locks to its commit", buckets=_FAST_S)
+STRIPE = Histogram("brimful_stripe_call_seconds", "Calls at Stripe", ["endpoint", "outcome"], buckets=_SLOW_S)
+STRIPE_EVENTS = Counter("brimful_stripe_events", "Events that came in from Stripe", ["outcome"])
+EVENT_LAG = Histogram(
+    "brimful_stripe_event_lag_seconds", "From the making of an event at Stripe to its arrival here", buckets=_SLOW_S
+)
+DELIVERIES = Counter("brimful_deliveries", "Attempts to deliver an event to the platform", ["outcome"])
+HTTP = Counter("brimful_http_responses", "Answers given", ["door", "status"])
+
+
+def serve(address: str) -> None:
+    """Show them at `host:port`, for a process that has no door of its own."""
+    host, _, port = address.rpartition(":")
+    start_http_server(int(port), host)
