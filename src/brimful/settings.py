@@ -88,7 +88,9 @@ class Settings:
     mail_from: str | None
     allow_unsafe_database: bool
     metrics_address: str | None  # host:port where a worker shows what it counts
+    traces: bool  # by OpenTelemetry, whose own OTEL_* variables say where to and how
     log_level: str
+    log_form: Literal["text", "json"]
 
 
 def read(environ: Mapping[str, str] | None = None) -> Settings:
@@ -133,7 +135,9 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         mail_from=env.get("BRIMFUL_MAIL_FROM"),
         allow_unsafe_database=env.get("BRIMFUL_ALLOW_UNSAFE_DATABASE") == "yes",
         metrics_address=_address(env, "BRIMFUL_WORKER_METRICS"),
-        log_level=env.get("BRIMFUL_LOG_LEVEL", "INFO").upper(),
+        traces="OTEL_EXPORTER_OTLP_ENDPOINT" in env,
+        log_level=_one_of(env, "BRIMFUL_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL")),
+        log_form="json" if _one_of(env, "BRIMFUL_LOG_FORM", "TEXT", ("TEXT", "JSON")) == "JSON" else "text",
     )
     _refuse_live_key_elsewhere(settings)
     if settings.smtp_url is not None and settings.mail_from is None:
@@ -293,6 +297,13 @@ def _console_proxy(env: Mapping[str, str]) -> ConsoleProxy | None:
             raise ConfigurationError("BRIMFUL_CONSOLE_OPERATORS must look like ada@example.com:operator,bob:viewer.")
         roles[name.lower()] = role  # type: ignore[assignment] # judged above
     return ConsoleProxy(header.lower(), secret, roles)
+
+
+def _one_of(env: Mapping[str, str], name: str, default: str, known: tuple[str, ...]) -> str:
+    value = env.get(name, default).upper()
+    if value not in known:
+        raise ConfigurationError(f"{name}={env[name]!r} is not one of {', '.join(known)}.")
+    return value
 
 
 def _address(env: Mapping[str, str], name: str) -> str | None:

@@ -2,9 +2,7 @@
 
 import asyncio
 import contextlib
-import logging
 import pathlib
-import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -16,7 +14,7 @@ from brimful.errors import ConfigurationError
 if TYPE_CHECKING:
     from brimful.db import Tx
 
-__all__ = ["DATA", "JSON_FILE", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of", "log_to_stderr"]
+__all__ = ["DATA", "JSON_FILE", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of"]
 
 Result = TypeVar("Result")
 DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
@@ -26,12 +24,6 @@ JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathli
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Brimful keeps prepaid balances funded."""
-
-
-def log_to_stderr(level: str = "INFO") -> None:
-    logging.basicConfig(level=level, format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for noisy in ("httpx", "httpcore", "procrastinate", "yoyo", "stripe"):
-        logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))
 
 
 @contextlib.contextmanager

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brimful import settings
-from brimful.cli.common import DATA, JSON_FILE, as_engine, cli, database_of, ledger_keys_of, log_to_stderr
+from brimful import logs, settings
+from brimful.cli.common import DATA, JSON_FILE, as_engine, cli, database_of, ledger_keys_of
 from brimful.errors import ConfigurationError, Refused
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def reconcile(since: dt.datetime | None, dry_run: bool, json_file: pathlib.Path 
     from brimful import reconcile as reconciliation
 
     config = settings.read()
-    log_to_stderr(config.log_level)
+    logs.begin(config.log_level, config.log_form)
 
     async def run() -> reconciliation.Report:
         engine = deps.build(config, "brimful_engine")

@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import click
 
-from brimful import settings
-from brimful.cli.common import DATA, JSON_FILE, cli, database_of, log_to_stderr
+from brimful import logs, settings, traces
+from brimful.cli.common import DATA, JSON_FILE, cli, database_of
 from brimful.errors import ConfigurationError
 
 __all__: list[str] = []
@@ -26,7 +26,7 @@ def up(data: pathlib.Path, port: int) -> None:
     """Run everything on this machine: database, sandbox, API, portal, worker."""
     from brimful import processes
 
-    log_to_stderr("WARNING")
+    logs.begin("WARNING")
     stop = _stop_signal()
     with processes.up(data, port=port) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
@@ -60,7 +60,9 @@ def serve(host: str, port: int) -> None:
     from brimful.db import migrate
 
     config = settings.read()
-    log_to_stderr(config.log_level)
+    logs.begin(config.log_level, config.log_form)
+    if config.traces:
+        traces.start("brimful-api")
     migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url)
     if config.crash_at is not None:
@@ -111,7 +113,9 @@ def worker() -> None:
     from brimful.db import migrate
 
     config = settings.read()
-    log_to_stderr(config.log_level)
+    logs.begin(config.log_level, config.log_form)
+    if config.traces:
+        traces.start("brimful-worker")
     if config.crash_at is not None:
         crashes.plant_by_name(config.crash_at)
     migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
@@ -147,7 +151,7 @@ def sandbox(port: int, state: pathlib.Path | None) -> None:
     from brimful.ports import require_free
     from brimful.sandbox import app, store, world
 
-    log_to_stderr("WARNING")
+    logs.begin("WARNING")
     port = require_free("127.0.0.1", port)
     webhook = None
     secret = os.environ.get("STRIPE_WEBHOOK_SECRET")  # noqa: TID251 - the sandbox shares no settings with the product
@@ -219,7 +223,7 @@ def demo(
     """Run the main job on real usage: sample customers, real portal forms, automatic top-ups."""
     from brimful import demo as show
 
-    log_to_stderr("WARNING")
+    logs.begin("WARNING")
     ok = show.run(
         trace=trace,
         customers=customers,

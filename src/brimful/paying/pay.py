@@ -15,7 +15,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 
-from brimful import cards, charging, clock, topups
+from brimful import cards, charging, clock, topups, traces
 from brimful.auto_topup import Reason, fits_limit, pause, read_facts, rearm, superseded
 from brimful.db import Tx
 from brimful.errors import Refused
@@ -50,8 +50,11 @@ async def pay(till: Till, customer_id: str, top_up_id: str, *, only_if_due: bool
                     early = top_up.wake_at is not None and await tx.now() < top_up.wake_at
                 if only_if_due and turn == 0 and early:
                     return
-                if not top_up.live or not await _STEPS[top_up.state](till, top_up, payment):
+                if not top_up.live:
                     return
+                with traces.span(f"step {top_up.state}", top_up_id):
+                    if not await _STEPS[top_up.state](till, top_up, payment):
+                        return
         except topups.Stale:
             _log.info("top-up %s: somebody else has moved it", top_up_id)
 

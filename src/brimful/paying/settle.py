@@ -9,7 +9,7 @@ import logging
 import time
 from typing import Any
 
-from brimful import cards, jobs, ledger, measures, money, topups, wallets
+from brimful import cards, jobs, ledger, measures, money, topups, traces, wallets
 from brimful.auto_topup import card_lost, pause, rearm, tell_limit_near, wait_until
 from brimful.db import Tx
 from brimful.events import Topic, emit
@@ -43,6 +43,11 @@ async def settle(till: Till, tx: Tx, payment: Payment, reading: IntentReading) -
         payment: ours; read again under the lock.
         reading: from Stripe, just now or a while ago: a later state that we know already wins.
     """
+    with traces.span(f"settle {reading.status}", payment.top_up_id):
+        await _settle(till, tx, payment, reading)
+
+
+async def _settle(till: Till, tx: Tx, payment: Payment, reading: IntentReading) -> None:
     account, top_up = await lock_both(tx, payment.customer_id, payment.top_up_id)
     fresh = await topups.find_payment(tx, payment.customer_id, payment.payment_id)
     assert fresh is not None

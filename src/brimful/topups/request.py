@@ -2,13 +2,14 @@
 
 import dataclasses
 import datetime as dt
+import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from brimful import clock, customers, ids, jobs
+from brimful import clock, customers, ids, jobs, traces
 from brimful.db import Tx
 from brimful.topups import store
 from brimful.topups.model import WAITING_STATES, TopUp
@@ -78,6 +79,8 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
     made = {(row["customer_id"], row["asset"]): row["top_up_id"] for row in rows}
     arguments = [{"customer_id": key[0], "top_up_id": top_up_id} for key, top_up_id in made.items()]
     await jobs.defer(tx, jobs.Name.PAY, arguments)
+    for key, top_up_id in made.items():
+        tx.once_committed(functools.partial(traces.requested, top_up_id, key, now, kind="automatic"))
     return made
 
 
@@ -131,6 +134,7 @@ async def request_manual(
         await customers.add_alias(tx, "top_up", chosen, customer_id, chosen)
         arguments = {"customer_id": customer_id, "top_up_id": chosen}
         await jobs.defer(tx, jobs.Name.PAY, [arguments], at=now + MANUAL_LIFE)
+        tx.once_committed(lambda: traces.requested(chosen, (customer_id, asset), now, kind="manual"))
     return await store.get(tx, customer_id, chosen)
 
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import logging
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
@@ -41,6 +42,7 @@ __all__ = [
     "time_to_credit",
 ]
 
+_log = logging.getLogger(__name__)
 # Seconds until Stripe is asked again about a payment that has not ended.
 # The last one bounds how long an outage lingers after its end; the spread keeps a herd from coming back as one.
 _POLLS_S = (5, 15, 30, 60, 120, 300)
@@ -227,6 +229,8 @@ async def move(
         ended_at=now if ended else None,
     )
     moved = await _write(tx, top_up, after, job=wake_in_s is not None)
+    tx.once_committed(lambda: _log.info("top-up %s: %s -> %s%s", after.top_up_id, top_up.state, after.state,
+                                        f" ({after.reason})" if after.reason else ""))  # fmt: skip
     if ended:
         how = (after.kind, after.state, (after.reason or "").partition(":")[0])
         tx.once_committed(lambda: measures.TOP_UPS.labels(*how).inc())

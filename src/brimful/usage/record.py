@@ -16,7 +16,7 @@ from decimal import Decimal
 import psycopg
 import psycopg.errors
 
-from brimful import ledger, measures, wallets
+from brimful import ledger, measures, traces, wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database, Tx
 from brimful.errors import Refused
@@ -200,11 +200,20 @@ class Recorder:
             wallets.holds.write(tx, begun=shelf.begun, ended=shelf.ended, held=held, now=await tx.now())
         ends = {entry.draft[:2]: entry.balance_after for entry in entries}
         if to_judge := _to_judge(accounts, applied, ends, shelf):
+            if traces.on():
+                traces.posting(_by_account(applied))
             await rearm(tx, to_judge, self._pace)
         if len(possible) == len(movements):
             return decided
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
+
+
+def _by_account(movements: Sequence[Movement]) -> dict[wallets.AccountKey, list[str]]:
+    found: dict[wallets.AccountKey, list[str]] = {}
+    for movement in movements:
+        found.setdefault((movement.customer_id, movement.asset), []).append(movement.key)
+    return found
 
 
 def _measure(verdicts: Sequence[Verdict], took_s: float) -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import httpx
 import standardwebhooks
 
-from brimful import measures
+from brimful import measures, traces
 from brimful.db import Database, Row, Tx
 from brimful.events import Topic, emit
 from brimful.webhooks import guard
@@ -68,6 +68,9 @@ _TAKE = """
     RETURNING d.event_id, d.endpoint_id, d.attempts, e.url, e.enabled, e.secret, o.payload,
         CASE WHEN e.old_secret_until > %(now)s THEN e.old_secret END AS old_secret
 """
+
+
+_DISABLED = Outcome(None, "the webhook is disabled", 0)
 
 
 @dataclasses.dataclass
@@ -146,7 +149,8 @@ class Courier:
 
     async def _deliver(self, row: Row, now: dt.datetime) -> None:
         try:
-            outcome = await self._attempt(row, now) if row["enabled"] else Outcome(None, "the webhook is disabled", 0)
+            with traces.span(f"deliver {row['payload']['type']}", row["payload"]["data"].get("top_up_id")):
+                outcome = await self._attempt(row, now) if row["enabled"] else _DISABLED
             (self._failing.discard if outcome.ok else self._failing.add)(row["endpoint_id"])
             async with self.database.transaction() as tx:
                 await _note(tx, row, outcome)
@@ -180,6 +184,7 @@ class Courier:
         body = json.dumps(row["payload"], separators=(",", ":"), ensure_ascii=False)
         secrets_ = [row["secret"], *([row["old_secret"]] if row["old_secret"] else [])]
         headers = {
+            **traces.headers(),
             "host": httpx.URL(row["url"]).netloc.decode(),
             "content-type": "application/json",
             "user-agent": "Brimful",

@@ -14,7 +14,7 @@ from typing import Any
 
 import stripe
 
-from brimful import ids, measures
+from brimful import ids, measures, traces
 from brimful.crashes import crash_point
 from brimful.payments.gateway import (
     CardReading,
@@ -90,7 +90,8 @@ class StripeGateway:
             await self._limits.take(endpoint)
             await crash_point(f"before {endpoint}")
             begun_s = time.monotonic()
-            answer = await answered(call())
+            with traces.span(f"stripe {endpoint}"):
+                answer = await answered(call())
             outcome = answer.kind.value if isinstance(answer, Failure) else "answered"
             measures.STRIPE.labels(endpoint, outcome).observe(time.monotonic() - begun_s)
             self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))

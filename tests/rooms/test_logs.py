@@ -1,0 +1,76 @@
+"""Logs: what must not be read in them is not, in either form, tracebacks included; everything else is left alone."""
+
+import json
+import logging
+
+import pytest
+
+from brimful import logs
+
+SECRETS = [
+    "sk_live_51Hxyzabc", "rk_test_abc_DEF123", "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "bfk_abcDEF-123_456",
+    "kq3vL9mX2pR7tY1wZ8bN4cF6hJ0dG5sAeUiOuVxQyTn",  # 256 bits, as a link or a cookie carries them
+    "ada@analytical.example", "4242424242424242", "4242 4242 4242 4242", "5555-5555-5555-4444", "378282246310005",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", SECRETS)
+@pytest.mark.parametrize("around", ["{}", "got {} from there", "'{}'", "url?x={}&y=1", '{{"a": "{}"}}', "({})"])
+def test_a_secret_is_blanked_wherever_it_stands(secret, around):
+    assert secret not in logs.redact(around.format(secret))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Authorization: Bearer abc.def-123", "{'authorization': 'Basic YWRhOnB3'}", "Cookie: brimful_portal=abc; other=1",
+     "b'stripe-signature': b't=1,v1=abc'", "postgresql://ada:hunter2@db/brimful", "password=hunter2 host=db",
+     "smtp://mail:hunter2@mx.example:587", "/billing/open?token=hunter2", "X-CREDYT-API-KEY: hunter2"],
+)  # fmt: skip
+def test_what_carries_a_secret_keeps_its_name_alone(text):
+    told = logs.redact(text)
+    for secret in ("abc.def-123", "YWRhOnB3", "=abc", "v1=abc", "hunter2"):
+        assert secret not in told, told
+    assert "[blank]" in told
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["top-up top_01a2131567f074c1ba53fc78f2dc4c43: confirming -> succeeded", "cus_01a2131567077252930baa1da67aa13d",
+     "pi_5ebf6015db18d25d33783514", "2026-11-25T14:21:39+0000", "4242424242424241", "1795616210513596",
+     "req_01a2131567f074c1ba53fc78f2dc4c43: /v1/usage failed", "a batch of 500 movements", "12345678901234567890123"],
+)  # fmt: skip
+def test_ids_times_and_figures_stay_as_they_are(text):
+    assert logs.redact(text) == text
+
+
+@pytest.fixture
+def written(capsys):
+    """What has been written to standard error."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield lambda: capsys.readouterr().err
+    root.handlers[:], root.level = before[0], before[1]
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_traceback_is_blanked_too(written, form):
+    logs.begin("INFO", form)
+    try:
+        int("sk_live_51Hxyzabc was refused for ada@analytical.example")
+    except ValueError:
+        logging.getLogger("brimful.x").exception("call with %s", "whsec_abcdef")
+    text = written()
+    assert "ValueError" in text
+    for secret in ("51Hxyzabc", "analytical", "abcdef"):
+        assert secret not in text
+
+
+def test_json_is_an_object_a_line(written):
+    logs.begin("INFO", "json")
+    logging.getLogger("brimful.topups").info("top-up %s: %s -> %s", "top_1", "confirming", "succeeded")
+    logging.getLogger("brimful.topups").debug("not at this level")
+    [line] = written().splitlines()
+    told = json.loads(line)
+    assert told["message"] == "top-up top_1: confirming -> succeeded"
+    assert (told["level"], told["logger"]) == ("INFO", "brimful.topups")
+    assert told["time"][:2] == "20"
