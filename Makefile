@@ -61,6 +61,9 @@ lock: $(READY)
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 	@.venv/bin/uv pip compile --group go --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
+	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \
+	  --constraint requirements.lock \
+	  --no-header --no-annotate --no-emit-index-url --output-file deploy/requirements.lock
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

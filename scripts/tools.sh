@@ -26,6 +26,7 @@ debian $server "the stories" postgresql-15
 debian chromium "the browser stories" chromium fonts-dejavu-core
 debian wrk "the measurements" wrk
 debian npm "the TypeScript example" nodejs npm
+debian systemd-analyze "the systemd units" systemd
 
 # Unpacked, not installed: the package would start a server.
 if [ ! -x "$tools/promtool" ] && command -v apt-get >/dev/null; then

@@ -1,6 +1,7 @@
 """API keys: shown once, stored hashed, with scopes."""
 
 import dataclasses
+import datetime as dt
 import hashlib
 import re
 
@@ -8,7 +9,7 @@ from brimful import ids
 from brimful.db import Tx
 from brimful.errors import Refused
 
-__all__ = ["SCOPES", "Principal", "authenticate", "create", "ensure"]
+__all__ = ["SCOPES", "Key", "Principal", "authenticate", "create", "ensure", "list_all", "revoke"]
 
 # What a key may do. No scope writes rules, cards or consents: that is the customer's own hand only.
 SCOPES = ("customers", "assets", "wallets", "usage", "top_ups", "portal", "webhooks")
@@ -23,6 +24,18 @@ class Principal:
 
     key_id: str
     scopes: frozenset[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Key:
+    """A key as a list shows it: its secret is not stored."""
+
+    key_id: str
+    name: str
+    scopes: list[str]
+    created_at: dt.datetime
+    expires_at: dt.datetime | None
+    revoked_at: dt.datetime | None
 
 
 _INSERT = """
@@ -45,6 +58,21 @@ async def ensure(tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SC
     if unknown:
         raise Refused("invalid_field", f"Unknown scopes {sorted(unknown)}: choose from {', '.join(every)}.")
     await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), await tx.now()))
+
+
+_LIST = "SELECT key_id, name, scopes, created_at, expires_at, revoked_at FROM api_keys ORDER BY key_id"
+
+
+async def list_all(tx: Tx) -> list[Key]:
+    """Every key, the oldest first, also those that were revoked."""
+    return [Key(**row) for row in await tx.all(_LIST)]
+
+
+async def revoke(tx: Tx, key_id: str) -> None:
+    """Take a key back. Processes remember a good key for five seconds."""
+    values = (await tx.now(), key_id)
+    if not await tx.execute("UPDATE api_keys SET revoked_at = %s WHERE key_id = %s AND revoked_at IS NULL", values):
+        raise Refused("not_found", f"There is no key {key_id!r} that could be revoked: `brimful keys list` shows them.")
 
 
 _FIND = """

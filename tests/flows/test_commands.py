@@ -160,3 +160,24 @@ def test_every_event_that_is_applied_is_asked_for():
     assert all(any(event.startswith(prefix) for event in EVENTS) for prefix in prefixes)
     unheard = [event for event in EVENTS if not event.startswith(tuple(prefixes))]
     assert unheard == ["setup_intent.succeeded", "setup_intent.setup_failed", "payment_method.attached"]
+
+
+async def test_a_key_is_made_listed_and_taken_back(house):
+    key = (await command(house, "keys", "create", "--name", "platform-2")).strip()
+    headers = {"Authorization": f"Bearer {key}"}
+    assert (await house.api.get("/v1/customers", headers=headers)).status_code == 200
+    listed = await command(house, "keys", "list")
+    [line] = [line for line in listed.splitlines() if "platform-2" in line]
+    assert " active " in line
+    assert key not in listed
+    key_id = line.split()[0]
+    await command(house, "keys", "revoke", key_id)
+
+    async def refused():
+        return (await house.api.get("/v1/customers", headers=headers)).status_code == 401
+
+    await house.until(refused)  # an API process remembers a good key for five seconds
+    assert " revoked " in next(
+        line for line in (await command(house, "keys", "list")).splitlines() if "platform-2" in line
+    )
+    assert "could be revoked" in await command(house, "keys", "revoke", key_id, status=2, stream="stderr")

@@ -14,7 +14,7 @@ from brimful.errors import ConfigurationError
 if TYPE_CHECKING:
     from brimful.db import Tx
 
-__all__ = ["DATA", "JSON_FILE", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of"]
+__all__ = ["DATA", "JSON_FILE", "as_api", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of"]
 
 Result = TypeVar("Result")
 DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
@@ -51,6 +51,11 @@ def ledger_keys_of(data: pathlib.Path | None) -> dict[str, str]:
     directory = embedded.DataDirectory(data)
     directory.open(version=settings.embedded_version(), create=False)
     return {"BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}
+
+
+def as_api(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
+    """One transaction under the API's role."""
+    return _as(data, "brimful_api", run)
 
 
 def as_engine(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]) -> Result:

@@ -9,12 +9,16 @@ import signal
 import sys
 import time
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import click
 
 from brimful import logs, settings, traces
-from brimful.cli.common import DATA, JSON_FILE, cli, database_of
+from brimful.cli.common import DATA, JSON_FILE, as_api, cli, database_of
 from brimful.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from brimful.db import Tx
 
 __all__: list[str] = []
 
@@ -188,19 +192,35 @@ def keys() -> None:
 def create_key(name: str, scopes: tuple[str, ...], data: pathlib.Path | None) -> None:
     """Make an API key. It is shown once."""
     from brimful import keys as api_keys
-    from brimful.db import Database
 
-    async def create(url: str) -> str:
-        database = Database(url, "brimful_api")
-        await database.open()
-        try:
-            async with database.transaction() as tx:
-                return await api_keys.create(tx, name=name, scopes=scopes or api_keys.SCOPES)
-        finally:
-            await database.close()
+    click.echo(as_api(data, lambda tx: api_keys.create(tx, name=name, scopes=scopes or api_keys.SCOPES)))
 
-    with database_of(data) as url:
-        click.echo(asyncio.run(create(url)))
+
+@keys.command("list")
+@DATA
+def list_keys(data: pathlib.Path | None) -> None:
+    """Every key, without its secret."""
+    from brimful import keys as api_keys
+
+    for key in as_api(data, api_keys.list_all):
+        state = "revoked" if key.revoked_at else "expires" if key.expires_at else "active"
+        click.echo(f"{key.key_id}  {state:<8} {key.created_at:%Y-%m-%d}  {key.name:<20} {' '.join(key.scopes)}")
+
+
+@keys.command("revoke")
+@click.argument("key")
+@DATA
+def revoke_key(key: str, data: pathlib.Path | None) -> None:
+    """Take a key back, within five seconds everywhere; KEY is its id, as `keys list` shows it."""
+    from brimful import audit
+    from brimful import keys as api_keys
+
+    async def revoke(tx: "Tx") -> None:
+        await api_keys.revoke(tx, key)
+        await audit.record(tx, actor="command line", action="key.revoked", before={"key_id": key})
+
+    as_api(data, revoke)
+    click.echo(f"{key} is revoked; within five seconds no process takes it.")
 
 
 @cli.command()
