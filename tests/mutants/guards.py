@@ -36,6 +36,7 @@ FAULTS = "tests/flows/test_faults.py"
 HOLDS = "tests/flows/test_holds.py"
 HOOKS = "tests/flows/test_webhooks.py"
 INBOX = "tests/flows/test_inbox.py"
+CONSOLE = "tests/flows/test_console.py"
 
 GUARDS = (
     m("F1", "one live automatic top-up: the unique index", "db/migrations/0003.schema.sql",
@@ -48,7 +49,7 @@ GUARDS = (
     m("F9", "an entry's key is unique", "db/migrations/0003.schema.sql",
       "    UNIQUE (customer_id, source, key),\n", "", f"{FAULTS}::test_an_entrys_key_is_unique_in_the_database_too"),
     m("F9, F13", "the inbox takes an event once", "stripe_inbox.py",
-      "        if await tx.execute(_INSERT, values):\n", "        await tx.execute(_INSERT, values)\n        if True:\n",
+      "        if new:\n            await jobs.defer(tx, jobs.Name.STRIPE_EVENT", "        if True:\n            await jobs.defer(tx, jobs.Name.STRIPE_EVENT",
       f"{INBOX}::test_a_hundred_copies_of_one_event_are_one_job"),
     m("F10", "ends are absorbing", "paying/settle.py",
       "    elif fresh.closed_at is not None or not top_up.live:\n        return\n", "", SIMULATION, PAYING),
@@ -228,4 +229,23 @@ GUARDS = (
     m("-", "another brand pauses", "stripe_inbox.py", "        if after.brand != before.brand:\n", "        if False:\n", BACK, named=False),
     m("-", "a refund needs its scope", "api/routes/top_ups.py", 'refund_router = router_for("Top-ups", "refunds")', 'refund_router = router_for("Top-ups", "top_ups")',
       BACK, named=False),
+    m("-", "a viewer may not act", "console/app.py", '            if allowed.role == "operator" and session.role != "operator":\n', "            if False:\n",
+      f"{CONSOLE}::test_every_route_with_every_role", named=False),
+    m("-", "a form of the console carries its token", "console/app.py", "                require_csrf(form, session)\n            return await allowed", "                pass\n            return await allowed",
+      f"{CONSOLE}::test_every_route_with_every_role", named=False),
+    m("-", "a form comes from our own pages", "console/app.py", "                require_same_origin(request, self._door.deps.settings)\n                form =", "                form =",
+      f"{CONSOLE}::test_every_route_with_every_role", named=False),
+    m("-", "the proxy proves itself", "console/app.py", "            if not hmac.compare_digest(vouched.encode(\"utf-8\", \"replace\"), proxy.secret.encode()):\n", "            if False:\n",
+      f"{CONSOLE}::test_a_trusted_proxy_says_who_comes_and_nobody_else_can", named=False),
+    m("-", "a code is taken once", "operators.py", " AND totp_step < %(step)s", "", f"{CONSOLE}::test_a_code_is_taken_once", named=False),
+    m("-", "tries are counted before they are judged", "operators.py", "AND (locked_until IS NULL OR locked_until <= %(now)s)", "",
+      f"{CONSOLE}::test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_however_many_come_at_once", named=False),
+    m("-", "only what merely waits is taken back", "desk/act.py", "    if top_up.state not in topups.WAITING_STATES:\n", "    if False:\n",
+      f"{CONSOLE}::test_what_waits_is_taken_back_and_the_account_judged_anew", named=False),
+    m("-", "nobody is erased while a payment is under way", "desk/erase.py", '        if row["state"] not in topups.WAITING_STATES:\n', "        if False:\n",
+      "tests/flows/test_erasure.py::test_nobody_is_erased_while_a_payment_is_under_way", named=False),
+    m("F26", "a copy is older than the last beat", "epochs.py", '        elif row["beat"] < latest:\n', "        elif False:\n",
+      "tests/flows/test_restore_drill.py"),
+    m("-", "what was rolled back is not counted", "db/pool.py", "        self._committed.append(call)\n", "        call()\n",
+      "tests/flows/test_watch.py::test_what_was_rolled_back_is_not_counted", named=False),
 )  # fmt: skip
