@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,9 @@ from support.desk import Colleague
 
 
 async def command(house, *arguments, status=0, stdin=None, stream="stdout"):
-    environment = {"PATH": "/usr/bin:/bin", **house.environment}
+    # The tree under test, which for a mutant is a copy.
+    tree = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
+    environment = {"PATH": "/usr/bin:/bin", **tree, **house.environment}
     done = await asyncio.to_thread(
         subprocess.run, [sys.executable, "-m", "brimful", *arguments], env=environment, capture_output=True, text=True,
         check=False, input=stdin,
