@@ -6,6 +6,8 @@ is counted once it has committed (`Tx.once_committed`).
 
 from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
 
+from brimful.errors import ConfigurationError
+
 __all__ = [
     "BELOW_ZERO",
     "CREDIT",
@@ -55,6 +57,13 @@ HTTP = Counter("brimful_http_responses", "Answers given", ["door", "status"])
 
 
 def serve(address: str) -> None:
-    """Show them at `host:port`, for a process that has no door of its own."""
+    """Show them at `host:port`, for a process that has no door of its own.
+
+    Raises:
+        ConfigurationError: nobody can listen there.
+    """
     host, _, port = address.rpartition(":")
-    start_http_server(int(port), host)
+    try:
+        start_http_server(int(port), host.strip("[]"))
+    except (OSError, OverflowError) as error:
+        raise ConfigurationError(f"BRIMFUL_WORKER_METRICS={address} cannot be listened on: {error}") from error

@@ -235,7 +235,7 @@ GUARDS = (
       f"{CONSOLE}::test_every_route_with_every_role", named=False),
     m("-", "a form comes from our own pages", "console/app.py", "                require_same_origin(request, self._door.deps.settings)\n                form =", "                form =",
       f"{CONSOLE}::test_every_route_with_every_role", named=False),
-    m("-", "the proxy proves itself", "console/app.py", "            if not hmac.compare_digest(vouched.encode(\"utf-8\", \"replace\"), proxy.secret.encode()):\n", "            if False:\n",
+    m("-", "the proxy proves itself", "console/app.py", '            if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):\n', "            if False:\n",
       f"{CONSOLE}::test_a_trusted_proxy_says_who_comes_and_nobody_else_can", named=False),
     m("-", "a code is taken once", "operators.py", " AND totp_step < %(step)s", "", f"{CONSOLE}::test_a_code_is_taken_once", named=False),
     m("-", "tries are counted before they are judged", "operators.py", "AND (locked_until IS NULL OR locked_until <= %(now)s)", "",

@@ -115,6 +115,8 @@ class _Guard:
 
     def route(self, allowed: Allowed) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
+            if any("\x00" in value for value in (*request.path_params.values(), *request.query_params.values())):
+                raise HTTPException(404)
             session = await self._session(request)
             if session is None:
                 if allowed.method == "GET":

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import datetime as dt
+import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Generic, LiteralString, TypeVar
@@ -23,6 +24,7 @@ Params = Mapping[str, Any] | Sequence[Any] | None
 First = TypeVar("First")
 Second = TypeVar("Second")
 
+_log = logging.getLogger(__name__)
 _SERVER_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000"
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again
 _CLOCK = "SELECT clock_timestamp() AS now"
@@ -115,7 +117,10 @@ class Tx:
         if cursor.statusmessage != "COMMIT":
             raise psycopg.InternalError(f"the transaction was not committed: {cursor.statusmessage}")
         for call in self._committed:
-            call()
+            try:
+                call()
+            except Exception:  # noqa: BLE001 - what is committed must not look as if it had failed
+                _log.exception("after the commit")
 
     async def _send(self, *statements: tuple[LiteralString, Params]) -> list[psycopg.AsyncCursor[Row]]:
         """Send what waits, then these, in one round trip."""
