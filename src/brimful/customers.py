@@ -46,6 +46,7 @@ class Customer:
     stripe_customer_id: str | None
     created_at: dt.datetime
     locale: str | None = None  # the language last chosen in the portal
+    erased_at: dt.datetime | None = None
 
 
 _INSERT = """
@@ -123,6 +124,8 @@ _UPDATE = "UPDATE customers SET name = %s, email = %s, external_id = %s, time_zo
 async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[Customer, Customer]:
     """Change some of name, email, external_id and time_zone. Returns the customer before and after."""
     before = await lock(tx, customer_id)
+    if before.erased_at is not None:
+        raise Refused("customer_erased", "This customer was erased: nothing of them can be changed or opened again.")
     after = dataclasses.replace(before, **changes)
     await tx.execute(
         _UPDATE,

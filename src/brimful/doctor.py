@@ -101,20 +101,30 @@ async def _clock(connection: Connection, now: Callable[[], float]) -> Examined:
     return Examined("clock", ok=True, detail=f"{abs(off_s) * 1000:.0f} ms from the database's")
 
 
+# What nobody who serves may do to the books and the consents, and who alone may write rules and give consents.
 _ROLES: LiteralString = """
-    SELECT count(*) FILTER (WHERE has_table_privilege(role, 'entries', 'UPDATE')
-            OR has_table_privilege(role, 'entries', 'DELETE')
-            OR has_table_privilege(role, 'consents', 'UPDATE')) AS wide,
-        bool_or(role <> 'brimful_portal' AND (has_table_privilege(role, 'rules', 'INSERT')
-            OR has_table_privilege(role, 'rules', 'UPDATE'))) AS rules
-    FROM unnest(ARRAY['brimful_api', 'brimful_portal', 'brimful_engine']) AS role
+    SELECT role, name, verb
+    FROM unnest(ARRAY['brimful_api', 'brimful_portal', 'brimful_engine']) AS role,
+        unnest(ARRAY['entries', 'consents', 'consent_evidence', 'rules', 'card_setups', 'cards']) AS name,
+        unnest(ARRAY['INSERT', 'UPDATE', 'DELETE', 'TRUNCATE']) AS verb
+    WHERE CASE
+        WHEN verb IN ('DELETE', 'TRUNCATE') THEN has_table_privilege(role, name, verb)
+        WHEN name IN ('entries', 'consents', 'consent_evidence') AND verb = 'UPDATE'
+            THEN has_any_column_privilege(role, name, verb)
+        WHEN name IN ('consents', 'consent_evidence', 'card_setups') AND verb = 'INSERT' OR name = 'rules'
+            THEN role <> 'brimful_portal' AND has_any_column_privilege(role, name, verb)
+        WHEN name = 'cards' AND verb = 'INSERT'
+            THEN role <> 'brimful_engine' AND has_any_column_privilege(role, name, verb)
+        ELSE false END
+    ORDER BY 1, 2, 3
 """
 
 
 async def _roles(connection: Connection) -> Examined:
-    row = await _one(connection, _ROLES)
-    if row["wide"] or row["rules"]:
-        return Examined("roles", ok=False, detail="a service role may do too much: compare with 0004.grants.sql")
+    rows = await (await connection.execute(_ROLES)).fetchall()
+    if rows:
+        may = ", ".join(f"{row['role']} may {row['verb']} {row['name']}" for row in rows[:5])
+        return Examined("roles", ok=False, detail=f"{may}: compare with 0004.grants.sql, and REVOKE it")
     detail = "no service role changes entries or consents; only the portal writes rules"
     return Examined("roles", ok=True, detail=detail)
 
@@ -136,7 +146,7 @@ async def _worker(connection: Connection) -> Examined:
 
 _QUEUE: LiteralString = """
     SELECT count(*) AS waiting,
-        coalesce(extract(epoch FROM clock_timestamp() - min(e.at)), 0)::int AS oldest_s
+        coalesce(extract(epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at))), 0)::int AS oldest_s
     FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
     WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
 """
@@ -267,18 +277,25 @@ def _endpoint(access: StripeAccess, endpoints: list[Endpoint] | Failure) -> Exam
     name, url = "stripe webhook", access.webhook_url
     if isinstance(endpoints, Failure):
         return Examined(name, ok=None, detail="the key may not list webhook endpoints: not looked at")
-    ours = next((endpoint for endpoint in endpoints if endpoint.url == url), None)
-    if ours is None:
+    ours = [endpoint for endpoint in endpoints if endpoint.url == url]
+    enabled = [endpoint for endpoint in ours if endpoint.enabled]
+    if not ours:
         return Examined(name, ok=False, detail=f"no endpoint sends to {url}: run `brimful stripe setup`")
-    if not ours.enabled:
-        return Examined(name, ok=False, detail=f"{ours.endpoint_id} is disabled: run `brimful stripe setup`")
-    if ours.missing:
-        lacks = json.dumps(ours.missing)
-        return Examined(name, ok=False, detail=f"{ours.endpoint_id} lacks {lacks}: run `brimful stripe setup`")
-    if ours.api_version not in {None, Account.version}:
-        detail = f"{ours.endpoint_id} sends version {ours.api_version}, we read {Account.version}: make a new endpoint"
+    if not enabled:
+        return Examined(name, ok=False, detail=f"{ours[0].endpoint_id} is disabled: run `brimful stripe setup`")
+    if len(enabled) > 1:
+        twice = ", ".join(endpoint.endpoint_id for endpoint in enabled)
+        return Examined(
+            name, ok=False, detail=f"{twice} all send to {url}, each with its own secret: delete all but one"
+        )
+    [one] = enabled
+    if one.missing:
+        lacks = json.dumps(one.missing)
+        return Examined(name, ok=False, detail=f"{one.endpoint_id} lacks {lacks}: run `brimful stripe setup`")
+    if one.api_version not in {None, Account.version}:
+        detail = f"{one.endpoint_id} sends version {one.api_version}, we read {Account.version}: make a new endpoint"
         return Examined(name, ok=False, detail=detail)
-    return Examined(name, ok=True, detail=f"{ours.endpoint_id} sends {len(ours.events)} kinds of events to {url}")
+    return Examined(name, ok=True, detail=f"{one.endpoint_id} sends {len(one.events)} kinds of events to {url}")
 
 
 async def _books(url: str, keys: Mapping[int, bytes] | None) -> Examined:

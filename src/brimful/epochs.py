@@ -24,6 +24,7 @@ _READ = """
     SELECT e.beat, e.beat_at, e.system_identifier, e.timeline, s.system_identifier AS system_now,
         c.timeline_id AS timeline_now
     FROM epochs AS e, pg_control_system() AS s, pg_control_checkpoint() AS c
+    FOR NO KEY UPDATE OF e
 """
 
 
@@ -36,9 +37,10 @@ class Witness:
 
     async def beat(self, tx: Tx) -> str | None:
         """Note that time goes on. Returns why charging is held now, if the database is not what it was."""
+        # The file first: whoever shares it may beat meanwhile, and its row is then read at least as new as its file.
+        latest = max(self._latest, self._kept())
         row = await tx.one(_READ)
         assert row is not None
-        latest = max(self._latest, self._kept())
         reason = None
         if row["system_identifier"] not in {None, row["system_now"]}:
             reason = "the database is another one than before"

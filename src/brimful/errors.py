@@ -32,6 +32,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "external_id_taken": (409, "Another customer has this external id, or this customer at Stripe."),
     "key_reused": (409, "This id was used before, for something else: send a new id."),
     "request_in_progress": (409, "A request with this Idempotency-Key is still running: ask again in a moment."),
+    "customer_erased": (409, "The customer was erased: nothing of them can be changed or opened again."),
     "rule_changed": (409, "The customer's settings were changed in another window."),
     "hold_ended": (409, "The hold was captured, released or has expired, and cannot end otherwise."),
     "rate_overlaps": (409, "Another price is valid in that time."),

@@ -1,7 +1,7 @@
 """Operators: people who look after an installation. A password and a second factor, both needed.
 
-Passwords are kept as argon2id, each code of the second factor (RFC 6238) is taken once, and five wrong tries in a row
-close the account for a quarter of an hour. A viewer looks; an operator acts as well.
+Passwords are kept as argon2id, each code of the second factor (RFC 6238) is taken once, and five tries from one address
+are judged in a quarter of an hour. A viewer looks; an operator acts as well.
 """
 
 import asyncio
@@ -35,6 +35,7 @@ __all__ = [
     "renew",
     "sign_in",
     "sign_out",
+    "unlock",
 ]
 
 Role = Literal["viewer", "operator"]
@@ -43,7 +44,7 @@ SESSION_LIFE = dt.timedelta(hours=8)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}", re.ASCII)
 _PASSWORD_MIN = 12  # NIST SP 800-63B asks for 8; there is no reason to be short here
 _PASSWORD_MAX = 200
-_FAILURES_MAX = 5
+_TRIES, _TRIES_EVERYWHERE, _EVERYWHERE = 5, 50, ""
 _LOCKED = dt.timedelta(minutes=15)
 _STEP_S = 30
 _WINDOW = 1  # steps that a clock may be off
@@ -101,12 +102,18 @@ def provisioning_uri(name: str, secret: str, issuer: str) -> str:
     return pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name=issuer)
 
 
-_LIST = "SELECT operator_id, name, role, created_at, disabled_at, locked_until FROM operators ORDER BY name"
+_LIST = """
+    SELECT o.operator_id, o.name, o.role, o.created_at, o.disabled_at,
+        (SELECT max(t.until) FROM operator_tries AS t WHERE t.operator_id = o.operator_id AND t.until > %(now)s
+            AND t.tries >= CASE t.address WHEN '' THEN %(everywhere)s::int ELSE %(tries)s::int END) AS locked_until
+    FROM operators AS o ORDER BY o.name
+"""
 
 
 async def list_all(tx: Tx) -> list[Operator]:
     """Everybody, also those who were disabled."""
-    return [Operator(**row) for row in await tx.all(_LIST)]
+    values = {"now": await tx.now(), "tries": _TRIES, "everywhere": _TRIES_EVERYWHERE}
+    return [Operator(**row) for row in await tx.all(_LIST, values)]
 
 
 _DISABLE = "UPDATE operators SET disabled_at = %s WHERE name = %s AND disabled_at IS NULL"
@@ -125,7 +132,7 @@ async def disable(tx: Tx, name: str) -> None:
 
 
 _RENEW = """
-    UPDATE operators SET password_hash = %s, totp_secret = %s, failures = 0, locked_until = NULL
+    UPDATE operators SET password_hash = %s, totp_secret = %s
     WHERE name = %s AND disabled_at IS NULL
 """
 
@@ -138,6 +145,7 @@ async def renew(tx: Tx, name: str, *, password: str) -> str:
     if not await tx.execute(_RENEW, (_HASHER.hash(_judged(password)), secret, name)):
         raise Refused("not_found", f"There is no operator {name!r}.")
     await tx.execute(_END_ALL, (await tx.now(), name))
+    await unlock(tx, name)
     return secret
 
 
@@ -149,18 +157,25 @@ def _judged(password: str) -> str:
     return password
 
 
-# A try is counted before it is judged: however many come at once, five wrong ones close the account.
-_TRY = """
-    UPDATE operators SET
-        failures = CASE WHEN locked_until IS NULL THEN failures + 1 ELSE 1 END,
-        locked_until = CASE WHEN locked_until IS NULL AND failures + 1 >= %(most)s THEN %(until)s::timestamptz END
-    WHERE name = %(name)s AND disabled_at IS NULL AND (locked_until IS NULL OR locked_until <= %(now)s)
-    RETURNING operator_id, password_hash, totp_secret, totp_step
+_FIND = """
+    SELECT operator_id, password_hash, totp_secret, totp_step FROM operators WHERE name = %s AND disabled_at IS NULL
 """
-# The step of a code is taken in this one statement: of two sign-ins with the same code one finds it taken.
+# A try is counted before it is judged: however many come at once, no more than these are judged.
+_TRY = """
+    INSERT INTO operator_tries AS t (operator_id, address, tries, until)
+    SELECT %(operator_id)s, address, 1, %(until)s FROM unnest(%(addresses)s::text[]) AS a (address)
+    ON CONFLICT (operator_id, address) DO UPDATE SET
+        tries = CASE WHEN t.until <= %(now)s THEN 1 ELSE t.tries + 1 END,
+        until = CASE WHEN t.until <= %(now)s THEN excluded.until ELSE t.until END
+    RETURNING address, tries
+"""
+_FORGET = "DELETE FROM operator_tries WHERE operator_id = %s"
+# The step of a code is taken in this one statement: of two sign-ins with the same code one finds it taken. Whoever was
+# renewed or disabled meanwhile does not come in.
 _TAKE_STEP = """
-    UPDATE operators SET failures = 0, locked_until = NULL, totp_step = %(step)s
+    UPDATE operators SET totp_step = %(step)s
     WHERE operator_id = %(operator_id)s AND totp_step < %(step)s AND disabled_at IS NULL
+        AND password_hash = %(password_hash)s AND totp_secret = %(totp_secret)s
 """
 _OPEN = """
     INSERT INTO operator_sessions (session_id, operator_id, cookie_hash, created_at, seen_at, expires_at)
@@ -168,30 +183,59 @@ _OPEN = """
 """
 
 
-async def sign_in(database: Database, name: str, password: str, code: str) -> str:
-    """A new session; returns the cookie's value. Refuses with one sentence, whatever was wrong."""
+async def sign_in(database: Database, name: str, password: str, code: str, *, address: str) -> str:
+    """A new session; returns the cookie's value. Refuses with one sentence, whatever was wrong.
+
+    From one `address` five tries are judged in a quarter of an hour, fifty from everywhere: a stranger who knows a name
+    cannot shut its owner out from elsewhere by a few wrong passwords.
+    """
+    if _waiting() >= _WAITING_MAX:
+        raise Refused("too_many_requests", "Too many people sign in at this moment. Try again in a few seconds.")
     async with database.transaction() as tx:
-        now = await tx.now()
-        values = {"name": name[:100], "now": now, "most": _FAILURES_MAX, "until": now + _LOCKED}
-        known = await tx.one(_TRY, values)
+        known, now = await tx.one(_FIND, (name[:100],)), await tx.now()
+        judged = known is not None and await _counted(tx, known["operator_id"], address)
     right = await _matches(_nobody() if known is None else known["password_hash"], password)
     step = None if known is None else _step(known, code, now)
-    if known is not None and right and step is not None:
+    if known is not None and judged and right and step is not None:
         async with database.transaction() as tx:
-            if await tx.execute(_TAKE_STEP, {"operator_id": known["operator_id"], "step": step}):
+            if await tx.execute(_TAKE_STEP, {**known, "step": step}):
                 cookie = ids.secret()
                 opened = (ids.new("ose"), known["operator_id"], _hash(cookie), now, now, now + SESSION_LIFE)
                 await tx.execute(_OPEN, opened)
+                await tx.execute(_FORGET, (known["operator_id"],))
                 await audit.record(tx, actor=f"operator:{name}", action="operator.signed_in")
                 return cookie
-    if known is not None:
+    if judged:
         async with database.transaction() as tx:
             await audit.record(tx, actor=f"operator:{name}", action="operator.sign_in_failed")
     raise Refused("unauthorized", "Name, password or code is wrong. After five wrong tries, wait a quarter of an hour.")
 
 
+async def _counted(tx: Tx, operator_id: str, address: str) -> bool:
+    """Count a try; whether it is to be judged."""
+    now = await tx.now()
+    values = {"operator_id": operator_id, "addresses": [address[:100] or "?", _EVERYWHERE], "now": now,
+              "until": now + _LOCKED}  # fmt: skip
+    rows = await tx.all(_TRY, values)
+    return all(row["tries"] <= (_TRIES_EVERYWHERE if row["address"] == _EVERYWHERE else _TRIES) for row in rows)
+
+
+async def unlock(tx: Tx, name: str) -> None:
+    """Let somebody try again at once."""
+    known = await tx.one(_FIND, (name,))
+    if known is None:
+        raise Refused("not_found", f"There is no operator {name!r}.")
+    await tx.execute(_FORGET, (known["operator_id"],))
+
+
 # Each takes 64 MiB for a twentieth of a second: two at a time, whoever knocks.
 _HASHING = concurrent.futures.ThreadPoolExecutor(2, "argon2")
+_WAITING_MAX = 12
+
+
+def _waiting() -> int:
+    """How many passwords wait to be hashed."""
+    return _HASHING._work_queue.qsize()  # noqa: SLF001 - the executor does not tell otherwise
 
 
 async def _matches(stored: str, password: str) -> bool:

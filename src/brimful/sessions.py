@@ -61,8 +61,9 @@ class PortalSession:
 _INSERT_LINK = """
     INSERT INTO portal_links (link_id, customer_id, kind, top_up_id, token_hash, return_url, failure_url, flow,
         asset, locale, created_at, expires_at)
-    VALUES (%(link_id)s, %(customer_id)s, %(kind)s, %(top_up_id)s, %(token_hash)s, %(return_url)s,
-        %(failure_url)s, %(flow)s, %(asset)s, %(locale)s, %(now)s, %(expires_at)s)
+    SELECT %(link_id)s, customer_id, %(kind)s, %(top_up_id)s, %(token_hash)s, %(return_url)s,
+        %(failure_url)s, %(flow)s, %(asset)s, %(locale)s, %(now)s, %(expires_at)s
+    FROM customers WHERE customer_id = %(customer_id)s AND erased_at IS NULL
 """
 
 
@@ -82,7 +83,7 @@ async def create_link(
     token = ids.secret()
     kind: Kind = "turn_off" if flow == "turn_off" else "portal" if top_up_id is None else "payment"
     life = {"portal": PORTAL_LINK_LIFE, "payment": PAYMENT_LINK_LIFE, "turn_off": TURN_OFF_LINK_LIFE}[kind]
-    await tx.execute(
+    made = await tx.execute(
         _INSERT_LINK,
         {
             "link_id": ids.new("ses"),
@@ -99,6 +100,8 @@ async def create_link(
             "expires_at": now + life,
         },
     )
+    if not made:
+        raise Refused("customer_erased", "This customer was erased: no link can be made.")
     return Link(token, now + life)
 
 

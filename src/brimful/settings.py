@@ -220,6 +220,7 @@ _WHITE = (255, 255, 255)
 _CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3: text of normal size
 _RADIUS_MAX = 32
 _PROXY_SECRET_MIN = 24
+_PORT_MAX = 65535
 
 
 def _portal(env: Mapping[str, str]) -> PortalSettings:
@@ -308,7 +309,9 @@ def _one_of(env: Mapping[str, str], name: str, default: str, known: tuple[str, .
 
 def _address(env: Mapping[str, str], name: str) -> str | None:
     value = env.get(name)
-    if value is not None and not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}", value):
+    if value is not None and not (
+        re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}", value) and int(value.rpartition(":")[2]) <= _PORT_MAX
+    ):
         raise ConfigurationError(f"{name}={value!r} must look like 127.0.0.1:9464.")
     return value
 

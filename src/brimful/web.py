@@ -3,6 +3,7 @@
 import urllib.parse
 
 from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -10,7 +11,15 @@ from brimful import measures
 from brimful.errors import Refused
 from brimful.settings import Settings
 
-__all__ = ["Counted", "SecurityHeaders", "form_fields", "host_cookie", "origin_of", "require_same_origin"]
+__all__ = [
+    "Counted",
+    "SecurityHeaders",
+    "form_fields",
+    "host_cookie",
+    "origin_of",
+    "require_plain",
+    "require_same_origin",
+]
 
 _FIELDS_MAX = 50
 _FIELD_LENGTH_MAX = 2000
@@ -74,8 +83,17 @@ def require_same_origin(request: Request, settings: Settings) -> None:
         raise Refused("forbidden", "This form was not sent from the page itself. Open the page again.")
 
 
+def require_plain(request: Request) -> None:
+    """No NUL in an address: no page has one, and no text of the database can."""
+    if any("\x00" in value for value in (*request.path_params.values(), *request.query_params.values())):
+        raise HTTPException(404)
+
+
 async def form_fields(request: Request) -> FormData:
-    """The form, bounded: plain fields only, none of them long, no NUL."""
+    """The form, bounded: plain fields only, none of them long, no NUL; encoded as our own pages do."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind not in {"application/x-www-form-urlencoded", ""}:
+        raise Refused("invalid_field", "A form is sent as application/x-www-form-urlencoded.")
     form = await request.form(max_fields=_FIELDS_MAX, max_files=0, max_part_size=_FIELD_LENGTH_MAX)
     for _, value in form.multi_items():
         if not isinstance(value, str) or len(value) > _FIELD_LENGTH_MAX or "\x00" in value:
@@ -93,7 +111,7 @@ class Counted:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        head = scope["path"].split("/", 2)[1]
+        head = scope["path"].removeprefix("/").partition("/")[0]
         door = head if head in {"billing", "console"} else "api"
 
         async def counting(message: Message) -> None:

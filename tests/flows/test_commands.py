@@ -112,6 +112,7 @@ async def test_an_operator_is_let_in_renewed_and_disabled(house):
     renewed = await command(house, "operators", "renew", "grace", "--password-stdin", stdin="another horse battery\n")
     assert (await person.http.get("/")).status_code == 303  # what was open has ended
     assert "operator  active" in await command(house, "operators", "list")
+    await command(house, "operators", "unlock", "grace")
     await command(house, "operators", "disable", "grace")
     assert "operator  disabled" in await command(house, "operators", "list")
     secret = re.search(r"shown once: ([A-Z2-7]{32})", renewed)[1]
@@ -121,7 +122,9 @@ async def test_an_operator_is_let_in_renewed_and_disabled(house):
                           stream="stderr")  # fmt: skip
     assert "already" in again
     acted = await house.sql("SELECT action FROM audit WHERE actor = 'command line' ORDER BY audit_id")
-    assert [row["action"] for row in acted] == ["operator.created", "operator.renewed", "operator.disabled"]
+    assert [row["action"] for row in acted] == [
+        "operator.created", "operator.renewed", "operator.unlocked", "operator.disabled",
+    ]  # fmt: skip
 
 
 # --- the account at Stripe ------------------------------------------------------------------------------------------

@@ -69,8 +69,61 @@ async def test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_howeve
     await asyncio.gather(*(person.sign_in("grace", secret, password="wrong password") for _ in range(12)))
     assert (await person.sign_in("grace", secret)).status_code == 401
     assert len(await audit(house, "operator.sign_in_failed")) == 5
+    async with house.engine.database.transaction() as tx:
+        assert (await operators.list_all(tx))[0].locked_until is not None
     house.clock.offset += operators._LOCKED
+    async with house.engine.database.transaction() as tx:
+        assert (await operators.list_all(tx))[0].locked_until is None
     assert (await person.sign_in("grace", secret, steps=30)).status_code == 303
+    await person.http.aclose()
+
+
+async def test_a_stranger_elsewhere_does_not_lock_somebody_out_and_fifty_tries_from_everywhere_do(house):
+    database = house.engine.database
+    secret = await hire(database, "grace", "viewer")
+
+    async def knock(address, password="wrong password"):
+        try:
+            return await operators.sign_in(database, "grace", password, desk.code(secret), address=address)
+        except operators.Refused as refused:
+            return refused.code
+
+    for _ in range(6):
+        await knock("192.0.2.1")
+    assert len(await knock("192.0.2.2", desk.PASSWORD)) == 43
+    house.clock.offset += operators._LOCKED
+    for number in range(50):
+        await knock(f"192.0.2.{number // 5 + 10}")
+    secret_code = desk.code(secret, steps=30)
+    with pytest.raises(operators.Refused):
+        await operators.sign_in(database, "grace", desk.PASSWORD, secret_code, address="192.0.2.200")
+    async with database.transaction() as tx:
+        await operators.unlock(tx, "grace")
+    assert await operators.sign_in(database, "grace", desk.PASSWORD, secret_code, address="192.0.2.200")
+
+
+async def test_a_flood_of_sign_ins_is_turned_away_before_it_hashes(house, monkeypatch):
+    monkeypatch.setattr(operators, "_waiting", lambda: operators._WAITING_MAX)
+    person = Colleague(house.url)
+    answer = await person.http.post("/sign-in", data={"name": "x", "password": "x", "code": "1"})
+    assert answer.status_code == 429
+    await person.http.aclose()
+
+
+async def test_whoever_was_renewed_meanwhile_does_not_come_in_with_what_they_had(house, monkeypatch):
+    database = house.engine.database
+    secret = await hire(database, "grace", "operator")
+    matches = operators._matches
+
+    async def slowly(stored, password):
+        right = await matches(stored, password)
+        async with database.transaction() as tx:
+            await operators.renew(tx, "grace", password="another horse battery")
+        return right
+
+    monkeypatch.setattr(operators, "_matches", slowly)
+    person = Colleague(house.url)
+    assert (await person.sign_in("grace", secret)).status_code == 401
     await person.http.aclose()
 
 
@@ -140,6 +193,11 @@ async def test_a_trusted_proxy_says_who_comes_and_nobody_else_can(database_url):
         assert (await ada.http.post("/sign-in", data={"name": "ada"})).status_code == 401
         await ada.http.aclose()
         assert [row["actor"] for row in await audit(house, "charging.held")] == ["operator:ada@example.com"]
+        both = [("X-Forwarded-Email", "ada@example.com"), ("X-Forwarded-Email", "bob@example.com"),
+                ("X-Brimful-Proxy-Secret", proof)]  # fmt: skip
+        eve = Colleague(house.url, headers=both)
+        assert (await eve.http.get("/charging")).status_code == 303
+        await eve.http.aclose()
 
 
 # --- every route, every role --------------------------------------------------------------------------------------
@@ -248,8 +306,14 @@ async def test_what_waits_is_taken_back_and_the_account_judged_anew(house):
         await person.see(path)
         await person.press(f"{path}/cancel")
         assert "only what merely waits" in await person.press(f"{path}/cancel", expect=422)
-    states = [item["state"] for item in await house.top_ups(customer_id)]
-    assert states[-1] == "canceled"
+    assert [item["state"] for item in await house.top_ups(customer_id)] == ["canceled"]
+    assert (await house.events(customer_id)).count("top_up.failed") == 1
+    assert (await house.rule(customer_id))["reason"] == "not_before"
+    await house.work()
+    await house.pass_time(hours=3)  # the retry would have come in four
+    assert [item["state"] for item in await house.top_ups(customer_id)] == ["canceled"]
+    await house.pass_time(hours=2)
+    assert len(await house.top_ups(customer_id)) == 2
     [row] = await audit(house, "top_up.canceled")
     assert (row["before"]["state"], row["after"]["state"]) == ("retry_wait", "canceled")
 
@@ -276,6 +340,17 @@ async def test_a_rule_is_paused_until_its_customer_turns_it_on(house):
     assert await house.charged() == 2500
 
 
+async def test_a_live_one_that_was_looked_at_is_tried_again_at_once(house):
+    customer_id, _ = await house.crossed()
+    [top_up] = await house.top_ups(customer_id)
+    await house.sql("UPDATE top_ups SET needs_review = true, failures = 5, wake_at = now() + interval '1 hour'")
+    async with colleague(house) as person:
+        await person.see("/queue")
+        await person.press(f"/top-ups/{customer_id}/{top_up['id']}/resolve", note="the disk was full")
+    await house.work()
+    assert await house.state_is(customer_id, "succeeded")
+
+
 async def test_somebody_has_looked(house):
     customer_id, _ = await house.crossed()
     await house.work()
@@ -298,10 +373,12 @@ async def test_a_refund_goes_the_way_of_every_refund(house):
     [top_up] = await house.top_ups(customer_id)
     async with colleague(house) as person:
         path = f"/top-ups/{customer_id}/{top_up['id']}"
-        await person.see(path)
-        assert "amount" in await person.press(f"{path}/refund", amount="x", expect=422)
-        assert "to give back" in await person.press(f"{path}/refund", amount="26", expect=422)
-        await person.press(f"{path}/refund", amount="5")
+        key = re.search(r'name="key" value="(ref_[0-9a-f]{32})"', await person.see(path))[1]
+        assert "amount" in await person.press(f"{path}/refund", amount="x", key=key, expect=422)
+        assert "to give back" in await person.press(f"{path}/refund", amount="26", key=key, expect=422)
+        assert "out of date" in await person.press(f"{path}/refund", amount="5", expect=422)
+        for _ in range(2):  # a double click, or the form sent again
+            await person.press(f"{path}/refund", amount="5", key=key)
         await house.events_applied()
         assert "5 USD" in await person.see(path)
     assert (await house.books())["refunded"] == {"USD": 500}
@@ -435,3 +512,42 @@ async def test_what_customers_and_platforms_write_is_text_on_every_page(house):
         policy = (await person.http.get("/")).headers["content-security-policy"]
         assert "default-src 'none'" in policy
         assert "frame-ancestors 'none'" in policy
+
+
+ODD = ["%00", "a%00b", "%F0%9F%92%A9", "..%2f..", "x" * 700, "%27%3B--", "-1", "%0A"]
+
+
+async def test_no_odd_address_or_form_is_our_fault(house):
+    """Whatever stands where an id or a choice should: a page, a refusal or nothing, and never a 5xx."""
+    nobody = Colleague(house.url)
+    async with colleague(house) as person:
+        for odd in ODD:
+            values = dict.fromkeys(("customer_id", "asset", "top_up_id", "event_id", "endpoint_id"), odd)
+            for route in console.ROUTES:
+                path = filled(route.path, values)
+                if route.method == "GET":
+                    answer = await person.http.get(f"{path}?q={odd}&state={odd}&reason={odd}&before={odd}&actor={odd}")
+                elif "compare" in path:
+                    continue
+                else:
+                    form = {"csrf": person.csrf, "reason": "x", "note": "x", "amount": "1"}
+                    answer = await person.http.post(path, data=form)
+                assert answer.status_code < 500, (route, odd, answer.status_code)
+        visitor = await house.visitor(await house.customer())
+        assert (await visitor.client.get(f"{house.url}/billing/top-ups/%00")).status_code == 404
+        for charset in ("unicode_escape", "punycode", "undefined"):
+            body = '--b\r\nContent-Disposition: form-data; name="name"\r\n\r\n\\ud800\r\n--b--\r\n'
+            kind = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+            assert (await nobody.http.post("/sign-in", content=body, headers=kind)).status_code == 422
+    await nobody.http.aclose()
+
+
+async def test_older_pages_keep_what_was_asked_for(house):
+    await house.sql(
+        "INSERT INTO audit SELECT 'evt_' || n, now(), 'operator:a+b@e.com&x', 'test', NULL, NULL, NULL "
+        "FROM generate_series(1000, 1150) AS n"
+    )
+    async with colleague(house) as person:
+        page = (await person.http.get("/audit", params={"actor": "operator:a+b@e.com&x"})).text
+        older = re.search(r'href="(/console/audit[^"]+)"', page)[1].replace("&amp;", "&")
+        assert (await person.http.get(f"{house.url}{older}")).text.count('<td class="nowrap">test</td>') == 51

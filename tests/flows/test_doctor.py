@@ -203,3 +203,32 @@ async def test_the_command_says_it_and_its_status_tells(house, tmp_path):
     assert "BAD  worker" in done.stdout
     assert "ok   roles" in done.stdout
     assert '"ok": false' in (tmp_path / "found.json").read_text()
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize(
+    "grant",
+    ["DELETE ON consents TO brimful_engine", "UPDATE (amount, balance_after) ON entries TO brimful_api",
+     "TRUNCATE ON entries TO brimful_portal", "DELETE ON rules TO brimful_api", "INSERT ON consents TO brimful_engine",
+     "INSERT ON cards TO brimful_portal", "UPDATE (enabled) ON rules TO brimful_engine"],
+)  # fmt: skip
+async def test_a_role_that_may_too_much(house, examine, grant):
+    await house.sql(f"GRANT {grant}")
+    found = bad(await examine())
+    assert set(found) == {"roles"}
+    assert f"{grant.split()[-1]} may {grant.split()[0]} {grant.split(' ON ')[1].split()[0]}" in found["roles"]
+
+
+async def test_a_job_made_long_ago_for_now_is_not_late(house, examine):
+    await house.crossed(name="Grace")
+    await house.sql("UPDATE procrastinate_events SET at = at - interval '1 day' WHERE type = 'deferred'")
+    await house.sql("UPDATE procrastinate_jobs SET scheduled_at = now() WHERE status = 'todo'")
+    assert "queue" not in bad(await examine())
+
+
+async def test_two_endpoints_of_our_address_and_an_old_disabled_one(house, examine):
+    [endpoint] = list(house.world.store.newest("webhook_endpoint"))
+    house.world.store.save("webhook_endpoint", {**endpoint, "id": "we_old", "status": "disabled"})
+    assert bad(await examine()) == {}
+    house.world.store.save("webhook_endpoint", {**endpoint, "id": "we_second"})
+    assert "all send to" in bad(await examine())["stripe webhook"]

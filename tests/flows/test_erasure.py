@@ -44,9 +44,9 @@ async def lived(house):
     await house.call("POST", "/usage", body, expect=200)
     hold = {"id": "job", "asset": "USD", "amount": "1", "description": WORDS[4]}
     await house.call("POST", f"/customers/{customer_id}/wallet/holds", hold, expect=201)
-    link = {"customer_id": customer_id, "asset": "USD", "amount": "30", "description": WORDS[4], "return_url": HOME,
+    link = {"customer_id": customer_id, "currency": "USD", "amount": "30", "description": WORDS[4], "return_url": HOME,
             "failure_url": HOME}  # fmt: skip
-    await house.call("POST", "/top-ups", link, headers={"Idempotency-Key": "link-1"})
+    await house.call("POST", "/top-ups", link, expect=201, headers={"Idempotency-Key": "link-1"})
     await house.link(customer_id)
     await house.work()
     await visitor.get("/activity")
@@ -103,6 +103,36 @@ async def test_an_open_session_and_link_of_an_erased_person_open_nothing(house):
     stranger = await house.stranger()
     page = await stranger.client.get(link)
     assert page.status_code in {404, 410}
+
+
+async def test_a_card_that_was_being_added_meanwhile_is_let_go(house):
+    """They are on Stripe's page when they are erased, and press its button after that."""
+    customer_id = await house.customer("Ada", email="ada@analytical.example")
+    visitor = await house.visitor(customer_id)
+    page = await visitor.submit(await visitor.get("/cards"), "/billing/cards/add", {"agreed": "yes"})
+    house.environment = {**house.environment, "STRIPE_API_KEY": ""}  # the page at Stripe stays open
+    await command(house, "customers", "erase", customer_id, "--yes")
+    await visitor.choose_card(page, "4242424242424242")
+    await house.events_applied()
+    await house.pass_time(minutes=5)
+    assert await house.sql("SELECT * FROM cards WHERE customer_id = %s", (customer_id,)) == []
+    assert [item["customer"] for item in house.world.store.newest("payment_method")] == [None]
+    assert "card.added" not in await house.events(customer_id)
+
+
+async def test_nothing_of_an_erased_person_is_changed_or_opened_again(house):
+    customer_id, _ = await house.funded()
+    await command(house, "customers", "erase", customer_id, "--yes")
+    refused = await house.call("PATCH", f"/customers/{customer_id}", {"name": "Ada again"}, expect=409)
+    assert refused["code"] == "customer_erased"
+    link = {"customer_id": customer_id, "return_url": HOME, "failure_url": HOME}
+    assert (await house.call("POST", "/billing-portal/sessions", link, expect=409))["code"] == "customer_erased"
+    assert (await house.call("POST", "/top-ups", {**link, "currency": "USD", "amount": "30"}, expect=409))["code"] == (
+        "customer_erased"
+    )
+    await house.use(customer_id, "1", "usage-goes-on")
+    [row] = await house.sql("SELECT payment_id FROM card_tries") or [{"payment_id": "erased_"}]
+    assert row["payment_id"].startswith("erased_")
 
 
 async def test_nobody_is_erased_while_a_payment_is_under_way(house):
@@ -172,6 +202,15 @@ async def test_an_export_runs_no_formula_and_keeps_amounts_exact(house):
     rows = list(csv.DictReader(io.StringIO(await command(house, "export", "entries"))))
     assert [(row["amount"], row["balance_after"]) for row in rows] == [("12.34", "12.34"), ("-3", "9.34")]
     assert rows[1]["description"] == "'@SUM(A1)"
+
+
+async def test_an_accounts_entries_come_in_the_order_of_its_chain(house):
+    customer_id = await house.customer()
+    await house.give(customer_id, 1000)
+    events = [{"id": f"use-{n}", "customer_id": customer_id, "asset": "USD", "amount": "1"} for n in range(200)]
+    await house.call("POST", "/usage", {"events": events}, expect=200)
+    rows = list(csv.DictReader(io.StringIO(await command(house, "export", "entries"))))
+    assert [int(row["seq"]) for row in rows] == list(range(1, 202))
 
 
 async def test_an_export_is_one_moment(house):

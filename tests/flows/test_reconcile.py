@@ -166,3 +166,17 @@ async def test_an_operator_stops_charging_and_starts_it_again(house):
         await charging.lift(tx, "operator", actor="op")
     await house.pass_time(minutes=2)
     assert await house.balance(customer_id) == Decimal(34)
+
+
+async def test_workers_that_share_a_file_raise_no_false_alarm(house, tmp_path):
+    """Each beats as fast as it can; none takes another's newer file for a database that went back."""
+    witnesses = [epochs.Witness(str(tmp_path / "epoch")) for _ in range(3)]
+
+    async def beat(witness):
+        for _ in range(100):
+            async with house.engine.database.transaction() as tx:
+                assert await witness.beat(tx) is None
+            witness.committed()
+
+    await asyncio.gather(*(beat(witness) for witness in witnesses))
+    assert await house.sql("SELECT kind FROM charging_holds") == []

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from brimful import measures, verify
+from brimful import measures, verify, web
 from support import stage as stages
 from support.house import free_port
 
@@ -131,8 +131,12 @@ async def test_books_that_are_off_show_by_how_much(house):
 
 
 async def test_rejected_signatures_are_counted_once_in_a_while_however_many_come(house):
+    assert (await house.api.post("/v1/stripe/webhooks", content=b"{}")).status_code == 400
+    old = {"Stripe-Signature": f"t=1,v1={'0' * 64}"}
+    assert (await house.api.post("/v1/stripe/webhooks", content=b"{}", headers=old)).status_code == 400
+    assert await house.sql("SELECT count FROM webhook_rejections") == []  # nobody took it for Stripe's
     for _ in range(20):
-        assert (await house.api.post("/v1/stripe/webhooks", content=b"{}")).status_code == 400
+        assert (await house.api.post("/v1/stripe/webhooks", content=b"{}", headers=forged())).status_code == 400
     [row] = await house.sql("SELECT count FROM webhook_rejections")
     assert row["count"] == 1
     await house.until(lambda: _second(house))
@@ -140,9 +144,27 @@ async def test_rejected_signatures_are_counted_once_in_a_while_however_many_come
     assert row["count"] > 20
 
 
+def forged():
+    return {"Stripe-Signature": f"t={int(time.time())},v1={'0' * 64}"}
+
+
 async def _second(house):
-    await house.api.post("/v1/stripe/webhooks", content=b"{}")
+    await house.api.post("/v1/stripe/webhooks", content=b"{}", headers=forged())
     return (await house.sql("SELECT count FROM webhook_rejections"))[0]["count"] > 1
+
+
+async def test_an_answer_is_counted_whatever_was_asked_for():
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 418, "headers": []})
+
+    async def send(message):
+        pass
+
+    counted = Counted()
+    for path in ("*", "", "/", "/v1/usage", "/billing/", "/console"):
+        await web.Counted(app)({"type": "http", "path": path}, None, send)
+    assert counted.since("brimful_http_responses_total", door="api", status="418") == 4
+    assert counted.since("brimful_http_responses_total", door="billing", status="418") == 1
 
 
 # --- alerts and dashboard ---------------------------------------------------------------------------------------------
@@ -231,7 +253,7 @@ def test_every_query_runs_against_a_live_brimful(tmp_path):
             customer_id = stage.funded(name, balance="12", number=number)
             stage.use(customer_id, "3", "crossing")
             stage.state(customer_id, state)
-        httpx.post(f"{stage.url}/v1/stripe/webhooks", content=b"{}")
+        httpx.post(f"{stage.url}/v1/stripe/webhooks", content=b"{}", headers=forged())
         keys = stages._keys(stage.environment["BRIMFUL_LEDGER_KEYS"])
         stages._apart(verify.run(stage.environment["DATABASE_URL"], keys))
         stage.until(seen_twice, 60)

@@ -238,7 +238,7 @@ GUARDS = (
     m("-", "the proxy proves itself", "console/app.py", '            if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):\n', "            if False:\n",
       f"{CONSOLE}::test_a_trusted_proxy_says_who_comes_and_nobody_else_can", named=False),
     m("-", "a code is taken once", "operators.py", " AND totp_step < %(step)s", "", f"{CONSOLE}::test_a_code_is_taken_once", named=False),
-    m("-", "tries are counted before they are judged", "operators.py", "AND (locked_until IS NULL OR locked_until <= %(now)s)", "",
+    m("-", "tries are counted before they are judged", "operators.py", '    return all(row["tries"] <= (_TRIES_EVERYWHERE if', '    return True or all(row["tries"] <= (_TRIES_EVERYWHERE if',
       f"{CONSOLE}::test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_however_many_come_at_once", named=False),
     m("-", "only what merely waits is taken back", "desk/act.py", "    if top_up.state not in topups.WAITING_STATES:\n", "    if False:\n",
       f"{CONSOLE}::test_what_waits_is_taken_back_and_the_account_judged_anew", named=False),

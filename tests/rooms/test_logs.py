@@ -24,7 +24,13 @@ def test_a_secret_is_blanked_wherever_it_stands(secret, around):
     "text",
     ["Authorization: Bearer abc.def-123", "{'authorization': 'Basic YWRhOnB3'}", "Cookie: brimful_portal=abc; other=1",
      "b'stripe-signature': b't=1,v1=abc'", "postgresql://ada:hunter2@db/brimful", "password=hunter2 host=db",
-     "smtp://mail:hunter2@mx.example:587", "/billing/open?token=hunter2", "X-CREDYT-API-KEY: hunter2"],
+     "smtp://mail:hunter2@mx.example:587", "/billing/open?token=hunter2", "X-CREDYT-API-KEY: hunter2",
+     '{"password": "hunter2", "client_secret": "pi_1_secret_hunter2"}',
+     "payment_intent_client_secret=pi_1_secret_hunter2",
+     "smtp_password=hunter2", "access_token=hunter2", "PGPASSWORD=hunter2", "BRIMFUL_CONSOLE_PROXY_SECRET=hunter2",
+     "password='hunter2 and hunter2'", "postgresql://u:p@hunter2@host/db", "BRIMFUL_LEDGER_KEYS=1:hunter2",
+     "lines:\nCookie: hunter2", "lines:\nkeys sk_live_hunter2", "(b'cookie', b'hunter2')",
+     r'{\"password\": \"hunter2\"}'],
 )  # fmt: skip
 def test_what_carries_a_secret_keeps_its_name_alone(text):
     told = logs.redact(text)
@@ -37,7 +43,9 @@ def test_what_carries_a_secret_keeps_its_name_alone(text):
     "text",
     ["top-up top_01a2131567f074c1ba53fc78f2dc4c43: confirming -> succeeded", "cus_01a2131567077252930baa1da67aa13d",
      "pi_5ebf6015db18d25d33783514", "2026-11-25T14:21:39+0000", "4242424242424241", "1795616210513596",
-     "req_01a2131567f074c1ba53fc78f2dc4c43: /v1/usage failed", "a batch of 500 movements", "12345678901234567890123"],
+     "req_01a2131567f074c1ba53fc78f2dc4c43: /v1/usage failed", "a batch of 500 movements", "12345678901234567890123",
+     "no cookie, so customer cus_1 was refused", "1795616210513", "a token was refused", "the secret is wrong",
+     "password or code is wrong", "authorization failed for cus_1"],
 )  # fmt: skip
 def test_ids_times_and_figures_stay_as_they_are(text):
     assert logs.redact(text) == text
@@ -74,3 +82,43 @@ def test_json_is_an_object_a_line(written):
     assert told["message"] == "top-up top_1: confirming -> succeeded"
     assert (told["level"], told["logger"]) == ("INFO", "brimful.topups")
     assert told["time"][:2] == "20"
+
+
+def test_a_message_with_secrets_stays_json(written):
+    logs.begin("INFO", "json")
+    for text in ('he said "password=hunter2" and left', 'Authorization: Basic YWRhOnB3 "x"', '{"token": "hunter2"}',
+                 "keys:\nsk_live_hunter2\nCookie: hunter2"):  # fmt: skip
+        logging.getLogger("brimful.x").info("%s", text)
+    lines = written().splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        told = json.loads(line)["message"]
+        assert "hunter2" not in told
+        assert "YWRhOnB3" not in told
+    assert json.loads(lines[0])["message"].endswith("and left")
+
+
+@pytest.mark.timeout(20)
+def test_no_text_takes_long_whoever_wrote_it():
+    """Patterns are searched from each place once: a stranger's path of any length costs milliseconds. No time is judged
+    but the test's own: a quadratic search of these took minutes.
+    """
+    for part in (
+        "a.",
+        "a",
+        "a@",
+        "password",
+        "password=",
+        "://",
+        "a://",
+        "1",
+        "4 ",
+        "cookie:",
+        "'",
+        "token='",
+        "-",
+        "+",
+    ):
+        for length in (1_000, 100_000, 1_000_000):
+            logs.redact(part * (length // len(part)))
+            logs.redact(("x" * 50 + part) * (length // 60))

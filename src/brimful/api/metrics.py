@@ -108,7 +108,8 @@ _AROUND = """
         (SELECT coalesce(extract(epoch FROM max(received_at))::float, 0) FROM stripe_events) AS event_at,
         (SELECT coalesce(sum(count), 0)::bigint FROM webhook_rejections) AS rejected
     FROM (
-        SELECT count(*) AS jobs, coalesce(extract(epoch FROM clock_timestamp() - min(e.at))::float, 0) AS queue_age_s
+        SELECT count(*) AS jobs, coalesce(extract(
+            epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at)))::float, 0) AS queue_age_s
         FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
         WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
     ) AS q, (

@@ -88,6 +88,22 @@ def _show_factor(name: str, secret: str) -> None:
     click.echo(uri)
 
 
+@operators.command("unlock")
+@click.argument("name")
+@DATA
+def unlock_operator(name: str, data: pathlib.Path | None) -> None:
+    """Let somebody who is locked out try again at once."""
+    from brimful import audit
+    from brimful import operators as people
+
+    async def unlock(tx: "Tx") -> None:
+        await people.unlock(tx, name)
+        await audit.record(tx, actor=ACTOR, action="operator.unlocked", after={"name": name})
+
+    as_engine(data, unlock)
+    click.echo(f"{name} may try again.")
+
+
 @operators.command("disable")
 @click.argument("name")
 @DATA
@@ -272,7 +288,7 @@ def erase_customer(customer: str, yes: bool, data: pathlib.Path | None) -> None:
 
     erased = as_owner(data, erase)
     click.echo(f"{customer} is erased.")
-    left = _let_go(erased.payment_methods)
+    left = _let_go(erased.payment_methods, erased.checkout_sessions)
     if left:
         click.echo(f"Still at Stripe: {', '.join(left)}. Set STRIPE_API_KEY and run this again.")
     if erased.stripe_customer_id is not None:
@@ -280,8 +296,8 @@ def erase_customer(customer: str, yes: bool, data: pathlib.Path | None) -> None:
     sys.exit(1 if left else 0)
 
 
-def _let_go(methods: list[str]) -> list[str]:
-    """Detach cards at Stripe; those that are there still."""
+def _let_go(methods: list[str], sessions: list[str]) -> list[str]:
+    """Close pages and detach cards at Stripe; the cards that are there still."""
     access = settings.stripe_access()
     if access.key is None:
         return methods
@@ -292,6 +308,8 @@ def _let_go(methods: list[str]) -> list[str]:
 
         gateway = StripeGateway(key, url=access.url)
         try:
+            for session in sessions:
+                await gateway.expire_checkout(session)
             failures = {method: await gateway.detach_card(method) for method in methods}
         finally:
             await gateway.close()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import pathlib
 import sys
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
@@ -24,21 +24,41 @@ _ACTOR = "command line"
 
 @cli.command()
 @click.option("--full", is_flag=True, help="Read every entry, not just those since the last verification.")
+@click.option("--anchor", "anchor_file", type=click.File(encoding="utf-8"), help="Compare with an anchor, too.")
 @DATA
 @JSON_FILE
-def verify(full: bool, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+def verify(full: bool, anchor_file: IO[str] | None, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     """Check every invariant that the database can show."""
+    from brimful import anchors
     from brimful import verify as verification
 
     keyring = settings.ledger_keyring(ledger_keys_of(data))
     with database_of(data) as url:
         findings = asyncio.run(verification.run(url, keyring, full=full))
+        if anchor_file is not None:
+            findings.append(asyncio.run(anchors.compare(url, keyring, anchor_file)))
     for finding in findings:
         click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id:<4} {finding.detail}")
     ok = all(finding.ok for finding in findings)
     if json_file is not None:
         json_file.write_text(json.dumps({"ok": ok, "invariants": [finding.shown() for finding in findings]}, indent=2))
     sys.exit(0 if ok else 1)
+
+
+@cli.command()
+@DATA
+def anchor(data: pathlib.Path | None) -> None:
+    """Write how far every account's chain reaches, signed, to standard output. Keep it outside, each day."""
+    from brimful import anchors
+
+    keyring = settings.ledger_keyring(ledger_keys_of(data))
+
+    async def write(url: str) -> None:
+        async for line in anchors.lines(url, keyring):
+            click.echo(line, nl=False)
+
+    with database_of(data) as url:
+        asyncio.run(write(url))
 
 
 @cli.command()

@@ -40,7 +40,8 @@ def setup(public_url: str | None) -> None:
             endpoints = await account.endpoints()
             if isinstance(endpoints, Failure):
                 return missing, endpoints, ""
-            ours = next((one for one in endpoints if one.url == access.webhook_url), None)
+            mine = sorted((one for one in endpoints if one.url == access.webhook_url), key=lambda one: not one.enabled)
+            ours = next(iter(mine), None)  # one that is enabled, if there is one: another's secret is not known here
             if ours is None:
                 return missing, await account.create_endpoint(access.webhook_url), "made"
             if ours.missing or not ours.enabled:

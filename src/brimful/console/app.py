@@ -25,7 +25,7 @@ from brimful.console.pages import charging, customers, home, stripe, top_ups, tr
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.operators import OperatorSession, Role
-from brimful.web import SecurityHeaders, form_fields, host_cookie, require_same_origin
+from brimful.web import SecurityHeaders, form_fields, host_cookie, require_plain, require_same_origin
 
 __all__ = ["ROUTES", "Allowed", "build"]
 
@@ -115,8 +115,7 @@ class _Guard:
 
     def route(self, allowed: Allowed) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            if any("\x00" in value for value in (*request.path_params.values(), *request.query_params.values())):
-                raise HTTPException(404)
+            require_plain(request)
             session = await self._session(request)
             if session is None:
                 if allowed.method == "GET":
@@ -139,7 +138,9 @@ class _Guard:
             vouched = request.headers.get("x-brimful-proxy-secret", "")
             if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):
                 return None
-            name = request.headers.get(proxy.header, "").strip().lower()
+            # One and no more: what came in from outside may stand before what the proxy adds.
+            named = request.headers.getlist(proxy.header)
+            name = named[0].strip().lower() if len(named) == 1 else ""
             role = proxy.roles.get(name)
             return None if role is None else OperatorSession(name, role, operators.csrf_of(f"{proxy.secret}:{name}"))
         cookie = request.cookies.get(self._cookie)
@@ -160,9 +161,10 @@ class _Guard:
         name, password, code = (str(form.get(part, "")) for part in ("name", "password", "code"))
         database = self._door.deps.database
         try:
-            cookie = await operators.sign_in(database, name.strip().lower(), password, code)
+            address = "" if request.client is None else request.client.host
+            cookie = await operators.sign_in(database, name.strip().lower(), password, code, address=address)
         except Refused as refused:
-            return self._door.show(request, "sign_in.html", {"error": refused.detail}, 401)
+            return self._door.show(request, "sign_in.html", {"error": refused.detail}, refused.status)
         response = RedirectResponse(f"{BASE}/", 303)
         response.set_cookie(
             self._cookie, cookie, path="/", httponly=True, samesite="strict", secure=self._cookie.startswith("__Host-"),

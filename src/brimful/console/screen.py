@@ -59,6 +59,7 @@ class Act:
     label: str
     fields: Sequence[Field] = ()
     hint: str = ""
+    key: str = ""  # of a form that must not count twice, however often it is sent
 
 
 @dataclasses.dataclass(frozen=True)

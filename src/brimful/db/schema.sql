@@ -943,6 +943,7 @@ CREATE TABLE public.customers (
     stripe_customer_id text,
     created_at timestamp with time zone NOT NULL,
     locale text,
+    erased_at timestamp with time zone,
     CONSTRAINT customers_customer_id_check CHECK ((customer_id ~~ 'cus\_%'::text)),
     CONSTRAINT customers_email_check CHECK ((length(email) <= 320)),
     CONSTRAINT customers_external_id_check CHECK (((length(external_id) >= 1) AND (length(external_id) <= 255))),
@@ -1029,6 +1030,12 @@ CREATE TABLE public.operator_sessions (
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone
 );
+CREATE TABLE public.operator_tries (
+    operator_id text NOT NULL,
+    address text NOT NULL,
+    tries integer NOT NULL,
+    until timestamp with time zone NOT NULL
+);
 CREATE TABLE public.operators (
     operator_id text NOT NULL,
     name text NOT NULL,
@@ -1036,8 +1043,6 @@ CREATE TABLE public.operators (
     password_hash text NOT NULL,
     totp_secret text NOT NULL,
     totp_step bigint DEFAULT 0 NOT NULL,
-    failures integer DEFAULT 0 NOT NULL,
-    locked_until timestamp with time zone,
     created_at timestamp with time zone NOT NULL,
     disabled_at timestamp with time zone,
     CONSTRAINT operators_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'::text)),
@@ -1276,6 +1281,8 @@ ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_cookie_hash_key UNIQUE (cookie_hash);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_pkey PRIMARY KEY (session_id);
+ALTER TABLE ONLY public.operator_tries
+    ADD CONSTRAINT operator_tries_pkey PRIMARY KEY (operator_id, address);
 ALTER TABLE ONLY public.operators
     ADD CONSTRAINT operators_name_key UNIQUE (name);
 ALTER TABLE ONLY public.operators
@@ -1405,6 +1412,8 @@ ALTER TABLE ONLY public.letters
     ADD CONSTRAINT letters_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operators(operator_id);
+ALTER TABLE ONLY public.operator_tries
+    ADD CONSTRAINT operator_tries_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operators(operator_id);
 ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.payments
@@ -1598,6 +1607,7 @@ GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_tries TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;

@@ -4,6 +4,7 @@ It can hurry a retry, ask the customer again, take back what merely waits, pause
 choose a card or turn a rule on: the role it runs under has no grant for that.
 """
 
+import datetime as dt
 from typing import Any
 
 from brimful import audit, auto_topup, jobs, paying, topups, wallets
@@ -42,14 +43,34 @@ async def ask_again(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> 
     await _note(tx, actor, "top_up.asked_again", top_up)
 
 
+# An operator who takes a top-up back does not want the next one in the same moment.
+_REST = dt.timedelta(hours=1)
+
+
 async def cancel(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, pace: Pace) -> None:
-    """Take back a top-up that merely waits. A payment that is open at Stripe is taken back first."""
+    """Take back a top-up that merely waits. A payment that is open at Stripe is taken back first. An automatic rule
+    rests until the top-up would have been tried again, an hour at least: a retry is not to be had by cancelling.
+    """
     top_up = await _held(tx, customer_id, top_up_id)
     if top_up.state not in topups.WAITING_STATES:
         raise Refused("top_up_not_payable", f"It is {_words(top_up.state)}: only what merely waits can be taken back.")
-    await topups.cancel_waiting(tx, top_up, "operator")
+    after = await topups.cancel_waiting(tx, top_up, "operator")
+    if after.state == "canceled":
+        await paying.tell_failed(tx, after)
     await _note(tx, actor, "top_up.canceled", top_up)
+    if top_up.kind == "automatic":
+        rested = await tx.now() + _REST
+        until = rested if top_up.wake_at is None else max(rested, top_up.wake_at)
+        await auto_topup.wait_until(tx, customer_id, top_up.asset, until)
     await auto_topup.rearm(tx, [(customer_id, top_up.asset)], pace)
+
+
+# A live one is tried again now, and may fail as often as any other before somebody is asked once more.
+_LOOKED = """
+    UPDATE top_ups SET needs_review = false, failures = 0,
+        wake_at = CASE WHEN ended_at IS NULL THEN %(now)s::timestamptz END
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s
+"""
 
 
 async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note: str) -> None:
@@ -59,9 +80,7 @@ async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note:
         raise Refused("invalid_field", "Nobody is asked to look at this one.")
     if not note.strip():
         raise Refused("invalid_field", "Say what you found.", field="note")
-    await tx.execute(
-        "UPDATE top_ups SET needs_review = false WHERE customer_id = %s AND top_up_id = %s", (customer_id, top_up_id)
-    )
+    await tx.execute(_LOOKED, {"customer_id": customer_id, "top_up_id": top_up_id, "now": await tx.now()})
     if top_up.live:
         await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": customer_id, "top_up_id": top_up_id}])
     await _note(tx, actor, "top_up.resolved", top_up, note=note.strip()[:500])

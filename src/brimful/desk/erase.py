@@ -19,15 +19,22 @@ _NAME = "erased"
 
 @dataclasses.dataclass(frozen=True)
 class Erased:
-    """What is left to do outside: cards to let go at Stripe, by their ids there."""
+    """What is left to do outside: cards to let go and pages to close at Stripe, by their ids there."""
 
     customer_id: str
     payment_methods: list[str]
+    checkout_sessions: list[str]
     stripe_customer_id: str | None
 
 
 _LIVE = "SELECT top_up_id, state FROM top_ups WHERE customer_id = %s AND ended_at IS NULL ORDER BY top_up_id"
 _METHODS = "SELECT stripe_payment_method_id AS method FROM cards WHERE customer_id = %s ORDER BY card_id"
+
+
+_PAGES = """
+    SELECT stripe_session_id AS session FROM card_setups
+    WHERE customer_id = %s AND purpose = 'setup' AND stripe_session_id IS NOT NULL AND state <> 'completed'
+"""
 
 
 async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
@@ -54,17 +61,19 @@ async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
     keys = await auto_topup.end_all(tx, customer_id)
     await auto_topup.rearm(tx, keys, pace)
     methods = [row["method"] for row in await tx.all(_METHODS, (customer_id,))]
+    pages = [row["session"] for row in await tx.all(_PAGES, (customer_id,))]
+    values = {"customer_id": customer_id, "name": _NAME, "like": f"%{customer_id}%", "now": await tx.now()}
     for statement in _WIPE:
-        await tx.execute(statement, {"customer_id": customer_id, "name": _NAME, "like": f"%{customer_id}%"})
+        await tx.execute(statement, values)
     await audit.record(tx, actor=actor, action="customer.erased", customer_id=customer_id)
-    return Erased(customer_id, methods, one.stripe_customer_id)
+    return Erased(customer_id, methods, pages, one.stripe_customer_id)
 
 
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.
 _WIPE = (
     """
     UPDATE customers SET name = %(name)s, email = NULL, external_id = NULL, time_zone = 'UTC', metadata = '{}',
-        external_accounts = '[]', locale = NULL
+        external_accounts = '[]', locale = NULL, erased_at = coalesce(erased_at, %(now)s)
     WHERE customer_id = %(customer_id)s
     """,
     "DELETE FROM aliases WHERE kind = 'external_id' AND customer_id = %(customer_id)s",
@@ -81,7 +90,16 @@ _WIPE = (
     """,
     "UPDATE payments SET redirect_url = NULL, receipt_url = NULL WHERE customer_id = %(customer_id)s",
     "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s",
-    "UPDATE card_setups SET return_to = NULL WHERE customer_id = %(customer_id)s AND return_to IS NOT NULL",
+    """
+    UPDATE card_setups SET return_to = NULL, state = CASE state WHEN 'open' THEN 'expired' ELSE state END,
+        closed_at = coalesce(closed_at, %(now)s)
+    WHERE customer_id = %(customer_id)s
+    """,
+    # How often a card was declined counts for everybody who has it; whose payments those were is not kept.
+    """
+    UPDATE card_tries AS t SET payment_id = 'erased_' || md5(random()::text || p.payment_id)
+    FROM payments AS p WHERE p.customer_id = %(customer_id)s AND p.payment_id = t.payment_id
+    """,
     "UPDATE letters SET address = NULL WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_sessions WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_links WHERE customer_id = %(customer_id)s",
@@ -92,7 +110,7 @@ _WIPE = (
     """,
     """
     UPDATE audit SET before = before - ARRAY['last4', 'brand', 'email', 'name'],
-        after = after - ARRAY['last4', 'brand', 'email', 'name']
+        after = after - ARRAY['last4', 'brand', 'email', 'name', 'note', 'reason']
     WHERE customer_id = %(customer_id)s
     """,
     "DELETE FROM idempotency WHERE response::text LIKE %(like)s",

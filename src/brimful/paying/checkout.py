@@ -151,10 +151,14 @@ async def settle_setup(till: Till, customer_id: str, setup_id: str) -> None:
     """
     async with till.database.transaction() as tx:
         setup = await cards.setups.get(tx, customer_id, setup_id)
-    if setup is None or setup.state != "open":
+        erased = (await customers.get(tx, customer_id)).erased_at is not None
+    if setup is None or (setup.state != "open" and not erased):
         return
     payment_method = await (_of_session(till, setup) if setup.purpose == "setup" else _of_payment(till, setup))
     if payment_method is None:
+        return
+    if erased:  # they were on Stripe's page meanwhile: what was saved there is let go
+        await till.gateway.detach_card(payment_method)
         return
     card = await till.gateway.read_card(payment_method)
     if isinstance(card, Failure):

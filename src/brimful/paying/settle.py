@@ -17,7 +17,7 @@ from brimful.paying.till import ANSWER_S, Till
 from brimful.payments import Decline, DeclineKind, IntentReading, classify
 from brimful.topups import Payment, TopUp
 
-__all__ = ["leave", "lock_both", "settle"]
+__all__ = ["leave", "lock_both", "settle", "tell_action_required", "tell_failed"]
 
 _log = logging.getLogger(__name__)
 CONFIRM_LIFE = dt.timedelta(hours=24)
@@ -156,7 +156,7 @@ async def _canceled(
     if top_up.kind == "automatic":
         await wait_until(tx, top_up.customer_id, top_up.asset, await tx.now() + _REST_AFTER_ODD_END)
     ended = await topups.move(tx, top_up, "canceled", reason="canceled_at_stripe")
-    await _tell_failed(tx, ended)
+    await tell_failed(tx, ended)
     await rearm(tx, [account.key], till.pace)
 
 
@@ -185,7 +185,7 @@ async def leave(till: Till, tx: Tx, account: wallets.Account, top_up: TopUp) -> 
     ended = await topups.move(tx, top_up, top_up.next_state)
     if top_up.kind == "automatic" and top_up.reason == "confirmation_expired":
         await pause(tx, top_up.customer_id, top_up.asset, "confirmation_expired", card_id=top_up.card_id)
-    await _tell_failed(tx, ended)
+    await tell_failed(tx, ended)
     await rearm(tx, [account.key], till.pace)
 
 
@@ -310,7 +310,8 @@ async def _declined(
     await rearm(tx, [account.key], till.pace)
 
 
-async def _tell_failed(tx: Tx, top_up: TopUp) -> None:
+async def tell_failed(tx: Tx, top_up: TopUp) -> None:
+    """Tell that a top-up ended without success."""
     await emit(tx, Topic.TOP_UP_FAILED, top_up.customer_id, _shown(top_up, None))
 
 

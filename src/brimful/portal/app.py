@@ -26,7 +26,7 @@ from brimful.portal.live import Hub
 from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
 from brimful.portal.security import cookie_name, require_csrf
 from brimful.portal.theme import Theme
-from brimful.web import SecurityHeaders, form_fields, require_same_origin
+from brimful.web import SecurityHeaders, form_fields, require_plain, require_same_origin
 
 __all__ = ["build"]
 
@@ -193,6 +193,7 @@ class _Pages:
         kinds = {"portal"} | ({"payment"} if payment else set()) | ({"turn_off"} if turn_off else set())
 
         async def handle(request: Request) -> Response:
+            require_plain(request)
             session = await self._session(request, touch=touch)
             if session is None:
                 return self._door.page(request, "ended.html", {}, status=401)

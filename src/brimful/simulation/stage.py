@@ -93,7 +93,7 @@ class Stage:
         await self._put("customers", {
             "customer_id": customer_id, "external_id": None, "name": "C", "email": None, "time_zone": "UTC",
             "metadata": {}, "external_accounts": [], "stripe_customer_id": stripe_id, "created_at": self.time.now,
-            "locale": None,
+            "locale": None, "erased_at": None,
         })  # fmt: skip
         person = Person(customer_id, stripe_id, [])
         self.people.append(person)

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 
 from brimful import clock, customers, ids, jobs, traces
 from brimful.db import Tx
+from brimful.errors import Refused
 from brimful.topups import store
 from brimful.topups.model import WAITING_STATES, TopUp
 
@@ -112,6 +113,8 @@ async def request_manual(
     """A top-up that waits for the customer to pay, for 24 hours. The same `top_up_id` twice is one top-up."""
     now = await tx.now()
     chosen = top_up_id or ids.new("top")
+    if top_up_id is not None and await store.owner_of(tx, top_up_id) not in {None, customer_id}:
+        raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
     inserted = await tx.execute(
         _INSERT_MANUAL,
         {

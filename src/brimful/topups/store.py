@@ -100,9 +100,12 @@ async def pending_units(tx: Tx, customer_id: str, asset: str) -> Decimal:
     return units
 
 
+_OWNER = "SELECT customer_id FROM top_ups WHERE top_up_id = %s"
+
+
 async def owner_of(tx: Tx, top_up_id: str) -> str | None:
     """The customer of an automatic top-up, which has no alias: the hot path writes none."""
-    row = await tx.one("SELECT customer_id FROM top_ups WHERE top_up_id = %s", (top_up_id,))
+    row = await tx.one(_OWNER, (top_up_id,))
     return None if row is None else str(row["customer_id"])
 
 

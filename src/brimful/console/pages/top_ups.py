@@ -1,14 +1,20 @@
 """Top-ups: by state and reason, the queue of those that want something, one with its payments, and what can be done."""
 
+import re
+import urllib.parse
+
 from starlette.responses import Response
 
-from brimful import customers, desk, money, paying, topups
+from brimful import customers, desk, ids, money, paying, topups
 from brimful.console.door import Page
 from brimful.console.screen import Act, Cell, Field, Screen, Table, cash, moment
+from brimful.errors import Refused
 
 __all__ = ["ask", "cancel", "listed", "one", "queue", "refund", "resolve", "retry"]
 
 _PAGE = 100
+_REFUND_HINT = "Its units leave the wallet, and what it touches is paused."
+_REFUND_ID = re.compile(r"ref_[0-9a-f]{32}", re.ASCII)
 _COLUMNS = ("Top-up", "Customer", "Amount", "State", "Reason", "Tries", "Requested", "Next look", "")
 
 
@@ -21,7 +27,8 @@ async def listed(page: Page) -> Response:
         )
     more = None
     if len(lines) > _PAGE:
-        more = f"/top-ups?state={state or ''}&reason={reason or ''}&before={lines[_PAGE - 1].top_up_id}"
+        kept = {"state": state or "", "reason": reason or "", "before": lines[_PAGE - 1].top_up_id}
+        more = f"/top-ups?{urllib.parse.urlencode(kept)}"
     table = Table("Top-ups", _COLUMNS, [_line(line) for line in lines[:_PAGE]], more=more)
     filters = [Field("state", "State", state or "", ("", *topups.STATES)), Field("reason", "Reason", reason or "")]
     return page.show(Screen("Top-ups", "top-ups", tables=[table], filters=filters))
@@ -109,9 +116,7 @@ def _acts(top_up: topups.TopUp) -> list[Act]:
         acts.append(Act(f"{path}/resolve", "I have looked", [Field("note", "What you found", required=True)]))
     if top_up.state == "succeeded":
         fields = [Field("amount", f"Amount in {top_up.currency}; all that is left without one")]
-        acts.append(
-            Act(f"{path}/refund", "Refund", fields, "Its units leave the wallet, and what it touches is paused.")
-        )
+        acts.append(Act(f"{path}/refund", "Refund", fields, _REFUND_HINT, key=ids.new("ref")))
     return acts
 
 
@@ -154,11 +159,15 @@ async def resolve(page: Page) -> Response:
 async def refund(page: Page) -> Response:
     """Give money back through Stripe."""
     customer_id, top_up_id = _place(page)
+    if not _REFUND_ID.fullmatch(page.field("key")):
+        raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
     async with page.database.transaction() as tx:
         top_up = await topups.get(tx, customer_id, top_up_id)
         minor = None
         if page.field("amount"):
             exact = money.parse(page.field("amount"), scale=money.currency(top_up.currency).exponent)
             minor = money.minor_exact(money.positive(exact), top_up.currency)
-        await paying.request_refund(tx, customer_id, top_up_id, amount_minor=minor, actor=page.session.actor)
+        await paying.request_refund(
+            tx, customer_id, top_up_id, amount_minor=minor, actor=page.session.actor, refund_id=page.field("key")
+        )
     return _back(page)

@@ -1,6 +1,7 @@
 """The audit trail."""
 
 import json
+import urllib.parse
 
 from starlette.responses import Response
 
@@ -26,8 +27,8 @@ async def trail(page: Page) -> Response:
     ]  # fmt: skip
     more = None
     if len(rows) > _PAGE:
-        kept = "&".join(f"{name}={value or ''}" for name, value in narrowed.items())
-        more = f"/audit?{kept}&before={rows[_PAGE - 1]['audit_id']}"
+        kept = {name: value or "" for name, value in narrowed.items()} | {"before": rows[_PAGE - 1]["audit_id"]}
+        more = f"/audit?{urllib.parse.urlencode(kept)}"
     columns = ("At", "Who", "What", "Customer", "Before", "After")
     labels = {"customer_id": "Customer", "actor": "Who", "action": "What"}
     filters = [Field(name, labels[name], value or "") for name, value in narrowed.items()]

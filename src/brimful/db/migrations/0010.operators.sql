@@ -9,10 +9,17 @@ CREATE TABLE operators (
     password_hash text NOT NULL,
     totp_secret text NOT NULL,
     totp_step bigint NOT NULL DEFAULT 0,
-    failures integer NOT NULL DEFAULT 0,
-    locked_until timestamptz,
     created_at timestamptz NOT NULL,
     disabled_at timestamptz
+);
+
+-- Tries to sign in, by address and ('') from everywhere, within a quarter of an hour.
+CREATE TABLE operator_tries (
+    operator_id text NOT NULL REFERENCES operators,
+    address text NOT NULL,
+    tries integer NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (operator_id, address)
 );
 
 CREATE TABLE operator_sessions (
@@ -32,6 +39,9 @@ CREATE TABLE webhook_rejections (
     last_at timestamptz NOT NULL
 );
 
+-- Nothing of an erased customer can be changed or opened again.
+ALTER TABLE customers ADD COLUMN erased_at timestamptz;
+
 -- How far the books are off, by currency, in minor units: 0 while they are even.
 ALTER TABLE verifications ADD COLUMN figures jsonb NOT NULL DEFAULT '{}';
 
@@ -41,8 +51,9 @@ CREATE INDEX IF NOT EXISTS stripe_events_newest ON stripe_events (received_at);
 CREATE INDEX IF NOT EXISTS top_ups_newest ON top_ups (top_up_id DESC);
 CREATE INDEX IF NOT EXISTS top_ups_ended ON top_ups (ended_at) WHERE ended_at IS NOT NULL;
 
-REVOKE SELECT ON operators, operator_sessions FROM brimful_api, brimful_portal;
-GRANT INSERT, UPDATE ON operators, operator_sessions TO brimful_engine;
+REVOKE SELECT ON operators, operator_tries, operator_sessions FROM brimful_api, brimful_portal;
+GRANT INSERT, UPDATE ON operators, operator_tries, operator_sessions TO brimful_engine;
+GRANT DELETE ON operator_tries TO brimful_engine;
 GRANT SELECT ON webhook_rejections TO brimful_api, brimful_engine;
 GRANT INSERT, UPDATE ON webhook_rejections TO brimful_api;
 

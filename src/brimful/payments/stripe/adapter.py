@@ -8,6 +8,7 @@ carried out (busy) is sent again from here.
 import asyncio
 import datetime as dt
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
@@ -37,7 +38,7 @@ from brimful.payments.readings import (
 )
 from brimful.payments.stripe.answers import answered
 
-__all__ = ["StripeGateway", "VerifiedEvent", "verify_event"]
+__all__ = ["StripeGateway", "VerifiedEvent", "claims_to_be_fresh", "verify_event"]
 
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
@@ -367,6 +368,14 @@ def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> 
         return VerifiedEvent(json.loads(payload))
     except (ValueError, KeyError, TypeError, AttributeError):
         return None
+
+
+def claims_to_be_fresh(header: str | None) -> bool:
+    """Whether a signature has the form of Stripe's and a time of now: made with another secret, it seems."""
+    parts = dict(part.partition("=")[::2] for part in (header or "").split(","))
+    stamp, signature = parts.get("t", ""), parts.get("v1", "")
+    whole = stamp.isascii() and stamp.isdigit() and len(stamp) < 12 and re.fullmatch(r"[0-9a-f]{64}", signature)
+    return bool(whole) and abs(int(stamp) - time.time()) <= _TOLERANCE_S
 
 
 def _signed(payload: bytes, header: str, secret: str) -> bool:

@@ -142,6 +142,11 @@ def _insert_automatic(t: Tables, p: Any) -> list[Row]:
     return made
 
 
+@on(store._OWNER)
+def _owner(t: Tables, p: Any) -> list[Row]:
+    return [{"customer_id": row["customer_id"]} for row in t.where("top_ups", top_up_id=p[0])]
+
+
 @on(request._INSERT_MANUAL)
 def _insert_manual(t: Tables, p: Any) -> int:
     if t.get("top_ups", p["customer_id"], p["top_up_id"]) is not None:

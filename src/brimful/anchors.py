@@ -1,0 +1,103 @@
+"""Anchors: how far every account's chain reached on a day, signed, to be kept where the database's owner cannot write.
+
+The chain's key lies outside the database, so its owner can change, remove or insert no entry unseen but the newest.
+Whoever cuts the end of a chain off, and puts account and mark back to what they were then, leaves a chain that holds:
+an anchor that was kept elsewhere still names what is missing.
+"""
+
+import hashlib
+import json
+from collections.abc import AsyncIterator, Iterable, Mapping
+from typing import Any
+
+import psycopg
+import psycopg.rows
+
+from brimful import clock
+from brimful.db.pool import role_conninfo
+from brimful.ledger import Keyring
+from brimful.verify import Finding
+
+__all__ = ["compare", "lines"]
+
+_PAGE = 5000
+_FORM = 1
+_ENDS = "SELECT customer_id, asset, seq, mac FROM accounts ORDER BY customer_id, asset"
+
+
+async def lines(url: str, keys: Mapping[int, bytes]) -> AsyncIterator[str]:
+    """An anchor, line by line: a head, [customer, asset, seq, mac] for each account, the signature of all before it.
+
+    Args:
+        url: of the database; the engine's role is taken.
+        keys: the ledger's, by number.
+    """
+    digest = hashlib.blake2b()
+
+    def line(value: Any) -> str:
+        text = json.dumps(value, separators=(",", ":")) + "\n"
+        digest.update(text.encode())
+        return text
+
+    async with await _snapshot(url) as connection:
+        moment = await (await connection.execute("SELECT clock_timestamp() AS at")).fetchone()
+        assert moment is not None
+        yield line({"brimful_anchor": _FORM, "at": clock.rfc3339(moment["at"])})
+        async with connection.cursor(name="ends") as cursor:
+            cursor.itersize = _PAGE
+            await cursor.execute(_ENDS)
+            async for row in cursor:
+                yield line([row["customer_id"], row["asset"], row["seq"], bytes(row["mac"]).hex()])
+    yield json.dumps({"signature": Keyring(keys).sign(b"anchor", digest.digest()).hex()}) + "\n"
+
+
+async def _snapshot(url: str) -> psycopg.AsyncConnection[dict[str, Any]]:
+    connection = await psycopg.AsyncConnection.connect(
+        role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row
+    )
+    await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    await connection.execute("SET LOCAL statement_timeout = 0")
+    await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # whoever reads may be slow
+    return connection
+
+
+_THERE = """
+    SELECT w.customer_id, w.asset, w.seq FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])
+        AS w (customer_id, asset, seq, mac)
+    LEFT JOIN entries AS e ON e.customer_id = w.customer_id AND e.asset = w.asset AND e.seq = w.seq
+    WHERE w.seq > 0 AND e.mac IS DISTINCT FROM w.mac
+    ORDER BY w.customer_id, w.asset LIMIT 1
+"""
+
+
+async def compare(url: str, keys: Mapping[int, bytes], anchor: Iterable[str]) -> Finding:
+    """Whether every chain still passes through where it was then. Names the first entry that is gone or another."""
+    head, rows, signed = _read(anchor, Keyring(keys))
+    if not signed:
+        return Finding(
+            "anchor", ok=False, detail="the anchor itself was changed, or is signed with a key that is not given"
+        )
+    async with await _snapshot(url) as connection:
+        for first in range(0, len(rows), _PAGE):
+            part = rows[first : first + _PAGE]
+            columns = [[row[0] for row in part], [row[1] for row in part], [row[2] for row in part],
+                       [bytes.fromhex(row[3]) for row in part]]  # fmt: skip
+            wrong = await (await connection.execute(_THERE, columns)).fetchone()
+            if wrong is not None:
+                place = f"entry {wrong['seq']} of ({wrong['customer_id']}, {wrong['asset']})"
+                return Finding("anchor", ok=False, detail=f"{place}, there on {head['at']}, is gone or another")
+    return Finding("anchor", ok=True, detail=f"{len(rows)} chains pass through where they were on {head['at']}")
+
+
+def _read(anchor: Iterable[str], keyring: Keyring) -> tuple[dict[str, Any], list[list[Any]], bool]:
+    """Head and accounts of an anchor, and whether it is as we signed it."""
+    digest, body = hashlib.blake2b(), list(anchor)
+    for line in body[:-1]:
+        digest.update(line.encode())
+    try:
+        head, *rows = [json.loads(line) for line in body[:-1]]
+        signature = bytes.fromhex(json.loads(body[-1])["signature"])
+        known = head["brimful_anchor"] == _FORM
+    except (ValueError, KeyError, TypeError, IndexError):
+        return {}, [], False
+    return head, rows, known and keyring.recognises(signature, b"anchor", digest.digest())

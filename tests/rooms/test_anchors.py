@@ -1,0 +1,94 @@
+"""Tampering with the owner's rights: what was changed, removed or inserted is named, by the chain or by an anchor."""
+
+import json
+
+import pytest
+
+from brimful import anchors, verify
+from support.house import LEDGER_KEYS
+
+COPY = "CREATE TABLE kept_{name} AS SELECT * FROM {name}"
+
+
+@pytest.fixture
+async def busy(house):
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    for number in range(4):
+        await house.use(customer_id, "1", f"e-{number}")
+    await house.work()
+    return house
+
+
+async def anchored(house):
+    return [line async for line in anchors.lines(house.database_url, LEDGER_KEYS)]
+
+
+async def test_an_anchor_holds_while_the_chain_only_grows(busy):
+    anchor = await anchored(busy)
+    [customer] = await busy.sql("SELECT customer_id AS id FROM customers")
+    await busy.use(customer["id"], "1", "later")
+    found = await anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
+    assert (found.ok, found.detail.startswith("1 chains pass")) == (True, True)
+
+
+@pytest.mark.tampers
+async def test_the_end_that_was_cut_off_with_its_mark_is_named_by_an_anchor_alone(busy):
+    """Account and signed mark are put back to what they were: the chain holds, and only what is kept outside knows."""
+    await verify.run(busy.database_url, LEDGER_KEYS)
+    for name in ("accounts", "verified_marks"):
+        await busy.sql(COPY.format(name=name))
+    [customer] = await busy.sql("SELECT customer_id AS id, (SELECT max(seq) FROM entries) AS seq FROM customers")
+    await busy.use(customer["id"], "5", "hidden")
+    anchor = await anchored(busy)
+    await busy.sql("DELETE FROM entries WHERE key = 'hidden'")
+    await busy.sql("UPDATE accounts AS a SET balance = k.balance, seq = k.seq, mac = k.mac FROM kept_accounts AS k")
+    await busy.sql("UPDATE verified_marks AS m SET seq = k.seq, balance = k.balance, mac = k.mac, "
+                   "signature = k.signature FROM kept_verified_marks AS k")  # fmt: skip
+    findings = {found.id: found.ok for found in await verify.run(busy.database_url, LEDGER_KEYS, full=True)}
+    assert findings["I1"] is True
+    found = await anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
+    assert found.ok is False
+    assert f"entry {customer['seq'] + 1} of ({customer['id']}, USD)" in found.detail
+
+
+FORGE = """
+    INSERT INTO entries
+    SELECT customer_id, asset, seq + 1, 'ent_forged', 'usage', -1, balance_after - 1, 'usage', 'forged', NULL, NULL,
+        NULL, occurred_at, recorded_at, mac
+    FROM entries ORDER BY seq DESC LIMIT 1
+"""
+TAMPERED = {
+    "changed": ["UPDATE entries SET amount = amount - 1, balance_after = balance_after - 1 WHERE seq = 3"],
+    "removed": ["DELETE FROM entries WHERE seq = 3"],
+    "inserted": [FORGE, "UPDATE accounts SET seq = seq + 1, balance = balance - 1"],
+}
+
+
+@pytest.mark.tampers
+@pytest.mark.parametrize("how", TAMPERED)
+async def test_the_entry_is_named(busy, how):
+    at = {"changed": 3, "removed": 4}  # what follows the gap is the first that does not fit
+    named = {row["seq"]: row["entry_id"] for row in await busy.sql("SELECT seq, entry_id FROM entries")}
+    for statement in TAMPERED[how]:
+        await busy.sql(statement)
+    [found] = [item for item in await verify.run(busy.database_url, LEDGER_KEYS, full=True) if item.id == "I1"]
+    assert not found.ok
+    assert (named[at[how]] if how in at else "ent_forged") in found.detail
+
+
+@pytest.mark.parametrize("spoil", ["mac", "line", "head", "signature", "nothing", "garbage"])
+async def test_an_anchor_that_was_changed_is_not_believed(busy, spoil):
+    anchor = await anchored(busy)
+    row = json.loads(anchor[1])
+    changed = {
+        "mac": [anchor[0], json.dumps([*row[:3], "00" * 17], separators=(",", ":")) + "\n", anchor[2]],
+        "line": [anchor[0], anchor[2]],
+        "head": [anchor[0].replace("202", "201"), *anchor[1:]],
+        "signature": [*anchor[:2], json.dumps({"signature": "00" * 17})],
+        "nothing": [],
+        "garbage": ["x\n", "y\n"],
+    }[spoil]
+    found = await anchors.compare(busy.database_url, LEDGER_KEYS, changed)
+    assert (found.ok, "the anchor itself was changed" in found.detail) == (False, True)
+    other = await anchors.compare(busy.database_url, {1: b"\x01" * 32}, anchor)
+    assert other.ok is False
