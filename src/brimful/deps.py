@@ -35,7 +35,7 @@ class Deps:
 def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps:
     """Wire up one role. Opens nothing yet."""
     database = Database(settings.database_url, role, pool_max=settings.pool_max, clock=clock)
-    keyring = ledger.Keyring(settings.ledger_keys)
+    keyring = ledger.Keyring(settings.ledger_keys, settings.ledger_signing)
     pace = Pace(settings.pace_per_hour, dt.timedelta(seconds=settings.pace_spacing_s))
     till = None
     if settings.stripe_key is not None:

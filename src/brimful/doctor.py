@@ -5,6 +5,7 @@ What could not be looked at is neither well nor ill: `ok` is None, and the detai
 
 import dataclasses
 import json
+import pathlib
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, LiteralString
@@ -60,6 +61,7 @@ async def run(
             found.append(await _events(connection, stripe))
     elif reachable:
         found.append(Examined("the rest", ok=None, detail="not looked at until the migrations are applied"))
+    found.append(_epoch_file(stripe))
     found += await _stripe(stripe, now)
     if found[1].ok:
         found.append(await _books(url, ledger_keys))
@@ -139,7 +141,7 @@ _WORKERS: LiteralString = """
 async def _worker(connection: Connection) -> Examined:
     row = await _one(connection, _WORKERS)
     if not row["n"]:
-        heard = "none was ever heard" if row["silent_s"] is None else f"the last was heard {row['silent_s']} s ago"
+        heard = "none is registered" if row["silent_s"] is None else f"the last was heard {row['silent_s']} s ago"
         return Examined("worker", ok=False, detail=f"no worker is alive ({heard}): start `brimful worker`")
     return Examined("worker", ok=True, detail=f"{row['n']} at work")
 
@@ -221,7 +223,8 @@ async def _events(connection: Connection, stripe: StripeAccess) -> Examined:
     if rejected is not None and (seen is None or rejected > seen):
         detail = (
             f"signed with another secret, last at {rejected:%Y-%m-%d %H:%M:%S}; right ones: {last}. "
-            "Set STRIPE_WEBHOOK_SECRET to the endpoint's (several, comma-separated, while you rotate it)"
+            "Set STRIPE_WEBHOOK_SECRET to the endpoint's (several, comma-separated, while you rotate it) and restart "
+            "the API; this is well again with the next event"
         )
         return Examined("stripe events", ok=False, detail=detail)
     if seen is None and row["paid"]:
@@ -234,6 +237,22 @@ async def _events(connection: Connection, stripe: StripeAccess) -> Examined:
         detail = f"{last}; {row['aside']} are set aside: see the console's page of Stripe"
         return Examined("stripe events", ok=False, detail=detail)
     return Examined("stripe events", ok=True, detail=last)
+
+
+def _epoch_file(access: StripeAccess) -> Examined:
+    if access.key is None:
+        return Examined("epoch file", ok=None, detail="STRIPE_API_KEY is not set here: nothing is charged from here")
+    if access.epoch_file is None:
+        detail = "BRIMFUL_EPOCH_FILE is not set: after a restore customers would be charged again"
+        return Examined("epoch file", ok=False, detail=detail)
+    path = pathlib.Path(access.epoch_file)
+    try:
+        path.read_text()
+    except OSError as error:
+        return Examined(
+            "epoch file", ok=False, detail=f"{path} cannot be read ({error.strerror}): has a worker written it?"
+        )
+    return Examined("epoch file", ok=True, detail=str(path))
 
 
 async def _stripe(access: StripeAccess, now: Callable[[], float]) -> list[Examined]:

@@ -5,14 +5,17 @@ and timeline; a process that saw a later beat; and a file outside the database (
 latest. Any of them holds charging until reconciliation has run.
 """
 
-import contextlib
 import datetime as dt
+import logging
+import os
 import pathlib
 
 from brimful import charging
 from brimful.db import Tx
 
 __all__ = ["Witness", "went_back_from"]
+
+_log = logging.getLogger(__name__)
 
 _BEAT = """
     UPDATE epochs SET beat = greatest(beat, %(least)s) + 1, beat_at = clock_timestamp(),
@@ -61,11 +64,13 @@ class Witness:
         """The beat is in the database: keep it."""
         self._latest = self._pending
         if self._path is not None:
-            with contextlib.suppress(OSError):  # a witness that cannot write is no reason to stop
+            try:
                 self._path.parent.mkdir(parents=True, exist_ok=True)
-                fresh = self._path.with_suffix(".new")
+                fresh = self._path.with_suffix(f".{os.getpid()}")
                 fresh.write_text(f"{self._latest}\n")
                 fresh.replace(self._path)
+            except OSError as error:  # no reason to stop, but nobody would notice a restore
+                _log.error("BRIMFUL_EPOCH_FILE cannot be written, a restore would go unnoticed: %s", error)
 
     def _kept(self) -> int:
         if self._path is None:

@@ -124,7 +124,7 @@ _SENTENCES: dict[str, str] = {
     Reason.AMOUNT_BELOW_ONE_UNIT: "The amount buys less than one unit at the present rate.",
     Reason.NOT_BEFORE: "The rule rests for a while after an odd end.",
     Reason.LIMIT_REACHED: "The month's limit is used up.",
-    Reason.PACE: "Topped up very recently: it waits.",
+    Reason.PACE: "Topped up as often as an hour allows, or very recently: it waits.",
 }
 
 

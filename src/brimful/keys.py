@@ -36,6 +36,7 @@ class Key:
     created_at: dt.datetime
     expires_at: dt.datetime | None
     revoked_at: dt.datetime | None
+    last_used_at: dt.datetime | None  # to the hour
 
 
 _INSERT = """
@@ -60,7 +61,7 @@ async def ensure(tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SC
     await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), await tx.now()))
 
 
-_LIST = "SELECT key_id, name, scopes, created_at, expires_at, revoked_at FROM api_keys ORDER BY key_id"
+_LIST = "SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_keys ORDER BY key_id"
 
 
 async def list_all(tx: Tx) -> list[Key]:
@@ -76,7 +77,7 @@ async def revoke(tx: Tx, key_id: str) -> None:
 
 
 _FIND = """
-    SELECT key_id, scopes FROM api_keys
+    SELECT key_id, scopes, coalesce(last_used_at < clock_timestamp() - interval '1 hour', true) AS stale FROM api_keys
     WHERE hash = %s AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())
 """
 
@@ -88,6 +89,8 @@ async def authenticate(tx: Tx, secret: str | None) -> Principal:
         raise Refused(
             "unauthorized", "Give a valid API key: Authorization: Bearer KEY. `brimful keys create` makes one."
         )
+    if row["stale"]:
+        await tx.execute("UPDATE api_keys SET last_used_at = %s WHERE key_id = %s", (await tx.now(), row["key_id"]))
     return Principal(row["key_id"], frozenset(row["scopes"]))
 
 

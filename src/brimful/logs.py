@@ -5,9 +5,11 @@ Names of people and what they wrote are not logged at all: lines carry ids. What
 are put together, and a text is cut before it is searched: whoever fills a log may be a stranger.
 """
 
+import datetime as dt
 import logging
 import re
 import sys
+import types
 from typing import Any, Literal
 
 from pythonjsonlogger.json import JsonFormatter
@@ -79,10 +81,19 @@ class _Text(logging.Formatter):
 
 
 class _Json(JsonFormatter):
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 - logging's form
+        return dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Each field by itself: blanked text inside finished JSON would no longer be JSON."""
         kept = super().process_log_record(log_data)
+        kept.pop("color_message", None)  # uvicorn's, with codes for a terminal
         return {name: redact(value) if isinstance(value, str) else value for name, value in kept.items()}
+
+
+def _die(kind: type[BaseException], error: BaseException, trace: types.TracebackType | None) -> None:
+    """What ends a process is a line like any other."""
+    logging.getLogger("brimful").critical("ended by an error", exc_info=(kind, error, trace))
 
 
 def begin(level: str = "INFO", form: Form = "text") -> None:
@@ -91,9 +102,10 @@ def begin(level: str = "INFO", form: Form = "text") -> None:
     if form == "json":
         names = {"levelname": "level", "name": "logger", "asctime": "time"}
         fields = "%(asctime)s %(levelname)s %(name)s %(message)s"
-        handler.setFormatter(_Json(fields, rename_fields=names, datefmt="%Y-%m-%dT%H:%M:%S%z"))
+        handler.setFormatter(_Json(fields, rename_fields=names))
     else:
         handler.setFormatter(_Text("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    sys.excepthook = _die
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for noisy in _NOISY:
         logging.getLogger(noisy).setLevel(max(logging.WARNING, logging.getLevelName(level)))

@@ -8,19 +8,21 @@ metadata tells whose they are and what they bought.
 import dataclasses
 import datetime as dt
 import logging
+import re
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from brimful import auto_topup, charging, clock, customers, stripe_inbox, topups, wallets
+from brimful import audit, auto_topup, charging, clock, customers, stripe_inbox, topups, wallets
 from brimful.db import Tx
+from brimful.errors import Refused
 from brimful.paying import Till, settle
 from brimful.payments import DisputeReading, Failure, IntentReading, RefundReading
 from brimful.topups import Payment
 
-__all__ = ["Report", "run", "since_last"]
+__all__ = ["Report", "accept", "run", "since_last"]
 
 _log = logging.getLogger(__name__)
 _OVERLAP = dt.timedelta(hours=1)
@@ -33,7 +35,9 @@ _GIVEN_UP = {"canceled", "expired", "abandoned"}
 
 @dataclasses.dataclass
 class Report:
-    """What was compared and what came of it. `repaired` and `differences` are sentences for a person."""
+    """What was compared and what came of it. `repaired` and `differences` are sentences for a person; `taken` are
+    payments whose difference a person takes as it is; `given_back` is what Stripe refunded, by PaymentIntent.
+    """
 
     since: dt.datetime
     dry_run: bool
@@ -43,14 +47,26 @@ class Report:
     foreign: int = 0
     repaired: list[str] = dataclasses.field(default_factory=list)
     differences: list[str] = dataclasses.field(default_factory=list)
+    accepted: int = 0
+    taken: frozenset[str] = frozenset()
+    given_back: dict[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
         """Whether nothing is left for a person."""
         return not self.differences
 
+    def differ(self, payment_id: str, what: str) -> None:
+        """A payment that a person should look at, unless one has."""
+        if payment_id in self.taken:
+            self.accepted += 1
+        else:
+            self.differences.append(what)
+
     def shown(self) -> dict[str, Any]:
-        return {**dataclasses.asdict(self), "since": clock.rfc3339(self.since), "ok": self.ok}
+        told = {name: getattr(self, name) for name in ("dry_run", "payments", "refunds", "disputes", "foreign",
+                                                       "accepted", "repaired", "differences")}  # fmt: skip
+        return {**told, "since": clock.rfc3339(self.since), "ok": self.ok}
 
 
 _SINCE = "SELECT reconciled_at, went_back_from FROM epochs"
@@ -74,9 +90,15 @@ async def run(till: Till, *, since: dt.datetime, dry_run: bool = False) -> Repor
     report = Report(since, dry_run)
     async with till.database.transaction() as tx:
         until = await tx.now() - _UNDER_WAY
+        report.taken = frozenset(
+            row["payment_id"] for row in await tx.all("SELECT payment_id FROM accepted_differences")
+        )
     intents = _listed(await till.gateway.list_intents(customer=None, since=since))
     refunds = _listed(await till.gateway.list_refunds(since=since))
     disputes = _listed(await till.gateway.list_disputes(since=since))
+    for refund in refunds:
+        if refund.intent_id is not None and refund.status == "succeeded":
+            report.given_back[refund.intent_id] = report.given_back.get(refund.intent_id, 0) + refund.amount_minor
     for intent in reversed(intents):  # oldest first
         await _payment(till, report, intent)
     await _unknown_to_stripe(till, report, since, until, {intent.intent_id for intent in intents})
@@ -87,6 +109,9 @@ async def run(till: Till, *, since: dt.datetime, dry_run: bool = False) -> Repor
     if not dry_run:
         await _close(till, report)
     return report
+
+
+_TAKEN = "SELECT payment_id FROM accepted_differences"
 
 
 def _listed(answer: Any) -> Any:
@@ -110,7 +135,8 @@ async def _payment(till: Till, report: Report, intent: IntentReading) -> None:
         await _lost(till, report, intent)
     elif intent.status == "succeeded" and ours.state == "succeeded":
         if (ours.amount_minor, ours.currency) != (intent.received_minor, intent.currency):
-            report.differences.append(f"{ours.payment_id}: {ours.amount_minor} here, {intent.received_minor} at Stripe")
+            what = f"{ours.payment_id}: {ours.amount_minor} here, {intent.received_minor} at Stripe"
+            report.differ(ours.payment_id, what)
     elif intent.status in _FINAL and (ours.closed_at is None or intent.status == "succeeded"):
         await _settle(till, report, ours, intent)
     elif intent.status not in _FINAL and ours.state in _GIVEN_UP:
@@ -152,17 +178,45 @@ async def _lost(till: Till, report: Report, intent: IntentReading) -> None:
     if intent.status == "canceled":
         return
     what = f"{intent.metadata['payment_id']} ({intent.intent_id}) took {intent.received_minor} {intent.currency}"
+    async with till.database.transaction() as tx:
+        nobody = await _nobody(tx, intent.metadata["customer_id"])
+    if nobody and (report.given_back.get(intent.intent_id, 0) >= intent.received_minor):
+        report.foreign += 1  # it was given back whole, and whose it was is not known here: nothing is left to book
+        return
+    if nobody:
+        owner, name = intent.metadata["customer_id"], intent.metadata["payment_id"]
+        ways = f"refund it at Stripe, or `brimful reconcile --accept {name} --reason ...`"
+        report.differ(name, f"{what} and cannot be booked: customer {owner} is unknown here; {ways}")
+        return
     if report.dry_run:
         report.repaired.append(f"{what} and its row was lost: it would be booked again")
         return
     async with till.database.transaction("reconcile") as tx:
         missing = await _rebuild(till, tx, intent)
     if missing is not None:
-        _log.critical("ALARM %s and cannot be booked: %s", what, missing)
         report.differences.append(f"{what} and cannot be booked: {missing}")
         return
     await _close_others(till, intent)
     report.repaired.append(f"{what} and its row was lost: booked again")
+
+
+async def _nobody(tx: Tx, customer_id: str) -> bool:
+    return await tx.one("SELECT 1 AS known FROM customers WHERE customer_id = %s", (customer_id,)) is None
+
+
+_ACCEPT = """
+    INSERT INTO accepted_differences (payment_id, reason, actor, at) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING
+"""
+
+
+async def accept(tx: Tx, payment_id: str, *, reason: str, actor: str) -> None:
+    """Take a payment that Stripe has and we cannot book as it is: it holds nothing up any more."""
+    if not re.fullmatch(r"pay_[0-9a-f]{32}", payment_id, re.ASCII) or not reason.strip():
+        raise Refused("invalid_field", "Name the payment (pay_...), as the difference does, and say why.")
+    text = reason.strip()[:500]
+    if await tx.execute(_ACCEPT, (payment_id, text, actor, await tx.now())):
+        after = {"payment_id": payment_id, "reason": text}
+        await audit.record(tx, actor=actor, action="difference.accepted", after=after)
 
 
 _INSERT_PAYMENT = """
@@ -180,7 +234,7 @@ async def _rebuild(till: Till, tx: Tx, intent: IntentReading) -> str | None:
     """
     names = intent.metadata
     customer_id = names["customer_id"]
-    if await tx.one("SELECT 1 AS known FROM customers WHERE customer_id = %s", (customer_id,)) is None:
+    if await _nobody(tx, customer_id):
         return f"customer {customer_id} is unknown here"
     bought = _bought(names)
     if bought is None:
@@ -280,11 +334,10 @@ async def _unknown_to_stripe(
     """Booked here and not listed there: only a person can tell what that means."""
     async with till.database.transaction() as tx:
         rows = await tx.all(_PAID_HERE, (since + _OVERLAP, until))
-    report.differences += [
-        f"{row['payment_id']} ({row['stripe_intent_id']}) is booked here and Stripe does not list it"
-        for row in rows
-        if row["stripe_intent_id"] not in known
-    ]
+    for row in rows:
+        if row["stripe_intent_id"] not in known:
+            what = f"{row['payment_id']} ({row['stripe_intent_id']}) is booked here and Stripe does not list it"
+            report.differ(row["payment_id"], what)
 
 
 # --- what went back ------------------------------------------------------------------------------------------------

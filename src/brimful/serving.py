@@ -8,7 +8,9 @@ from collections.abc import AsyncIterator
 import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
-from starlette.routing import Mount
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Mount, Route
 
 from brimful import api, console, deps, portal
 from brimful.ports import require_free
@@ -40,7 +42,11 @@ def application(settings: Settings) -> Starlette:
         await deps.close(portal_deps)
         await deps.close(api_deps)
 
+    async def to_door(request: Request) -> Response:
+        return RedirectResponse(f"{request.url.path}/", 307)
+
     doors = [
+        Route("/billing", to_door), Route("/console", to_door),
         Mount("/billing", app=html_door), Mount("/console", app=console.build(console_deps)), Mount("/", app=json_door),
     ]  # fmt: skip
     app = Starlette(routes=doors, lifespan=lifespan, middleware=[Middleware(Counted)])

@@ -171,6 +171,9 @@ def _break(row: Mapping[str, Any], tail: Tail, keyring: Keyring) -> str | None:
         return f"an entry is missing or added: {row['seq']} follows {tail[0]}"
     if row["balance_after"] != tail[1] + row["amount"]:
         return "its balance is not the sum of the entries"
+    lacking = keyring.lacks(bytes(row["mac"]))
+    if lacking is not None:
+        return f"it is signed with key {lacking}, which BRIMFUL_LEDGER_KEYS lacks: nothing can be said of it"
     if not keyring.recognises(bytes(row["mac"]), tail[2], message(**{name: row[name] for name in _FIELDS})):
         return "it was changed after it was written"
     return None

@@ -40,6 +40,7 @@ _STALE_S = 60
 _PARALLEL = 8
 _STOP_S = 20
 _BEAT_S = 5
+_AGAIN_S = 3
 _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
 # The next job is found through the index of priorities, and in no other way. A plan made while the queue was short
@@ -48,20 +49,41 @@ _QUEUE_PLANS = " ".join(f"-c enable_{way}=off" for way in ("seqscan", "bitmapsca
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
+# Not the fault of what is worked on: the job is tried again.
+_OUTSIDE = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError, asyncio.CancelledError)
+
+
 async def run(deps: Deps, *, until_idle: bool = False) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is running; or, without periodic tasks, until no job is due."""
+    """Work until SIGTERM or SIGINT, then finish what is running; or, without periodic tasks, until no job is due.
+
+    A database that goes away is waited for: nothing is known of what happens meanwhile, and nothing is done.
+    """
+    if deps.settings.metrics_address is not None and not until_idle:
+        measures.serve(deps.settings.metrics_address)
+    while True:
+        try:
+            await _work(deps, until_idle=until_idle)
+        except (procrastinate.exceptions.ConnectorException, *_OUTSIDE) as error:
+            if until_idle or isinstance(error, asyncio.CancelledError):
+                raise
+            _log.error("the database does not answer, looking again in %d s: %s", _AGAIN_S, error)
+            await asyncio.sleep(_AGAIN_S)
+        else:
+            return
+
+
+async def _work(deps: Deps, *, until_idle: bool) -> None:
     connector = procrastinate.PsycopgConnector(
         conninfo=role_conninfo(deps.database.url, deps.database.role, _QUEUE_PLANS),
         min_size=1,
         max_size=max(4, deps.settings.worker_concurrency // 2),
+        reconnect_timeout=_AGAIN_S,
     )
     app = procrastinate.App(connector=connector)
     operations = Operations(deps)
     _register(app, operations)
     if not until_idle:
         _register_periodic(app, operations)
-    if deps.settings.metrics_address is not None and not until_idle:
-        measures.serve(deps.settings.metrics_address)
     async with app.open_async():
         if not until_idle:
             await operations.beat()  # before the first payment
@@ -169,10 +191,6 @@ class Operations:
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
-
-
-# Not the fault of what is worked on: the job is tried again.
-_OUTSIDE = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError, asyncio.CancelledError)
 
 
 async def pay_or_set_aside(till: paying.Till, customer_id: str, top_up_id: str) -> None:

@@ -1,6 +1,7 @@
 """The operator's commands, as an operator runs them."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import re
@@ -153,6 +154,8 @@ async def test_stripe_is_set_up_once_and_mended_after(house):
 async def test_what_is_wrong_with_the_account_is_said_and_the_status_tells(house):
     await house.switch(call="refunds.create", fault="forbidden")
     assert "the key lacks Refunds: write" in await command(house, "stripe", "setup", status=1)
+    assert "STRIPE_WEBHOOK_SECRET=whsec_" in await command(house, "stripe", "setup", "--renew")
+    assert len(list(house.world.store.newest("webhook_endpoint"))) == 2
     await house.switch(call="webhook_endpoints.list", fault="forbidden")
     told = await command(house, "stripe", "setup", status=1)
     assert "Webhook Endpoints: write" in told
@@ -176,6 +179,7 @@ async def test_a_key_is_made_listed_and_taken_back(house):
     [line] = [line for line in listed.splitlines() if "platform-2" in line]
     assert " active " in line
     assert key not in listed
+    assert " used 20" in line
     key_id = line.split()[0]
     await command(house, "keys", "revoke", key_id)
 
@@ -187,3 +191,30 @@ async def test_a_key_is_made_listed_and_taken_back(house):
         line for line in (await command(house, "keys", "list")).splitlines() if "platform-2" in line
     )
     assert "could be revoked" in await command(house, "keys", "revoke", key_id, status=2, stream="stderr")
+
+
+async def test_settings_come_from_a_file_as_systemd_and_docker_read_it(house, tmp_path):
+    file = tmp_path / "brimful.env"
+    lines = [
+        f'{name}="{value}"' if "PUBLIC" in name else f"{name}={value}" for name, value in house.environment.items()
+    ]
+    file.write_text("\n".join(["# settings", "", *lines, "BRIMFUL_MERCHANT=Two Words", ""]))
+    bare = dataclasses.replace(house, environment={})
+    assert "active" not in await command(bare, "--env", str(file), "operators", "list")
+    told = await command(bare, "--env", str(file), "operators", "create", "ada", "--password-stdin",
+                         stdin="correct horse battery\n")  # fmt: skip
+    assert "Two%20Words:ada" in told
+    file.write_text("no setting")
+    assert "line 1" in await command(bare, "--env", str(file), "operators", "list", status=2, stream="stderr")
+    assert "cannot be read" in await command(bare, "--env", "/nowhere", "keys", "list", status=2, stream="stderr")
+
+
+async def test_a_database_that_does_not_answer_is_a_line_and_no_stack(house):
+    keys = house.environment["BRIMFUL_LEDGER_KEYS"]
+    nowhere = {"DATABASE_URL": "postgresql://x@127.0.0.1:1/x", "BRIMFUL_LEDGER_KEYS": keys}
+    gone = dataclasses.replace(house, environment=nowhere)
+    for arguments in (("charging", "show"), ("verify",), ("top-ups", "list"), ("migrate",), ("export", "entries")):
+        told = await command(gone, *arguments, status=2, stream="stderr")
+        assert "Traceback" not in told
+        assert told.strip().splitlines()[-1].startswith("brimful: "), told
+    assert "refused" in await command(gone, "doctor", status=1)

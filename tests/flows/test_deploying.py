@@ -33,7 +33,7 @@ def test_every_setting_of_every_example_is_one():
 
 
 def test_every_setting_that_the_code_reads_is_in_the_list():
-    source = (ROOT / "src" / "brimful" / "settings.py").read_text()
+    source = "".join(path.read_text() for path in (ROOT / "src" / "brimful" / "settings").glob("*.py"))
     read = set(re.findall(r'"((?:BRIMFUL|STRIPE|OTEL)_[A-Z_]+|DATABASE_URL)"', source))
     assert read - settings_known() == set()
 

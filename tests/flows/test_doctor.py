@@ -13,16 +13,18 @@ from support.house import LEDGER_KEYS
 
 
 @pytest.fixture
-async def examine(house, monkeypatch):
+async def examine(house, monkeypatch, tmp_path):
     """Examine the house with everything well: a worker alive, events that came, a webhook at Stripe."""
     monkeypatch.setattr(migrate, "check_server", lambda url, allow_unsafe=False: None)  # the tests' server has no fsync
     await house.sql("INSERT INTO procrastinate_workers DEFAULT VALUES")
+    epoch = tmp_path / "epoch"
+    epoch.write_text("1")
     await house.crossed()
     await house.events_applied()
 
     async def run(*, now=time.time, **access):
         known = {"key": house.environment["STRIPE_API_KEY"], "url": house.environment["STRIPE_API_URL"],
-                 "public_url": house.url, "webhook_secrets": ("whsec",)}  # fmt: skip
+                 "public_url": house.url, "webhook_secrets": ("whsec",), "epoch_file": str(epoch)}  # fmt: skip
         found = await doctor.run(house.database_url, settings.StripeAccess(**known | access), LEDGER_KEYS, now=now)
         return {one.name: one for one in found}
 
@@ -38,7 +40,7 @@ async def test_a_well_house_is_well(examine):
     assert bad(found) == {}
     assert set(found) == {
         "database", "migrations", "clock", "roles", "worker", "queue", "charging", "top-ups", "deliveries",
-        "stripe events", "stripe key", "stripe clock", "stripe webhook", "books",
+        "stripe events", "epoch file", "stripe key", "stripe clock", "stripe webhook", "books",
     }  # fmt: skip
 
 
@@ -122,13 +124,24 @@ async def test_a_key_that_may_not_list_endpoints_is_no_illness(house, examine):
     assert (await examine())["stripe webhook"].ok is None
 
 
+async def test_a_witness_that_is_missing(examine, tmp_path):
+    assert "customers would be charged again" in bad(await examine(epoch_file=None))["epoch file"]
+    assert "cannot be read" in bad(await examine(epoch_file=str(tmp_path / "none")))["epoch file"]
+
+
+async def test_a_key_that_is_missing_is_no_tampering(house, examine):
+    found = await doctor.run(house.database_url, settings.StripeAccess(None, None, house.url, ()), {2: bytes(32)})
+    assert "signed with key 1, which BRIMFUL_LEDGER_KEYS lacks" in bad({one.name: one for one in found})["books"]
+    assert "books" not in bad(await examine())
+
+
 async def test_a_stale_worker(house, examine):
     await house.sql("UPDATE procrastinate_workers SET last_heartbeat = now() - interval '31 s'")
     found = bad(await examine())
     assert set(found) == {"worker"}
     assert "the last was heard 31 s ago" in found["worker"]
     await house.sql("DELETE FROM procrastinate_workers")
-    assert "none was ever heard" in bad(await examine())["worker"]
+    assert "none is registered" in bad(await examine())["worker"]
 
 
 async def test_a_queue_that_nobody_works_on(house, examine):

@@ -180,3 +180,45 @@ async def test_workers_that_share_a_file_raise_no_false_alarm(house, tmp_path):
 
     await asyncio.gather(*(beat(witness) for witness in witnesses))
     assert await house.sql("SELECT kind FROM charging_holds") == []
+
+
+async def lost_customer(house):
+    """A payment at Stripe of a customer that our books do not know, as after a restore."""
+    customer_id, _ = await house.crossed(name="Grace")
+    await house.work()
+    await house.events_applied()
+    [payment] = await house.sql("SELECT payment_id, stripe_intent_id FROM payments")
+    for intent in list(house.world.store.newest("payment_intent")):
+        names = {**intent["metadata"], "customer_id": "cus_" + "0" * 32, "payment_id": "pay_" + "0" * 32}
+        house.world.store.save("payment_intent", {**intent, "id": "pi_lost", "metadata": names})
+    return customer_id, payment
+
+
+async def test_a_payment_of_an_unknown_customer_holds_up_nothing_once_somebody_takes_it_as_it_is(house):
+    await lost_customer(house)
+    async with house.engine.database.transaction() as tx:
+        await charging.hold(tx, "restore", "test", actor="test")
+        since = await reconcile.since_last(tx)
+    for dry_run in (True, False):
+        report = await reconcile.run(house.engine.till, since=since, dry_run=dry_run)
+        assert "is unknown here" in report.differences[0]
+        assert "--accept pay_0000" in report.differences[0]
+    assert [row["kind"] for row in await house.sql("SELECT kind FROM charging_holds")] == ["restore"]
+    async with house.engine.database.transaction() as tx:
+        with pytest.raises(reconcile.Refused):
+            await reconcile.accept(tx, "pay_" + "0" * 32, reason=" ", actor="test")
+        await reconcile.accept(tx, "pay_" + "0" * 32, reason="customer of a test, refunded by hand", actor="test")
+    report = await reconcile.run(house.engine.till, since=since)
+    assert (report.differences, report.accepted) == ([], 1)
+    assert await house.sql("SELECT kind FROM charging_holds") == []
+    assert len(await house.sql("SELECT 1 FROM audit WHERE action = 'difference.accepted'")) == 1
+
+
+async def test_a_payment_of_an_unknown_customer_that_was_given_back_whole_is_no_difference(house):
+    await lost_customer(house)
+    refund = {"id": "re_lost", "object": "refund", "payment_intent": "pi_lost", "amount": 2500, "currency": "usd",
+              "status": "succeeded", "created": house.world.now(), "metadata": {}, "failure_reason": None}  # fmt: skip
+    house.world.store.save("refund", refund)
+    async with house.engine.database.transaction() as tx:
+        since = await reconcile.since_last(tx)
+    assert (await reconcile.run(house.engine.till, since=since, dry_run=True)).differences == []

@@ -1,10 +1,12 @@
 """The restore drill of docs/operate/backup.md: back up a running Brimful, go on, put the old copy back, start (F26)."""
 
 import contextlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 
 import httpx
 import psycopg
@@ -12,7 +14,7 @@ import psycopg.rows
 import pytest
 
 from brimful import processes
-from brimful.db import embedded
+from brimful.db import embedded, migrate
 from support import stage as stages
 
 
@@ -111,3 +113,49 @@ def brimful(stage, *arguments):
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_waits_for_a_database_that_went_away(tmp_path):
+    """F24: stopped for longer than any retry, and started again; the process is the same one."""
+    directory = embedded.DataDirectory(tmp_path / "data").open(version="18")
+    directory.lock()
+    server = embedded.Server(directory)
+    server.start()
+    log = (tmp_path / "log").open("wb")
+    try:
+        migrate.apply(server.url())
+        environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": server.url(), "BRIMFUL_LOG_FORM": "json",
+                       "BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}  # fmt: skip
+        worker = subprocess.Popen([sys.executable, "-m", "brimful", "worker"], env=environment, stderr=log)
+        try:
+            heard(server, "")
+            server.stop()
+            time.sleep(8)
+            server.start()
+            with psycopg.connect(server.url()) as connection:
+                since = connection.execute("SELECT clock_timestamp()").fetchone()[0]
+            heard(server, f"WHERE last_heartbeat > '{since}'")
+            assert worker.poll() is None
+        finally:
+            worker.terminate()
+            assert worker.wait(40) == 0
+        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+        assert lines[0]["message"].startswith("worker starts")
+        assert any("looking again" in line["message"] for line in lines)
+        assert lines[-1]["message"] == "worker stopped, as it was told to"
+    finally:
+        log.close()
+        server.stop()
+        directory.unlock()
+        directory.remove()
+
+
+def heard(server, where):
+    deadline = time.monotonic() + 40
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server.url()) as connection:
+            if connection.execute(f"SELECT 1 FROM procrastinate_workers {where} LIMIT 1").fetchone():
+                return
+        time.sleep(0.2)
+    raise AssertionError("no worker was heard")

@@ -1,12 +1,13 @@
 """Settings and inputs of commands: what cannot be used is said in one line."""
 
+import base64
 import socket
 import subprocess
 import sys
 
 import pytest
 
-from brimful import settings
+from brimful import ledger, settings
 from brimful.demo import trace
 from brimful.errors import ConfigurationError
 
@@ -106,3 +107,15 @@ def test_unsafe_database_settings_are_refused(cluster, setting):
     done = brimful("serve", **{**BASE, "DATABASE_URL": cluster.admin_url})
     assert done.returncode == 2
     assert "= off and may lose acknowledged money" in done.stderr
+
+
+def test_a_new_key_is_handed_out_before_it_signs():
+    one, two = (base64.b64encode(bytes([number]) * 32).decode() for number in (1, 2))
+    known = {"DATABASE_URL": "postgresql://x", "BRIMFUL_LEDGER_KEYS": f"1:{one},2:{two}"}
+    assert settings.read(known).ledger_signing == 2
+    assert settings.read({**known, "BRIMFUL_LEDGER_SIGNING": "1"}).ledger_signing == 1
+    with pytest.raises(ConfigurationError, match="none of the numbers"):
+        settings.read({**known, "BRIMFUL_LEDGER_SIGNING": "3"})
+    ring = ledger.Keyring({1: bytes(32), 2: bytes([1]) * 32}, 1)
+    assert ring.sign(b"", b"x")[0] == 1
+    assert ring.recognises(ledger.Keyring({2: bytes([1]) * 32}).sign(b"", b"x"), b"", b"x")

@@ -1,6 +1,7 @@
 """The API as one FastAPI application."""
 
 import contextlib
+import logging
 import math
 import time
 from collections.abc import AsyncIterator
@@ -27,6 +28,7 @@ from brimful.usage import PLANS, Recorder
 
 __all__ = ["build"]
 
+_log = logging.getLogger(__name__)
 _REJECTIONS_EVERY_S = 1.0
 
 
@@ -110,6 +112,7 @@ class _StripeWebhooks:
         if time.monotonic() - self._noted_s < _REJECTIONS_EVERY_S:
             return
         self._noted_s, count, self._rejected = time.monotonic(), self._rejected, 0
+        _log.warning("%d events of Stripe came with a wrong signature: is STRIPE_WEBHOOK_SECRET the endpoint's?", count)
         async with self._deps.database.transaction() as tx:
             await stripe_inbox.note_rejections(tx, count)
 

@@ -1,9 +1,12 @@
 """GET /metrics: what this process counts, and what stands in the database at this moment. No label names a customer."""
 
+import asyncio
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import psycopg
+import psycopg_pool
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
@@ -17,6 +20,7 @@ from brimful.deps import Deps
 
 __all__ = ["Metrics"]
 
+_WAIT_S = 3.0
 _KEPT_S = 2.0  # however often somebody asks, the database is read once in this while
 
 
@@ -39,13 +43,22 @@ class Metrics:
         self._read_s = 0.0
 
     async def __call__(self, _request: Request) -> Response:
-        if not self._read or time.monotonic() - self._read_s > _KEPT_S:
-            async with self._deps.database.transaction() as tx:
-                self._read = [*await _verified(tx), *await _held(tx), *await _top_ups(tx), *await _around(tx)]
-            self._read_s = time.monotonic()
+        found, up = await self._found()
         registry = CollectorRegistry()
-        registry.register(_Found(self._read))
+        registry.register(_Found([*found, _gauge("brimful_database_up", "1 if the database answers", int(up))]))
         return Response(generate_latest(measures.REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+    async def _found(self) -> tuple[list[Metric], bool]:
+        """What stands, and whether the database said so: a scrape must not wait for one that is away."""
+        if self._read and time.monotonic() - self._read_s <= _KEPT_S:
+            return self._read, True
+        try:
+            async with asyncio.timeout(_WAIT_S), self._deps.database.transaction() as tx:
+                self._read = [*await _verified(tx), *await _held(tx), *await _top_ups(tx), *await _around(tx)]
+        except (TimeoutError, psycopg.OperationalError, psycopg_pool.PoolTimeout):
+            return [], False
+        self._read_s = time.monotonic()
+        return self._read, True
 
 
 async def _verified(tx: Tx) -> list[Metric]:

@@ -1,6 +1,8 @@
 """The command line. Exit status 0 only if all is well; an unusable setting is one line, not a traceback."""
 
 import click
+import psycopg
+import psycopg_pool
 
 from brimful.cli import desk, developing, operating, running, stripe
 from brimful.cli.common import cli
@@ -22,5 +24,17 @@ def main() -> int:
         return 130
     except (ConfigurationError, Refused) as error:
         click.echo(f"brimful: {error}", err=True)
+        return 2
+    except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
+        reason = " ".join(str(error).split())
+        click.echo(f"brimful: the database does not answer or refuses this login: {reason}", err=True)
+        return 2
+    except psycopg.errors.UndefinedTable:
+        click.echo("brimful: the database has no tables of this version: run `brimful migrate`", err=True)
+        return 2
+    except psycopg.errors.UndefinedObject as error:
+        click.echo(
+            f"brimful: {error.diag.message_primary}: a dump has no roles, restore them first (pg_dumpall -r)", err=True
+        )
         return 2
     return 0

@@ -22,8 +22,16 @@ JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathli
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-def cli() -> None:
+@click.option(
+    "--env", "env_file", type=click.Path(dir_okay=False), help="Take settings from a file of NAME=VALUE lines."
+)
+def cli(env_file: str | None) -> None:
     """Brimful keeps prepaid balances funded."""
+    if env_file is not None:
+        try:
+            settings.load_file(env_file)
+        except OSError as error:
+            raise ConfigurationError(f"{env_file} cannot be read: {error.strerror}") from error
 
 
 @contextlib.contextmanager
@@ -73,7 +81,7 @@ def _as(data: pathlib.Path | None, role: str, run: Callable[["Tx"], Awaitable[Re
 
     async def within(url: str) -> Result:
         database = Database(url, role, pool_max=1)
-        await database.open()
+        await database.open(timeout_s=5)
         try:
             async with database.transaction() as tx:
                 return await run(tx)

@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import functools
 import json
 import pathlib
 import sys
@@ -173,7 +174,7 @@ def list_top_ups(
         mark = "  needs review" if line.needs_review else ""
         click.echo(
             f"{line.requested_at:%Y-%m-%d %H:%M:%S}  {line.top_up_id}  {line.state:<15} {line.money:>14}  "
-            f"{line.customer_name[:24]:<24} {line.reason or ''}{mark}"
+            f"{line.customer_id}  {line.customer_name[:24]:<24} {line.reason or ''}{mark}"
         )
     if not found:
         click.echo("None.")
@@ -219,11 +220,29 @@ def retry_top_up(top_up: str, data: pathlib.Path | None) -> None:
     click.echo(f"{top_up} is tried again as soon as a worker is free.")
 
 
+@top_ups.command("resolve")
+@click.argument("top_up")
+@click.option("--note", required=True, help="What you found, for the audit trail.")
+@DATA
+def resolve_top_up(top_up: str, note: str, data: pathlib.Path | None) -> None:
+    """Somebody has looked: close the question. A live one is tried again at once."""
+    from brimful import desk
+
+    async def resolve(tx: "Tx") -> None:
+        await desk.resolve(tx, await desk.owner_of(tx, top_up), top_up, actor=ACTOR, note=note)
+
+    as_engine(data, resolve)
+    click.echo(f"{top_up}: noted.")
+
+
 @top_ups.command("cancel")
 @click.argument("top_up")
 @DATA
 def cancel_top_up(top_up: str, data: pathlib.Path | None) -> None:
-    """Take back what merely waits. A payment that is open at Stripe is taken back there first."""
+    """Take back what merely waits. A payment that is open at Stripe is taken back there first.
+
+    An automatic rule rests until the top-up would have been tried again, an hour at least.
+    """
     from brimful import desk
     from brimful.auto_topup import Pace
 
@@ -277,17 +296,18 @@ def erase_customer(customer: str, yes: bool, data: pathlib.Path | None) -> None:
     from brimful import customers, desk
     from brimful.auto_topup import Pace
 
-    async def name(tx: "Tx") -> str:
-        return (await customers.get(tx, customer)).name
+    async def found(tx: "Tx") -> customers.Customer:
+        return await customers.get(tx, await desk.find_one(tx, customer))
 
+    one = as_engine(data, found)
     if not yes:
-        click.confirm(f"Erase {customer} ({as_engine(data, name)})? It cannot be undone.", abort=True)
+        click.confirm(f"Erase {one.customer_id} ({one.name})? It cannot be undone.", abort=True)
 
     async def erase(tx: "Tx") -> desk.Erased:
-        return await desk.erase(tx, customer, actor=ACTOR, pace=Pace(*settings.pace()))
+        return await desk.erase(tx, one.customer_id, actor=ACTOR, pace=Pace(*settings.pace()))
 
     erased = as_owner(data, erase)
-    click.echo(f"{customer} is erased.")
+    click.echo(f"{one.customer_id} is erased.")
     left = _let_go(erased.payment_methods, erased.checkout_sessions)
     if left:
         click.echo(f"Still at Stripe: {', '.join(left)}. Set STRIPE_API_KEY and run this again.")
@@ -338,6 +358,8 @@ def export(
     """Write the books, or all that is known of a customer, to standard output. Money is in minor units."""
     from brimful import desk
 
+    if customer is not None:
+        customer = as_engine(data, functools.partial(desk.find_one, text=customer))
     wanted = desk.Wanted(
         what, None if since is None else since.replace(tzinfo=dt.UTC),
         None if until is None else until.replace(tzinfo=dt.UTC), customer,

@@ -127,7 +127,8 @@ def charging_start(reason: str | None, data: pathlib.Path | None) -> None:
     left = as_engine(data, start)
     for hold in left:
         click.echo(f"still held ({hold.kind}): {hold.reason}")
-    click.echo("Charging goes on." if not left else "Charging is still held.")
+    goes = "Charging goes on. What waited is sent within a minute."
+    click.echo(goes if not left else "Charging is still held.")
     sys.exit(1 if left else 0)
 
 
@@ -178,16 +179,19 @@ def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pat
 @DATA
 def refund(customer: str, top_up: str, amount: str | None, key: str | None, data: pathlib.Path | None) -> None:
     """Give money of a paid top-up back through Stripe; the worker sends it."""
-    from brimful import money, paying, topups
+    from brimful import desk, money, paying, topups
 
     async def ask(tx: "Tx") -> paying.refunds.Refund:
-        found = await topups.get(tx, customer, top_up)
+        customer_id = await desk.find_one(tx, customer)
+        found = await topups.get(tx, customer_id, top_up)
         minor = None
         if amount is not None:
             exact = money.positive(money.parse(amount, scale=money.currency(found.currency).exponent))
             minor = money.minor_exact(exact, found.currency)
         refund_id = None if key is None else f"ref_{hashlib.sha256(f'{top_up}:{key}'.encode()).hexdigest()[:32]}"
-        return await paying.request_refund(tx, customer, top_up, amount_minor=minor, actor=_ACTOR, refund_id=refund_id)
+        return await paying.request_refund(
+            tx, customer_id, top_up, amount_minor=minor, actor=_ACTOR, refund_id=refund_id
+        )
 
     made = as_engine(data, ask)
     click.echo(f"{made.refund_id}: {money.major(made.amount_minor, made.currency)} {made.currency}, {made.state}")
@@ -196,8 +200,12 @@ def refund(customer: str, top_up: str, amount: str | None, key: str | None, data
 @cli.command()
 @click.option("--since", type=click.DateTime(), help="UTC; since the last time without it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be repaired; change nothing.")
+@click.option("--accept", "accepted", multiple=True, help="A payment of a difference to take as it is; needs --reason.")
+@click.option("--reason", default="", help="Why, for the audit trail.")
 @JSON_FILE
-def reconcile(since: dt.datetime | None, dry_run: bool, json_file: pathlib.Path | None) -> None:
+def reconcile(
+    since: dt.datetime | None, dry_run: bool, accepted: tuple[str, ...], reason: str, json_file: pathlib.Path | None
+) -> None:
     """Compare our books with Stripe's lists and repair what is missing, by keyed entries only."""
     from brimful import deps
     from brimful import reconcile as reconciliation
@@ -212,6 +220,8 @@ def reconcile(since: dt.datetime | None, dry_run: bool, json_file: pathlib.Path 
         await deps.open_deps(engine)
         try:
             async with engine.database.transaction() as tx:
+                for payment_id in accepted:
+                    await reconciliation.accept(tx, payment_id, reason=reason, actor=_ACTOR)
                 begin = await reconciliation.since_last(tx)
             chosen = begin if since is None else since.replace(tzinfo=dt.UTC)
             return await reconciliation.run(engine.till, since=chosen, dry_run=dry_run)

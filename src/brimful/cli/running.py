@@ -34,6 +34,7 @@ def up(data: pathlib.Path, port: int) -> None:
     stop = _stop_signal()
     with processes.up(data, port=port) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
+        click.echo(f"Console  {running.url}/console/   (brimful operators create NAME --data {data})")
         click.echo(f"Portal   {running.url}/billing/   (POST {running.url}/v1/billing-portal/sessions makes a link)")
         click.echo(f"Sandbox  {running.sandbox_url}    (Stripe's shape, no money)")
         click.echo(f"API key  {running.api_key}")
@@ -137,8 +138,12 @@ def worker() -> None:
         # What was imported and built stays: a collection that walks it all would stop every payment for 50 ms.
         gc.collect()
         gc.freeze()
+        log = logging.getLogger("brimful.worker")
+        witness = config.epoch_file or "none: a restore would go unnoticed"
+        log.info("worker starts; epoch file %s, metrics at %s", witness, config.metrics_address or "none")
         try:
             await background.run(engine)
+            log.info("worker stopped, as it was told to")
         finally:
             await deps.close(engine)
 
@@ -204,7 +209,10 @@ def list_keys(data: pathlib.Path | None) -> None:
 
     for key in as_api(data, api_keys.list_all):
         state = "revoked" if key.revoked_at else "expires" if key.expires_at else "active"
-        click.echo(f"{key.key_id}  {state:<8} {key.created_at:%Y-%m-%d}  {key.name:<20} {' '.join(key.scopes)}")
+        used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:00}"
+        click.echo(
+            f"{key.key_id}  {state:<8} {key.created_at:%Y-%m-%d}  {used:<21}  {key.name:<20} {' '.join(key.scopes)}"
+        )
 
 
 @keys.command("revoke")

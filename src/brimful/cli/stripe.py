@@ -19,10 +19,12 @@ def stripe() -> None:
 
 @stripe.command()
 @click.option("--public-url", help="Where customers and Stripe reach this installation; BRIMFUL_PUBLIC_URL without it.")
-def setup(public_url: str | None) -> None:
+@click.option("--renew", is_flag=True, help="Make a second endpoint, for a secret that was lost or is to be changed.")
+def setup(public_url: str | None, renew: bool) -> None:
     """Make or mend the webhook endpoint, check the key's permissions, and say what is left before going live.
 
-    Safe to repeat. The endpoint's secret is shown once, when it is made.
+    Safe to repeat. The endpoint's secret is shown once, when it is made; with --renew there are two for a while: set
+    both secrets, restart the API, then delete the old endpoint in the Dashboard.
     """
     from brimful.payments import Failure
     from brimful.payments.stripe import Account, Endpoint
@@ -42,7 +44,7 @@ def setup(public_url: str | None) -> None:
                 return missing, endpoints, ""
             mine = sorted((one for one in endpoints if one.url == access.webhook_url), key=lambda one: not one.enabled)
             ours = next(iter(mine), None)  # one that is enabled, if there is one: another's secret is not known here
-            if ours is None:
+            if ours is None or renew:
                 return missing, await account.create_endpoint(access.webhook_url), "made"
             if ours.missing or not ours.enabled:
                 return missing, await account.mend_endpoint(ours), "mended"
@@ -99,7 +101,7 @@ def _say_rest(access: settings.StripeAccess) -> None:
     elif (access.key or "").startswith("sk_"):
         _say(None, "use a restricted key (rk_live_) with the permissions of docs/operate/stripe.md")
     if not access.webhook_secrets:
-        _say(None, "set STRIPE_WEBHOOK_SECRET and start the API anew")
+        _say(None, "set STRIPE_WEBHOOK_SECRET and start the API anew; if it was lost, run this with --renew")
     for text in (
         "in the Dashboard: business name and statement descriptor are what customers should read on their statement",
         "in the Dashboard: e-mails for successful payments, if Stripe is to send its own receipts",

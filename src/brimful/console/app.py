@@ -66,6 +66,7 @@ ROUTES = (
     Allowed("POST", "/webhooks/{endpoint_id}/enable", webhooks.enable, "operator"),
     Allowed("GET", "/stripe", stripe.events, "viewer"),
     Allowed("POST", "/stripe/{event_id}/again", stripe.again, "operator"),
+    Allowed("POST", "/stripe/{event_id}/leave", stripe.leave, "operator"),
     Allowed("GET", "/reconciliation", stripe.reconciliation, "viewer"),
     Allowed("POST", "/reconciliation/compare", stripe.compare, "operator"),
     Allowed("GET", "/charging", charging.shown, "viewer"),

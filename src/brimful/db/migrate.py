@@ -25,7 +25,29 @@ def apply(url: str) -> list[str]:
     with _backend(url) as backend, backend.lock(timeout=_LOCK_WAIT_S):
         missing = backend.to_apply(yoyo.read_migrations(str(MIGRATIONS)))
         backend.apply_migrations(missing)
-        return [migration.id for migration in missing]
+    _hand_over(url)
+    return [migration.id for migration in missing]
+
+
+_HAND_OVER = """
+    DO $$
+    DECLARE
+        name text;
+    BEGIN
+        FOR name IN SELECT tablename FROM pg_tables
+            WHERE tablename IN ('_yoyo_migration', '_yoyo_log', '_yoyo_version', 'yoyo_lock')
+                AND schemaname = current_schema() AND tableowner = current_user LOOP
+            EXECUTE format('ALTER TABLE %I OWNER TO brimful_owner', name);
+        END LOOP;
+    END
+    $$
+"""
+
+
+def _hand_over(url: str) -> None:
+    """The list of migrations belongs to the owner's role like everything else, so that another login may migrate."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_HAND_OVER)
 
 
 def pending(url: str) -> list[str]:
@@ -52,7 +74,7 @@ def check_server(url: str, *, allow_unsafe: bool = False) -> None:
                         "(or set BRIMFUL_ALLOW_UNSAFE_DATABASE=yes for a throw-away database)."
                     )
     except psycopg.OperationalError as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else "no answer"
+        reason = " ".join(str(error).split()) or "no answer"
         raise ConfigurationError(f"DATABASE_URL cannot be reached: {reason}") from error
 
 
@@ -65,4 +87,4 @@ def _backend(url: str) -> Any:
     try:
         return yoyo.get_backend(f"postgresql+psycopg://{quoted['user']}:{quoted['password']}@/{database}?{query}")
     except psycopg.OperationalError as error:
-        raise ConfigurationError(f"DATABASE_URL cannot be reached: {str(error).splitlines()[0]}") from error
+        raise ConfigurationError(f"DATABASE_URL cannot be reached: {' '.join(str(error).split())}") from error

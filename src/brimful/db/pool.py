@@ -26,6 +26,8 @@ Second = TypeVar("Second")
 
 _log = logging.getLogger(__name__)
 _SERVER_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000"
+# Then whoever asks next tries at once: a pool that waits twice as long each time comes back long after the database.
+_RECONNECT_S = 3
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again
 _CLOCK = "SELECT clock_timestamp() AS now"
 
@@ -174,15 +176,16 @@ class Database:
             min_size=pool_min,
             max_size=pool_max,
             timeout=10,
+            reconnect_timeout=_RECONNECT_S,
             open=False,
             check=_check,
             reset=_note_use,
             name=role,
         )
 
-    async def open(self) -> None:
+    async def open(self, *, timeout_s: float = 30) -> None:
         """Open the pool; raises psycopg errors when the database does not answer."""
-        await self.pool.open(wait=True, timeout=30)
+        await self.pool.open(wait=True, timeout=timeout_s)
 
     async def close(self) -> None:
         await self.pool.close()

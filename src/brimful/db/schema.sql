@@ -424,6 +424,13 @@ BEGIN
     WHERE id = worker_id;
 END;
 $$;
+CREATE TABLE public.accepted_differences (
+    payment_id text NOT NULL,
+    reason text NOT NULL,
+    actor text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    CONSTRAINT accepted_differences_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
+);
 CREATE TABLE public.accounts (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -467,6 +474,7 @@ CREATE TABLE public.api_keys (
     created_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone,
     revoked_at timestamp with time zone,
+    last_used_at timestamp with time zone,
     CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
@@ -1227,6 +1235,8 @@ CREATE TABLE public.webhook_rejections (
 ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
 ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
+ALTER TABLE ONLY public.accepted_differences
+    ADD CONSTRAINT accepted_differences_pkey PRIMARY KEY (payment_id);
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.alerts
@@ -1452,6 +1462,9 @@ GRANT USAGE ON SCHEMA public TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_jobs TO brimful_engine;
+GRANT SELECT ON TABLE public.accepted_differences TO brimful_api;
+GRANT SELECT ON TABLE public.accepted_differences TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.accepted_differences TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.accounts TO brimful_engine;

@@ -30,11 +30,15 @@ class Tail(NamedTuple):
 
 
 class Keyring:
-    """Signs with the newest key, recognises with any."""
+    """Signs with one key, the newest unless another is named; recognises with any."""
 
-    def __init__(self, keys: Mapping[int, bytes]) -> None:
+    def __init__(self, keys: Mapping[int, bytes], signing: int | None = None) -> None:
         self._keys = dict(keys)
-        self._newest = max(self._keys)
+        self._newest = max(self._keys) if signing is None else signing
+
+    def lacks(self, mac: bytes) -> int | None:
+        """The number of the key that made a mac, if it is none of ours."""
+        return mac[0] if len(mac) == MAC_BYTES and mac[0] not in self._keys else None
 
     def sign(self, previous: bytes, content: bytes) -> bytes:
         """The mac of an entry with this content, after the entry with mac `previous` (b"" for the first)."""

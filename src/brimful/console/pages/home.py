@@ -22,7 +22,12 @@ _ATTENTION = """
     SELECT (SELECT count(*) FROM top_ups WHERE needs_review) AS review,
         (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS quarantined,
         (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled,
-        (SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts > 0) AS failing
+        (SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts > 0) AS failing,
+        (SELECT count(*) FROM procrastinate_workers
+            WHERE last_heartbeat > clock_timestamp() - interval '30 s') AS workers,
+        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at))), 0)::int
+            FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
+            WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())) AS queue_s
 """
 
 
@@ -38,6 +43,8 @@ async def overview(page: Page) -> Response:
     assert attention is not None
     signs = [
         Sign("Charging", Cell("held", "/charging", "bad") if holds else "open"),
+        Sign("Workers alive", str(attention["workers"]) if attention["workers"] else Cell("0", None, "bad")),
+        Sign("Age of the oldest job", f"{attention['queue_s']} s"),
         Sign("Top-ups to look at", _counted(attention["review"], "/queue")),
         Sign("Events of Stripe set aside", _counted(attention["quarantined"], "/stripe?state=quarantined")),
         Sign("Webhooks disabled", _counted(attention["disabled"], "/webhooks")),

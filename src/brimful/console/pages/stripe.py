@@ -5,9 +5,10 @@ from starlette.responses import Response
 from brimful import audit, jobs, reconcile
 from brimful.console.door import Page
 from brimful.console.screen import Act, Cell, Field, Screen, Table, moment
+from brimful.db import Row
 from brimful.errors import Refused
 
-__all__ = ["again", "compare", "events", "reconciliation"]
+__all__ = ["again", "compare", "events", "leave", "reconciliation"]
 
 _PAGE = 100
 _EVENTS = """
@@ -24,18 +25,25 @@ async def events(page: Page) -> Response:
         rows = await tx.all(_EVENTS, {"state": state, "limit": _PAGE})
     table = Table(
         "Events from Stripe",
-        ("Event", "Type", "Object", "State", "Outcome", "Failures", "Made", "Received", "Applied", ""),
+        ("Event", "Type", "Object", "State", "Outcome", "Failures", "Made", "Received", "Applied", "", ""),
         [
             [row["event_id"], row["type"], row["object_id"] or "",
              Cell(row["state"], None, "warn") if row["state"] == "quarantined" else row["state"], row["outcome"] or "",
              str(row["failures"]), moment(row["created_at"]), moment(row["received_at"]), moment(row["processed_at"]),
-             Act(f"/stripe/{row['event_id']}/again", "Apply again") if row["state"] == "quarantined" else ""]
+             *_acts(row)]
             for row in rows
         ],
     )  # fmt: skip
     options = ("", "received", "done", "ignored", "quarantined")
     filters = [Field("state", "State", state or "", options)]
     return page.show(Screen("Stripe", "stripe", tables=[table], filters=filters))
+
+
+def _acts(row: Row) -> tuple[Act | str, Act | str]:
+    if row["state"] != "quarantined":
+        return "", ""
+    path = f"/stripe/{row['event_id']}"
+    return Act(f"{path}/again", "Apply again"), Act(f"{path}/leave", "Leave it")
 
 
 _AGAIN = """
@@ -54,6 +62,25 @@ async def again(page: Page) -> Response:
         await audit.record(
             tx, actor=page.session.actor, action="stripe_event.applied_again",
             before={"event_id": event_id, "state": "quarantined"}, after={"event_id": event_id, "state": "received"},
+        )  # fmt: skip
+    return page.go("/stripe")
+
+
+_LEAVE = """
+    UPDATE stripe_events SET state = 'ignored', outcome = 'left by an operator', processed_at = %s
+    WHERE event_id = %s AND state = 'quarantined'
+"""
+
+
+async def leave(page: Page) -> Response:
+    """An event that was set aside is nobody's: leave it."""
+    event_id = page.path("event_id")
+    async with page.database.transaction() as tx:
+        if not await tx.execute(_LEAVE, (await tx.now(), event_id)):
+            raise Refused("event_not_found", "This event is not set aside.")
+        await audit.record(
+            tx, actor=page.session.actor, action="stripe_event.left",
+            before={"event_id": event_id, "state": "quarantined"}, after={"event_id": event_id, "state": "ignored"},
         )  # fmt: skip
     return page.go("/stripe")
 

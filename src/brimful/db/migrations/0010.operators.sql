@@ -32,6 +32,17 @@ CREATE TABLE operator_sessions (
     revoked_at timestamptz
 );
 
+-- Differences between our books and Stripe's that a person has looked at and takes as they are.
+CREATE TABLE accepted_differences (
+    payment_id text PRIMARY KEY,
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    actor text NOT NULL,
+    at timestamptz NOT NULL
+);
+
+-- When a key was used last, to the hour.
+ALTER TABLE api_keys ADD COLUMN last_used_at timestamptz;
+
 -- Events that came with a wrong signature: the doctor tells a wrong secret from a quiet day by them.
 CREATE TABLE webhook_rejections (
     day date PRIMARY KEY,
@@ -54,6 +65,7 @@ CREATE INDEX IF NOT EXISTS top_ups_ended ON top_ups (ended_at) WHERE ended_at IS
 REVOKE SELECT ON operators, operator_tries, operator_sessions FROM brimful_api, brimful_portal;
 GRANT INSERT, UPDATE ON operators, operator_tries, operator_sessions TO brimful_engine;
 GRANT DELETE ON operator_tries TO brimful_engine;
+GRANT INSERT ON accepted_differences TO brimful_engine;
 GRANT SELECT ON webhook_rejections TO brimful_api, brimful_engine;
 GRANT INSERT, UPDATE ON webhook_rejections TO brimful_api;
 

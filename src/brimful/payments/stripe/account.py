@@ -98,7 +98,7 @@ class Account:
             except stripe.PermissionError:
                 missing.append(name)
             except stripe.StripeError as error:
-                told = failure(error)
+                told = failure(error, quiet=True)
                 if told.kind is not FailureKind.REFUSED:
                     return told
         return missing

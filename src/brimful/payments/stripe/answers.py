@@ -31,10 +31,10 @@ def _declined_intent(error: stripe.CardError) -> dict[str, Any] | None:
     return declined_intent(error.json_body if isinstance(error.json_body, dict) else {})
 
 
-def failure(error: stripe.StripeError) -> Failure:
-    """What an error of the SDK says about its call."""
+def failure(error: stripe.StripeError, *, quiet: bool = False) -> Failure:
+    """What an error of the SDK says about its call; `quiet` where it was asked for."""
     status, code = error.http_status, error.code
     message = " ".join(str(error.user_message or error).split())[:500]
-    _log.warning("Stripe: %s %s %s", status, code, message)
+    _log.log(logging.DEBUG if quiet else logging.WARNING, "Stripe: %s %s %s", status, code, message)
     unheard = isinstance(error, stripe.APIConnectionError)
     return Failure(failure_kind(None if unheard else status, code), code, message)
