@@ -20,6 +20,9 @@ from brimful.web import Counted
 __all__ = ["application", "run"]
 
 _STOP_S = 15
+# Longer than a proxy keeps its own end (nginx 60 s, AWS' balancers 60 s): whoever closes first must not be the one
+# who cannot know that a request is under way; the proxy would answer 502 for it.
+_IDLE_S = 75
 
 
 def application(settings: Settings) -> Starlette:
@@ -87,6 +90,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             loop="uvloop",
             http="httptools",
             timeout_graceful_shutdown=_STOP_S,
+            timeout_keep_alive=_IDLE_S,
             server_header=False,
         ),
         app,

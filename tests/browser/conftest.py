@@ -46,7 +46,8 @@ def visit(stage, chromium):
         page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(link or stage.link(customer_id, locale=language, **(flow or {})))
-        page.locator("main button").click()
+        with page.expect_navigation():
+            page.locator("main button").click()
         return page
 
     open_portal.complaints = complaints

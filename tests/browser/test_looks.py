@@ -21,6 +21,7 @@ def test_axe_finds_nothing_on_any_screen_in_any_look(cast, visit, stage, languag
 
 def test_axe_would_have_found_something(cast, visit, stage):
     page = visit(cast.full)
+    page.locator(".figure").first.wait_for()
     page.evaluate("document.querySelector('h1').remove(); document.querySelector('.figure').style.color = '#ddd'")
     page.evaluate("document.querySelector('main .button').innerHTML = ''")
     assert {"color-contrast", "link-name"} & {name for name, _ in findings(page)}

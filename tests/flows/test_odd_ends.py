@@ -236,3 +236,16 @@ async def test_an_event_read_while_the_confirmation_is_on_its_way_takes_nothing_
     [top_up] = await house.top_ups(customer_id)
     assert (top_up["state"], top_up["reason"]) == ("action_required", "authentication_required")
     assert len(await house.sql("SELECT 1 FROM payments")) == 1
+
+
+async def test_live_balances_end_in_order_when_the_database_goes_away(house, monkeypatch):
+    """An exception would cut the stream in the middle: the browser would report an error of ours."""
+    visitor = await house.visitor(await house.customer())
+
+    async def fails(*_):
+        raise psycopg.OperationalError("the connection is closed")
+
+    monkeypatch.setattr("brimful.sessions.still_open", fails)
+    async with visitor.client.stream("GET", f"{house.url}/billing/live") as stream:
+        lines = [line async for line in stream.aiter_lines()]
+    assert lines[0] == "retry: 3000"

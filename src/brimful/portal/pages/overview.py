@@ -5,6 +5,8 @@ import datetime as dt
 from collections.abc import AsyncIterator
 from typing import Any
 
+import psycopg
+import psycopg_pool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
 from brimful import i18n, sessions
@@ -100,15 +102,26 @@ async def _stream(page: Page) -> AsyncIterator[str]:
                 mark = seen
             while not queue.empty():
                 mark = queue.get_nowait()
-            if mark is None or not await _still_open(page):
+            if mark is None or (html := await _change(page, mark != seen)) is None:
                 return
-            if mark == seen:
+            if not html:
                 continue
             seen = mark
-            html = await _fragments(page)
             lines = "\n".join(f"data: {line}" for line in html.splitlines() if line)
             yield f"id: {mark}\n{lines}\n\n"
             await asyncio.sleep(_THROTTLE_S)
+
+
+async def _change(page: Page, changed: bool) -> str | None:
+    """The panels as they are now, "" where nothing changed; None where the stream ends: the session is over, or the
+    database does not answer. The browser comes back in three seconds.
+    """
+    try:
+        if not await _still_open(page):
+            return None
+        return await _fragments(page) if changed else ""
+    except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+        return None
 
 
 async def _still_open(page: Page) -> bool:
