@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from brimful import stripe_inbox
+from brimful import access, stripe_inbox
 from brimful.api import docs, openapi, usage
 from brimful.api.auth import Auth
 from brimful.api.body import read_bounded
@@ -79,6 +79,9 @@ def build(deps: Deps) -> FastAPI:
     app.router.routes.append(Route("/healthz", _healthz))
     app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
     app.mount("/docs", docs.build())
+    for route in [*app.state.routes, *(item for item in app.router.routes if isinstance(item, Route))]:
+        for method in route.methods or ():
+            access.find("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot)
     app.add_middleware(RequestIds)  # the last one added is the outermost

@@ -4,10 +4,9 @@ import time
 
 from starlette.requests import Request
 
-from brimful import keys
+from brimful import access, keys
 from brimful.api.quota import Quota
 from brimful.db import Database
-from brimful.errors import Refused
 
 __all__ = ["Auth"]
 
@@ -41,12 +40,10 @@ class Auth:
         self._known[secret] = principal, time.monotonic() + _REMEMBER_S
         return principal
 
-    async def require(self, request: Request, scope: str) -> keys.Principal:
-        """The caller; refuses one whose key lacks the scope."""
+    async def caller(self, request: Request) -> access.Caller:
+        """The caller, for `access` to judge."""
         principal = await self.principal(request)
-        if scope not in principal.scopes:
-            raise Refused("forbidden", f"This key lacks the scope {scope!r}.")
-        return principal
+        return access.Caller("key", principal.scopes)
 
 
 def _secret(request: Request) -> str:

@@ -6,6 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 
+from brimful import access
 from brimful.api.auth import Auth
 from brimful.api.body import ExactRoute
 from brimful.deps import Deps
@@ -31,10 +32,11 @@ def _door(request: Request) -> Door:
 DoorOf = Annotated[Door, Depends(_door)]
 
 
-def router_for(tag: str, scope: str) -> APIRouter:
-    """A router under /v1 whose every route asks for a key with that scope."""
+def router_for(tag: str) -> APIRouter:
+    """A router under /v1. Who may use each of its routes is in `access`."""
 
     async def allowed(request: Request, door: DoorOf) -> None:
-        await door.auth.require(request, scope)
+        row = access.find("api", request.method, request.scope["route"].path)
+        access.judge(row, await door.auth.caller(request))
 
     return APIRouter(prefix="/v1", tags=[tag], route_class=ExactRoute, dependencies=[Depends(allowed)])

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brimful import assets, customers, money
+from brimful import access, assets, customers, money
 from brimful.api.auth import Auth
 from brimful.api.body import AMOUNT_SCHEMA, read_bounded
 from brimful.api.problems import DATABASE_ERRORS, database_problem, problem
@@ -23,6 +23,7 @@ from brimful.usage import Movement, Recorder, Verdict
 __all__ = ["OPENAPI", "PATH", "FirstDoor", "UsageRoute"]
 
 PATH = "/v1/usage"
+_ROW = access.find("api", "POST", PATH)
 _BODY_MAX = 2 * 1024 * 1024
 _EVENTS_MAX = 1000
 _ID_MAX = 255
@@ -89,7 +90,7 @@ class UsageRoute:
             if request.method != "POST":
                 refused = Refused("method_not_allowed", "Usage is recorded with POST.")
                 return problem(request, refused, {"Allow": "POST"})
-            await self._auth.require(request, "usage")
+            access.judge(_ROW, await self._auth.caller(request))
             return await self._answer(request, await read_bounded(request, _BODY_MAX))
         except Refused as refused:
             return problem(request, refused)

@@ -1,11 +1,9 @@
 """Routes of the console with who may use each, and the way in: name, password and code, or a trusted proxy."""
 
-import dataclasses
 import hmac
 import logging
 import pathlib
 from collections.abc import Awaitable, Callable
-from typing import Literal
 
 import jinja2
 import psycopg
@@ -19,60 +17,50 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from brimful import ids, operators
+from brimful import access, ids, operators
 from brimful.console.door import BASE, Door, Page, require_csrf
 from brimful.console.pages import charging, customers, home, stripe, top_ups, trail, webhooks
 from brimful.deps import Deps
 from brimful.errors import Refused
-from brimful.operators import OperatorSession, Role
+from brimful.operators import OperatorSession
 from brimful.web import SecurityHeaders, form_fields, host_cookie, require_plain, require_same_origin
 
-__all__ = ["ROUTES", "Allowed", "build"]
+__all__ = ["VIEWS", "build"]
 
 _log = logging.getLogger(__name__)
 _HERE = pathlib.Path(__file__).parent
 View = Callable[[Page], Awaitable[Response]]
 
 
-@dataclasses.dataclass(frozen=True)
-class Allowed:
-    """A route, and the least role that may use it."""
-
-    method: Literal["GET", "POST"]
-    path: str
-    view: View
-    role: Role
-
-
-# Whatever is not here does not exist. A test walks every route with every role.
-ROUTES = (
-    Allowed("GET", "/", home.overview, "viewer"),
-    Allowed("GET", "/customers", customers.search, "viewer"),
-    Allowed("GET", "/customers/{customer_id}", customers.customer, "viewer"),
-    Allowed("GET", "/customers/{customer_id}/ledger/{asset}", customers.ledger_of, "viewer"),
-    Allowed("POST", "/customers/{customer_id}/rules/{asset}/pause", customers.pause, "operator"),
-    Allowed("POST", "/customers/{customer_id}/rules/{asset}/look", customers.look, "operator"),
-    Allowed("GET", "/top-ups", top_ups.listed, "viewer"),
-    Allowed("GET", "/queue", top_ups.queue, "viewer"),
-    Allowed("GET", "/top-ups/{customer_id}/{top_up_id}", top_ups.one, "viewer"),
-    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/retry", top_ups.retry, "operator"),
-    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/ask", top_ups.ask, "operator"),
-    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/cancel", top_ups.cancel, "operator"),
-    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/resolve", top_ups.resolve, "operator"),
-    Allowed("POST", "/top-ups/{customer_id}/{top_up_id}/refund", top_ups.refund, "operator"),
-    Allowed("GET", "/webhooks", webhooks.listed, "viewer"),
-    Allowed("GET", "/webhooks/events/{event_id}", webhooks.event, "viewer"),
-    Allowed("POST", "/webhooks/events/{event_id}/replay", webhooks.replay, "operator"),
-    Allowed("POST", "/webhooks/{endpoint_id}/enable", webhooks.enable, "operator"),
-    Allowed("GET", "/stripe", stripe.events, "viewer"),
-    Allowed("POST", "/stripe/{event_id}/again", stripe.again, "operator"),
-    Allowed("POST", "/stripe/{event_id}/leave", stripe.leave, "operator"),
-    Allowed("GET", "/reconciliation", stripe.reconciliation, "viewer"),
-    Allowed("POST", "/reconciliation/compare", stripe.compare, "operator"),
-    Allowed("GET", "/charging", charging.shown, "viewer"),
-    Allowed("POST", "/charging/stop", charging.stop, "operator"),
-    Allowed("POST", "/charging/start", charging.start, "operator"),
-    Allowed("GET", "/audit", trail.trail, "viewer"),
+# Whatever is not here does not exist; who may use each is in `access`, and a test walks every route with every role.
+VIEWS: tuple[tuple[str, str, View], ...] = (
+    ("GET", "/", home.overview),
+    ("GET", "/customers", customers.search),
+    ("GET", "/customers/{customer_id}", customers.customer),
+    ("GET", "/customers/{customer_id}/ledger/{asset}", customers.ledger_of),
+    ("POST", "/customers/{customer_id}/rules/{asset}/pause", customers.pause),
+    ("POST", "/customers/{customer_id}/rules/{asset}/look", customers.look),
+    ("GET", "/top-ups", top_ups.listed),
+    ("GET", "/queue", top_ups.queue),
+    ("GET", "/top-ups/{customer_id}/{top_up_id}", top_ups.one),
+    ("POST", "/top-ups/{customer_id}/{top_up_id}/retry", top_ups.retry),
+    ("POST", "/top-ups/{customer_id}/{top_up_id}/ask", top_ups.ask),
+    ("POST", "/top-ups/{customer_id}/{top_up_id}/cancel", top_ups.cancel),
+    ("POST", "/top-ups/{customer_id}/{top_up_id}/resolve", top_ups.resolve),
+    ("POST", "/top-ups/{customer_id}/{top_up_id}/refund", top_ups.refund),
+    ("GET", "/webhooks", webhooks.listed),
+    ("GET", "/webhooks/events/{event_id}", webhooks.event),
+    ("POST", "/webhooks/events/{event_id}/replay", webhooks.replay),
+    ("POST", "/webhooks/{endpoint_id}/enable", webhooks.enable),
+    ("GET", "/stripe", stripe.events),
+    ("POST", "/stripe/{event_id}/again", stripe.again),
+    ("POST", "/stripe/{event_id}/leave", stripe.leave),
+    ("GET", "/reconciliation", stripe.reconciliation),
+    ("POST", "/reconciliation/compare", stripe.compare),
+    ("GET", "/charging", charging.shown),
+    ("POST", "/charging/stop", charging.stop),
+    ("POST", "/charging/start", charging.start),
+    ("GET", "/audit", trail.trail),
 )
 
 
@@ -94,7 +82,7 @@ def build(deps: Deps) -> Starlette:
             Mount("/static", StaticFiles(directory=_HERE / "static")),
             Route("/sign-in", guard.sign_in, methods=["GET", "POST"]),
             Route("/sign-out", guard.sign_out, methods=["POST"]),
-            *(Route(one.path, guard.route(one), methods=[one.method]) for one in ROUTES),
+            *(Route(path, guard.route(method, path, view), methods=[method]) for method, path, view in VIEWS),
         ],
         middleware=[Middleware(SecurityHeaders, settings=deps.settings)],
         exception_handlers={
@@ -114,22 +102,23 @@ class _Guard:
         self._door = door
         self._cookie = host_cookie("brimful_console", door.deps.settings)
 
-    def route(self, allowed: Allowed) -> Callable[[Request], Awaitable[Response]]:
+    def route(self, method: str, path: str, view: View) -> Callable[[Request], Awaitable[Response]]:
+        row = access.find("console", method, path)
+
         async def handle(request: Request) -> Response:
             require_plain(request)
             session = await self._session(request)
             if session is None:
-                if allowed.method == "GET":
+                if method == "GET":
                     return RedirectResponse(f"{BASE}/sign-in", 303)
                 raise Refused("unauthorized", "Sign in first.")
-            if allowed.role == "operator" and session.role != "operator":
-                raise Refused("forbidden", "You may look, not act: ask for the role of an operator.")
+            access.judge(row, access.Caller(session.role))
             form = None
-            if allowed.method == "POST":
+            if method == "POST":
                 require_same_origin(request, self._door.deps.settings)
                 form = await form_fields(request)
                 require_csrf(form, session)
-            return await allowed.view(Page(self._door, request, session, form))
+            return await view(Page(self._door, request, session, form))
 
         return handle
 

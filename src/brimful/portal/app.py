@@ -18,7 +18,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from brimful import i18n, ids, sessions
+from brimful import access, i18n, ids, sessions
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.portal.door import Door, Page
@@ -69,36 +69,44 @@ def build(deps: Deps) -> Starlette:
     return app
 
 
+# Who may see each is in `access`.
+_VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
+    ("/", overview.overview),
+    ("/live", overview.live),
+    ("/language", overview.language),
+    ("/leave", overview.leave),
+    ("/top-up", top_up.top_up),
+    ("/top-up/summary", top_up.top_up_summary),
+    ("/top-ups/{top_up_id}", pay.result),
+    ("/receipts/{top_up_id}", pay.receipt),
+    ("/pay", pay.pay_link),
+    ("/confirm/{top_up_id}", pay.confirm),
+    ("/auto-top-up", rules.rule_list),
+    ("/auto-top-up/{asset}", rules.rule),
+    ("/auto-top-up/{asset}/terms", rules.rule_terms),
+    ("/auto-top-up/{asset}/off", rules.rule_off),
+    ("/alerts/{asset}", alerts.alert),
+    ("/alerts/{asset}/off", alerts.alert_off),
+    ("/turn-off", rules.turn_off),
+    ("/consents/{consent_id}", rules.consent),
+    ("/cards", cards.card_list),
+    ("/cards/add", cards.card_add),
+    ("/cards/added/{setup_id}", cards.card_added),
+    ("/cards/{card_id}/remove", cards.card_remove),
+    ("/cards/{card_id}/default", cards.card_default),
+    ("/activity", activity.activity),
+    ("/activity.csv", activity.activity_csv),
+)
+
+
 def _routes(door: Door) -> list[Route]:
-    """Who may see a page: the whole portal; with `payment` a payment link too; with `turn_off` that link alone."""
     page = _Pages(door)
+    listed = {path: [row.method for row in access.rows("billing") if row.path == path] for path, _ in _VIEWS}
+    assert all(listed.values()), listed
     return [
         Route("/open/{token}", _WayIn(door).handle, methods=_BOTH),
-        Route("/", page(overview.overview), methods=_GET),
-        Route("/live", page(overview.live, touch=False), methods=_GET),
-        Route("/language", page(overview.language, payment=True, turn_off=True), methods=_POST),
-        Route("/leave", page(overview.leave, payment=True, turn_off=True), methods=_POST),
-        Route("/top-up", page(top_up.top_up), methods=_BOTH),
-        Route("/top-up/summary", page(top_up.top_up_summary), methods=_POST),
-        Route("/top-ups/{top_up_id}", page(pay.result, payment=True), methods=_GET),
-        Route("/receipts/{top_up_id}", page(pay.receipt, payment=True), methods=_GET),
-        Route("/pay", page(pay.pay_link, payment=True), methods=_BOTH),
-        Route("/confirm/{top_up_id}", page(pay.confirm, payment=True), methods=_BOTH),
-        Route("/auto-top-up", page(rules.rule_list), methods=_GET),
-        Route("/auto-top-up/{asset}", page(rules.rule), methods=_BOTH),
-        Route("/auto-top-up/{asset}/terms", page(rules.rule_terms), methods=_POST),
-        Route("/auto-top-up/{asset}/off", page(rules.rule_off), methods=_POST),
-        Route("/alerts/{asset}", page(alerts.alert), methods=_BOTH),
-        Route("/alerts/{asset}/off", page(alerts.alert_off), methods=_POST),
-        Route("/turn-off", page(rules.turn_off, turn_off=True), methods=_BOTH),
-        Route("/consents/{consent_id}", page(rules.consent), methods=_GET),
-        Route("/cards", page(cards.card_list), methods=_GET),
-        Route("/cards/add", page(cards.card_add), methods=_POST),
-        Route("/cards/added/{setup_id}", page(cards.card_added), methods=_GET),
-        Route("/cards/{card_id}/remove", page(cards.card_remove), methods=_BOTH),
-        Route("/cards/{card_id}/default", page(cards.card_default), methods=_POST),
-        Route("/activity", page(activity.activity), methods=_GET),
-        Route("/activity.csv", page(activity.activity_csv), methods=_GET),
+        # A stream of live balances is no visit: a page left open must not keep its session alive.
+        *(Route(path, page(path, view, touch=path != "/live"), methods=listed[path]) for path, view in _VIEWS),
     ]
 
 
@@ -176,6 +184,9 @@ class _WayIn:
         return response
 
 
+_WHO: dict[str, access.Who] = {"portal": "customer", "payment": "payment_link", "turn_off": "turn_off_link"}
+
+
 class _Pages:
     """Turns a view into a route: session first, then for a form its origin and token."""
 
@@ -183,15 +194,8 @@ class _Pages:
         self._door = door
 
     def __call__(
-        self,
-        view: Callable[[Page], Awaitable[Response]],
-        *,
-        payment: bool = False,
-        turn_off: bool = False,
-        touch: bool = True,
+        self, path: str, view: Callable[[Page], Awaitable[Response]], *, touch: bool
     ) -> Callable[[Request], Awaitable[Response]]:
-        kinds = {"portal"} | ({"payment"} if payment else set()) | ({"turn_off"} if turn_off else set())
-
         async def handle(request: Request) -> Response:
             require_plain(request)
             session = await self._session(request, touch=touch)
@@ -199,8 +203,7 @@ class _Pages:
                 return self._door.page(request, "ended.html", {}, status=401)
             words = self._door.words(request, session.locale, zone=session.time_zone)
             request.state.words = words
-            if session.kind not in kinds:
-                raise Refused("forbidden", "This link is for one thing only.")
+            access.judge(access.find("billing", request.method, path), access.Caller(_WHO[session.kind]))
             fields: Any = None
             if request.method == "POST":
                 require_same_origin(request, self._door.deps.settings)

@@ -9,7 +9,7 @@ from brimful.errors import Refused
 
 __all__ = ["router"]
 
-router = router_for("Alerts", "wallets")
+router = router_for("Alerts")
 
 
 @router.get("/customers/{customer_id}/alerts")

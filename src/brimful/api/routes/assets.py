@@ -12,7 +12,7 @@ from brimful.errors import Refused
 
 __all__ = ["router"]
 
-router = router_for("Assets", "assets")
+router = router_for("Assets")
 
 
 @router.post("/assets", status_code=201)

@@ -7,7 +7,7 @@ from brimful.errors import Refused
 
 __all__ = ["router"]
 
-router = router_for("Auto top-up and cards", "wallets")
+router = router_for("Auto top-up and cards")
 
 
 @router.get("/customers/{customer_id}/auto-top-ups")
@@ -51,11 +51,7 @@ async def list_cards(door: DoorOf, customer_id: str) -> given.Cards:
 
 
 async def _refuse() -> None:
-    raise Refused(
-        "customer_only",
-        "Only the customer may set rules, cards and consents. Send them to the Billing Portal: "
-        "POST /v1/billing-portal/sessions.",
-    )
+    raise AssertionError("access has refused every key")
 
 
 for _path in ("auto-top-ups", "auto-top-ups/{asset}", "cards", "cards/{card_id}", "consents"):

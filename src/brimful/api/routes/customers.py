@@ -10,7 +10,7 @@ from brimful.errors import Refused
 
 __all__ = ["router"]
 
-router = router_for("Customers", "customers")
+router = router_for("Customers")
 
 
 @router.post("/customers", status_code=201)

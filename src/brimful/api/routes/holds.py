@@ -14,7 +14,7 @@ from brimful.wallets import holds
 
 __all__ = ["router"]
 
-router = router_for("Holds", "usage")
+router = router_for("Holds")
 
 
 @router.post("/customers/{customer_id}/wallet/holds", status_code=201)

@@ -14,7 +14,7 @@ from brimful.db import Tx
 
 __all__ = ["router"]
 
-router = router_for("Billing Portal", "portal")
+router = router_for("Billing Portal")
 
 
 @router.post("/billing-portal/sessions", response_model=given.PortalLink)

@@ -17,8 +17,8 @@ from brimful.errors import Refused
 
 __all__ = ["refund_router", "router"]
 
-router = router_for("Top-ups", "top_ups")
-refund_router = router_for("Top-ups", "refunds")
+router = router_for("Top-ups")
+refund_router = router_for("Top-ups")
 
 
 @router.post("/top-ups", status_code=201, response_model=given.PaymentLink)

@@ -16,7 +16,7 @@ from brimful.usage import Movement, Verdict
 
 __all__ = ["account_of", "answer", "router"]
 
-router = router_for("Wallets", "wallets")
+router = router_for("Wallets")
 
 
 class GrantFilter(BaseModel):

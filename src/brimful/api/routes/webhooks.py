@@ -17,7 +17,7 @@ from brimful.errors import Refused
 
 __all__ = ["router"]
 
-router = router_for("Webhooks", "webhooks")
+router = router_for("Webhooks")
 
 
 @router.post("/webhooks", status_code=201)
