@@ -31,7 +31,13 @@ class Postbox:
         return self.letters[index].get_body(("plain",)).get_content()
 
     def subjects(self):
-        return [letter["Subject"] for letter in self.letters]
+        """Of all but codes, which come between a form and what it changes."""
+        return [letter["Subject"] for letter in self.letters if not re.search("[0-9]{6}", letter["Subject"])]
+
+    async def code(self):
+        """The code that came last. It is taken out: the stories are about the letters of record."""
+        [*_, place] = [n for n, letter in enumerate(self.letters) if re.search("[0-9]{6}", letter["Subject"])]
+        return re.search("[0-9]{6}", self.letters.pop(place)["Subject"])[0]
 
 
 @pytest.fixture
@@ -49,6 +55,7 @@ async def house(cluster, postbox):
     name = cluster.clone()
     mail = {"BRIMFUL_SMTP_URL": f"smtp://127.0.0.1:{postbox.port}", "BRIMFUL_MAIL_FROM": "billing@glitch.example"}
     async with House.opened(cluster.url(name), **mail) as opened:
+        opened.read_code = postbox.code
         yield opened
     cluster.drop(name)
 
@@ -184,8 +191,8 @@ async def test_a_changed_address_is_told_to_the_old_one(house, postbox):
 
 
 async def test_a_mail_server_that_refuses_delays_letters_and_never_money(house, postbox):
-    postbox.refusing = True
     customer_id, _ = await house.funded(balance=12, threshold="10", email=MAIL)
+    postbox.refusing = True
     await house.use(customer_id, "3", "crossing")
     await house.work()
     assert await house.balance(customer_id) == 34
@@ -210,7 +217,8 @@ async def test_letters_speak_the_language_chosen_in_the_portal(house, postbox):
 
 async def test_without_an_address_or_with_a_broken_one_nothing_is_written(house, postbox):
     await house.funded()
-    await house.funded(email="ada,x@example.com")
+    customer_id, _ = await house.funded()
+    await house.call("PATCH", f"/customers/{customer_id}", {"email": "ada,x@example.com"}, expect=204)
     await house.work()
     assert postbox.letters == []
     assert await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'letter' AND status = 'failed'") == []

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import datetime as dt
 import socket
+from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import httpx
@@ -67,6 +68,7 @@ class House:
     sandbox: httpx.AsyncClient
     world: World
     visitors: list[Visitor]
+    read_code: Callable[[], Awaitable[str]] | None = None  # a customer's mailbox, where mail is set up
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -173,6 +175,7 @@ class House:
 
     async def stranger(self):
         visitor = Visitor(self.url)
+        visitor.code = self.read_code
         self.visitors.append(visitor)
         return visitor
 

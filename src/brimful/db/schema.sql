@@ -1095,6 +1095,7 @@ CREATE TABLE public.portal_sessions (
     expires_at timestamp with time zone NOT NULL,
     revoked_at timestamp with time zone,
     locale text,
+    stepped_up_at timestamp with time zone,
     CONSTRAINT portal_sessions_cookie_hash_check CHECK ((octet_length(cookie_hash) = 32)),
     CONSTRAINT portal_sessions_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text, 'turn_off'::text]))),
     CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text))
@@ -1155,6 +1156,16 @@ CREATE TABLE public.rates (
     CONSTRAINT rates_check CHECK ((valid_to > valid_from)),
     CONSTRAINT rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric))
+);
+CREATE TABLE public.step_up_codes (
+    session_id text NOT NULL,
+    customer_id text NOT NULL,
+    code_hash bytea NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone NOT NULL,
+    sent integer NOT NULL,
+    tries integer NOT NULL,
+    CONSTRAINT step_up_codes_code_hash_check CHECK ((octet_length(code_hash) = 32))
 );
 CREATE TABLE public.stripe_events (
     event_id text NOT NULL,
@@ -1329,6 +1340,8 @@ ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.step_up_codes
+    ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id);
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.top_ups
@@ -1369,6 +1382,7 @@ CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON public.procrastinat
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, payment_id);
 CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX step_up_codes_recent ON public.step_up_codes USING btree (customer_id, sent_at);
 CREATE INDEX stripe_events_newest ON public.stripe_events USING btree (received_at);
 CREATE INDEX stripe_events_waiting ON public.stripe_events USING btree (received_at) WHERE (state = 'received'::text);
 CREATE INDEX top_ups_by_account ON public.top_ups USING btree (customer_id, asset, requested_at DESC);
@@ -1448,6 +1462,8 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.step_up_codes
+    ADD CONSTRAINT step_up_codes_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.portal_sessions(session_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.top_ups
@@ -1654,6 +1670,7 @@ GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;

@@ -5,7 +5,7 @@ It knows only what a person sees: the portal's own forms and Stripe's pages (her
 
 import dataclasses
 import html.parser
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 import httpx
 
@@ -97,6 +97,7 @@ class Visitor:
 
     def __init__(self, base_url: str, client: httpx.AsyncClient | None = None) -> None:
         self._base = base_url
+        self.code: Callable[[], Awaitable[str]] | None = None  # reads the code that was mailed, where one is asked for
         self.client = client or httpx.AsyncClient(
             follow_redirects=True, max_redirects=_REDIRECTS_MAX, timeout=30, headers={"User-Agent": "brimful-visitor"}
         )
@@ -120,7 +121,13 @@ class Visitor:
         if form is None:
             raise VisitorError(f"no form {action!r} on {page.url}: {alert_of(page)}")
         target = str(page.url) if not form.action else str(page.url.join(form.action))
-        return await self.client.post(target, data={**form.fields, **values})
+        answer = await self.client.post(target, data={**form.fields, **values})
+        asked = next((form for form in forms_of(answer) if "step_up_code" in form.fields), None)
+        if asked is None or self.code is None:
+            return answer
+        return await self.client.post(
+            target, data={**asked.fields, "step_up_code": await self.code(), "step_up_again": ""}
+        )
 
     async def add_card(self, number: str, *, asset: str = "") -> httpx.Response:
         """Add a card: tick the box, choose it on Stripe's page, come back, wait until it is there."""

@@ -5,10 +5,12 @@ gets it twice, with the same Message-ID.
 """
 
 import dataclasses
+import datetime as dt
 import email.message
 import email.utils
 import logging
 import pathlib
+import secrets
 import urllib.parse
 from typing import Any
 
@@ -19,7 +21,7 @@ from brimful import customers, i18n
 from brimful.db import Database, Tx
 from brimful.letters.compose import Letter, Sources, compose
 
-__all__ = ["Post", "address_to", "write"]
+__all__ = ["Post", "address_to", "send_code", "write"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 20
@@ -84,6 +86,21 @@ async def write(post: Post, database: Database, customer_id: str, event_id: str)
     async with database.transaction() as tx:
         await tx.execute(_SENT, {"customer_id": customer_id, "event_id": event_id, "now": await tx.now()})
     return True
+
+
+async def send_code(post: Post, words: i18n.Words, address: str, code: str, *, at: dt.datetime) -> None:
+    """Mail a code, now: somebody waits for it. It is in no event, no job and no log.
+
+    Raises:
+        aiosmtplib.SMTPException, OSError: the server did not take it.
+    """
+    subject = words.t("{code} is your code for {merchant}", code=code, merchant=post.merchant)
+    text = words.t("Enter it in the billing page that you have open. It is good for ten minutes.")
+    warning = words.t("If you did not ask for it, somebody else has a link into your billing: do not pass the code on.")
+    letter = Letter(at, subject, (text, warning), ((words.t("Code"), code),))
+    message = _message(post, words, letter, address, f"code.{secrets.token_hex(8)}")
+    if message is None or not await _send(post, message):
+        raise OSError("the address cannot be used")
 
 
 def _message(

@@ -21,6 +21,7 @@ from starlette.templating import Jinja2Templates
 from brimful import access, i18n, ids, sessions
 from brimful.deps import Deps
 from brimful.errors import Refused
+from brimful.portal import step_up
 from brimful.portal.door import Door, Page
 from brimful.portal.live import Hub
 from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
@@ -203,13 +204,18 @@ class _Pages:
                 return self._door.page(request, "ended.html", {}, status=401)
             words = self._door.words(request, session.locale, zone=session.time_zone)
             request.state.words = words
-            access.judge(access.find("billing", request.method, path), access.Caller(_WHO[session.kind]))
+            row = access.find("billing", request.method, path)
+            access.judge(row, access.Caller(_WHO[session.kind]))
             fields: Any = None
             if request.method == "POST":
                 require_same_origin(request, self._door.deps.settings)
                 fields = await form_fields(request)
                 require_csrf(fields, session)
-            return await view(Page(self._door, request, session, fields, words))
+            page = Page(self._door, request, session, fields, words)
+            asked = None
+            if row.step_up or (session.kind == "portal" and page.field("save_card") == "yes"):
+                asked = await step_up.interposed(page)
+            return asked or await view(page)
 
         return handle
 

@@ -1,0 +1,57 @@
+"""The page between a form and what it changes: a code by mail, with the form kept behind it."""
+
+import smtplib
+
+import aiosmtplib
+from starlette.responses import Response
+
+from brimful import customers, letters, stepping
+from brimful.errors import Refused
+from brimful.portal import refusals
+from brimful.portal.door import Page
+
+__all__ = ["interposed"]
+
+_OURS = ("step_up_code", "step_up_again")
+
+
+async def interposed(page: Page) -> Response | None:
+    """What is shown instead of doing what a form asks for, or None when it may be done."""
+    post = page.deps.post
+    if post is None:
+        return None
+    async with page.deps.database.transaction() as tx:
+        address = (await customers.get(tx, page.session.customer_id)).email
+        if address is None or await stepping.done(tx, page.session):
+            return None
+    given = page.field("step_up_code")
+    if given and not page.field("step_up_again"):
+        async with page.deps.database.transaction() as tx:
+            right = await stepping.finish(tx, page.session, given)
+        if right:
+            return None
+        wrong = page.words.t("This code is not right, or no longer. Look again, or send a new one.")
+        return _show(page, address, wrong, status=422)
+    return await _send(page, post, address)
+
+
+async def _send(page: Page, post: letters.Post, address: str) -> Response:
+    try:
+        async with page.deps.database.transaction() as tx:
+            code, now = await stepping.begin(tx, page.session), await tx.now()
+        await letters.send_code(post, page.words, address, code, at=now)
+    except Refused as refused:
+        return _show(page, address, refusals.text(page.words, refused), status=refused.status)
+    except (aiosmtplib.SMTPException, smtplib.SMTPException, OSError):
+        problem = page.words.t("The code could not be sent at the moment. Nothing was changed; try again in a minute.")
+        return _show(page, address, problem, status=503)
+    return _show(page, address, None, status=200)
+
+
+def _show(page: Page, address: str, problem: str | None, *, status: int) -> Response:
+    """The code's field, and the form as it was filled in."""
+    assert page.form is not None
+    kept = [(name, value) for name, value in page.form.multi_items() if name not in {*_OURS, "csrf"}]
+    head, _, domain = address.partition("@")
+    values = {"kept": kept, "address": f"{head[:1]}···@{domain}", "problem": problem}
+    return page.show("step_up.html", values, status=status)

@@ -1,0 +1,75 @@
+"""Step-up: a code by mail before a card or a consent is changed, once in a session for half an hour.
+
+The platform makes the link into the portal, and could open it itself; the code goes to the customer's mailbox. It is
+asked for where mail is set up and the customer has an address, and never to turn off.
+"""
+
+import datetime as dt
+import hashlib
+import hmac
+import secrets
+
+from brimful.db import Tx
+from brimful.errors import Refused
+from brimful.sessions import PortalSession
+
+__all__ = ["CODE_LIFE", "LIFE", "begin", "done", "finish"]
+
+LIFE = dt.timedelta(minutes=30)
+CODE_LIFE = dt.timedelta(minutes=10)
+_DIGITS = 6
+_TRIES_MAX = 5
+_CODES_MAX = 5  # to one customer in an hour
+
+_DONE = "SELECT 1 AS done FROM portal_sessions WHERE session_id = %s AND stepped_up_at > %s"
+
+
+async def done(tx: Tx, session: PortalSession) -> bool:
+    """Whether this session has given its code lately."""
+    return await tx.one(_DONE, (session.session_id, await tx.now() - LIFE)) is not None
+
+
+_RECENT = "SELECT coalesce(sum(sent), 0) AS n FROM step_up_codes WHERE customer_id = %s AND sent_at > %s"
+_BEGIN = """
+    INSERT INTO step_up_codes AS c (session_id, customer_id, code_hash, sent_at, expires_at, sent, tries)
+    VALUES (%(session_id)s, %(customer_id)s, %(hash)s, %(now)s, %(until)s, 1, 0)
+    ON CONFLICT (session_id) DO UPDATE SET code_hash = excluded.code_hash, sent_at = excluded.sent_at,
+        expires_at = excluded.expires_at, sent = c.sent + 1, tries = 0
+"""
+
+
+async def begin(tx: Tx, session: PortalSession) -> str:
+    """A new code for this session, to be mailed; the one before is worth nothing any more. Refuses too many."""
+    now = await tx.now()
+    recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
+    if recent is not None and recent["n"] >= _CODES_MAX:
+        raise Refused("too_many_requests", "Too many codes were sent in the last hour. Try again later.")
+    code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
+    values = {"session_id": session.session_id, "customer_id": session.customer_id, "now": now,
+              "hash": _hash(session, code), "until": now + CODE_LIFE}  # fmt: skip
+    await tx.execute(_BEGIN, values)
+    return code
+
+
+# A try is counted before it is judged, so that no more than five of a million are, however many come at once.
+_TRY = """
+    UPDATE step_up_codes SET tries = tries + 1
+    WHERE session_id = %s AND expires_at > %s AND tries < %s
+    RETURNING code_hash
+"""
+
+
+async def finish(tx: Tx, session: PortalSession, code: str) -> bool:
+    """Whether the code is right; then the session is trusted for a while, and the code is used up."""
+    now = await tx.now()
+    row = await tx.one(_TRY, (session.session_id, now, _TRIES_MAX))
+    given = "".join(char for char in code if not char.isspace())
+    if row is None or not hmac.compare_digest(bytes(row["code_hash"]), _hash(session, given)):
+        return False
+    await tx.execute("UPDATE step_up_codes SET expires_at = %s WHERE session_id = %s", (now, session.session_id))
+    await tx.execute("UPDATE portal_sessions SET stepped_up_at = %s WHERE session_id = %s", (now, session.session_id))
+    return True
+
+
+def _hash(session: PortalSession, code: str) -> bytes:
+    return hashlib.sha256(f"{session.session_id}:{code}".encode("utf-8", "replace")).digest()

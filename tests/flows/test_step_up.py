@@ -1,0 +1,130 @@
+"""A code by mail before a card or a consent is changed, and never to turn off."""
+
+import asyncio
+import re
+
+import pytest
+
+from brimful import stepping
+from brimful.demo.visitor import forms_of
+from flows.test_letters import MAIL, house, postbox  # noqa: F401 - fixtures
+
+
+@pytest.fixture
+async def asked(house, postbox):  # noqa: F811
+    """A customer with a rule, back in a new session that has given no code. Returns (customer_id, visitor)."""
+    customer_id, _ = await house.funded(email=MAIL)
+    house.read_code = None
+    visitor = await house.visitor(customer_id)
+    postbox.letters.clear()
+    return customer_id, visitor
+
+
+async def rule_form(visitor, **values):
+    page = await visitor.get("/auto-top-up/USD")
+    return await visitor.submit(page, "", {"limit": "200", "action": "save", **values})
+
+
+async def test_saving_a_rule_asks_for_a_code_once_and_keeps_what_was_filled_in(house, postbox, asked):  # noqa: F811
+    customer_id, visitor = asked
+    page = await rule_form(visitor)
+    assert "Is it you?" in page.text
+    assert "a···@example.com" in page.text
+    assert MAIL not in page.text
+    assert (await house.rule(customer_id))["monthly_limit"] == "100"
+    code = await postbox.code()
+    assert re.fullmatch("[0-9]{6}", code)
+    [kept] = [form.fields for form in forms_of(page) if "step_up_code" in form.fields]
+    assert (kept["limit"], kept["action"]) == ("200", "save")
+    review = await visitor.submit(page, "", {"step_up_code": code})
+    assert "Is it you?" not in review.text
+    await visitor.submit(review, "", {"agreed": "yes", "action": "save"})
+    assert (await house.rule(customer_id))["monthly_limit"] == "200"
+    assert postbox.subjects() == []  # the second form of the session is not asked about again
+
+
+@pytest.mark.parametrize("path", ["/cards/add", "/cards/{card}/default", "/cards/{card}/remove"])
+async def test_every_change_of_a_card_asks(house, postbox, asked, path):  # noqa: F811
+    customer_id, visitor = asked
+    [card] = await house.sql("SELECT card_id FROM cards")
+    page = await visitor.get("/cards")
+    token = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)[1]
+    url = f"{house.url}/billing{path.format(card=card['card_id'])}"
+    answer = await visitor.client.post(url, data={"csrf": token, "agreed": "yes"})
+    assert "Is it you?" in answer.text
+    assert [row["state"] for row in await house.sql("SELECT state FROM cards")] == ["active"]
+    assert len(await house.sql("SELECT 1 FROM card_setups WHERE state = 'open'")) == 0
+
+
+async def test_turning_off_never_asks(house, postbox, asked):  # noqa: F811
+    customer_id, visitor = asked
+    await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})
+    assert (await house.rule(customer_id))["enabled"] is False
+    assert [letter for letter in postbox.letters if "code" in letter["Subject"]] == []
+
+
+async def test_a_wrong_code_changes_nothing_and_five_are_judged(house, postbox, asked):  # noqa: F811
+    customer_id, visitor = asked
+    page = await rule_form(visitor)
+    code = await postbox.code()
+    wrong = [f"{(int(code) + n) % 1_000_000:06d}" for n in range(1, 9)]
+    answers = await asyncio.gather(*(visitor.submit(page, "", {"step_up_code": given}) for given in wrong))
+    assert all("This code is not right" in answer.text for answer in answers)
+    answer = await visitor.submit(page, "", {"step_up_code": code})  # too late: five were tried
+    assert "This code is not right" in answer.text
+    assert (await house.rule(customer_id))["monthly_limit"] == "100"
+    again = await visitor.submit(answer, "", {"step_up_code": "", "step_up_again": "yes"})
+    assert "Is it you?" in again.text
+    review = await visitor.submit(again, "", {"step_up_code": await postbox.code()})
+    assert "Is it you?" not in review.text
+
+
+async def test_a_code_is_good_for_ten_minutes_once_and_in_its_own_session(house, postbox, asked):  # noqa: F811
+    customer_id, visitor = asked
+    page = await rule_form(visitor)
+    code = await postbox.code()
+    other = await house.visitor(customer_id)
+    answer = await rule_form(other)
+    await postbox.code()
+    assert "This code is not right" in (await other.submit(answer, "", {"step_up_code": code})).text
+    house.clock.offset += stepping.CODE_LIFE
+    assert "This code is not right" in (await visitor.submit(page, "", {"step_up_code": code})).text
+
+
+async def test_the_trust_ends_after_half_an_hour(house, postbox, asked):  # noqa: F811
+    _, visitor = asked
+    page = await rule_form(visitor)
+    await visitor.submit(page, "", {"step_up_code": await postbox.code()})
+    for _ in range(3):  # the session itself is kept awake
+        house.clock.offset += stepping.LIFE / 3
+        await visitor.get("/")
+    assert "Is it you?" in (await rule_form(visitor)).text
+
+
+async def test_five_codes_in_an_hour_and_a_server_that_takes_none(house, postbox, asked):  # noqa: F811
+    customer_id, visitor = asked
+    page = await rule_form(visitor)
+    postbox.refusing = True
+    assert "could not be sent" in (await visitor.submit(page, "", {"step_up_code": "", "step_up_again": "yes"})).text
+    postbox.refusing = False
+    for _ in range(3):
+        page = await rule_form(visitor)
+    answer = await rule_form(visitor)
+    assert answer.status_code == 429
+    assert (await house.rule(customer_id))["monthly_limit"] == "100"
+
+
+async def test_codes_are_in_no_table_no_job_and_no_event(house, postbox, asked):  # noqa: F811
+    _, visitor = asked
+    await rule_form(visitor)
+    code = await postbox.code()
+    tables = await house.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    for row in tables:
+        text = str(await house.sql(f"SELECT t::text AS text FROM {row['tablename']} AS t"))
+        assert not re.search(rf"(?<![0-9a-f]){code}(?![0-9a-f])", text), row
+
+
+async def test_without_an_address_or_a_mail_server_there_is_nobody_to_ask(house, postbox):  # noqa: F811
+    customer_id, visitor = await house.funded()
+    assert (await house.rule(customer_id))["enabled"] is True
+    assert postbox.letters == []
