@@ -1,61 +1,32 @@
 """Letters: what the customer is written, by a real SMTP server, and what never happens because of one."""
 
 import datetime as dt
-import email
-import email.policy
 import re
 
 import pytest
-from aiosmtpd.controller import Controller
 
 from brimful import worker
-from support.house import House, free_port
+from support import postbox as postboxes
+from support.house import House
 
 MAIL = "ada@example.com"
 
 
-class Postbox:
-    """Keeps what arrives; refuses while told to."""
-
-    def __init__(self):
-        self.letters = []
-        self.refusing = False
-
-    async def handle_DATA(self, server, session, envelope):  # noqa: N802 - aiosmtpd calls it so
-        if self.refusing:
-            return "451 Try again later"
-        self.letters.append(email.message_from_bytes(envelope.content, policy=email.policy.default))
-        return "250 OK"
-
-    def text(self, index=-1):
-        return self.letters[index].get_body(("plain",)).get_content()
-
-    def subjects(self):
-        """Of all but codes, which come between a form and what it changes."""
-        return [letter["Subject"] for letter in self.letters if not re.search("[0-9]{6}", letter["Subject"])]
-
-    async def code(self):
-        """The code that came last. It is taken out: the stories are about the letters of record."""
-        [*_, place] = [n for n, letter in enumerate(self.letters) if re.search("[0-9]{6}", letter["Subject"])]
-        return re.search("[0-9]{6}", self.letters.pop(place)["Subject"])[0]
-
-
 @pytest.fixture
 def postbox():
-    box = Postbox()
-    controller = Controller(box, hostname="127.0.0.1", port=free_port())
-    controller.start()
-    box.port = controller.port
-    yield box
-    controller.stop()
+    with postboxes.opened() as box:
+        yield box
 
 
 @pytest.fixture
 async def house(cluster, postbox):
+    async def read_code():
+        return postbox.code()
+
     name = cluster.clone()
-    mail = {"BRIMFUL_SMTP_URL": f"smtp://127.0.0.1:{postbox.port}", "BRIMFUL_MAIL_FROM": "billing@glitch.example"}
+    mail = {"BRIMFUL_SMTP_URL": postbox.url, "BRIMFUL_MAIL_FROM": "billing@glitch.example"}
     async with House.opened(cluster.url(name), **mail) as opened:
-        opened.read_code = postbox.code
+        opened.read_code = read_code
         yield opened
     cluster.drop(name)
 
