@@ -92,6 +92,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             timeout_graceful_shutdown=_STOP_S,
             timeout_keep_alive=_IDLE_S,
             server_header=False,
+            proxy_headers=False,  # whom to believe is a setting of ours (web.client_address)
         ),
         app,
     ).run()

@@ -1,5 +1,6 @@
 """What every page that we serve carries, and what every form must bring: the portal's and the console's."""
 
+import ipaddress
 import urllib.parse
 
 from starlette.datastructures import FormData
@@ -14,6 +15,7 @@ from brimful.settings import Settings
 __all__ = [
     "Counted",
     "SecurityHeaders",
+    "client_address",
     "form_fields",
     "host_cookie",
     "origin_of",
@@ -81,6 +83,25 @@ def require_same_origin(request: Request, settings: Settings) -> None:
     foreign_origin = origin not in {None, "null", origin_of(settings.public_url)}
     if foreign_site or foreign_origin or (origin == "null" and site is None):
         raise Refused("forbidden", "This form was not sent from the page itself. Open the page again.")
+
+
+def client_address(request: Request, settings: Settings) -> str | None:
+    """Who is on the other side: the nearest hop that is no proxy of ours. What stands further out could be made up."""
+    if request.client is None:
+        return None
+    hops = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+    address = request.client.host
+    while hops and _trusted(address, settings.trusted_proxies):
+        address = hops.pop()
+    return address[:100]
+
+
+def _trusted(address: str, proxies: tuple[str, ...]) -> bool:
+    try:
+        there = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return any(there in ipaddress.ip_network(network, strict=False) for network in proxies)
 
 
 def require_plain(request: Request) -> None:

@@ -326,11 +326,12 @@ async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
 
 
 async def slow_sweep(deps: Deps) -> None:
-    """Each hour: tell of cards about to expire, and derive every rule's account anew; whatever was wrong is right
-    afterwards.
+    """Each hour: tell of cards about to expire, forget addresses, and derive every rule's account anew; whatever
+    was wrong is right afterwards.
     """
     async with deps.database.transaction() as tx:
         await auto_topup.tell_expiring(tx, limit=_SWEEP_MAX)
+        await cards.testing.forget(tx)
     after = ("", "")
     while True:
         async with deps.database.transaction() as tx:

@@ -9,13 +9,21 @@ import datetime as dt
 from typing import Literal
 
 from brimful import ids
-from brimful.cards import consents, saved
+from brimful.cards import consents, saved, testing
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 from brimful.payments import CardReading
 from brimful.sessions import PortalSession
 
-__all__ = ["Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
+__all__ = ["Limits", "Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """How many cards may be added in an hour."""
+
+    per_customer: int
+    per_address: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,17 +53,18 @@ async def open_setup(
     *,
     rendered: str,
     purpose: Literal["setup", "payment"],
-    per_hour: int,
+    limits: Limits,
     return_to: str | None = None,
 ) -> str:
     """Record the consent to save a card, as it was `rendered`, and open the row that may make one. Returns its id.
 
-    Refuses more than `per_hour` for one customer: stolen cards are tested on forms that add cards.
+    Refuses more than its `limits`, and all of them while most fail: stolen cards are tested on forms that add cards.
     """
     now = await tx.now()
     recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
-    if recent is not None and recent["n"] >= per_hour:
+    if recent is not None and recent["n"] >= limits.per_customer:
         raise Refused("too_many_requests", "Too many cards were added in the last hour. Try again later.")
+    await testing.require_calm(tx, session.address, per_hour=limits.per_address)
     consent_id = await consents.give(tx, session, rendered=rendered, terms=None)
     setup_id = ids.new("set")
     await tx.execute(_INSERT, (session.customer_id, setup_id, purpose, consent_id, session.session_id, return_to, now))

@@ -23,7 +23,7 @@ from brimful.console.pages import charging, customers, home, stripe, top_ups, tr
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.operators import OperatorSession
-from brimful.web import SecurityHeaders, form_fields, host_cookie, require_plain, require_same_origin
+from brimful.web import SecurityHeaders, client_address, form_fields, host_cookie, require_plain, require_same_origin
 
 __all__ = ["VIEWS", "build"]
 
@@ -151,7 +151,7 @@ class _Guard:
         name, password, code = (str(form.get(part, "")) for part in ("name", "password", "code"))
         database = self._door.deps.database
         try:
-            address = "" if request.client is None else request.client.host
+            address = client_address(request, settings) or ""
             cookie = await operators.sign_in(database, name.strip().lower(), password, code, address=address)
         except Refused as refused:
             return self._door.show(request, "sign_in.html", {"error": refused.detail}, refused.status)

@@ -877,6 +877,12 @@ CREATE VIEW public.broken_i9 AS
      LEFT JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id) AND (c.action = 'given'::text) AND (c.kind = 'auto_top_up'::text) AND (c.asset = t.asset))))
      LEFT JOIN public.consents w ON (((w.customer_id = c.customer_id) AND (w.withdraws = c.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((c.consent_id IS NULL) OR (c.recorded_at > p.confirm_sent_at) OR (w.recorded_at < p.confirm_sent_at)));
+CREATE TABLE public.card_attempts (
+    address_hash bytea NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    count integer NOT NULL,
+    CONSTRAINT card_attempts_address_hash_check CHECK ((octet_length(address_hash) = 32))
+);
 CREATE TABLE public.card_setups (
     customer_id text NOT NULL,
     setup_id text NOT NULL,
@@ -1262,6 +1268,8 @@ ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (code);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.card_attempts
+    ADD CONSTRAINT card_attempts_pkey PRIMARY KEY (address_hash, hour);
 ALTER TABLE ONLY public.card_setups
     ADD CONSTRAINT card_setups_pkey PRIMARY KEY (customer_id, setup_id);
 ALTER TABLE ONLY public.card_tries
@@ -1356,6 +1364,7 @@ ALTER TABLE ONLY public.webhook_rejections
     ADD CONSTRAINT webhook_rejections_pkey PRIMARY KEY (day);
 CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
+CREATE INDEX card_setups_completed ON public.card_setups USING btree (created_at) WHERE (state = 'completed'::text);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
 CREATE INDEX cards_expiring ON public.cards USING btree (exp_year, exp_month) WHERE (state = 'active'::text);
@@ -1384,6 +1393,7 @@ CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX step_up_codes_recent ON public.step_up_codes USING btree (customer_id, sent_at);
 CREATE INDEX stripe_events_newest ON public.stripe_events USING btree (received_at);
+CREATE INDEX stripe_events_setup_failed ON public.stripe_events USING btree (received_at) WHERE (type = 'setup_intent.setup_failed'::text);
 CREATE INDEX stripe_events_waiting ON public.stripe_events USING btree (received_at) WHERE (state = 'received'::text);
 CREATE INDEX top_ups_by_account ON public.top_ups USING btree (customer_id, asset, requested_at DESC);
 CREATE INDEX top_ups_ended ON public.top_ups USING btree (ended_at) WHERE (ended_at IS NOT NULL);
@@ -1583,6 +1593,8 @@ GRANT SELECT ON TABLE public.broken_i8 TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.card_attempts TO brimful_portal;
+GRANT SELECT,DELETE ON TABLE public.card_attempts TO brimful_engine;
 GRANT SELECT ON TABLE public.card_setups TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.card_setups TO brimful_portal;
 GRANT SELECT ON TABLE public.card_setups TO brimful_engine;
@@ -1684,12 +1696,11 @@ GRANT SELECT ON TABLE public.verified_marks TO brimful_api;
 GRANT SELECT ON TABLE public.verified_marks TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.verified_marks TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.webhook_endpoints TO brimful_api;
-GRANT SELECT ON TABLE public.webhook_endpoints TO brimful_portal;
 GRANT SELECT ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT SELECT(endpoint_id) ON TABLE public.webhook_endpoints TO brimful_portal;
 GRANT SELECT(topics) ON TABLE public.webhook_endpoints TO brimful_portal;
-GRANT SELECT(enabled) ON TABLE public.webhook_endpoints TO brimful_portal;
 GRANT UPDATE(enabled) ON TABLE public.webhook_endpoints TO brimful_engine;
+GRANT SELECT(enabled) ON TABLE public.webhook_endpoints TO brimful_portal;
 GRANT UPDATE(disabled_reason) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT UPDATE(failing_since) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT UPDATE(updated_at) ON TABLE public.webhook_endpoints TO brimful_engine;

@@ -25,7 +25,7 @@ async def open_setup_page(
     session: PortalSession,
     *,
     rendered: str,
-    per_hour: int,
+    limits: cards.Limits,
     return_to: str,
     urls: Callable[[str], tuple[str, str]],
 ) -> str:
@@ -35,7 +35,7 @@ async def open_setup_page(
         till: under the portal's role.
         session: the customer's own; the consent to save the card is recorded with it.
         rendered: that consent, word for word as the page showed it.
-        per_hour: how many cards one customer may add in an hour.
+        limits: how many cards may be added in an hour.
         return_to: the portal's path to go back to afterwards.
         urls: success and cancel address, made from the setup's id.
 
@@ -45,7 +45,12 @@ async def open_setup_page(
     stripe_customer = await _stripe_customer(till, session.customer_id)
     async with till.database.transaction() as tx:
         setup_id = await cards.setups.open_setup(
-            tx, session, rendered=rendered, purpose="setup", per_hour=per_hour, return_to=return_to
+            tx,
+            session,
+            rendered=rendered,
+            purpose="setup",
+            limits=limits,
+            return_to=return_to,
         )
     success_url, cancel_url = urls(setup_id)
     answer = await till.gateway.create_setup_checkout(
@@ -73,7 +78,7 @@ async def open_checkout(
     top_up_id: str,
     *,
     save_card: str | None,
-    per_hour: int,
+    limits: cards.Limits,
     urls: Callable[[str], tuple[str, str]],
 ) -> str:
     """Open Stripe's page that charges a new card for this top-up, and saves it if the customer ticked our box:
@@ -82,7 +87,7 @@ async def open_checkout(
     Returns the page's address: the same one while it is open. Refuses a top-up that is paid or over.
     """
     stripe_customer = await _stripe_customer(till, session.customer_id)
-    payment, top_up = await _open_payment(till, session, top_up_id, save_card=save_card, per_hour=per_hour)
+    payment, top_up = await _open_payment(till, session, top_up_id, save_card=save_card, limits=limits)
     if payment.redirect_url is not None:
         return payment.redirect_url
     success_url, cancel_url = urls(payment.payment_id)
@@ -115,7 +120,7 @@ async def open_checkout(
 
 
 async def _open_payment(
-    till: Till, session: PortalSession, top_up_id: str, *, save_card: str | None, per_hour: int
+    till: Till, session: PortalSession, top_up_id: str, *, save_card: str | None, limits: cards.Limits
 ) -> tuple[Payment, TopUp]:
     async with till.database.transaction() as tx:
         _, top_up = await lock_both(tx, session.customer_id, top_up_id)
@@ -126,9 +131,7 @@ async def _open_payment(
             raise Refused("top_up_not_payable", "This top-up has been paid or is over. Nothing was charged.")
         setup_id = None
         if save_card is not None:
-            setup_id = await cards.setups.open_setup(
-                tx, session, rendered=save_card, purpose="payment", per_hour=per_hour
-            )
+            setup_id = await cards.setups.open_setup(tx, session, rendered=save_card, purpose="payment", limits=limits)
         payment = await topups.add_payment(
             tx, top_up, kind="checkout", presence="on_session", card_id=None, setup_id=setup_id
         )

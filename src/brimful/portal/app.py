@@ -27,7 +27,7 @@ from brimful.portal.live import Hub
 from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
 from brimful.portal.security import cookie_name, require_csrf
 from brimful.portal.theme import Theme
-from brimful.web import SecurityHeaders, form_fields, require_plain, require_same_origin
+from brimful.web import SecurityHeaders, client_address, form_fields, require_plain, require_same_origin
 
 __all__ = ["build"]
 
@@ -223,7 +223,7 @@ class _Pages:
         cookie = request.cookies.get(cookie_name(self._door.deps.settings))
         if not cookie:
             return None
-        address = None if request.client is None else request.client.host
+        address = client_address(request, self._door.deps.settings)
         agent = request.headers.get("user-agent", "")[:500]
         async with self._door.deps.database.transaction() as tx:
             return await sessions.load(tx, cookie, address=address, agent=agent, touch=touch)

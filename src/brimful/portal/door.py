@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
-from brimful import i18n
+from brimful import cards, i18n
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.paying import Till
@@ -115,6 +115,10 @@ class Page:
         if amount <= 0:
             raise Refused("amount_invalid", f"{name} must be greater than zero.", field=name)
         return amount
+
+    @property
+    def card_limits(self) -> cards.Limits:
+        return cards.Limits(self.deps.settings.cards_per_hour, self.deps.settings.cards_per_address)
 
     def till(self) -> Till:
         """The till; refuses where no payment provider is configured."""

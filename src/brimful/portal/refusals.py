@@ -23,7 +23,7 @@ def text(words: Words, refused: Refused) -> str:
         "consent_required": t("Tick the box to agree."),
         "rate_missing": t("This cannot be bought at the moment. Your settings are kept."),
         "amount_below_one_unit": t("This amount buys less than one unit. Enter a larger amount."),
-        "too_many_requests": t("Too many cards were added in the last hour. Try again later."),
+        "too_many_requests": t("Too many tries in the last hour. Nothing was changed. Try again later."),
         "payments_unavailable": t("Payments are not available at the moment. Nothing was charged. Try again later."),
         "top_up_not_payable": t("This top-up has been paid or is over. Nothing was charged."),
         "link_expired": t("This link has been used or is over. Go back and open billing again."),

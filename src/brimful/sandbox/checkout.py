@@ -52,6 +52,8 @@ def submit(world: World, session_id: str, number: str) -> Object | str:
         raise ApiError(400, "The sandbox takes test cards only.", code="incorrect_number")
     if not card.saves or (session["mode"] == "payment" and card.decline_code is not None):
         code = card.decline_code or "generic_decline"
+        if session["mode"] == "setup":
+            _set_up_failed(world, session)
         raise ApiError(402, "Your card was declined.", kind="card_error", code="card_declined", decline_code=code)
     if card.authentication != "never":
         world.store.save(_PENDING, {"id": session_id, "number": number})
@@ -74,6 +76,12 @@ def _open(world: World, session_id: str) -> Object:
     if session["status"] != "open":
         raise ApiError(400, f"This Checkout Session is {session['status']}.", code="checkout_session_not_open")
     return session
+
+
+def _set_up_failed(world: World, session: Object) -> None:
+    """Stripe tells of each card that could not be saved; the page stays open."""
+    intent = intents.create_setup(world, {"customer": session["customer"], "metadata": {}})
+    world.emit("setup_intent.setup_failed", intent)
 
 
 def _complete(world: World, session: Object, number: str) -> Object:

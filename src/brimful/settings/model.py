@@ -59,7 +59,9 @@ class Settings:
     sandbox: bool
     pace_per_hour: int
     pace_spacing_s: int
-    cards_per_hour: int
+    cards_per_hour: int  # of one customer
+    cards_per_address: int  # and from one address
+    trusted_proxies: tuple[str, ...]  # networks whose X-Forwarded-For is believed
     retry_waits_s: tuple[int, ...]  # between the tries of one top-up after soft declines
     batch_max: int
     queue_max: int

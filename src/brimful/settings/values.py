@@ -1,6 +1,7 @@
 """Values as the environment has them: judged, and refused in one line."""
 
 import base64
+import ipaddress
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ __all__ = [
     "integers",
     "ledger_keys",
     "listed",
+    "networks",
     "one_of",
     "preset_key",
     "ranges",
@@ -72,6 +74,17 @@ def smtp_url(value: str | None) -> str | None:
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ConfigurationError("BRIMFUL_SMTP_URL must look like smtp://user:password@host:587 or smtps://host.")
     return value
+
+
+def networks(text: str) -> tuple[str, ...]:
+    """Networks such as 10.0.0.0/8, comma-separated."""
+    found = listed(text)
+    for part in found:
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ConfigurationError(f"BRIMFUL_TRUSTED_PROXIES: {part!r} is no network such as 10.0.0.0/8.") from None
+    return found
 
 
 def required(env: Mapping[str, str], name: str, what: str) -> str:

@@ -54,7 +54,7 @@ async def card_add(page: Page) -> Response:
         page.till(),
         page.session,
         rendered=i18n.consents.save_card(page.words, page.deps.settings.merchant),
-        per_hour=page.deps.settings.cards_per_hour,
+        limits=page.card_limits,
         return_to=return_to,
         urls=lambda setup_id: (page.door.url(f"/cards/added/{setup_id}"), page.door.url(return_to)),
     )

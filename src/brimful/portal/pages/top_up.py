@@ -219,7 +219,7 @@ async def pay_new(page: Page, till: paying.Till, top_up_id: str) -> Response:
         page.session,
         top_up_id,
         save_card=save_text if page.field("save_card") == "yes" else None,
-        per_hour=page.deps.settings.cards_per_hour,
+        limits=page.card_limits,
         urls=lambda _payment_id: (back, back),
     )
     return RedirectResponse(url, 303)
