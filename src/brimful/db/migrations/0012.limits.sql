@@ -14,9 +14,10 @@ REVOKE SELECT ON card_attempts FROM brimful_api;
 GRANT INSERT, UPDATE ON card_attempts TO brimful_portal;
 GRANT DELETE ON card_attempts TO brimful_engine;
 
--- What of the last hour's cards failed, and what was added.
-CREATE INDEX stripe_events_setup_failed ON stripe_events (received_at) WHERE type = 'setup_intent.setup_failed';
-CREATE INDEX card_setups_completed ON card_setups (created_at) WHERE state = 'completed';
+-- What of the last hour's cards failed, and what was added. Where these tables are large already, make the indexes
+-- CONCURRENTLY first (docs/operate/upgrade.md).
+CREATE INDEX IF NOT EXISTS stripe_events_setup_failed ON stripe_events (received_at) WHERE type = 'setup_intent.setup_failed';
+CREATE INDEX IF NOT EXISTS card_setups_completed ON card_setups (created_at) WHERE state = 'completed';
 
 -- The portal decides who is told of an event; how it is signed is none of its business.
 REVOKE SELECT ON webhook_endpoints FROM brimful_portal;
