@@ -115,40 +115,61 @@ def brimful(stage, *arguments):
     return done.stdout
 
 
-@pytest.mark.timeout(120)
-def test_a_worker_waits_for_a_database_that_went_away(tmp_path):
-    """F24: stopped for longer than any retry, and started again; the process is the same one."""
+@contextlib.contextmanager
+def a_worker(tmp_path):
+    """A database of its own and a worker process on it. Yields (server, process, lines of its log)."""
     directory = embedded.DataDirectory(tmp_path / "data").open(version="18")
     directory.lock()
     server = embedded.Server(directory)
     server.start()
-    log = (tmp_path / "log").open("wb")
+    log = tmp_path / "log"
     try:
         migrate.apply(server.url())
         environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": server.url(), "BRIMFUL_LOG_FORM": "json",
                        "BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}  # fmt: skip
-        worker = subprocess.Popen([sys.executable, "-m", "brimful", "worker"], env=environment, stderr=log)
+        with log.open("wb") as output:
+            worker = subprocess.Popen([sys.executable, "-m", "brimful", "worker"], env=environment, stderr=output)
         try:
             heard(server, "")
-            server.stop()
-            time.sleep(8)
-            server.start()
-            with psycopg.connect(server.url()) as connection:
-                since = connection.execute("SELECT clock_timestamp()").fetchone()[0]
-            heard(server, f"WHERE last_heartbeat > '{since}'")
-            assert worker.poll() is None
+            yield server, worker, lambda: [json.loads(line)["message"] for line in log.read_text().splitlines()]
         finally:
-            worker.terminate()
-            assert worker.wait(40) == 0
-        lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
-        assert lines[0]["message"].startswith("worker starts")
-        assert any("looking again" in line["message"] for line in lines)
-        assert lines[-1]["message"] == "worker stopped, as it was told to"
+            worker.kill()
+            worker.wait()
     finally:
-        log.close()
         server.stop()
         directory.unlock()
         directory.remove()
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_waits_for_a_database_that_went_away(tmp_path):
+    """F24: stopped for longer than any retry, and started again; the process is the same one."""
+    with a_worker(tmp_path) as (server, worker, said):
+        server.stop()
+        time.sleep(8)
+        server.start()
+        with psycopg.connect(server.url()) as connection:
+            since = connection.execute("SELECT clock_timestamp()").fetchone()[0]
+        heard(server, f"WHERE last_heartbeat > '{since}'")
+        assert worker.poll() is None
+        worker.terminate()
+        assert worker.wait(40) == 0
+        assert said()[0].startswith("worker starts")
+        assert any("looking again" in line for line in said())
+        assert said()[-1] == "worker stopped, as it was told to"
+
+
+@pytest.mark.timeout(120)
+def test_a_worker_that_waits_for_its_database_stops_when_it_is_told_to(tmp_path):
+    with a_worker(tmp_path) as (server, worker, said):
+        server.stop()
+        deadline = time.monotonic() + 40
+        while not any("looking again" in line for line in said()):
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        worker.terminate()
+        assert worker.wait(40) == 0
+        assert said()[-1] == "worker stopped, as it was told to"
 
 
 def heard(server, where):

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
+_STOPPED = "worker stopped, as it was told to"
+
 
 @cli.command()
 @click.option("--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True)
@@ -46,6 +48,12 @@ def up(data: pathlib.Path, port: int) -> None:
                 raise ConfigurationError(f"{name} ended by itself; its log above says why.")
             time.sleep(0.2)
     click.echo("Stopped.")
+
+
+def _stop_at_once(_number: int, _frame: object) -> None:
+    """Nothing is being worked on: procrastinate's own handler, which finishes what is, stands before this one then."""
+    logging.getLogger("brimful.worker").info(_STOPPED)
+    raise SystemExit(0)
 
 
 def _stop_signal() -> Callable[[], bool]:
@@ -140,10 +148,11 @@ def worker() -> None:
         gc.freeze()
         log = logging.getLogger("brimful.worker")
         witness = config.epoch_file or "none: a restore would go unnoticed"
+        signal.signal(signal.SIGTERM, _stop_at_once)  # until jobs are taken, and while the database is waited for
         log.info("worker starts; epoch file %s, metrics at %s", witness, config.metrics_address or "none")
         try:
             await background.run(engine)
-            log.info("worker stopped, as it was told to")
+            log.info(_STOPPED)
         finally:
             await deps.close(engine)
 
