@@ -9,6 +9,7 @@ import hashlib
 import hmac
 import secrets
 
+from brimful import customers
 from brimful.db import Tx
 from brimful.errors import Refused
 from brimful.sessions import PortalSession
@@ -29,17 +30,16 @@ async def done(tx: Tx, session: PortalSession) -> bool:
     return await tx.one(_DONE, (session.session_id, await tx.now() - LIFE)) is not None
 
 
-_RECENT = "SELECT coalesce(sum(sent), 0) AS n FROM step_up_codes WHERE customer_id = %s AND sent_at > %s"
+_RECENT = "SELECT count(*) AS n FROM step_up_codes WHERE customer_id = %s AND sent_at > %s"
 _BEGIN = """
-    INSERT INTO step_up_codes AS c (session_id, customer_id, code_hash, sent_at, expires_at, sent, tries)
-    VALUES (%(session_id)s, %(customer_id)s, %(hash)s, %(now)s, %(until)s, 1, 0)
-    ON CONFLICT (session_id) DO UPDATE SET code_hash = excluded.code_hash, sent_at = excluded.sent_at,
-        expires_at = excluded.expires_at, sent = c.sent + 1, tries = 0
+    INSERT INTO step_up_codes (session_id, sent_at, customer_id, code_hash, expires_at, tries)
+    VALUES (%(session_id)s, %(now)s, %(customer_id)s, %(hash)s, %(until)s, 0)
 """
 
 
 async def begin(tx: Tx, session: PortalSession) -> str:
     """A new code for this session, to be mailed; the one before is worth nothing any more. Refuses too many."""
+    await customers.lock(tx, session.customer_id)  # of a hundred at once no more than five are sent
     now = await tx.now()
     recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
     if recent is not None and recent["n"] >= _CODES_MAX:
@@ -54,7 +54,8 @@ async def begin(tx: Tx, session: PortalSession) -> str:
 # A try is counted before it is judged, so that no more than five of a million are, however many come at once.
 _TRY = """
     UPDATE step_up_codes SET tries = tries + 1
-    WHERE session_id = %s AND expires_at > %s AND tries < %s
+    WHERE session_id = %(session_id)s AND expires_at > %(now)s AND tries < %(most)s
+        AND sent_at = (SELECT max(sent_at) FROM step_up_codes WHERE session_id = %(session_id)s)
     RETURNING code_hash
 """
 
@@ -62,7 +63,7 @@ _TRY = """
 async def finish(tx: Tx, session: PortalSession, code: str) -> bool:
     """Whether the code is right; then the session is trusted for a while, and the code is used up."""
     now = await tx.now()
-    row = await tx.one(_TRY, (session.session_id, now, _TRIES_MAX))
+    row = await tx.one(_TRY, {"session_id": session.session_id, "now": now, "most": _TRIES_MAX})
     given = "".join(char for char in code if not char.isspace())
     if row is None or not hmac.compare_digest(bytes(row["code_hash"]), _hash(session, given)):
         return False

@@ -114,6 +114,25 @@ async def test_five_codes_in_an_hour_and_a_server_that_takes_none(house, postbox
     assert (await house.rule(customer_id))["monthly_limit"] == "100"
 
 
+async def test_of_many_at_once_no_more_are_sent(house, postbox, asked):  # noqa: F811
+    _, visitor = asked
+    answers = await asyncio.gather(*(rule_form(visitor) for _ in range(12)))
+    left = 5 - 1  # one was sent when the customer's card was added
+    assert [answer.status_code for answer in answers].count(429) == 12 - left
+    assert len(postbox.letters) == left
+
+
+async def test_whoever_changes_cards_all_afternoon_is_asked_again_and_not_locked_out(house, postbox, asked):  # noqa: F811
+    _, visitor = asked
+    for _ in range(7):
+        page = await rule_form(visitor)
+        assert "Is it you?" in page.text
+        await visitor.submit(page, "", {"step_up_code": postbox.code()})
+        for _ in range(3):
+            house.clock.offset += stepping.LIFE / 3
+            await visitor.get("/")
+
+
 async def test_codes_are_in_no_table_no_job_and_no_event(house, postbox, asked):  # noqa: F811
     _, visitor = asked
     await rule_form(visitor)

@@ -1165,11 +1165,10 @@ CREATE TABLE public.rates (
 );
 CREATE TABLE public.step_up_codes (
     session_id text NOT NULL,
+    sent_at timestamp with time zone NOT NULL,
     customer_id text NOT NULL,
     code_hash bytea NOT NULL,
-    sent_at timestamp with time zone NOT NULL,
     expires_at timestamp with time zone NOT NULL,
-    sent integer NOT NULL,
     tries integer NOT NULL,
     CONSTRAINT step_up_codes_code_hash_check CHECK ((octet_length(code_hash) = 32))
 );
@@ -1349,7 +1348,7 @@ ALTER TABLE ONLY public.rule_states
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.step_up_codes
-    ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id);
+    ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id, sent_at);
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.top_ups
@@ -1682,7 +1681,7 @@ GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
