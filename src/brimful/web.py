@@ -1,8 +1,10 @@
 """What every page that we serve carries, and what every form must bring: the portal's and the console's."""
 
 import ipaddress
+import pathlib
 import urllib.parse
 
+import jinja2
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -21,6 +23,7 @@ __all__ = [
     "origin_of",
     "require_plain",
     "require_same_origin",
+    "template_environment",
 ]
 
 _FIELDS_MAX = 50
@@ -58,6 +61,17 @@ class SecurityHeaders:
             await send(message)
 
         await self._app(scope, receive, guarded)
+
+
+def template_environment(directory: pathlib.Path) -> jinja2.Environment:
+    """Templates that escape everything and fail at a name that is not there."""
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(directory),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
 
 
 def host_cookie(name: str, settings: Settings) -> str:

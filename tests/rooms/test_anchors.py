@@ -10,15 +10,6 @@ from support.house import LEDGER_KEYS
 COPY = "CREATE TABLE kept_{name} AS SELECT * FROM {name}"
 
 
-@pytest.fixture
-async def busy(house):
-    customer_id, _ = await house.funded(balance=12, threshold="10")
-    for number in range(4):
-        await house.use(customer_id, "1", f"e-{number}")
-    await house.work()
-    return house
-
-
 async def anchored(house):
     return [line async for line in anchors.lines(house.database_url, LEDGER_KEYS)]
 

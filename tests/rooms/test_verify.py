@@ -6,15 +6,6 @@ from brimful import verify
 from support.house import LEDGER_KEYS
 
 
-@pytest.fixture
-async def busy(house):
-    customer_id, _ = await house.funded(balance=12, threshold="10")
-    for number in range(4):
-        await house.use(customer_id, "1", f"e-{number}")
-    await house.work()
-    return house
-
-
 async def broken(house):
     findings = await verify.run(house.database_url, LEDGER_KEYS)
     return {finding.id: finding.detail for finding in findings if not finding.ok}

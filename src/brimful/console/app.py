@@ -5,7 +5,6 @@ import logging
 import pathlib
 from collections.abc import Awaitable, Callable
 
-import jinja2
 import psycopg
 import psycopg_pool
 from starlette.applications import Starlette
@@ -23,7 +22,15 @@ from brimful.console.pages import charging, customers, home, stripe, top_ups, tr
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.operators import OperatorSession
-from brimful.web import SecurityHeaders, client_address, form_fields, host_cookie, require_plain, require_same_origin
+from brimful.web import (
+    SecurityHeaders,
+    client_address,
+    form_fields,
+    host_cookie,
+    require_plain,
+    require_same_origin,
+    template_environment,
+)
 
 __all__ = ["VIEWS", "build"]
 
@@ -66,13 +73,7 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
 
 def build(deps: Deps) -> Starlette:
     """The console, to be mounted under /console. `deps` are the engine's."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(_HERE / "templates")
     environment.globals["merchant"] = deps.settings.merchant
     environment.globals["base"] = BASE
     door = Door(deps, Jinja2Templates(env=environment))

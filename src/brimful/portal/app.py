@@ -6,7 +6,6 @@ import pathlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import jinja2
 import psycopg
 import psycopg_pool
 from starlette.applications import Starlette
@@ -27,7 +26,14 @@ from brimful.portal.live import Hub
 from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
 from brimful.portal.security import cookie_name, require_csrf
 from brimful.portal.theme import Theme
-from brimful.web import SecurityHeaders, client_address, form_fields, require_plain, require_same_origin
+from brimful.web import (
+    SecurityHeaders,
+    client_address,
+    form_fields,
+    require_plain,
+    require_same_origin,
+    template_environment,
+)
 
 __all__ = ["build"]
 
@@ -42,13 +48,7 @@ _GET, _POST, _BOTH = ["GET"], ["POST"], ["GET", "POST"]
 
 def build(deps: Deps) -> Starlette:
     """The portal, to be mounted under /billing. `state.hub.stop()` ends its streams before the process goes."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_HERE / "templates"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = template_environment(_HERE / "templates")
     theme = Theme.of(deps.settings.portal)
     environment.globals["merchant"] = deps.settings.merchant
     environment.globals["has_logo"] = theme.logo is not None
