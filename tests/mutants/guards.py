@@ -37,6 +37,7 @@ HOLDS = "tests/flows/test_holds.py"
 HOOKS = "tests/flows/test_webhooks.py"
 INBOX = "tests/flows/test_inbox.py"
 CONSOLE = "tests/flows/test_console.py"
+SIGN_IN = "tests/flows/test_signing_in.py"
 
 GUARDS = (
     m("F1", "one live automatic top-up: the unique index", "db/migrations/0003.schema.sql",
@@ -236,10 +237,10 @@ GUARDS = (
     m("-", "a form comes from our own pages", "console/app.py", "                require_same_origin(request, self._door.deps.settings)\n                form =", "                form =",
       f"{CONSOLE}::test_every_route_with_every_role", named=False),
     m("-", "the proxy proves itself", "console/app.py", '            if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):\n', "            if False:\n",
-      f"{CONSOLE}::test_a_trusted_proxy_says_who_comes_and_nobody_else_can", named=False),
-    m("-", "a code is taken once", "operators.py", " AND totp_step < %(step)s", "", f"{CONSOLE}::test_a_code_is_taken_once", named=False),
+      f"{SIGN_IN}::test_a_trusted_proxy_says_who_comes_and_nobody_else_can", named=False),
+    m("-", "a code is taken once", "operators.py", " AND totp_step < %(step)s", "", f"{SIGN_IN}::test_a_code_is_taken_once", named=False),
     m("-", "tries are counted before they are judged", "operators.py", '    return all(row["tries"] <= (_TRIES_EVERYWHERE if', '    return True or all(row["tries"] <= (_TRIES_EVERYWHERE if',
-      f"{CONSOLE}::test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_however_many_come_at_once", named=False),
+      f"{SIGN_IN}::test_five_wrong_tries_close_an_account_for_a_quarter_of_an_hour_however_many_come_at_once", named=False),
     m("-", "only what merely waits is taken back", "desk/act.py", "    if top_up.state not in topups.WAITING_STATES:\n", "    if False:\n",
       f"{CONSOLE}::test_what_waits_is_taken_back_and_the_account_judged_anew", named=False),
     m("-", "nobody is erased while a payment is under way", "desk/erase.py", '        if row["state"] not in topups.WAITING_STATES:\n', "        if False:\n",

@@ -61,3 +61,9 @@ async def colleague(house, name="grace", role="operator"):
         yield person
     finally:
         await person.http.aclose()
+
+
+async def audit(house, action):
+    return await house.sql(
+        "SELECT actor, customer_id, before, after FROM audit WHERE action = %s ORDER BY audit_id", (action,)
+    )
