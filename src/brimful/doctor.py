@@ -13,7 +13,7 @@ from typing import Any, LiteralString
 import psycopg
 import psycopg.rows
 
-from brimful import verify
+from brimful import health, verify
 from brimful.db import migrate
 from brimful.errors import ConfigurationError
 from brimful.payments import Failure, FailureKind
@@ -57,8 +57,10 @@ async def run(
         async with await psycopg.AsyncConnection.connect(url, row_factory=psycopg.rows.dict_row) as connection:
             await connection.set_autocommit(True)
             found.append(await _clock(connection, now))
-            found += [await look(connection) for look in (_roles, _worker, _queue, _charging, _top_ups, _deliveries)]
-            found.append(await _events(connection, stripe))
+            found += [await _roles(connection), await _charging(connection)]
+            standing = await _standing(connection)
+            found += [judge(standing) for judge in (_worker, _queue, _top_ups, _deliveries)]
+            found.append(await _events(connection, standing, stripe))
     elif reachable:
         found.append(Examined("the rest", ok=None, detail="not looked at until the migrations are applied"))
     found.append(_epoch_file(stripe))
@@ -131,33 +133,24 @@ async def _roles(connection: Connection) -> Examined:
     return Examined("roles", ok=True, detail=detail)
 
 
-_WORKERS: LiteralString = """
-    SELECT count(*) FILTER (WHERE last_heartbeat > clock_timestamp() - interval '30 s') AS n,
-        extract(epoch FROM clock_timestamp() - max(last_heartbeat))::int AS silent_s
-    FROM procrastinate_workers
-"""
+async def _standing(connection: Connection) -> health.Standing:
+    now = await _one(connection, "SELECT clock_timestamp() AS now")
+    row = await (await connection.execute(health.QUERY, {"overdue": now["now"] - health.OVERDUE})).fetchone()
+    assert row is not None
+    return health.Standing(**row)
 
 
-async def _worker(connection: Connection) -> Examined:
-    row = await _one(connection, _WORKERS)
-    if not row["n"]:
-        heard = "none is registered" if row["silent_s"] is None else f"the last was heard {row['silent_s']} s ago"
+def _worker(standing: health.Standing) -> Examined:
+    if not standing.workers:
+        silent_s = standing.worker_silent_s
+        heard = "none is registered" if silent_s is None else f"the last was heard {silent_s} s ago"
         return Examined("worker", ok=False, detail=f"no worker is alive ({heard}): start `brimful worker`")
-    return Examined("worker", ok=True, detail=f"{row['n']} at work")
+    return Examined("worker", ok=True, detail=f"{standing.workers} at work")
 
 
-_QUEUE: LiteralString = """
-    SELECT count(*) AS waiting,
-        coalesce(extract(epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at))), 0)::int AS oldest_s
-    FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
-    WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
-"""
-
-
-async def _queue(connection: Connection) -> Examined:
-    row = await _one(connection, _QUEUE)
-    detail = f"{row['waiting']} jobs wait, the oldest for {row['oldest_s']} s"
-    if row["oldest_s"] > _QUEUE_AGE_MAX_S:
+def _queue(standing: health.Standing) -> Examined:
+    detail = f"{standing.jobs} jobs wait, the oldest for {standing.queue_age_s:.0f} s"
+    if standing.queue_age_s > _QUEUE_AGE_MAX_S:
         return Examined("queue", ok=False, detail=f"{detail}: start more workers, or see what theirs do")
     return Examined("queue", ok=True, detail=detail)
 
@@ -171,54 +164,31 @@ async def _charging(connection: Connection) -> Examined:
     return Examined("charging", ok=True, detail="open")
 
 
-_TOP_UPS: LiteralString = """
-    SELECT count(*) FILTER (WHERE needs_review) AS review,
-        count(*) FILTER (WHERE ended_at IS NULL
-            AND coalesce(wake_at, requested_at) < clock_timestamp() - interval '15 min') AS stuck
-    FROM top_ups WHERE needs_review OR ended_at IS NULL
-"""
-
-
-async def _top_ups(connection: Connection) -> Examined:
-    row = await _one(connection, _TOP_UPS)
-    detail = f"{row['review']} need a person, {row['stuck']} are stuck"
-    if row["review"] or row["stuck"]:
+def _top_ups(standing: health.Standing) -> Examined:
+    detail = f"{standing.review} need a person, {standing.stuck} are stuck"
+    if standing.review or standing.stuck:
         return Examined(
             "top-ups", ok=False, detail=f"{detail}: `brimful top-ups list --review`, or the console's queue"
         )
     return Examined("top-ups", ok=True, detail=detail)
 
 
-_DELIVERIES: LiteralString = """
-    SELECT count(*) AS waiting, coalesce(extract(epoch FROM clock_timestamp() - min(next_at)), 0)::int AS late_s,
-        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled
-    FROM deliveries WHERE state = 'pending'
-"""
-
-
-async def _deliveries(connection: Connection) -> Examined:
-    row = await _one(connection, _DELIVERIES)
-    if row["disabled"]:
-        detail = f"{row['disabled']} of the platform's webhooks are disabled after failures: see the console's webhooks"
+def _deliveries(standing: health.Standing) -> Examined:
+    if standing.webhooks_disabled:
+        what = "of the platform's webhooks are disabled after failures: see the console's webhooks"
+        detail = f"{standing.webhooks_disabled} {what}"
         return Examined("deliveries", ok=False, detail=detail)
-    late = row["late_s"] > _OVERDUE_MAX_S
-    detail = f"{row['waiting']} wait"
-    return Examined(
-        "deliveries", ok=not late, detail=f"{detail}, the oldest {row['late_s']} s late" if late else detail
-    )
+    late_s = standing.deliveries_late_s
+    late = late_s > _OVERDUE_MAX_S
+    detail = f"{standing.deliveries} wait"
+    return Examined("deliveries", ok=not late, detail=f"{detail}, the oldest {late_s:.0f} s late" if late else detail)
 
 
-_EVENTS: LiteralString = """
-    SELECT (SELECT max(received_at) FROM stripe_events) AS seen,
-        (SELECT max(last_at) FROM webhook_rejections) AS rejected,
-        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS aside,
-        EXISTS (SELECT FROM payments WHERE state = 'succeeded') AS paid
-"""
+_PAID: LiteralString = "SELECT EXISTS (SELECT FROM payments WHERE state = 'succeeded') AS paid"
 
 
-async def _events(connection: Connection, stripe: StripeAccess) -> Examined:
-    row = await _one(connection, _EVENTS)
-    seen, rejected = row["seen"], row["rejected"]
+async def _events(connection: Connection, standing: health.Standing, stripe: StripeAccess) -> Examined:
+    seen, rejected = standing.event_at, standing.rejected_at
     last = "none yet" if seen is None else f"the last one at {seen:%Y-%m-%d %H:%M:%S}"
     if rejected is not None and (seen is None or rejected > seen):
         detail = (
@@ -227,14 +197,14 @@ async def _events(connection: Connection, stripe: StripeAccess) -> Examined:
             "the API; this is well again with the next event"
         )
         return Examined("stripe events", ok=False, detail=detail)
-    if seen is None and row["paid"]:
+    if seen is None and (await _one(connection, _PAID))["paid"]:
         detail = "payments have succeeded and no event ever came: run `brimful stripe setup`"
         return Examined("stripe events", ok=False, detail=detail)
     if stripe.key is not None and not stripe.webhook_secrets:
         detail = "STRIPE_WEBHOOK_SECRET is not set: no event can be believed. Run `brimful stripe setup`"
         return Examined("stripe events", ok=False, detail=detail)
-    if row["aside"]:
-        detail = f"{last}; {row['aside']} are set aside: see the console's page of Stripe"
+    if standing.events_aside:
+        detail = f"{last}; {standing.events_aside} are set aside: see the console's page of Stripe"
         return Examined("stripe events", ok=False, detail=detail)
     return Examined("stripe events", ok=True, detail=last)
 

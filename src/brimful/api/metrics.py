@@ -14,8 +14,8 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import charging, measures, topups, verify
-from brimful.db import Row, Tx
+from brimful import charging, health, measures, topups, verify
+from brimful.db import Tx
 from brimful.deps import Deps
 
 __all__ = ["Metrics"]
@@ -86,7 +86,6 @@ async def _held(tx: Tx) -> list[Metric]:
 
 _LIVE = """
     SELECT t.state, count(*) AS n, extract(epoch FROM %(now)s - min(t.requested_at))::float AS oldest_s,
-        count(*) FILTER (WHERE coalesce(t.wake_at, t.requested_at) < %(now)s - interval '15 min') AS stuck,
         count(*) FILTER (WHERE t.kind = 'automatic' AND a.balance - a.held < 0) AS below_zero
     FROM top_ups AS t JOIN accounts AS a ON a.customer_id = t.customer_id AND a.asset = t.asset
     WHERE t.ended_at IS NULL GROUP BY t.state
@@ -104,8 +103,6 @@ async def _top_ups(tx: Tx) -> list[Metric]:
     return [
         live,
         oldest,
-        _gauge("brimful_top_ups_stuck", "That nobody has looked at in time", sum(r["stuck"] for r in rows.values())),
-        _gauge("brimful_top_ups_to_review", "That need a person", await topups.count_to_review(tx)),
         _gauge(
             "brimful_accounts_below_zero", "Balances below zero while their automatic top-up is on its way",
             sum(row["below_zero"] for row in rows.values()),
@@ -113,45 +110,24 @@ async def _top_ups(tx: Tx) -> list[Metric]:
     ]  # fmt: skip
 
 
-_AROUND = """
-    SELECT q.jobs, q.queue_age_s, w.workers, d.deliveries, d.deliveries_late_s,
-        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled,
-        (SELECT count(*) FROM stripe_events WHERE state = 'received') AS waiting,
-        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS aside,
-        (SELECT coalesce(extract(epoch FROM max(received_at))::float, 0) FROM stripe_events) AS event_at,
-        (SELECT coalesce(sum(count), 0)::bigint FROM webhook_rejections) AS rejected
-    FROM (
-        SELECT count(*) AS jobs, coalesce(extract(
-            epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at)))::float, 0) AS queue_age_s
-        FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
-        WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
-    ) AS q, (
-        SELECT count(*) AS workers FROM procrastinate_workers
-        WHERE last_heartbeat > clock_timestamp() - interval '30 s'
-    ) AS w, (
-        SELECT count(*) AS deliveries,
-            greatest(coalesce(extract(epoch FROM clock_timestamp() - min(next_at))::float, 0), 0) AS deliveries_late_s
-        FROM deliveries WHERE state = 'pending'
-    ) AS d
-"""
-
-
 async def _around(tx: Tx) -> list[Metric]:
-    row: Row | None = await tx.one(_AROUND)
-    assert row is not None
+    now = await health.read(tx)
+    event_s = 0.0 if now.event_at is None else now.event_at.timestamp()
     rejected = CounterMetricFamily(
-        "brimful_stripe_events_rejected", "Events with a wrong signature, of all processes", value=row["rejected"]
+        "brimful_stripe_events_rejected", "Events with a wrong signature, of all processes", value=now.rejected
     )
     return [
-        _gauge("brimful_queue_jobs", "Jobs that are due and wait", row["jobs"]),
-        _gauge("brimful_queue_age_seconds", "Since the oldest of them was made", row["queue_age_s"]),
-        _gauge("brimful_workers_alive", "Workers that were heard in the last 30 s", row["workers"]),
-        _gauge("brimful_deliveries_waiting", "Deliveries to the platform that have not ended", row["deliveries"]),
-        _gauge("brimful_deliveries_late_seconds", "By which the oldest of them is late", row["deliveries_late_s"]),
-        _gauge("brimful_webhooks_disabled", "The platform's webhooks that failed for days", row["disabled"]),
-        _gauge("brimful_stripe_events_waiting", "Events of Stripe that are not applied yet", row["waiting"]),
-        _gauge("brimful_stripe_events_quarantined", "Events of Stripe that were set aside", row["aside"]),
-        _gauge("brimful_stripe_event_last_seconds", "When the last one came, since 1970", row["event_at"]),
+        _gauge("brimful_top_ups_stuck", "That nobody has looked at in time", now.stuck),
+        _gauge("brimful_top_ups_to_review", "That need a person", now.review),
+        _gauge("brimful_queue_jobs", "Jobs that are due and wait", now.jobs),
+        _gauge("brimful_queue_age_seconds", "Since the oldest of them was made", now.queue_age_s),
+        _gauge("brimful_workers_alive", "Workers that were heard in the last 30 s", now.workers),
+        _gauge("brimful_deliveries_waiting", "Deliveries to the platform that have not ended", now.deliveries),
+        _gauge("brimful_deliveries_late_seconds", "By which the oldest of them is late", now.deliveries_late_s),
+        _gauge("brimful_webhooks_disabled", "The platform's webhooks that failed for days", now.webhooks_disabled),
+        _gauge("brimful_stripe_events_waiting", "Events of Stripe that are not applied yet", now.events_waiting),
+        _gauge("brimful_stripe_events_quarantined", "Events of Stripe that were set aside", now.events_aside),
+        _gauge("brimful_stripe_event_last_seconds", "When the last one came, since 1970", event_s),
         rejected,
     ]
 

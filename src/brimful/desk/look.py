@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful import auto_topup, cards, clock, customers, explain, money, paying, topups, wallets
+from brimful import auto_topup, cards, clock, customers, explain, health, money, paying, topups, wallets
 from brimful.auto_topup import Pace
 from brimful.db import Row, Tx
 from brimful.errors import Refused
@@ -25,7 +25,6 @@ __all__ = [
 ]
 
 _LATEST = 20
-OVERDUE = dt.timedelta(minutes=15)  # as I12 has it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +128,7 @@ async def list_top_ups(
     """Top-ups of everybody, newest first; `overdue` are those that nobody has looked at in time."""
     values = {
         "states": None if states is None else list(states), "reason": reason, "review": review, "live": live,
-        "late": await tx.now() - OVERDUE if overdue else None, "before": before, "limit": limit,
+        "late": await tx.now() - health.OVERDUE if overdue else None, "before": before, "limit": limit,
     }  # fmt: skip
     return [Line(**row) for row in await tx.all(_LINES, values)]
 

@@ -17,7 +17,6 @@ __all__ = [
     "add_payment",
     "automatic_payments",
     "count_payments",
-    "count_to_review",
     "due",
     "find_payment",
     "get",
@@ -297,12 +296,6 @@ async def note_failure(tx: Tx, customer_id: str, top_up_id: str) -> bool:
     values = {"customer_id": customer_id, "top_up_id": top_up_id, "wake_at": wake_at, "most": _FAILURES_MAX}
     row = await tx.one(_FAILED, values)
     return row is not None and row["failures"] == _FAILURES_MAX
-
-
-async def count_to_review(tx: Tx) -> int:
-    """How many top-ups wait for a person."""
-    row = await tx.one("SELECT count(*) AS n FROM top_ups WHERE needs_review")
-    return 0 if row is None else int(row["n"])
 
 
 _PAYMENT_NAMES = [field.name for field in dataclasses.fields(Payment)]

@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import charging, verify
+from brimful import charging, health, verify
 from brimful.console.door import Page
 from brimful.console.screen import Cell, Screen, Sign, Table, moment
 
@@ -18,17 +18,6 @@ _ENDED = """
     SELECT state, coalesce(reason, '') AS reason, count(*) AS n FROM top_ups
     WHERE ended_at > %s::timestamptz - interval '24 hours' GROUP BY 1, 2 ORDER BY 3 DESC
 """
-_ATTENTION = """
-    SELECT (SELECT count(*) FROM top_ups WHERE needs_review) AS review,
-        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS quarantined,
-        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS disabled,
-        (SELECT count(*) FROM deliveries WHERE state = 'pending' AND attempts > 0) AS failing,
-        (SELECT count(*) FROM procrastinate_workers
-            WHERE last_heartbeat > clock_timestamp() - interval '30 s') AS workers,
-        (SELECT coalesce(extract(epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at))), 0)::int
-            FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
-            WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())) AS queue_s
-"""
 
 
 async def overview(page: Page) -> Response:
@@ -39,16 +28,15 @@ async def overview(page: Page) -> Response:
         found = await verify.last(tx)
         states = await tx.all(_STATES)
         ended = await tx.all(_ENDED, (now,))
-        attention = await tx.one(_ATTENTION)
-    assert attention is not None
+        standing = await health.read(tx)
     signs = [
         Sign("Charging", Cell("held", "/charging", "bad") if holds else "open"),
-        Sign("Workers alive", str(attention["workers"]) if attention["workers"] else Cell("0", None, "bad")),
-        Sign("Age of the oldest job", f"{attention['queue_s']} s"),
-        Sign("Top-ups to look at", _counted(attention["review"], "/queue")),
-        Sign("Events of Stripe set aside", _counted(attention["quarantined"], "/stripe?state=quarantined")),
-        Sign("Webhooks disabled", _counted(attention["disabled"], "/webhooks")),
-        Sign("Deliveries being retried", _counted(attention["failing"], "/webhooks?status=Failed")),
+        Sign("Workers alive", str(standing.workers) if standing.workers else Cell("0", None, "bad")),
+        Sign("Age of the oldest job", f"{standing.queue_age_s:.0f} s"),
+        Sign("Top-ups to look at", _counted(standing.review, "/queue")),
+        Sign("Events of Stripe set aside", _counted(standing.events_aside, "/stripe?state=quarantined")),
+        Sign("Webhooks disabled", _counted(standing.webhooks_disabled, "/webhooks")),
+        Sign("Deliveries being retried", _counted(standing.deliveries_retried, "/webhooks?status=Failed")),
     ]
     tables = [
         Table(

@@ -1,0 +1,69 @@
+"""How everything stands at this moment, in one reading: for the metrics, the doctor and the console alike."""
+
+import dataclasses
+import datetime as dt
+from typing import LiteralString
+
+from brimful.db import Tx
+
+__all__ = ["OVERDUE", "QUERY", "Standing", "read"]
+
+OVERDUE = dt.timedelta(minutes=15)  # since a live top-up should have been looked at, as I12 has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """What waits, how long it has, and who is at work."""
+
+    workers: int  # heard in the last 30 s
+    worker_silent_s: int | None  # since any was heard; None if none is registered
+    jobs: int  # that are due
+    queue_age_s: float  # since the oldest of them could have begun
+    review: int  # top-ups that need a person
+    stuck: int  # live ones that are overdue
+    deliveries: int  # to the platform, that have not ended
+    deliveries_late_s: float
+    deliveries_retried: int
+    webhooks_disabled: int  # after failures
+    events_waiting: int  # of Stripe, not applied yet
+    events_aside: int
+    event_at: dt.datetime | None  # when the last one came
+    rejected: int  # with a wrong signature
+    rejected_at: dt.datetime | None
+
+
+# Workers and jobs go by the database's own clock, top-ups by the product's, which a test may move.
+QUERY: LiteralString = """
+    SELECT w.*, q.*, t.*, d.*, r.*,
+        (SELECT count(*) FROM webhook_endpoints WHERE NOT enabled AND disabled_reason IS NOT NULL) AS webhooks_disabled,
+        (SELECT count(*) FROM stripe_events WHERE state = 'received') AS events_waiting,
+        (SELECT count(*) FROM stripe_events WHERE state = 'quarantined') AS events_aside,
+        (SELECT max(received_at) FROM stripe_events) AS event_at
+    FROM (
+        SELECT count(*) FILTER (WHERE last_heartbeat > clock_timestamp() - interval '30 s') AS workers,
+            extract(epoch FROM clock_timestamp() - max(last_heartbeat))::int AS worker_silent_s
+        FROM procrastinate_workers
+    ) AS w, (
+        SELECT count(*) AS jobs, coalesce(extract(
+            epoch FROM clock_timestamp() - min(greatest(e.at, j.scheduled_at)))::float, 0) AS queue_age_s
+        FROM procrastinate_jobs AS j JOIN procrastinate_events AS e ON e.job_id = j.id AND e.type = 'deferred'
+        WHERE j.status = 'todo' AND (j.scheduled_at IS NULL OR j.scheduled_at <= clock_timestamp())
+    ) AS q, (
+        SELECT count(*) FILTER (WHERE needs_review) AS review, count(*) FILTER (WHERE ended_at IS NULL
+            AND coalesce(wake_at, requested_at) < %(overdue)s) AS stuck
+        FROM top_ups WHERE needs_review OR ended_at IS NULL
+    ) AS t, (
+        SELECT count(*) AS deliveries, count(*) FILTER (WHERE attempts > 0) AS deliveries_retried,
+            greatest(coalesce(extract(epoch FROM clock_timestamp() - min(next_at))::float, 0), 0) AS deliveries_late_s
+        FROM deliveries WHERE state = 'pending'
+    ) AS d, (
+        SELECT coalesce(sum(count), 0)::bigint AS rejected, max(last_at) AS rejected_at FROM webhook_rejections
+    ) AS r
+"""
+
+
+async def read(tx: Tx) -> Standing:
+    """How it stands now."""
+    row = await tx.one(QUERY, {"overdue": await tx.now() - OVERDUE})
+    assert row is not None
+    return Standing(**row)
