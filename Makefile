@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak storm lock clean
+.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak storm attack sbom audit lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -61,9 +61,29 @@ lock: $(READY)
 	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
 	@.venv/bin/uv pip compile --group go --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
+	@.venv/bin/uv pip compile --group supply --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file scripts/supply.lock
 	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \
 	  --constraint requirements.lock \
 	  --no-header --no-annotate --no-emit-index-url --output-file deploy/requirements.lock
+
+# What is in it, as CycloneDX; and whether a weakness of any of it is known (asks PyPI).
+sbom: $(READY)
+	@sh scripts/supply.sh
+	@.cache/supply/bin/cyclonedx-py requirements deploy/requirements.lock --pyproject pyproject.toml \
+	  --mc-type application --output-reproducible --of JSON -o .cache/sbom.json
+	@.venv/bin/python scripts/vendored.py --into .cache/sbom.json
+	@echo "written: .cache/sbom.json"
+
+audit: $(READY)
+	@sh scripts/supply.sh
+	@.cache/supply/bin/pip-audit --require-hashes --disable-pip -r deploy/requirements.lock
+
+# The long forms of the attacks, with what was tried, what got through, and how long the answers took.
+attack: $(READY)
+	@sh scripts/tools.sh
+	@BRIMFUL_ATTACK=1 BRIMFUL_EXAMPLES=60 .venv/bin/python -m pytest -q -n 0 --timeout 3600 tests/threats \
+	  tests/flows/test_openapi.py tests/browser/test_violations.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

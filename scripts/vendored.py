@@ -1,6 +1,7 @@
 """Verifies the vendored static files against their manifest: none changed, none missing, none unlisted.
 
-`--upstream` also fetches each package from the npm registry and compares the file with the one in it.
+`--upstream` also fetches each package from the npm registry and compares the file with the one in it; `--into FILE`
+adds them to a CycloneDX bill of materials.
 """
 
 import hashlib
@@ -49,7 +50,25 @@ def upstream() -> list[str]:
     return found
 
 
+def into(path: pathlib.Path) -> None:
+    """Add the files to a bill of materials."""
+    bill = json.loads(path.read_text())
+    for item in json.loads((VENDOR / "manifest.json").read_text())["files"]:
+        bill["components"].append(
+            {
+                "type": "library", "bom-ref": f"vendored/{item['file']}", "name": item["package"],
+                "version": item["version"], "purl": f"pkg:npm/{item['package'].replace('@', '%40')}@{item['version']}",
+                "licenses": [{"license": {"id": item["licence"]}}],
+                "hashes": [{"alg": "SHA-256", "content": item["sha256"]}],
+            }
+        )  # fmt: skip
+    path.write_text(json.dumps(bill, indent=2) + "\n")
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--into"]:
+        into(pathlib.Path(sys.argv[2]))
+        sys.exit()
     wrong = problems() + (upstream() if "--upstream" in sys.argv else [])
     for line in wrong:
         print(line)
