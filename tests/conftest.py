@@ -109,3 +109,13 @@ async def receiver():
     """A platform's webhook endpoint."""
     async with receiving() as one:
         yield one
+
+
+@pytest.fixture
+async def busy(house):
+    """A house where something has happened, for what looks at the books."""
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    for number in range(4):
+        await house.use(customer_id, "1", f"e-{number}")
+    await house.work()
+    return house

@@ -125,6 +125,7 @@ _CONSOLE: Sequence[tuple[str, str, Literal["viewer", "operator"]]] = (
     ("GET", "/customers/{customer_id}/ledger/{asset}", "viewer"),
     ("POST", "/customers/{customer_id}/rules/{asset}/pause", "operator"),
     ("POST", "/customers/{customer_id}/rules/{asset}/look", "operator"),
+    ("POST", "/customers/{customer_id}/sign-out", "operator"),
     ("GET", "/top-ups", "viewer"),
     ("GET", "/queue", "viewer"),
     ("GET", _TOP_UP, "viewer"),
@@ -146,6 +147,8 @@ _CONSOLE: Sequence[tuple[str, str, Literal["viewer", "operator"]]] = (
     ("POST", "/charging/stop", "operator"),
     ("POST", "/charging/start", "operator"),
     ("GET", "/audit", "viewer"),
+    ("GET", "/password", "viewer"),
+    ("POST", "/password", "viewer"),
 )
 
 

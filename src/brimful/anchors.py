@@ -7,6 +7,8 @@ an anchor that was kept elsewhere still names what is missing.
 
 import hashlib
 import json
+import os
+import pathlib
 from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any
 
@@ -18,7 +20,7 @@ from brimful.db.pool import role_conninfo
 from brimful.ledger import Keyring
 from brimful.verify import Finding
 
-__all__ = ["compare", "lines"]
+__all__ = ["compare", "keep", "lines", "newest"]
 
 _PAGE = 5000
 _FORM = 1
@@ -59,6 +61,34 @@ async def _snapshot(url: str) -> psycopg.AsyncConnection[dict[str, Any]]:
     await connection.execute("SET LOCAL statement_timeout = 0")
     await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # whoever reads may be slow
     return connection
+
+
+def newest(directory: pathlib.Path) -> pathlib.Path | None:
+    """The latest anchor of a directory."""
+    return max(directory.glob("anchor-*.jsonl"), default=None)
+
+
+async def keep(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -> Finding:
+    """Compare with the latest anchor of a directory, then write today's, once a day; nothing is written over.
+
+    Raises:
+        OSError: it cannot be written there.
+    """
+    before = newest(directory)
+    found = Finding("anchor", ok=True, detail="there was none to compare with")
+    if before is not None:
+        with before.open(encoding="utf-8") as anchor:
+            found = await compare(url, keys, anchor)
+    written = [line async for line in lines(url, keys)]
+    day = json.loads(written[0])["at"][:10]
+    target, part = directory / f"anchor-{day}.jsonl", directory / f".anchor-{day}.part"
+    if not target.exists():
+        with part.open("w", encoding="utf-8") as file:
+            file.writelines(written)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(target)
+    return found
 
 
 _THERE = """

@@ -8,7 +8,7 @@ from typing import Literal
 
 import psycopg.errors
 
-from brimful import money
+from brimful import money, texts
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 
@@ -92,6 +92,7 @@ async def create(
     scale = (6 if kind == "currency" else 0) if scale is None else scale
     if kind == "currency" and scale < money.currency(code).exponent:
         raise Refused("invalid_field", f"precision of {code} must be at least its own decimals.", field="precision")
+    name = texts.clean(name, "name")
     asset = Asset(code, name, kind, scale, label, symbol, await tx.now())
     try:
         await tx.execute(_INSERT, (code, name, kind, scale, label, symbol, asset.created_at))

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime as dt
 import re
-import unicodedata
 import zoneinfo
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 import psycopg.errors
 from psycopg.types.json import Jsonb
 
-from brimful import ids
+from brimful import ids, texts
 from brimful.db import Row, Tx
 from brimful.errors import Refused
 
@@ -67,7 +66,7 @@ async def create(
 ) -> Customer:
     """A new customer. Refuses an external id that another customer has."""
     customer = Customer(
-        ids.new("cus"), external_id, clean_text(name, "name"), email, _zone(time_zone), metadata or {},
+        ids.new("cus"), external_id, texts.clean(name, "name"), email, _zone(time_zone), metadata or {},
         external_accounts, None, await tx.now(),
     )  # fmt: skip
     await tx.execute(
@@ -129,7 +128,7 @@ async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[
     after = dataclasses.replace(before, **changes)
     await tx.execute(
         _UPDATE,
-        (clean_text(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
+        (texts.clean(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
     )
     if after.external_id != before.external_id:
         if before.external_id is not None:
@@ -187,18 +186,6 @@ async def set_stripe_customer(tx: Tx, customer_id: str, stripe_customer_id: str)
     assert standing is not None
     await add_alias(tx, "stripe_customer", standing, customer_id, customer_id)
     return standing
-
-
-def clean_text(value: str, field: str) -> str:
-    """NFC, trimmed; refuses control and bidirectional-control characters, which can disguise a name."""
-    text = unicodedata.normalize("NFC", value).strip()
-    if not text or any(unicodedata.category(char) in {"Cc", "Cs"} or _is_bidi_control(char) for char in text):
-        raise Refused("invalid_field", f"{field} must be plain text without control characters.", field=field)
-    return text
-
-
-def _is_bidi_control(char: str) -> bool:
-    return "\u202a" <= char <= "\u202e" or "\u2066" <= char <= "\u2069" or char in "\u200e\u200f\u061c"
 
 
 def _zone(name: str) -> str:

@@ -55,7 +55,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_refundable": (422, "The top-up was not paid, or less is left of it than was asked for."),
     "overrun_refused": (422, "The capture is more than its hold: capture less, or allow an overrun."),
     "url_not_allowed": (422, "A webhook must go to an https address on the public internet."),
-    "too_many_requests": (429, "The key has used up its quota: wait as long as `Retry-After` says."),
+    "too_many_requests": (429, "The key or the address has used up its quota: wait as long as `Retry-After` says."),
     "internal_error": (500, "Something failed on our side; the request id names it in the log."),
     "event_failed": (500, "This event could not be recorded, and was logged. Nothing changed."),
     "payments_unavailable": (503, "No payment provider is configured, or it does not answer."),

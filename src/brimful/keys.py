@@ -40,25 +40,29 @@ class Key:
 
 
 _INSERT = """
-    INSERT INTO api_keys (key_id, name, hash, scopes, created_at) VALUES (%s, %s, %s, %s, %s)
+    INSERT INTO api_keys (key_id, name, hash, scopes, created_at, expires_at) VALUES (%s, %s, %s, %s, %s, %s)
     ON CONFLICT (hash) DO NOTHING
 """
 
 
-async def create(tx: Tx, *, name: str, scopes: tuple[str, ...] = SCOPES) -> str:
-    """A new key. Returns its secret, which is never shown again."""
+async def create(tx: Tx, *, name: str, scopes: tuple[str, ...] = SCOPES, good_for: dt.timedelta | None = None) -> str:
+    """A new key, for ever or for a time. Returns its secret, which is never shown again."""
     secret = "bfk_" + ids.secret()
-    await ensure(tx, secret, name=name, scopes=scopes)
+    await ensure(tx, secret, name=name, scopes=scopes, good_for=good_for)
     return secret
 
 
-async def ensure(tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SCOPES) -> None:
+async def ensure(
+    tx: Tx, secret: str, *, name: str, scopes: tuple[str, ...] = SCOPES, good_for: dt.timedelta | None = None
+) -> None:
     """Make this secret a key, if it is not one yet."""
     every = (*SCOPES, *RARE_SCOPES)
     unknown = set(scopes) - set(every)
     if unknown:
         raise Refused("invalid_field", f"Unknown scopes {sorted(unknown)}: choose from {', '.join(every)}.")
-    await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), await tx.now()))
+    now = await tx.now()
+    expires_at = None if good_for is None else now + good_for
+    await tx.execute(_INSERT, (ids.new("key"), name, _hash(secret), list(scopes), now, expires_at))
 
 
 _LIST = "SELECT key_id, name, scopes, created_at, expires_at, revoked_at, last_used_at FROM api_keys ORDER BY key_id"

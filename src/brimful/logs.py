@@ -42,6 +42,8 @@ _BLANKS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(_NAMED + _IS + r"(\\?['\"])(?:(?!\3).){0,2000}\3"), r"\1\2\3[blank]\3"),
     (re.compile(_NAMED + _IS + r"(?![\s'\"\[\\])[^\s&'\"\\]+"), r"\1\2[blank]"),
     (re.compile(r"(?<![A-Za-z0-9+.-])([A-Za-z][A-Za-z0-9+.-]{0,20}://[^\s:/@]{0,100}):[^\s/]{1,200}@"), r"\1:[blank]@"),
+    # What opens something, where it stands in a path.
+    (re.compile(r"(/open/)[A-Za-z0-9_%-]+"), r"\1[blank]"),
     # 256 random bits, as links, cookies and the ledger's keys carry them.
     (re.compile(r"(?<![A-Za-z0-9_+/-])[A-Za-z0-9_+/-]{43}(?![A-Za-z0-9_+/-])=?"), "[blank]"),
     (
@@ -75,14 +77,26 @@ def _luhn(text: str) -> bool:
     return (sum(digits[::2]) + sum(doubled)) % 10 == 0
 
 
+def _utc(record: logging.LogRecord) -> str:
+    return dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+
+
 class _Text(logging.Formatter):
+    """A line is a line: what a stranger wrote makes no second one, and moves no cursor of whoever reads it."""
+
     def format(self, record: logging.LogRecord) -> str:
         return redact(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's form
+        return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in super().formatMessage(record))
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 - the same
+        return _utc(record)
 
 
 class _Json(JsonFormatter):
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:  # noqa: N802, ARG002 - logging's form
-        return dt.datetime.fromtimestamp(record.created, dt.UTC).isoformat(timespec="milliseconds")
+        return _utc(record)
 
     def process_log_record(self, log_data: dict[str, Any]) -> dict[str, Any]:
         """Each field by itself: blanked text inside finished JSON would no longer be JSON."""

@@ -17,8 +17,9 @@ from typing import Literal
 import argon2
 import psycopg.errors
 import pyotp
+import zxcvbn
 
-from brimful import audit, ids
+from brimful import audit, ids, quotas
 from brimful.db import Database, Row, Tx
 from brimful.errors import Refused
 
@@ -26,6 +27,7 @@ __all__ = [
     "Operator",
     "OperatorSession",
     "Role",
+    "change_password",
     "create",
     "csrf_of",
     "disable",
@@ -44,6 +46,10 @@ SESSION_LIFE = dt.timedelta(hours=8)
 _NAME = re.compile(r"[a-z0-9][a-z0-9._@+-]{0,99}", re.ASCII)
 _PASSWORD_MIN = 12  # NIST SP 800-63B asks for 8; there is no reason to be short here
 _PASSWORD_MAX = 200
+# Of 4, by zxcvbn: a hundred million guesses or more. It knows 30,000 common passwords, names, words, keys in a row.
+_SCORE_MIN = 3
+_GUESSED_MAX = 72  # characters that it looks at
+_HERE = ("brimful", "console", "operator", "viewer", "wallet", "billing")
 _TRIES, _TRIES_EVERYWHERE, _EVERYWHERE = 5, 50, ""
 _LOCKED = dt.timedelta(minutes=15)
 _STEP_S = 30
@@ -84,12 +90,12 @@ _INSERT = """
 """
 
 
-async def create(tx: Tx, *, name: str, role: Role, password: str) -> str:
+async def create(tx: Tx, *, name: str, role: Role, password: str, merchant: str = "") -> str:
     """A new operator. Returns the secret of their second factor, which is not shown again."""
     if not _NAME.fullmatch(name):
         raise Refused("invalid_field", "A name has 1 to 100 of a-z, 0-9 and . _ @ + -", field="name")
     secret = pyotp.random_base32()
-    values = (ids.new("opr"), name, role, _HASHER.hash(_judged(password)), secret, await tx.now())
+    values = (ids.new("opr"), name, role, _HASHER.hash(_judged(password, name, merchant)), secret, await tx.now())
     try:
         await tx.execute(_INSERT, values)
     except psycopg.errors.UniqueViolation:
@@ -137,23 +143,30 @@ _RENEW = """
 """
 
 
-async def renew(tx: Tx, name: str, *, password: str) -> str:
+async def renew(tx: Tx, name: str, *, password: str, merchant: str = "") -> str:
     """A new password and a new second factor, for somebody who lost theirs or is locked out; ends what they have open.
     Returns the secret.
     """
     secret = pyotp.random_base32()
-    if not await tx.execute(_RENEW, (_HASHER.hash(_judged(password)), secret, name)):
+    if not await tx.execute(_RENEW, (_HASHER.hash(_judged(password, name, merchant)), secret, name)):
         raise Refused("not_found", f"There is no operator {name!r}.")
     await tx.execute(_END_ALL, (await tx.now(), name))
     await unlock(tx, name)
     return secret
 
 
-def _judged(password: str) -> str:
+def _judged(password: str, name: str, merchant: str) -> str:
+    """The password itself; refuses one that is short, or easy to guess for whoever knows common ones and this place."""
     if not _PASSWORD_MIN <= len(password) <= _PASSWORD_MAX:
         raise Refused(
             "invalid_field", f"A password has {_PASSWORD_MIN} to {_PASSWORD_MAX} characters.", field="password"
         )
+    about = [*_HERE, *re.split(r"[^a-z0-9]+", name), *merchant.lower().split(), merchant.replace(" ", "").lower()]
+    if zxcvbn.zxcvbn(password[:_GUESSED_MAX], user_inputs=about)["score"] < _SCORE_MIN:
+        raise Refused(
+            "invalid_field", "This password is easy to guess: take four words that have nothing to do with each other.",
+            field="password",
+        )  # fmt: skip
     return password
 
 
@@ -184,10 +197,57 @@ _OPEN = """
 
 
 async def sign_in(database: Database, name: str, password: str, code: str, *, address: str) -> str:
-    """A new session; returns the cookie's value. Refuses with one sentence, whatever was wrong.
+    """A new session; returns the cookie's value. Refuses with one sentence, whatever was wrong."""
+    known = await _proved(database, name, password, code, address=address)
+    if known is not None:
+        async with database.transaction() as tx:
+            if await tx.execute(_TAKE_STEP, known):
+                cookie, now = ids.secret(), await tx.now()
+                opened = (ids.new("ose"), known["operator_id"], _hash(cookie), now, now, now + SESSION_LIFE)
+                await tx.execute(_OPEN, opened)
+                await tx.execute(_FORGET, (known["operator_id"],))
+                await audit.record(tx, actor=f"operator:{name}", action="operator.signed_in")
+                return cookie
+    raise Refused("unauthorized", _WRONG)
+
+
+_CHANGE = """
+    UPDATE operators SET password_hash = %(new)s
+    WHERE operator_id = %(operator_id)s AND password_hash = %(password_hash)s AND disabled_at IS NULL
+"""
+_END_OTHERS = """
+    UPDATE operator_sessions SET revoked_at = %(now)s
+    WHERE operator_id = %(operator_id)s AND session_id <> %(session_id)s AND revoked_at IS NULL
+"""
+
+
+async def change_password(
+    database: Database, session: OperatorSession, password: str, code: str, new: str, *, merchant: str, address: str
+) -> None:
+    """A new password, by whoever has the one that was; ends all else that they have open. Tries are judged as at the
+    door.
+    """
+    judged = _judged(new, session.name, merchant)
+    known = await _proved(database, session.name, password, code, address=address)
+    if known is not None:
+        values = {**known, "new": await _hashed(judged), "session_id": session.session_id}
+        async with database.transaction() as tx:
+            if await tx.execute(_TAKE_STEP, known) and await tx.execute(_CHANGE, values):
+                await tx.execute(_END_OTHERS, {**values, "now": await tx.now()})
+                await tx.execute(_FORGET, (known["operator_id"],))
+                await audit.record(tx, actor=session.actor, action="operator.password_changed")
+                return
+    raise Refused("unauthorized", _WRONG)
+
+
+_WRONG = "Name, password or code is wrong. After five wrong tries, wait a quarter of an hour."
+
+
+async def _proved(database: Database, name: str, password: str, code: str, *, address: str) -> Row | None:
+    """Who they are, with the step of their code to be taken, if all of it is right.
 
     From one `address` five tries are judged in a quarter of an hour, fifty from everywhere: a stranger who knows a name
-    cannot shut its owner out from elsewhere by a few wrong passwords.
+    cannot shut its owner out from elsewhere by a few wrong passwords. One with many addresses can, for that long.
     """
     if _waiting() >= _WAITING_MAX:
         raise Refused("too_many_requests", "Too many people sign in at this moment. Try again in a few seconds.")
@@ -197,24 +257,17 @@ async def sign_in(database: Database, name: str, password: str, code: str, *, ad
     right = await _matches(_nobody() if known is None else known["password_hash"], password)
     step = None if known is None else _step(known, code, now)
     if known is not None and judged and right and step is not None:
-        async with database.transaction() as tx:
-            if await tx.execute(_TAKE_STEP, {**known, "step": step}):
-                cookie = ids.secret()
-                opened = (ids.new("ose"), known["operator_id"], _hash(cookie), now, now, now + SESSION_LIFE)
-                await tx.execute(_OPEN, opened)
-                await tx.execute(_FORGET, (known["operator_id"],))
-                await audit.record(tx, actor=f"operator:{name}", action="operator.signed_in")
-                return cookie
+        return {**known, "step": step}
     if judged:
         async with database.transaction() as tx:
             await audit.record(tx, actor=f"operator:{name}", action="operator.sign_in_failed")
-    raise Refused("unauthorized", "Name, password or code is wrong. After five wrong tries, wait a quarter of an hour.")
+    return None
 
 
 async def _counted(tx: Tx, operator_id: str, address: str) -> bool:
     """Count a try; whether it is to be judged."""
     now = await tx.now()
-    values = {"operator_id": operator_id, "addresses": [address[:100] or "?", _EVERYWHERE], "now": now,
+    values = {"operator_id": operator_id, "addresses": [quotas.neighbourhood(address) or "?", _EVERYWHERE], "now": now,
               "until": now + _LOCKED}  # fmt: skip
     rows = await tx.all(_TRY, values)
     return all(row["tries"] <= (_TRIES_EVERYWHERE if row["address"] == _EVERYWHERE else _TRIES) for row in rows)
@@ -238,8 +291,14 @@ def _waiting() -> int:
     return _HASHING._work_queue.qsize()  # noqa: SLF001 - the executor does not tell otherwise
 
 
+async def _hashed(password: str) -> str:
+    return await asyncio.get_running_loop().run_in_executor(_HASHING, _HASHER.hash, password)
+
+
 async def _matches(stored: str, password: str) -> bool:
-    return await asyncio.get_running_loop().run_in_executor(_HASHING, _verify, stored, password[:_PASSWORD_MAX])
+    if len(password) > _PASSWORD_MAX:  # none is so long, and its beginning is another
+        password = ""
+    return await asyncio.get_running_loop().run_in_executor(_HASHING, _verify, stored, password)
 
 
 def _verify(stored: str, password: str) -> bool:
@@ -281,6 +340,22 @@ async def load(tx: Tx, cookie: str) -> OperatorSession | None:
     values = {"cookie_hash": _hash(cookie), "now": now, "idle_since": now - SESSION_IDLE}
     row = await tx.one(_LOAD, values)
     return None if row is None else OperatorSession(row["name"], row["role"], csrf_of(cookie), row["session_id"])
+
+
+_KEPT = dt.timedelta(days=30)
+
+
+async def forget(tx: Tx) -> None:
+    """Sessions are not kept once they have been over for thirty days."""
+    await tx.execute("DELETE FROM operator_sessions WHERE expires_at < %s", (await tx.now() - _KEPT,))
+
+
+async def end(tx: Tx, cookie: str) -> None:
+    """End the session behind a cookie, if there is one."""
+    await tx.execute(
+        "UPDATE operator_sessions SET revoked_at = %s WHERE cookie_hash = %s AND revoked_at IS NULL",
+        (await tx.now(), _hash(cookie)),
+    )
 
 
 async def sign_out(tx: Tx, session: OperatorSession) -> None:

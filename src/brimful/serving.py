@@ -16,6 +16,7 @@ from brimful import api, console, deps, portal
 from brimful.ports import require_free
 from brimful.settings import Settings
 from brimful.web import Counted
+from brimful.wire import Bounded
 
 __all__ = ["application", "run"]
 
@@ -53,6 +54,7 @@ def application(settings: Settings) -> Starlette:
         Mount("/billing", app=html_door), Mount("/console", app=console.build(console_deps)), Mount("/", app=json_door),
     ]  # fmt: skip
     app = Starlette(routes=doors, lifespan=lifespan, middleware=[Middleware(Counted)])
+    app.router.redirect_slashes = False
     app.router.default = json_door  # a path with a line break in it matches no mount
     app.state.hub = html_door.state.hub
     return app
@@ -88,7 +90,7 @@ def run(settings: Settings, *, host: str, port: int) -> None:
             log_config=None,
             access_log=False,
             loop="uvloop",
-            http="httptools",
+            http=Bounded,
             timeout_graceful_shutdown=_STOP_S,
             timeout_keep_alive=_IDLE_S,
             server_header=False,

@@ -77,10 +77,13 @@ async def create_link(
     flow: Flow = "overview",
     asset: str | None = None,
     locale: str | None = None,
+    token: str | None = None,
 ) -> Link:
-    """A link to the portal; with `top_up_id` to that one payment; with the flow turn_off to that one act."""
+    """A link to the portal; with `top_up_id` to that one payment; with the flow turn_off to that one act. Its secret
+    is `token`, of 256 bits, or a new one.
+    """
     now = await tx.now()
-    token = ids.secret()
+    token = token or ids.secret()
     kind: Kind = "turn_off" if flow == "turn_off" else "portal" if top_up_id is None else "payment"
     life = {"portal": PORTAL_LINK_LIFE, "payment": PAYMENT_LINK_LIFE, "turn_off": TURN_OFF_LINK_LIFE}[kind]
     made = await tx.execute(
@@ -105,7 +108,11 @@ async def create_link(
     return Link(token, now + life)
 
 
-_PEEK = "SELECT kind, locale FROM portal_links WHERE token_hash = %s AND used_at IS NULL AND expires_at > %s"
+_PEEK = """
+    SELECT l.kind, l.locale FROM portal_links AS l, customers AS c
+    WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > %s
+        AND c.customer_id = l.customer_id AND c.erased_at IS NULL
+"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +131,11 @@ async def peek(tx: Tx, token: str) -> Opens | None:
 
 # A portal link is used up in this one statement: of a hundred parallel exchanges one sees a row.
 _USE = """
-    UPDATE portal_links SET used_at = CASE kind WHEN 'portal' THEN %(now)s ELSE used_at END
-    WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > %(now)s
-    RETURNING link_id, customer_id, kind, top_up_id
+    UPDATE portal_links AS l SET used_at = CASE l.kind WHEN 'portal' THEN %(now)s ELSE l.used_at END
+    FROM customers AS c
+    WHERE l.token_hash = %(token_hash)s AND l.used_at IS NULL AND l.expires_at > %(now)s
+        AND c.customer_id = l.customer_id AND c.erased_at IS NULL
+    RETURNING l.link_id, l.customer_id, l.kind, l.top_up_id
 """
 _INSERT_SESSION = """
     INSERT INTO portal_sessions (session_id, link_id, customer_id, kind, top_up_id, cookie_hash, created_at, seen_at,
@@ -167,7 +176,7 @@ _LOAD = """
     FROM portal_links AS l, customers AS c
     WHERE s.cookie_hash = %(cookie_hash)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s
         AND s.seen_at > %(idle_since)s AND l.link_id = s.link_id
-        AND c.customer_id = s.customer_id
+        AND c.customer_id = s.customer_id AND c.erased_at IS NULL
     RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset, s.locale,
         c.name AS customer_name, c.time_zone
 """
@@ -205,6 +214,41 @@ async def end(tx: Tx, session: PortalSession) -> None:
     await tx.execute(
         "UPDATE portal_sessions SET revoked_at = %s WHERE session_id = %s", (await tx.now(), session.session_id)
     )
+
+
+_END_SESSIONS = """
+    UPDATE portal_sessions SET revoked_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND revoked_at IS NULL AND expires_at > %(now)s
+"""
+_END_LINKS = """
+    UPDATE portal_links SET expires_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND used_at IS NULL AND expires_at > %(now)s
+"""
+
+
+async def end_all(tx: Tx, customer_id: str) -> int:
+    """End all that a customer has open, and every link that still opens something. Returns how many. Runs under the
+    engine's role.
+    """
+    values = {"customer_id": customer_id, "now": await tx.now()}
+    return await tx.execute(_END_SESSIONS, values) + await tx.execute(_END_LINKS, values)
+
+
+_KEPT = dt.timedelta(days=30)
+_FORGET = (
+    "DELETE FROM portal_sessions WHERE expires_at < %(before)s",  # with the codes that were sent in it
+    """
+    DELETE FROM portal_links AS l WHERE l.expires_at < %(before)s
+        AND NOT EXISTS (SELECT 1 FROM portal_sessions AS s WHERE s.link_id = l.link_id)
+    """,
+)
+
+
+async def forget(tx: Tx) -> None:
+    """Sessions and links are not kept once they have been over for thirty days. Runs under the engine's role."""
+    before = await tx.now() - _KEPT
+    for statement in _FORGET:
+        await tx.execute(statement, {"before": before})
 
 
 def _hash(secret: str) -> bytes:

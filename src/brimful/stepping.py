@@ -12,6 +12,7 @@ import secrets
 from brimful import customers
 from brimful.db import Tx
 from brimful.errors import Refused
+from brimful.ledger import Keyring
 from brimful.sessions import PortalSession
 
 __all__ = ["CODE_LIFE", "LIFE", "begin", "done", "finish"]
@@ -22,12 +23,14 @@ _DIGITS = 6
 _TRIES_MAX = 5
 _CODES_MAX = 5  # to one customer in an hour
 
-_DONE = "SELECT 1 AS done FROM portal_sessions WHERE session_id = %s AND stepped_up_at > %s"
+_DONE = """
+    SELECT 1 AS done FROM portal_sessions WHERE session_id = %s AND stepped_up_at > %s AND stepped_up_for = %s
+"""
 
 
-async def done(tx: Tx, session: PortalSession) -> bool:
-    """Whether this session has given its code lately."""
-    return await tx.one(_DONE, (session.session_id, await tx.now() - LIFE)) is not None
+async def done(tx: Tx, session: PortalSession, address: str) -> bool:
+    """Whether this session has given a code from that mailbox lately. Another address is another mailbox."""
+    return await tx.one(_DONE, (session.session_id, await tx.now() - LIFE, _mailbox(address))) is not None
 
 
 _RECENT = "SELECT count(*) AS n FROM step_up_codes WHERE customer_id = %s AND sent_at > %s"
@@ -37,7 +40,7 @@ _BEGIN = """
 """
 
 
-async def begin(tx: Tx, session: PortalSession) -> str:
+async def begin(tx: Tx, session: PortalSession, keyring: Keyring) -> str:
     """A new code for this session, to be mailed; the one before is worth nothing any more. Refuses too many."""
     await customers.lock(tx, session.customer_id)  # of a hundred at once no more than five are sent
     now = await tx.now()
@@ -46,7 +49,7 @@ async def begin(tx: Tx, session: PortalSession) -> str:
         raise Refused("too_many_requests", "Too many codes were sent in the last hour. Try again later.")
     code = f"{secrets.randbelow(10**_DIGITS):0{_DIGITS}d}"
     values = {"session_id": session.session_id, "customer_id": session.customer_id, "now": now,
-              "hash": _hash(session, code), "until": now + CODE_LIFE}  # fmt: skip
+              "hash": _hash(session, code, keyring), "until": now + CODE_LIFE}  # fmt: skip
     await tx.execute(_BEGIN, values)
     return code
 
@@ -60,17 +63,25 @@ _TRY = """
 """
 
 
-async def finish(tx: Tx, session: PortalSession, code: str) -> bool:
+_TRUST = "UPDATE portal_sessions SET stepped_up_at = %s, stepped_up_for = %s WHERE session_id = %s"
+
+
+async def finish(tx: Tx, session: PortalSession, keyring: Keyring, address: str, code: str) -> bool:
     """Whether the code is right; then the session is trusted for a while, and the code is used up."""
     now = await tx.now()
     row = await tx.one(_TRY, {"session_id": session.session_id, "now": now, "most": _TRIES_MAX})
     given = "".join(char for char in code if not char.isspace())
-    if row is None or not hmac.compare_digest(bytes(row["code_hash"]), _hash(session, given)):
+    if row is None or not hmac.compare_digest(bytes(row["code_hash"]), _hash(session, given, keyring)):
         return False
     await tx.execute("UPDATE step_up_codes SET expires_at = %s WHERE session_id = %s", (now, session.session_id))
-    await tx.execute("UPDATE portal_sessions SET stepped_up_at = %s WHERE session_id = %s", (now, session.session_id))
+    await tx.execute(_TRUST, (now, _mailbox(address), session.session_id))
     return True
 
 
-def _hash(session: PortalSession, code: str) -> bytes:
-    return hashlib.sha256(f"{session.session_id}:{code}".encode("utf-8", "replace")).digest()
+def _mailbox(address: str) -> bytes:
+    return hashlib.sha256(address.encode("utf-8", "replace")).digest()
+
+
+def _hash(session: PortalSession, code: str, keyring: Keyring) -> bytes:
+    """Keyed from outside the database: who reads it there could try a million codes in a second."""
+    return keyring.derive(b"brimful code", f"{session.session_id}:{code}".encode("utf-8", "replace"))[1]

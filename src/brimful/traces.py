@@ -9,6 +9,7 @@ import contextlib
 import contextvars
 import datetime as dt
 import importlib.util
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -63,6 +64,9 @@ def start(service: str) -> None:
     _tracer = provider.get_tracer("brimful")
 
 
+_TOP_UP = re.compile(r"top_[0-9a-f]{32}", re.ASCII)
+
+
 def _ids(top_up_id: str) -> tuple[int, int]:
     """Trace and root span of a top-up: its 128 bits, and the last 64 of them."""
     number = int(top_up_id.rpartition("_")[2], 16)
@@ -100,7 +104,11 @@ def span(name: str, top_up_id: str | None = None, **attributes: str | int | bool
     from opentelemetry import trace
 
     context = None
-    if top_up_id is not None and not trace.get_current_span().get_span_context().is_valid:
+    if (
+        top_up_id is not None
+        and _TOP_UP.fullmatch(top_up_id)
+        and not trace.get_current_span().get_span_context().is_valid
+    ):
         trace_id, span_id = _ids(top_up_id)
         sampled = trace.TraceFlags(trace.TraceFlags.SAMPLED)
         parent = trace.SpanContext(trace_id, span_id, is_remote=True, trace_flags=sampled)

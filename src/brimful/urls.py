@@ -22,8 +22,8 @@ def judge_return_url(url: str, origins: Sequence[str], *, loopback: bool, field:
         loopback: whether any loopback address will do (in sandbox mode only).
         field: named in the refusal.
     """
-    if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url):
-        parts = urllib.parse.urlsplit(url)
+    parts = _parts(url)
+    if parts is not None:
         origin = f"{parts.scheme}://{parts.netloc}".lower()
         if origin in {listed.lower().rstrip("/") for listed in origins}:
             return url
@@ -34,6 +34,13 @@ def judge_return_url(url: str, origins: Sequence[str], *, loopback: bool, field:
         f"{field} must be an absolute URL on one of this platform's origins: list it in BRIMFUL_RETURN_ORIGINS.",
         field=field,
     )
+
+
+def _parts(url: str) -> urllib.parse.SplitResult | None:
+    try:
+        return urllib.parse.urlsplit(url) if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url) else None
+    except ValueError:  # brackets without an address between them
+        return None
 
 
 def _host(parts: urllib.parse.SplitResult) -> str | None:

@@ -62,6 +62,8 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
         findings = [held if chain.ok else chain]
         for name, views, good in _CHECKS:
             findings.append(await _nothing_in(connection, name, views, good))
+        if full and findings[1].ok:
+            findings[1] = await _fair(connection) or findings[1]
         await connection.rollback()
         if chain.ok:
             await _keep_marks(connection, keyring, marks)
@@ -226,6 +228,34 @@ async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...],
         if rows:
             return Finding(name, False, f"{len(rows)} wrong or more, first: {rows[0]}", {**even, **_off(rows)})
     return Finding(name, True, good, even)
+
+
+_CREDITS = """
+    SELECT e.customer_id, e.seq, e.asset, e.amount, e.money_minor, e.currency, t.rate, a.kind, a.scale,
+        a.kind = 'currency' OR EXISTS (
+            SELECT FROM rates AS r WHERE r.asset = e.asset AND r.currency = e.currency AND r.rate = t.rate) AS priced
+    FROM entries AS e
+    JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
+    JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
+    JOIN assets AS a ON a.code = e.asset
+    WHERE e.kind = 'top_up' AND e.payment_id IS NOT NULL
+"""
+
+
+async def _fair(connection: Connection) -> Finding | None:
+    """A credit of other units than its money buys, at a price that there was: the top-up was changed before it was
+    credited, which leaves every chain whole.
+    """
+    async with connection.cursor(name="credits") as cursor:
+        cursor.itersize = _PAGE
+        await cursor.execute(_CREDITS)
+        async for row in cursor:
+            rate = Decimal(1) if row["kind"] == "currency" else row["rate"]
+            buys = money.units_bought(row["money_minor"], row["currency"], rate=rate, scale=row["scale"])
+            if row["amount"] != buys or not row["priced"]:
+                place = f"entry {row['seq']} of ({row['customer_id']}, {row['asset']})"
+                return Finding("I2", ok=False, detail=f"{place} credits {row['amount']}: its money buys {buys}")
+    return None
 
 
 def _off(rows: list[dict[str, Any]]) -> dict[str, int]:

@@ -1,8 +1,10 @@
 """What every page that we serve carries, and what every form must bring: the portal's and the console's."""
 
 import ipaddress
+import logging
 import pathlib
 import urllib.parse
+from collections.abc import Mapping
 
 import jinja2
 from starlette.datastructures import FormData
@@ -10,54 +12,67 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brimful import measures
+from brimful import measures, quotas
 from brimful.errors import Refused
 from brimful.settings import Settings
 
 __all__ = [
     "Counted",
+    "Crowd",
+    "Refusals",
     "SecurityHeaders",
     "client_address",
     "form_fields",
     "host_cookie",
     "origin_of",
+    "page_headers",
+    "plain_headers",
+    "read_bounded",
     "require_plain",
     "require_same_origin",
     "template_environment",
 ]
 
+_log = logging.getLogger(__name__)
+_LINES_PER_S = 10
+_TOLD = frozenset({"unauthorized", "forbidden", "customer_only", "link_expired", "too_many_requests"})
+_BODY_MAX = 256 * 1024
 _FIELDS_MAX = 50
 _FIELD_LENGTH_MAX = 2000
 _STRIPE_PAGES = ("https://checkout.stripe.com", "https://hooks.stripe.com")
 
 
-class SecurityHeaders:
-    """Sets the content security policy and its companions on every answer."""
+def page_headers(settings: Settings) -> dict[str, str]:
+    """The content security policy of a page, and its companions."""
+    pages = (origin_of(settings.checkout_url),) if settings.checkout_url else _STRIPE_PAGES
+    # Browsers apply form-action to redirects: a payment form may lead to Stripe's pages.
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
+        f"form-action 'self' {' '.join(pages)}; base-uri 'none'; frame-ancestors 'none'"
+    )
+    return {"Content-Security-Policy": policy, "Cross-Origin-Opener-Policy": "same-origin", **plain_headers(settings)}
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+
+def plain_headers(settings: Settings) -> dict[str, str]:
+    """What every answer carries, page or not."""
+    headers = {"Referrer-Policy": "no-referrer", "X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+    if settings.public_url.startswith("https://"):
+        headers["Strict-Transport-Security"] = "max-age=31536000; includeSubDomains"
+    return headers
+
+
+class SecurityHeaders:
+    """Puts headers on every answer that has not its own; Starlette's own 500 is made outside of it."""
+
+    def __init__(self, app: ASGIApp, headers: Mapping[str, str]) -> None:
         self._app = app
-        pages = (origin_of(settings.checkout_url),) if settings.checkout_url else _STRIPE_PAGES
-        # Browsers apply form-action to redirects: a payment form may lead to Stripe's pages.
-        policy = (
-            "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-            f"form-action 'self' {' '.join(pages)}; base-uri 'none'; frame-ancestors 'none'"
-        )
-        self._headers = [
-            (b"content-security-policy", policy.encode()),
-            (b"referrer-policy", b"no-referrer"),
-            (b"x-content-type-options", b"nosniff"),
-            (b"cross-origin-opener-policy", b"same-origin"),
-        ]
-        if settings.public_url.startswith("https://"):
-            self._headers.append((b"strict-transport-security", b"max-age=31536000"))
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async def guarded(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [*message["headers"], *self._headers]
-                if not any(name == b"cache-control" for name, _ in message["headers"]):
-                    headers.append((b"cache-control", b"no-store"))
-                message["headers"] = headers
+                own = {name for name, _ in message["headers"]}
+                message["headers"] = [*message["headers"], *(item for item in self._headers if item[0] not in own)]
             await send(message)
 
         await self._app(scope, receive, guarded)
@@ -118,10 +133,52 @@ def _trusted(address: str, proxies: tuple[str, ...]) -> bool:
     return any(there in ipaddress.ip_network(network, strict=False) for network in proxies)
 
 
+class Crowd:
+    """How many requests one address may make of this process: of pages, and with keys that are not known."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._quota = quotas.Quota(settings.address_rate)
+        self._warned = False
+
+    def admit(self, request: Request) -> None:
+        """Count a request; refuses one too many."""
+        address = client_address(request, self._settings) or ""
+        left, reset_s = self._quota.take(quotas.neighbourhood(address))
+        if left >= 0:
+            return
+        if not self._warned and "x-forwarded-for" in request.headers:
+            self._warned = True
+            _log.warning(
+                "many requests come from %s, which says whom it forwards: if it is a proxy of yours, name it in "
+                "BRIMFUL_TRUSTED_PROXIES, or all that come through it are counted as one",
+                address,
+            )
+        raise Refused(
+            "too_many_requests", f"Too many requests come from here: go on in {reset_s} s.", retry_after_s=reset_s
+        )
+
+
 def require_plain(request: Request) -> None:
     """No NUL in an address: no page has one, and no text of the database can."""
     if any("\x00" in value for value in (*request.path_params.values(), *request.query_params.values())):
         raise HTTPException(404)
+
+
+async def read_bounded(request: Request, limit: int = _BODY_MAX) -> bytes:
+    """The body; refuses a longer one before it is read whole."""
+    declared = request.headers.get("content-length", "0")
+    chunks, size = [], int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 12 else 0
+    if size <= limit:
+        size = 0
+        async for chunk in request.stream():
+            size += len(chunk)
+            chunks.append(chunk)
+            if size > limit:
+                break
+    if size > limit:
+        raise Refused("body_too_large", f"The body may have at most {limit // 1024} KB.")
+    return b"".join(chunks)
 
 
 async def form_fields(request: Request) -> FormData:
@@ -129,11 +186,28 @@ async def form_fields(request: Request) -> FormData:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind not in {"application/x-www-form-urlencoded", ""}:
         raise Refused("invalid_field", "A form is sent as application/x-www-form-urlencoded.")
+    request._body = await read_bounded(request)  # noqa: SLF001 - starlette bounds fields, not what is between them
     form = await request.form(max_fields=_FIELDS_MAX, max_files=0, max_part_size=_FIELD_LENGTH_MAX)
     for _, value in form.multi_items():
         if not isinstance(value, str) or len(value) > _FIELD_LENGTH_MAX or "\x00" in value:
             raise Refused("invalid_field", "A field of this form cannot be used.")
     return form
+
+
+class Refusals:
+    """Writes down who was refused what at a door: a few lines a second, however many come."""
+
+    def __init__(self, door: str, settings: Settings) -> None:
+        self._door = door
+        self._settings = settings
+        self._quota = quotas.Quota(_LINES_PER_S)
+
+    def note(self, request: Request, refused: Refused) -> None:
+        """A line, if it is a refusal that somebody who watches wants to know of."""
+        if refused.code in _TOLD and self._quota.take("")[0] >= 0:
+            address = client_address(request, self._settings)
+            path = request.url.path
+            _log.warning("%s refused %s %s from %s: %s", self._door, request.method, path, address, refused.code)
 
 
 class Counted:

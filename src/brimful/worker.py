@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import functools
 import logging
+import pathlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
@@ -12,14 +13,17 @@ import psycopg
 import psycopg_pool
 
 from brimful import (
+    anchors,
     auto_topup,
     cards,
     charging,
     epochs,
     letters,
     measures,
+    operators,
     paying,
     reconcile,
+    sessions,
     stripe_inbox,
     topups,
     usage,
@@ -185,9 +189,10 @@ class Operations:
             await reconcile_since_last(self._deps, self._deps.till)
 
     async def verify(self, timestamp: int) -> None:  # noqa: ARG002
-        for finding in await verify.run(self._deps.database.url, self._deps.settings.ledger_keys):
-            if not finding.ok:
-                _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
+        _cry(await verify.run(self._deps.database.url, self._deps.settings.ledger_keys))
+
+    async def nightly(self, timestamp: int) -> None:  # noqa: ARG002
+        await nightly(self._deps)
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
@@ -224,6 +229,7 @@ _CRON = (
     ("slow_sweep", "17 * * * *"),
     ("reconcile", "23 * * * *"),
     ("verify", "41 * * * *"),
+    ("nightly", "11 3 * * *"),
 )
 
 
@@ -325,13 +331,32 @@ async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
     await asyncio.gather(*(one(call) for call in calls))
 
 
+async def nightly(deps: Deps) -> None:
+    """Each night: read the whole ledger from its first entry, believing no mark, and keep an anchor of it outside."""
+    url, keys, directory = deps.database.url, deps.settings.ledger_keys, deps.settings.anchor_dir
+    _cry(await verify.run(url, keys, full=True))
+    if directory is not None:
+        try:
+            _cry([await anchors.keep(url, keys, pathlib.Path(directory))])
+        except OSError as error:
+            _log.critical("ALARM no anchor was kept: %s", error)
+
+
+def _cry(findings: Iterable[verify.Finding]) -> None:
+    for finding in findings:
+        if not finding.ok:
+            _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
+
+
 async def slow_sweep(deps: Deps) -> None:
-    """Each hour: tell of cards about to expire, forget addresses, and derive every rule's account anew; whatever
-    was wrong is right afterwards.
+    """Each hour: tell of cards about to expire, forget what need not be kept, and derive every rule's account anew;
+    whatever was wrong is right afterwards.
     """
     async with deps.database.transaction() as tx:
         await auto_topup.tell_expiring(tx, limit=_SWEEP_MAX)
         await cards.testing.forget(tx)
+        await sessions.forget(tx)
+        await operators.forget(tx)
     after = ("", "")
     while True:
         async with deps.database.transaction() as tx:

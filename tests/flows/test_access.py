@@ -5,47 +5,17 @@ import re
 import httpx
 import pytest
 
-from brimful import access, api, console, keys, portal, sessions
+from brimful import access, api, console, portal, sessions
 from support.desk import colleague
-from support.house import HOME, STRIPE_KEY
+from support.house import STRIPE_KEY
+from support.things import SCOPES, filled, key_with, one_of_everything
 
-SCOPES = (*keys.SCOPES, *keys.RARE_SCOPES)
 HIDDEN = ("Ada Lovelace", "31.4159")
-
-
-async def key_with(house, scopes):
-    async with house.engine.database.transaction() as tx:
-        await tx.execute("SET LOCAL ROLE brimful_api")
-        return await keys.create(tx, name="matrix", scopes=scopes)
 
 
 @pytest.fixture
 async def things(house):
-    """Somebody who has one of everything, by the names of the paths; and somebody else."""
-    ada, visitor = await house.funded(balance="31.4159", name="Ada Lovelace", threshold="10", number="4000000000009995")
-    await house.use(ada, "25", "crossing")
-    await house.work()
-    [top_up] = await house.top_ups(ada)
-    [card] = await house.sql("SELECT card_id FROM cards")
-    [setup] = await house.sql("SELECT setup_id FROM card_setups")
-    [consent] = await house.sql("SELECT consent_id FROM consents WHERE kind = 'auto_top_up'")
-    hook = await house.call("POST", "/webhooks", {"url": "https://hooks.example/x", "topics": ["*"]}, expect=201)
-    [event] = await house.sql("SELECT event_id FROM outgoing_events LIMIT 1")
-    hold = {"id": "job-1", "asset": "USD", "amount": "1"}
-    await house.call("POST", f"/customers/{ada}/wallet/holds", hold, expect=201)
-    wanted = {"customer_id": ada, "amount": "40", "currency": "USD", "return_url": HOME, "failure_url": HOME}
-    paid = await house.call("POST", "/top-ups", wanted, expect=201)
-    return {
-        "customer_id": ada, "asset": "USD", "code": "USD", "account_id": "default:USD", "hold_id": "job-1",
-        "transaction_id": "gift-USD-31.4159", "top_up_id": top_up["id"], "card_id": card["card_id"],
-        "setup_id": setup["setup_id"], "consent_id": consent["consent_id"], "webhook_id": hook["id"],
-        "endpoint_id": hook["id"], "event_id": event["event_id"], "topic": "balance.low", "token": "x" * 43,
-        "grace": await house.customer("Grace"), "pay_link": paid["redirect_url"], "paid": paid["id"],
-    }  # fmt: skip
-
-
-def filled(path, things, **more):
-    return re.sub(r"\{(\w+)\}", lambda match: {**things, **more}[match[1]], path)
+    return await one_of_everything(house)
 
 
 def test_every_row_has_its_route_and_every_route_its_row(house):

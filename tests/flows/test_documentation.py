@@ -1,5 +1,6 @@
 """The docs: built strictly, and every how-to does what it says."""
 
+import collections
 import os
 import pathlib
 import re
@@ -52,3 +53,54 @@ def test_the_pages_are_built_without_a_warning_and_every_link_leads_somewhere(tm
         if not (page.parent / target).exists()
     ]
     assert missing == []
+
+
+def test_every_threat_has_its_tests_and_every_test_of_a_threat_its_row():
+    page = (DOCS / "security" / "threat-model.md").read_text()
+    named = set(re.findall(r"tests/threats/(test_\w+\.py)", page))
+    there = {path.name for path in (DOCS.parent / "tests" / "threats").glob("test_*.py")}
+    assert named == there
+
+
+# Requirements of levels 1 and 2 in each chapter of ASVS 5.0.0.
+ASVS = {
+    1: 27,
+    2: 11,
+    3: 19,
+    4: 10,
+    5: 9,
+    6: 35,
+    7: 18,
+    8: 7,
+    9: 7,
+    10: 29,
+    11: 14,
+    12: 9,
+    13: 13,
+    14: 9,
+    15: 13,
+    16: 16,
+    17: 7,
+}
+
+
+def test_the_sheet_has_every_requirement_once_and_every_test_that_it_names_exists():
+    text = (DOCS / "security" / "asvs.md").read_text()
+    rows = re.findall(
+        r"^\| (\d+)\.(\d+)\.(\d+) \| ([12]) \| ([^|]+) \| ([^|]+) \| ([^|]+) \| ([^|]*) \|$", text, re.MULTILINE
+    )
+    numbers = [tuple(map(int, row[:3])) for row in rows]
+    assert len(set(numbers)) == len(numbers)
+    assert collections.Counter(chapter for chapter, _, _ in numbers) == ASVS
+    states = collections.Counter(row[5] for row in rows)
+    assert set(states) == {"met", "partly", "open", "operator", "not applicable"}
+    head = re.search(
+        r"Of (\d+): \*\*(\d+) met\*\*, \*\*(\d+) partly\*\*, \*\*(\d+) open\*\*, (\d+) up to .* (\d+) that do not", text
+    )
+    counted = (len(rows), *(states[state] for state in ("met", "partly", "open", "operator", "not applicable")))
+    assert tuple(map(int, head.groups())) == counted
+    for *number, _, _, state, _, shown in rows:
+        for name, path in re.findall(r"\[([^\]]+)\]\(../../(tests/[^)]+)\)", shown):
+            source = (DOCS.parent / path).read_text()
+            assert re.search(rf"def {name}\(", source), (number, name)
+        assert shown.strip() or state == "not applicable", number

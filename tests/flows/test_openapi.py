@@ -124,6 +124,24 @@ async def test_nulls_and_odd_bodies_change_nothing(house):
     await house.call("POST", "/assets/EUR/rates", rate, expect=422)
 
 
+async def test_a_text_that_hides_something_is_refused(house):
+    """Control characters, turned directions, lone surrogates, other encodings; of two writings one is kept."""
+    for odd in ("a\u202eb", "a\x1b[31m", "a\r\nb", "a\u2066b", "\x00", "a\u2028b"):
+        for body in ({"name": odd}, {"name": "x", "external_id": odd}, {"name": "x", "metadata": {"a": odd}}):
+            assert (await house.call("POST", "/customers", body))["code"] in {"invalid_field", "malformed_json"}, body
+    assert (await house.call("POST", "/customers", {"name": "\u200b"}, expect=422))["code"] == "invalid_field"
+    asset = {"code": "TOKENS", "name": "T\u202eokens"}
+    assert (await house.call("POST", "/assets", asset, expect=422))["code"] == "invalid_field"
+    made = await house.customer("Zoe\u0308", external_id="Zoe\u0308")
+    assert (await house.call("GET", f"/customers/{made}"))["name"] == "Zo\u00eb"
+    taken = await house.call("POST", "/customers", {"name": "x", "external_id": "Zo\u00eb"}, expect=409)
+    assert taken["code"] == "external_id_taken"
+    for raw in ('{"name":"x"}'.encode("utf-16"), '{"name":"x"}'.encode("utf-32"), b"\xef\xbb\xbf" + b'{"name":"x"}'):
+        answer = await house.api.post("/v1/customers", content=raw)
+        assert (answer.status_code, answer.json()["code"]) == (400, "malformed_json"), raw
+    assert (await house.api.post("/v1/customers", content=b"{", headers={"Authorization": "x"})).status_code == 401
+
+
 async def test_the_docs_page_loads_nothing_from_elsewhere(house):
     page = await house.api.get("/docs/")
     assert page.status_code == 200

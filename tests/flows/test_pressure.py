@@ -14,6 +14,7 @@ from brimful.auto_topup import Pace
 from brimful.db import Database
 from brimful.db.columns import ADAPTERS, Bytes, Moments, Numbers, Texts
 from brimful.errors import Refused
+from brimful.usage import record
 from support.house import LEDGER_KEYS
 
 ZONES = (dt.UTC, dt.timezone(dt.timedelta(hours=5, minutes=30)))
@@ -84,6 +85,43 @@ async def test_a_deferred_write_that_misses_its_row_takes_everything_back(house,
             if reads_on:
                 await tx.one("SELECT 1")
     assert await house.balance(customer_id) == Decimal(100)
+
+
+ODD_TIMES = ("0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-23:59", "1999-12-31T23:59:59Z", "2100-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize("when", ODD_TIMES)
+async def test_a_time_that_never_is_fails_alone(house, when):
+    """In a batch, and beside the debits of others."""
+    customer_id, other = await house.customer(), await house.customer("Other")
+    events = [{"id": f"t-{number}", "customer_id": customer_id, "asset": "USD", "amount": "1"} for number in range(3)]
+    events[1]["occurred_at"] = when
+    bad = [house.call("POST", "/usage", {"events": events}) for _ in range(5)]
+    good = [house.use(other, "1", f"good-{number}") for number in range(20)]
+    answers = await asyncio.gather(*good, *bad)
+    assert {answer["status"] for answer in answers[:20]} == {"applied"}
+    for answer in answers[20:]:
+        assert [result["status"] == "refused" for result in answer["results"]] == [False, True, False]
+        assert answer["results"][1]["code"] == "invalid_field"
+
+
+async def test_whatever_one_movement_breaks_the_others_are_posted(house, database, monkeypatch):
+    """Not the database alone: an error of ours in one of them, too."""
+    customer_id, _ = await house.funded(balance=100, threshold="10")
+    mend = record.decide
+
+    def decide(movements, *more):
+        if any(movement.key == "p-7" for movement in movements):
+            raise OverflowError
+        return mend(movements, *more)
+
+    monkeypatch.setattr(record, "decide", decide)
+    recorder = usage.Recorder(database, ledger.Keyring(LEDGER_KEYS), PACE, batch_max=50, queue_max=1000, posters=1)
+    recorder.start()
+    answers = await asyncio.gather(*(recorder.submit([debit(customer_id, f"p-{number}")]) for number in range(20)))
+    await recorder.stop()
+    failed = [number for number, [verdict] in enumerate(answers) if verdict.outcome != "applied"]
+    assert failed == [7]
 
 
 async def test_only_post_records_usage(house):

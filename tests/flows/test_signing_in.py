@@ -1,6 +1,7 @@
 """The way into the operators' console: name, password and code, or a trusted proxy."""
 
 import asyncio
+import datetime as dt
 
 import psycopg
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from brimful import operators
 from brimful.clock import Clock
 from brimful.db import Database
+from brimful.errors import Refused
 from support import desk
 from support.desk import Colleague, audit, colleague, hire
 
@@ -185,3 +187,51 @@ async def test_a_trusted_proxy_says_who_comes_and_nobody_else_can(database_url):
         eve = Colleague(house.url, headers=both)
         assert (await eve.http.get("/charging")).status_code == 303
         await eve.http.aclose()
+
+
+async def test_a_password_is_verified_as_it_was_given(house):
+    """A longer one whose beginning is right is another."""
+    long = "".join(f"word{number} " for number in range(40))[:200]
+    async with house.engine.database.transaction() as tx:
+        secret = await operators.create(tx, name="grace", role="viewer", password=long)
+    person = Colleague(house.url)
+    assert (await person.sign_in("grace", secret, password=long + "x")).status_code == 401
+    assert (await person.sign_in("grace", secret, password=long)).status_code == 303
+    await person.http.aclose()
+
+
+@pytest.mark.parametrize(
+    "password", ["password1234", "qwertyuiop12", "aaaaaaaaaaaa", "brimfulconsole", "gracegracegrace", "glitchai123456"]
+)
+async def test_a_password_that_is_easy_to_guess_is_refused(house, password):
+    async with house.engine.database.transaction() as tx:
+        with pytest.raises(Refused, match="easy to guess"):
+            await operators.create(tx, name="grace", role="viewer", password=password, merchant="Glitch AI")
+
+
+async def test_somebody_changes_their_own_password(house):
+    async with colleague(house, "grace", "viewer") as grace:
+        [row] = await house.sql("SELECT totp_secret FROM operators")
+        elsewhere = Colleague(house.url)
+        house.clock.offset += dt.timedelta(seconds=30)
+        assert (await elsewhere.sign_in("grace", row["totp_secret"], steps=1)).status_code == 303
+        house.clock.offset += dt.timedelta(seconds=30)
+        assert "Change your password" in await grace.see("/")
+        form = {
+            "password": desk.PASSWORD,
+            "code": desk.code(row["totp_secret"], steps=2),
+            "new": "another horse battery",
+        }
+        for wrong in ({"password": "wrong password"}, {"code": "000000"}, {"new": "password1234"}, {"new": "short"}):
+            refused = await grace.press("/password", expect=422 if "new" in wrong else 401, **{**form, **wrong})
+            assert 'role="alert"' in refused
+        assert "It is changed" in await grace.press("/password", expect=200, **form)
+        assert (await elsewhere.http.get("/")).status_code == 303  # ended
+        assert "Overview" in await grace.see("/")
+        house.clock.offset += dt.timedelta(seconds=30)
+        codes = {"steps": 3}
+        assert (await elsewhere.sign_in("grace", row["totp_secret"], **codes)).status_code == 401
+        again = await elsewhere.sign_in("grace", row["totp_secret"], password="another horse battery", **codes)
+        assert again.status_code == 303
+        await elsewhere.http.aclose()
+    assert len(await audit(house, "operator.password_changed")) == 1

@@ -147,3 +147,13 @@ async def test_without_an_address_or_a_mail_server_there_is_nobody_to_ask(house,
     customer_id, visitor = await house.funded()
     assert (await house.rule(customer_id))["enabled"] is True
     assert postbox.letters == []
+
+
+async def test_another_address_is_another_mailbox(house, postbox, asked):  # noqa: F811
+    """Trust was given for a mailbox: whoever changes the address gives a code from the new one."""
+    customer_id, visitor = asked
+    page = await visitor.submit(await rule_form(visitor), "", {"step_up_code": postbox.code()})
+    assert "Is it you?" not in page.text
+    assert "Is it you?" not in (await rule_form(visitor)).text
+    await house.call("PATCH", f"/customers/{customer_id}", {"email": "new@example.com"}, expect=204)
+    assert "Is it you?" in (await rule_form(visitor)).text

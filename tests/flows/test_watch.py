@@ -263,3 +263,28 @@ def test_every_query_runs_against_a_live_brimful(tmp_path):
             assert names(query) <= shown, names(query) - shown
             assert found(query) or not something, query
         assert found('ALERTS{alertstate="firing"}') == []
+
+
+async def test_whoever_is_refused_is_written_down(house, caplog):
+    """Door, method, path, address and code; ten lines a second, however many come."""
+    caplog.set_level("WARNING", "brimful.web")
+    customer_id, visitor = await house.funded()
+    await house.call("PUT", f"/customers/{customer_id}/auto-top-ups/USD", {}, expect=403)
+    await house.call("GET", "/assets", expect=401, headers={"Authorization": "Bearer x"})
+    await house.call("POST", "/usage", {}, expect=401, headers={"Authorization": "Bearer x"})
+    await visitor.client.post(
+        f"{house.url}/billing/cards/add", data={"csrf": "x"}, headers={"X-Forwarded-For": "203.0.113.7"}
+    )
+    await house.api.post("/console/charging/stop", headers={"Authorization": ""})
+    told = [message for message in caplog.messages if " refused " in message]
+    assert told == [
+        f"api refused PUT /v1/customers/{customer_id}/auto-top-ups/USD from 127.0.0.1: customer_only",
+        "api refused GET /v1/assets from 127.0.0.1: unauthorized",
+        "api refused POST /v1/usage from 127.0.0.1: unauthorized",
+        "portal refused POST /billing/cards/add from 203.0.113.7: forbidden",
+        "console refused POST /console/charging/stop from 127.0.0.1: unauthorized",
+    ]
+    caplog.clear()
+    for _ in range(150):
+        await house.api.get("/v1/assets", headers={"Authorization": "Bearer x"})
+    assert 90 <= len(caplog.messages) <= 200

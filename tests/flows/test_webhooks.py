@@ -11,7 +11,6 @@ import pytest
 import standardwebhooks
 
 from brimful import webhooks
-from brimful.client import verify_webhook
 from brimful.db import Database
 from brimful.events import Topic
 from brimful.webhooks.courier import WAITS_S
@@ -34,31 +33,6 @@ async def test_a_top_up_is_told_at_each_step_and_the_library_verifies_it(house, 
     assert standardwebhooks.Webhook(made["secret"]).verify(body, headers)["type"] == told[0].type
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(made["secret"]).verify(body.replace(b"type", b"tYpe"), headers)
-
-
-def test_the_official_vectors_of_standard_webhooks_pass():
-    """From the specification's repository, libraries/*/tests."""
-    key, message = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "msg_p5jXN8AQM9LWM0D4loKWxJek"
-    at = dt.datetime.fromtimestamp(1614265330, tz=dt.UTC)
-    signed = standardwebhooks.Webhook(key).sign(message, at, '{"test": 2432232314}')
-    assert signed == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
-    now = dt.datetime.now(dt.UTC)
-    body = b'{"type": "balance.low", "timestamp": "2026-11-25T00:00:00Z", "data": {}}'
-    good = standardwebhooks.Webhook(key).sign(message, now, body.decode())
-
-    def headers(signature=good, at=now, **more):
-        return {"webhook-id": message, "webhook-timestamp": str(int(at.timestamp())), "webhook-signature": signature,
-                **more}  # fmt: skip
-
-    other = "v1,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc= v2,Ceo5qEr07ixe2NLpvHk3FH9bwy/WavXrAFQ/9tdO6mc="
-    assert verify_webhook(key, headers(f"{other} {good}"), body).id == message
-    assert verify_webhook(key.removeprefix("whsec_"), headers(), body).type == "balance.low"
-    old, early = now - dt.timedelta(minutes=5, seconds=1), now + dt.timedelta(minutes=5, seconds=2)
-    bad = [headers("v1,dawfeoifkpqwoekfpqoekf"), headers(other), headers(at=old), headers(at=early), headers(good[:-4])]
-    bad += [{name: value for name, value in headers().items() if name != gone} for gone in headers()]
-    for wrong in bad:
-        with pytest.raises((standardwebhooks.WebhookVerificationError, ValueError)):
-            verify_webhook(key, wrong, body)
 
 
 async def test_a_receiver_that_is_down_gets_it_on_the_specs_schedule_and_then_no_more(house, receiver):

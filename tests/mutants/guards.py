@@ -24,6 +24,10 @@ def m(row, name, file, old, new, *judges, named=True):
     return Mutant(row, name, f"src/brimful/{file}", old, new, judges, named)
 
 
+def t(name, file, old, new, *judges):
+    return m("-", name, file, old, new, *judges, named=False)
+
+
 PAYING = "tests/flows/test_paying.py"
 ODD = "tests/flows/test_odd_ends.py"
 RULE = "tests/flows/test_the_rule.py"
@@ -35,7 +39,7 @@ DECIDE = "tests/rooms/test_decide.py"
 FAULTS = "tests/flows/test_faults.py"
 HOLDS = "tests/flows/test_holds.py"
 HOOKS = "tests/flows/test_webhooks.py"
-INBOX = "tests/flows/test_inbox.py"
+INBOX = "tests/threats/test_forged_events_in.py"
 CONSOLE = "tests/flows/test_console.py"
 SIGN_IN = "tests/flows/test_signing_in.py"
 
@@ -222,8 +226,8 @@ GUARDS = (
     m("F41", "webhooks stop after the schedule", "webhooks/courier.py", "    if attempts > len(WAITS_S):\n        return None\n", "", HOOKS),
     m("F41", "a webhook is disabled after days", "webhooks/courier.py", "_DISABLE_AFTER = dt.timedelta(days=5)", "_DISABLE_AFTER = dt.timedelta(days=50)", HOOKS),
     m("F41", "one failure after quiet weeks does not disable", "webhooks/courier.py", "_DISABLE_ATTEMPTS = 5", "_DISABLE_ATTEMPTS = 1", HOOKS),
-    m("-", "every address of a name is judged", "webhooks/guard.py", "            if not permitted(address):\n", "            if False:\n", "tests/flows/test_webhook_addresses.py", named=False),
-    m("-", "an address inside another is judged", "webhooks/guard.py", "        if address not in _UNICAST or any(address in net for net in _CARRIERS):\n", "        if False:\n", "tests/flows/test_webhook_addresses.py", named=False),
+    m("-", "every address of a name is judged", "webhooks/guard.py", "            if not permitted(address):\n", "            if False:\n", "tests/threats/test_ssrf_by_webhook.py", named=False),
+    m("-", "an address inside another is judged", "webhooks/guard.py", "        if address not in _UNICAST or any(address in net for net in _CARRIERS):\n", "        if False:\n", "tests/threats/test_ssrf_by_webhook.py", named=False),
     m("-", "alerts are told once", "alerts.py", 'if level == worse and _WORSE[level] > _WORSE[row["level"]]', "if level == worse", "tests/flows/test_alerts.py", named=False),
     m("-", "units are rounded down", "money.py", "rounding=decimal.ROUND_DOWN", "rounding=decimal.ROUND_UP", "tests/rooms/test_money.py", named=False),
     m("-", "parts of a refund sum to the whole", "money.py", "    return min(rounded, units)\n", "    return exact\n", BACK, named=False),
@@ -250,3 +254,47 @@ GUARDS = (
     m("-", "what was rolled back is not counted", "db/pool.py", "        self._committed.append(call)\n", "        call()\n",
       "tests/flows/test_watch.py::test_what_was_rolled_back_is_not_counted", named=False),
 )  # fmt: skip
+
+# What stands against attackers: each in tests/threats, or beside what it guards.
+THREAT = "tests/threats/test_{}.py".format
+SIGNED, STEP = "tests/flows/test_signing_in.py", "tests/flows/test_step_up.py"
+
+THREATS = (
+    t("unknown keys are limited by address", "api/auth.py", "            self._strangers.admit(request)\n", "            pass\n", THREAT("api_key_theft")),
+    t("pages are limited by address", "portal/app.py", "            self._crowd.admit(request)\n            require_plain(request)\n", "            require_plain(request)\n", THREAT("api_key_theft")),
+    t("a /64 is one address", "quotas.py", "    return str(ipaddress.ip_network((there, _HOUSEHOLD), strict=False))\n", "    return str(there)\n", THREAT("api_key_theft")),
+    t("a dump opens nothing", "api/idempotency.py", '.replace(secret, f"(secret {number})")', "", THREAT("portal_link_stolen")),
+    t("a portal link is used once", "sessions.py", "CASE l.kind WHEN 'portal' THEN %(now)s ELSE l.used_at END", "l.used_at", THREAT("portal_link_stolen")),
+    t("a link of an erased customer opens nothing", "sessions.py", "        AND c.customer_id = l.customer_id AND c.erased_at IS NULL\n    RETURNING", "        AND c.customer_id = l.customer_id\n    RETURNING", THREAT("session_theft")),
+    t("an operator ends what is open", "sessions.py", "    return await tx.execute(_END_SESSIONS, values) + ", "    return 1 + ", THREAT("session_theft")),
+    t("signing in ends the old session", "console/app.py", "                await operators.end(tx, before)\n", "                pass\n", THREAT("session_theft")),
+    t("a customer has ten streams", "portal/live.py", " or open_pages >= _PAGES_MAX", "", THREAT("session_theft")),
+    t("a form of the portal carries its token", "portal/app.py", "                require_csrf(fields, session)\n", "", THREAT("cross_site_forms")),
+    t("a form of the portal comes from it", "portal/app.py", "                require_same_origin(request, self._door.deps.settings)\n                fields", "                fields", THREAT("cross_site_forms")),
+    t("answers of the API are in no frame", "api/app.py", "    app.add_middleware(SecurityHeaders, headers=headers)\n", "", THREAT("cross_site_forms")),
+    t("no redirect by the Host header", "api/app.py", "        redirect_slashes=False,  # they would lead where the Host header says, by http\n", "", THREAT("open_redirect")),
+    t("brackets without an address", "urls.py", "    except ValueError:  # brackets without an address between them\n        return None\n\n\ndef _host", "    finally:\n        pass\n\n\ndef _host", THREAT("parsers")),
+    t("a signature that is no ASCII", "payments/stripe/adapter.py", "    if not signature.isascii():  # a digest cannot be compared with it\n        return None\n", "", THREAT("forged_events_in")),
+    t("an event names itself as Stripe does", "payments/stripe/adapter.py", "    if not isinstance(value, str) or not _WORD.fullmatch(value):\n", "    if False:\n", THREAT("forged_events_in")),
+    t("texts are plain", "api/body.py", "    if not texts.plain(value):\n", "    if False:\n", THREAT("odd_input"), "tests/flows/test_openapi.py::test_a_text_that_hides_something_is_refused"),
+    t("times that happen", "api/usage.py", "    return None if usual(moment) else", "    return None if True else", "tests/flows/test_pressure.py"),
+    t("whatever breaks a batch, others are posted", "usage/record.py", "            except Exception as error:  # noqa: BLE001 - whatever one movement breaks, the others are posted\n", "            except psycopg.DataError as error:\n", "tests/flows/test_pressure.py"),
+    t("a head has an end", "wire.py", "        if self._in_head and self._taken > _HEAD_MAX:\n", "        if False:\n", THREAT("odd_input")),
+    t("a form has an end", "web.py", "    request._body = await read_bounded(request)", "    request.state.read = None", THREAT("odd_input")),
+    t("JSON is UTF-8", "api/body.py", 'json.loads(body.decode("utf-8"), ', "json.loads(body, ", "tests/flows/test_openapi.py::test_a_text_that_hides_something_is_refused"),
+    t("a formula is text", "sheets.py", "if cell.startswith(_FORMULA) and not", "if False and not", THREAT("csv_formulas")),
+    t("a line is a line", "logs.py", "char if char.isprintable() else ascii(char)[1:-1]", "char", "tests/rooms/test_logs.py"),
+    t("what opens is blanked in a path", "logs.py", '    (re.compile(r"(/open/)[A-Za-z0-9_%-]+"), r"\\1[blank]"),\n', "", "tests/rooms/test_logs.py"),
+    t("the night reads it all", "worker.py", "    _cry(await verify.run(url, keys, full=True))\n", "    _cry(await verify.run(url, keys))\n", THREAT("ledger_tampering")),
+    t("an anchor is compared before the next", "anchors.py", "            found = await compare(url, keys, anchor)\n", "            pass\n", THREAT("ledger_tampering")),
+    t("a credit is what its money buys", "verify.py", '            if row["amount"] != buys or not row["priced"]:\n', "            if False:\n", THREAT("ledger_tampering")),
+    t("trust ends with the address", "stepping.py", " AND stepped_up_for = %s", " AND %s::bytea IS NOT NULL", STEP),
+    t("a code is asked for", "portal/step_up.py", "    if post is None:\n", "    if True:\n", STEP),
+    t("a password is not cut", "operators.py", '        password = ""\n', "        password = password[:_PASSWORD_MAX]\n", SIGNED),
+    t("a password is not easy to guess", "operators.py", '["score"] < _SCORE_MIN:\n', '["score"] < 0:\n', SIGNED),
+    t("an address adds so many cards", "cards/testing.py", '    if row is not None and row["count"] > per_hour:\n', "    if False:\n", THREAT("card_testing")),
+    t("in a storm nobody adds a card", "cards/testing.py", "        if failed > _FAILED_SHARE * (failed + added):\n", "        if False:\n", THREAT("card_testing")),
+    t("refusals are written down", "api/problems.py", "    refusals.note(request, error)\n", "", "tests/flows/test_watch.py"),
+    t("live keys and real customers by https", "settings/values.py", '    if parts.scheme != "https" and not sandbox and', "    if False and", "tests/rooms/test_settings.py"),
+)  # fmt: skip
+GUARDS += THREATS

@@ -1,5 +1,6 @@
 """Logs: what must not be read in them is not, in either form, tracebacks included; everything else is left alone."""
 
+import datetime as dt
 import json
 import logging
 
@@ -122,3 +123,27 @@ def test_no_text_takes_long_whoever_wrote_it():
         for length in (1_000, 100_000, 1_000_000):
             logs.redact(part * (length // len(part)))
             logs.redact(("x" * 50 + part) * (length // 60))
+
+
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_a_line_is_a_line_whoever_wrote_it(written, form):
+    logs.begin("INFO", form)
+    odd = "GET /x\r\n2026-01-01T00:00:00+00:00 CRITICAL brimful: ALARM \x1b[2J\u202e\u2028 failed"
+    logging.getLogger("brimful.x").warning("%s", odd)
+    text = written()
+    [line] = text.splitlines()
+    assert text.endswith("\n")
+    assert "\x1b" not in line
+    assert "\u202e" not in line or form == "json"
+    stamp = json.loads(line)["time"] if form == "json" else line.partition(" ")[0]
+    assert dt.datetime.fromisoformat(stamp).utcoffset() == dt.timedelta(0)
+
+
+@pytest.mark.parametrize(
+    "around", ["GET /billing/open/{} failed", "https://pay.example/billing/open/{}?x=1", "'/open/{}'"]
+)
+def test_what_opens_something_is_blanked_in_a_path_too(around):
+    token = "kq3vL9mX2pR7tY1wZ8bN4cF6hJ0dG5sAeUiOuVxQyTn"
+    told = logs.redact(around.format(token))
+    assert token not in told
+    assert "/open/[blank]" in told

@@ -27,6 +27,9 @@ BASE = {"DATABASE_URL": "postgresql:///x", "BRIMFUL_LEDGER_KEYS": KEYS}
         ({"STRIPE_API_KEY": "sk_live_x", "STRIPE_API_URL": "http://127.0.0.1:1"}, "live key"),
         ({"STRIPE_API_KEY": "rk_live_x", "STRIPE_API_URL": "http://127.0.0.1:1"}, "live key"),
         ({"STRIPE_API_KEY": "sk_test_x", "STRIPE_API_URL": "http://stripe.example"}, "loopback"),
+        ({"BRIMFUL_PUBLIC_URL": "http://pay.example"}, "must be https"),
+        ({"BRIMFUL_CRASH_AT": "T1:kill"}, "for tests with the sandbox"),
+        ({"BRIMFUL_ANCHOR_DIR": "/nowhere/at/all"}, "no directory"),
     ],
 )
 def test_what_cannot_be_used_is_named(wrong, message):

@@ -22,6 +22,7 @@ from brimful.demo.visitor import Visitor
 from brimful.sandbox import app as sandbox_app
 from brimful.sandbox.store import Store
 from brimful.sandbox.world import World
+from brimful.wire import Bounded
 
 API_KEY = "key_for_tests_0123456789abcdef"
 STRIPE_KEY = "sk_test_house"
@@ -37,9 +38,9 @@ def free_port():
 
 
 @contextlib.asynccontextmanager
-async def served(app, port):
+async def served(app, port, *, http="h11"):
     """A real uvicorn on a real port, in this event loop."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, http="h11")
+    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, http=http)
     server = uvicorn.Server(config)
     server.install_signal_handlers = lambda: None
     task = asyncio.create_task(server.serve())
@@ -115,7 +116,7 @@ class House:
             await stack.enter_async_context(
                 served(sandbox_app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port)
             )
-            await stack.enter_async_context(served(both, port))
+            await stack.enter_async_context(served(both, port, http=Bounded))
             headers = {"Authorization": f"Bearer {API_KEY}"}
             client = await stack.enter_async_context(httpx.AsyncClient(base_url=url, headers=headers, timeout=30))
             sandbox = await stack.enter_async_context(

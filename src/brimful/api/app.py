@@ -8,34 +8,37 @@ from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
 from starlette.requests import Request
-from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
 from brimful import access, stripe_inbox
 from brimful.api import docs, openapi, usage
 from brimful.api.auth import Auth
-from brimful.api.body import read_bounded
 from brimful.api.door import Door
 from brimful.api.metrics import Metrics
 from brimful.api.problems import RequestIds, handlers, problem
-from brimful.api.quota import Quota
+from brimful.api.quota import KeyQuota
 from brimful.api.routes import ROUTERS
 from brimful.db import Database
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.payments.stripe import claims_to_be_fresh
 from brimful.usage import PLANS, Recorder
+from brimful.web import Crowd, Refusals, SecurityHeaders, plain_headers, read_bounded
 
 __all__ = ["build"]
 
 _log = logging.getLogger(__name__)
 _REJECTIONS_EVERY_S = 1.0
+_POLICY = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"  # JSON is no page, whoever opens it
 
 
 def build(deps: Deps) -> FastAPI:
     """The application. Its lifespan runs the recorder; the caller opens and closes `deps`."""
     settings = deps.settings
-    auth = Auth(deps.database, Quota(settings.api_rate))
+    refusals = Refusals("api", settings)
+    headers = {"Content-Security-Policy": _POLICY, **plain_headers(settings)}
+    auth = Auth(deps.database, KeyQuota(settings.api_rate), Crowd(settings))
     # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
     posting = Database(
         settings.database_url,
@@ -67,23 +70,26 @@ def build(deps: Deps) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
-        exception_handlers=handlers,
+        redirect_slashes=False,  # they would lead where the Host header says, by http
+        exception_handlers=handlers(headers, refusals),
     )
     app.state.door = Door(deps, auth, recorder)
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
-    hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url)
+    hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url, refusals)
     app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
     app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))
     app.router.routes.append(Route("/readyz", _Ready(deps).__call__))
+    app.router.routes.append(Route("/docs", _to_docs))
     app.mount("/docs", docs.build())
     for route in [*app.state.routes, *(item for item in app.router.routes if isinstance(item, Route))]:
         for method in route.methods or ():
             access.find("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot)
+    app.add_middleware(SecurityHeaders, headers=headers)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 
@@ -118,6 +124,10 @@ class _StripeWebhooks:
         _log.warning("%d events of Stripe came with a wrong signature: is STRIPE_WEBHOOK_SECRET the endpoint's?", count)
         async with self._deps.database.transaction() as tx:
             await stripe_inbox.note_rejections(tx, count)
+
+
+async def _to_docs(_request: Request) -> Response:
+    return RedirectResponse("/docs/", 307)
 
 
 async def _healthz(_request: Request) -> Response:

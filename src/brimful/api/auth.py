@@ -5,8 +5,9 @@ import time
 from starlette.requests import Request
 
 from brimful import access, keys
-from brimful.api.quota import Quota
+from brimful.api.quota import KeyQuota
 from brimful.db import Database
+from brimful.web import Crowd
 
 __all__ = ["Auth"]
 
@@ -17,15 +18,18 @@ _REMEMBER_MAX = 1000
 class Auth:
     """Looks keys up, and remembers good ones for a few seconds: the hot route asks on every request."""
 
-    def __init__(self, database: Database, quota: Quota) -> None:
+    def __init__(self, database: Database, quota: KeyQuota, strangers: Crowd) -> None:
         self._database = database
         self._quota = quota
+        self._strangers = strangers
         self._known: dict[str, tuple[keys.Principal, float]] = {}
 
     async def principal(self, request: Request) -> keys.Principal:
         """The caller; refuses a missing or unknown key, and one that has used up its quota."""
         secret = _secret(request)
         known = self._known.get(secret)
+        if known is None:  # a key that was good before is never kept waiting by those who guess
+            self._strangers.admit(request)
         principal = known[0] if known is not None and known[1] > time.monotonic() else await self._look_up(secret)
         state = request.scope.setdefault("state", {})
         if "quota" not in state:  # once per request
@@ -33,6 +37,7 @@ class Auth:
         return principal
 
     async def _look_up(self, secret: str) -> keys.Principal:
+        self._known.pop(secret, None)
         async with self._database.transaction() as tx:
             principal = await keys.authenticate(tx, secret)
         if len(self._known) >= _REMEMBER_MAX:

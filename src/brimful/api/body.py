@@ -15,12 +15,24 @@ from pydantic import BeforeValidator, Field, PlainSerializer, WithJsonSchema
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import money
+from brimful import money, texts
 from brimful.errors import Refused
+from brimful.web import read_bounded
 
-__all__ = ["AMOUNT_SCHEMA", "AmountText", "ExactRoute", "Instant", "Metadata", "Text", "Whole", "read_bounded"]
+__all__ = [
+    "AMOUNT_SCHEMA",
+    "UNUSUAL",
+    "AmountText",
+    "ExactRoute",
+    "Instant",
+    "Metadata",
+    "Place",
+    "Text",
+    "Whole",
+    "usual",
+]
 
-BODY_MAX = 256 * 1024
+_YEARS = 2000, 2100
 _DEPTH_MAX = 20
 _STRING_MAX = 20_000
 
@@ -38,7 +50,7 @@ def _constant(name: str) -> Any:
 def parse(body: bytes) -> Any:
     """JSON with exact numbers. Refuses what is not JSON, nests deeper than 20, or hides control characters."""
     try:
-        value = json.loads(body, parse_float=Number, parse_int=Number, parse_constant=_constant)
+        value = json.loads(body.decode("utf-8"), parse_float=Number, parse_int=Number, parse_constant=_constant)
     except RecursionError:
         raise Refused("malformed_json", f"The body nests deeper than {_DEPTH_MAX} levels.") from None
     except (ValueError, UnicodeDecodeError):
@@ -65,20 +77,12 @@ def _judge(value: Any, depth: int) -> None:
             _judge(item, depth + 1)
 
 
-async def read_bounded(request: Request, limit: int = BODY_MAX) -> bytes:
-    """The body; refuses a longer one before it is read whole."""
-    declared = request.headers.get("content-length", "0")
-    chunks, size = [], int(declared) if declared.isascii() and declared.isdigit() and len(declared) < 12 else 0
-    if size <= limit:
-        size = 0
-        async for chunk in request.stream():
-            size += len(chunk)
-            chunks.append(chunk)
-            if size > limit:
-                break
-    if size > limit:
-        raise Refused("body_too_large", f"The body may have at most {limit // 1024} KB.")
-    return b"".join(chunks)
+UNUSUAL = "A time must lie between the years 2000 and 2100."
+
+
+def usual(moment: dt.datetime) -> bool:
+    """Whether a time is one that happens: the first and last days of time have no UTC in some zones."""
+    return _YEARS[0] <= moment.year < _YEARS[1]
 
 
 class _ExactRequest(Request):
@@ -88,10 +92,11 @@ class _ExactRequest(Request):
         return self._body
 
     async def json(self) -> Any:
-        value = parse(await self.body())
-        if not isinstance(value, dict):  # FastAPI would look for the fields among a string's attributes
+        if not hasattr(self, "_read"):
+            self._read = parse(await self.body())
+        if not isinstance(self._read, dict):  # FastAPI would look for the fields among a string's attributes
             raise Refused("invalid_field", "The body must be a JSON object.")
-        return value
+        return self._read
 
 
 class ExactRoute(APIRoute):
@@ -104,7 +109,10 @@ class ExactRoute(APIRoute):
             # Whatever a client calls its body, it is JSON here.
             headers = [item for item in request.scope["headers"] if item[0] != b"content-type"]
             scope = {**request.scope, "headers": [*headers, (b"content-type", b"application/json")]}
-            return await handler(_ExactRequest(scope, request.receive))
+            own = _ExactRequest(scope, request.receive)
+            if await own.body():  # what is wrong with it is said here: FastAPI has one sentence for everything
+                await own.json()
+            return await handler(own)
 
         return exact
 
@@ -112,7 +120,9 @@ class ExactRoute(APIRoute):
 def _text(value: Any) -> Any:
     if isinstance(value, Number) or not isinstance(value, str):
         raise ValueError("must be a string")  # noqa: TRY004 - pydantic wants ValueError
-    return value
+    if not texts.plain(value):
+        raise ValueError("must be plain text without control characters")
+    return texts.one_writing(value)
 
 
 def _whole(value: Any) -> Any:
@@ -134,13 +144,16 @@ def _amount(value: Any) -> Any:
 def _instant(value: Any) -> Any:
     if isinstance(value, Number) or not isinstance(value, str) or not _INSTANT.fullmatch(value):
         raise ValueError("must be a time with a zone, such as 2026-11-23T10:00:00Z")
+    if not _YEARS[0] <= int(value[:4]) < _YEARS[1]:
+        raise ValueError(UNUSUAL)
     return value
 
 
 def _metadata(value: Any) -> Any:
     simple = isinstance(value, dict) and len(value) <= 50
     if not simple or not all(
-        isinstance(item, str) and len(item) <= 500 and len(name) <= 100 for name, item in value.items()
+        isinstance(item, str) and len(item) <= 500 and len(name) <= 100 and texts.plain(item) and texts.plain(name)
+        for name, item in value.items()
     ):
         raise ValueError("must be an object of at most 50 short strings")
     return {name: str(item) for name, item in value.items()}
@@ -150,6 +163,7 @@ def _metadata(value: Any) -> Any:
 _INSTANT = re.compile(r"\d{4}-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:[Zz]|[+-]\d{2}:\d{2})", re.ASCII)
 Instant = Annotated[dt.datetime, BeforeValidator(_instant)]
 Text = Annotated[str, BeforeValidator(_text), Field(max_length=500)]
+Place = Annotated[str, BeforeValidator(_text), Field(max_length=2000)]  # an address to be called or returned to
 Whole = Annotated[int, BeforeValidator(_whole)]
 # A number is exact in JSON itself; text is for clients whose numbers are not.
 AMOUNT_SCHEMA = {

@@ -1,10 +1,12 @@
 """What every route of the JSON door needs, handed in by FastAPI."""
 
 import dataclasses
-from typing import Annotated
+from collections.abc import Callable, Coroutine
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
+from starlette.responses import Response
 
 from brimful import access
 from brimful.api.auth import Auth
@@ -32,11 +34,20 @@ def _door(request: Request) -> Door:
 DoorOf = Annotated[Door, Depends(_door)]
 
 
+class _Guarded(ExactRoute):
+    """A route that is judged before its body is read."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler = super().get_route_handler()
+
+        async def guarded(request: Request) -> Response:
+            row = access.find("api", request.method, request.scope["route"].path)
+            access.judge(row, await _door(request).auth.caller(request))
+            return await handler(request)
+
+        return guarded
+
+
 def router_for(tag: str) -> APIRouter:
     """A router under /v1. Who may use each of its routes is in `access`."""
-
-    async def allowed(request: Request, door: DoorOf) -> None:
-        row = access.find("api", request.method, request.scope["route"].path)
-        access.judge(row, await door.auth.caller(request))
-
-    return APIRouter(prefix="/v1", tags=[tag], route_class=ExactRoute, dependencies=[Depends(allowed)])
+    return APIRouter(prefix="/v1", tags=[tag], route_class=_Guarded)

@@ -1,5 +1,6 @@
 """Refusals as RFC 9457 problems, and the request id that every answer carries."""
 
+import functools
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -15,11 +16,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from brimful import ids
 from brimful.errors import STATUS_BY_CODE, Refused
+from brimful.web import Refusals
 
 __all__ = ["DATABASE_ERRORS", "RequestIds", "database_problem", "handlers", "problem"]
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
+_ERRORS_MAX = 20  # more would make of a small body a large answer
 
 
 class RequestIds:
@@ -73,8 +76,9 @@ def problem(request: Request, refused: Refused, headers: Mapping[str, str] | Non
     return JSONResponse(body, refused.status, given, media_type="application/problem+json")
 
 
-async def _refused(request: Request, error: Exception) -> JSONResponse:
+async def _refused(refusals: Refusals, request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
+    refusals.note(request, error)
     return problem(request, error)
 
 
@@ -85,7 +89,7 @@ async def _invalid(request: Request, error: Exception) -> JSONResponse:
             "field": ".".join(str(part) for part in item["loc"] if part not in {"body", "query"}) or "body",
             "detail": str(item["msg"]).removeprefix("Value error, "),
         }
-        for item in error.errors()
+        for item in error.errors()[:_ERRORS_MAX]
     ]
     detail = "; ".join(f"{item['field']}: {item['detail']}" for item in errors[:3])
     amounts = [item for item in error.errors() if isinstance(item.get("ctx", {}).get("error"), Refused)]
@@ -128,19 +132,23 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     return database_problem(request, error)
 
 
-async def _bug(request: Request, error: Exception) -> JSONResponse:
-    _log.error("%s %s failed", request.method, request.url.path, exc_info=error)
-    refused = Refused("internal_error", "Something failed on our side; the request id names it in the log.")
-    # Starlette answers this one outside of every middleware: the id is put on it here.
+async def _bug(headers: Mapping[str, str], request: Request, error: Exception) -> JSONResponse:
     request_id = request.scope.get("state", {}).get("request_id", "")
-    return problem(request, refused, {"Request-Id": request_id})
+    _log.error("%s: %s %s failed", request_id, request.method, request.url.path, exc_info=error)
+    refused = Refused("internal_error", "Something failed on our side; the request id names it in the log.")
+    # Starlette answers this one outside of every middleware: what they put on it is put here.
+    return problem(request, refused, {**headers, "Request-Id": request_id})
 
 
-handlers: dict[Any, Any] = {
-    Refused: _refused,
-    RequestValidationError: _invalid,
-    HTTPException: _http,
-    **dict.fromkeys(DATABASE_ERRORS, _database),
-    Exception: _bug,
-}
+def handlers(headers: Mapping[str, str], refusals: Refusals) -> dict[Any, Any]:
+    """What answers for each kind of exception; `headers` are those of every answer."""
+    return {
+        Refused: functools.partial(_refused, refusals),
+        RequestValidationError: _invalid,
+        HTTPException: _http,
+        **dict.fromkeys(DATABASE_ERRORS, _database),
+        Exception: functools.partial(_bug, headers),
+    }
+
+
 assert "internal_error" in STATUS_BY_CODE

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
 from brimful import money
-from brimful.api.body import AmountText, Instant, Metadata, Text, Whole
+from brimful.api.body import AmountText, Instant, Metadata, Place, Text, Whole
 
 __all__ = [
     "AddRate",
@@ -144,8 +144,8 @@ class CreateTopUp(_Body):
     description: Text | None = None
     destination: Destination | None = None
     credit_expires_at: Instant | None = None
-    return_url: Text = Field(max_length=2000)
-    failure_url: Text = Field(max_length=2000)
+    return_url: Place
+    failure_url: Place
     metadata: Metadata | None = None
 
 
@@ -159,8 +159,8 @@ class CreateSession(_Body):
     """Ask for a link to the Billing Portal."""
 
     customer_id: Text
-    return_url: Text = Field(max_length=2000)
-    failure_url: Text = Field(max_length=2000)
+    return_url: Place
+    failure_url: Place
     flow: Literal["overview", "top_up", "auto_top_up", "cards"] = "overview"
     asset: Text | None = None
     locale: Text | None = Field(None, max_length=20)
@@ -203,7 +203,7 @@ class SetAlert(_Body):
 class CreateWebhook(_Body):
     """A new endpoint. `connect` is Credyt's, for accounts that are connected to a platform: there are none here."""
 
-    url: Text = Field(max_length=2000)
+    url: Place
     topics: list[Text] = Field(["*"], min_length=1, max_length=50)
     connect: StrictBool = False
 
@@ -211,7 +211,7 @@ class CreateWebhook(_Body):
 class UpdateWebhook(_Body):
     """What may change about an endpoint."""
 
-    url: Text | None = Field(None, max_length=2000)
+    url: Place | None = None
     topics: list[Text] | None = Field(None, min_length=1, max_length=50)
     enabled: StrictBool | None = None
 

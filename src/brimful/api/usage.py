@@ -12,13 +12,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brimful import access, assets, customers, money
+from brimful import access, assets, customers, money, texts
 from brimful.api.auth import Auth
-from brimful.api.body import AMOUNT_SCHEMA, read_bounded
+from brimful.api.body import AMOUNT_SCHEMA, UNUSUAL, usual
 from brimful.api.problems import DATABASE_ERRORS, database_problem, problem
 from brimful.db import Database
 from brimful.errors import Refused
 from brimful.usage import Movement, Recorder, Verdict
+from brimful.web import Refusals, read_bounded
 
 __all__ = ["OPENAPI", "PATH", "FirstDoor", "UsageRoute"]
 
@@ -77,13 +78,20 @@ class UsageRoute:
     """The route with what it needs."""
 
     def __init__(
-        self, auth: Auth, database: Database, catalogue: assets.Catalogue, recorder: Recorder, topup_url: str | None
+        self,
+        auth: Auth,
+        database: Database,
+        catalogue: assets.Catalogue,
+        recorder: Recorder,
+        topup_url: str | None,
+        refusals: Refusals,
     ) -> None:
         self._auth = auth
         self._database = database
         self._catalogue = catalogue
         self._recorder = recorder
         self._topup_url = topup_url
+        self._refusals = refusals
 
     async def __call__(self, request: Request) -> Response:
         try:
@@ -93,6 +101,7 @@ class UsageRoute:
             access.judge(_ROW, await self._auth.caller(request))
             return await self._answer(request, await read_bounded(request, _BODY_MAX))
         except Refused as refused:
+            self._refusals.note(request, refused)
             return problem(request, refused)
         except DATABASE_ERRORS as error:
             return database_problem(request, error)
@@ -113,7 +122,8 @@ class UsageRoute:
 
     async def _record(self, rows: list[Event | Refused]) -> list[dict[str, Any]]:
         await self._meet_assets({row.asset for row in rows if isinstance(row, Event)})
-        externals = [row.customer_external_id for row in rows if isinstance(row, Event) and row.customer_external_id]
+        externals = [texts.one_writing(row.customer_external_id) for row in rows
+                     if isinstance(row, Event) and row.customer_external_id]  # fmt: skip
         known: dict[str, str] = {}
         if externals:
             async with self._database.transaction() as tx:
@@ -143,7 +153,7 @@ class UsageRoute:
             return Refused(
                 "asset_not_found", f"There is no asset {event.asset[:40]!r}: create it with POST /v1/assets."
             )
-        customer_id = event.customer_id or known.get(event.customer_external_id or "")
+        customer_id = event.customer_id or known.get(texts.one_writing(event.customer_external_id or ""))
         if customer_id is None:
             return Refused("customer_not_found", "There is no customer with this external_id.")
         try:
@@ -184,22 +194,27 @@ def _decode(raw: msgspec.Raw) -> Event | Refused:
         return Refused("invalid_field", str(error))
     except (msgspec.DecodeError, RecursionError):
         return Refused("malformed_json", "The event is not valid JSON.")
-    texts = (event.id, event.customer_id, event.customer_external_id, event.description)
-    if any(text is not None and not _storable(text) for text in texts):
-        return Refused("invalid_field", "A string holds a character that cannot be kept.")
+    return _odd(event) or event
+
+
+def _odd(event: Event) -> Refused | None:
+    """What is wrong with an event that has the right form."""
+    given = (event.id, event.customer_id, event.customer_external_id, event.description)
+    if any(text is not None and not texts.plain(text) for text in given):
+        return Refused("invalid_field", "A string holds a control character, or one that cannot be kept.")
     if not 1 <= len(event.id) <= _ID_MAX:
         return Refused("invalid_field", f"id must have 1 to {_ID_MAX} characters.", field="id")
     if (event.customer_id is None) == (event.customer_external_id is None):
         return Refused("invalid_field", "Give either customer_id or customer_external_id.", field="customer_id")
-    if event.occurred_at is not None and event.occurred_at.tzinfo is None:
-        return Refused("invalid_field", "occurred_at needs a zone, such as 2026-11-23T10:00:00Z.", field="occurred_at")
     if event.description is not None and len(event.description) > _DESCRIPTION_MAX:
         return Refused("invalid_field", f"description may have {_DESCRIPTION_MAX} characters.", field="description")
-    return event
+    return None if event.occurred_at is None else _odd_time(event.occurred_at)
 
 
-def _storable(text: str) -> bool:
-    return "\x00" not in text and (text.isascii() or text.encode("utf-8", "replace").decode() == text)
+def _odd_time(moment: dt.datetime) -> Refused | None:
+    if moment.tzinfo is None:
+        return Refused("invalid_field", "occurred_at needs a zone, such as 2026-11-23T10:00:00Z.", field="occurred_at")
+    return None if usual(moment) else Refused("invalid_field", UNUSUAL, field="occurred_at")
 
 
 def _result(row: Event | Refused, outcome: "Verdict | Refused | Event") -> dict[str, Any]:

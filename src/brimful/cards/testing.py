@@ -8,6 +8,7 @@ import datetime as dt
 import hashlib
 import logging
 
+from brimful import quotas
 from brimful.db import Tx
 from brimful.errors import Refused
 
@@ -47,7 +48,7 @@ async def require_calm(tx: Tx, address: str | None, *, per_hour: int) -> None:
             raise Refused("payments_unavailable", "Cards cannot be added at the moment. Try again in an hour.")
     if address is None:
         return
-    hashed = hashlib.sha256(address.encode("utf-8", "replace")).digest()
+    hashed = hashlib.sha256(quotas.neighbourhood(address).encode("utf-8", "replace")).digest()
     row = await tx.one(_COUNT, (hashed, now.replace(minute=0, second=0, microsecond=0)))
     if row is not None and row["count"] > per_hour:
         raise Refused("too_many_requests", "Too many cards were added from here in the last hour. Try again later.")

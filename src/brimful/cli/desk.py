@@ -51,7 +51,7 @@ def create_operator(name: str, role: Any, password_stdin: bool, data: pathlib.Pa
     password = _password(password_stdin)
 
     async def create(tx: "Tx") -> str:
-        secret = await people.create(tx, name=name, role=role, password=password)
+        secret = await people.create(tx, name=name, role=role, password=password, merchant=settings.merchant())
         await audit.record(tx, actor=ACTOR, action="operator.created", after={"name": name, "role": role})
         return secret
 
@@ -70,7 +70,7 @@ def renew_operator(name: str, password_stdin: bool, data: pathlib.Path | None) -
     password = _password(password_stdin)
 
     async def renew(tx: "Tx") -> str:
-        secret = await people.renew(tx, name, password=password)
+        secret = await people.renew(tx, name, password=password, merchant=settings.merchant())
         await audit.record(tx, actor=ACTOR, action="operator.renewed", after={"name": name})
         return secret
 
@@ -282,6 +282,19 @@ def show_customer(customer: str, data: pathlib.Path | None, json_file: pathlib.P
             click.echo(f"{name:<16} " + "  ".join(f"{key}={part}" for key, part in row.items() if part is not None))
     if json_file is not None:
         json_file.write_text(json.dumps(found, indent=2))
+
+
+@customers_group.command("sign-out")
+@click.argument("customer")
+@DATA
+def sign_out_customer(customer: str, data: pathlib.Path | None) -> None:
+    """End what a customer has open in the portal, and every link that still opens something."""
+    from brimful import desk
+
+    async def end(tx: "Tx") -> int:
+        return await desk.sign_out(tx, await desk.find_one(tx, customer), actor=ACTOR)
+
+    click.echo(f"{as_engine(data, end)} sessions and links have ended.")
 
 
 @customers_group.command("erase")

@@ -1,6 +1,7 @@
 """Commands that run something: up, serve, worker, sandbox, demo; and what they need first: migrate, keys."""
 
 import asyncio
+import datetime as dt
 import gc
 import logging
 import os
@@ -202,12 +203,23 @@ def keys() -> None:
 @keys.command("create")
 @click.option("--name", default="command line", show_default=True)
 @click.option("--scope", "scopes", multiple=True, help="May be given several times; all ordinary scopes without it.")
+@click.option("--days", type=click.IntRange(1, 3650), help="For so many days; until it is revoked without it.")
 @DATA
-def create_key(name: str, scopes: tuple[str, ...], data: pathlib.Path | None) -> None:
+def create_key(name: str, scopes: tuple[str, ...], days: int | None, data: pathlib.Path | None) -> None:
     """Make an API key. It is shown once."""
+    from brimful import audit
     from brimful import keys as api_keys
 
-    click.echo(as_api(data, lambda tx: api_keys.create(tx, name=name, scopes=scopes or api_keys.SCOPES)))
+    good_for = None if days is None else dt.timedelta(days=days)
+    chosen = scopes or api_keys.SCOPES
+
+    async def create(tx: "Tx") -> str:
+        secret = await api_keys.create(tx, name=name, scopes=chosen, good_for=good_for)
+        made = {"name": name, "scopes": list(chosen), "days": days}
+        await audit.record(tx, actor="command line", action="key.created", after=made)
+        return secret
+
+    click.echo(as_api(data, create))
 
 
 @keys.command("list")
@@ -217,10 +229,10 @@ def list_keys(data: pathlib.Path | None) -> None:
     from brimful import keys as api_keys
 
     for key in as_api(data, api_keys.list_all):
-        state = "revoked" if key.revoked_at else "expires" if key.expires_at else "active"
+        state = "revoked" if key.revoked_at else f"to {key.expires_at:%Y-%m-%d}" if key.expires_at else "active"
         used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:00}"
         click.echo(
-            f"{key.key_id}  {state:<8} {key.created_at:%Y-%m-%d}  {used:<21}  {key.name:<20} {' '.join(key.scopes)}"
+            f"{key.key_id}  {state:<13} {key.created_at:%Y-%m-%d}  {used:<21}  {key.name:<20} {' '.join(key.scopes)}"
         )
 
 

@@ -18,15 +18,18 @@ from starlette.templating import Jinja2Templates
 
 from brimful import access, ids, operators
 from brimful.console.door import BASE, Door, Page, require_csrf
-from brimful.console.pages import charging, customers, home, stripe, top_ups, trail, webhooks
+from brimful.console.pages import account, charging, customers, home, stripe, top_ups, trail, webhooks
 from brimful.deps import Deps
 from brimful.errors import Refused
 from brimful.operators import OperatorSession
 from brimful.web import (
+    Crowd,
+    Refusals,
     SecurityHeaders,
     client_address,
     form_fields,
     host_cookie,
+    page_headers,
     require_plain,
     require_same_origin,
     template_environment,
@@ -47,6 +50,7 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/customers/{customer_id}/ledger/{asset}", customers.ledger_of),
     ("POST", "/customers/{customer_id}/rules/{asset}/pause", customers.pause),
     ("POST", "/customers/{customer_id}/rules/{asset}/look", customers.look),
+    ("POST", "/customers/{customer_id}/sign-out", customers.sign_out),
     ("GET", "/top-ups", top_ups.listed),
     ("GET", "/queue", top_ups.queue),
     ("GET", "/top-ups/{customer_id}/{top_up_id}", top_ups.one),
@@ -68,6 +72,8 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
     ("POST", "/charging/stop", charging.stop),
     ("POST", "/charging/start", charging.start),
     ("GET", "/audit", trail.trail),
+    ("GET", "/password", account.password),
+    ("POST", "/password", account.password),
 )
 
 
@@ -78,14 +84,14 @@ def build(deps: Deps) -> Starlette:
     environment.globals["base"] = BASE
     door = Door(deps, Jinja2Templates(env=environment))
     guard = _Guard(door)
-    return Starlette(
+    app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=_HERE / "static")),
             Route("/sign-in", guard.sign_in, methods=["GET", "POST"]),
             Route("/sign-out", guard.sign_out, methods=["POST"]),
             *(Route(path, guard.route(method, path, view), methods=[method]) for method, path, view in VIEWS),
         ],
-        middleware=[Middleware(SecurityHeaders, settings=deps.settings)],
+        middleware=[Middleware(SecurityHeaders, headers=page_headers(deps.settings))],
         exception_handlers={
             Refused: guard.refused,
             HTTPException: guard.missing,
@@ -94,6 +100,8 @@ def build(deps: Deps) -> Starlette:
             Exception: guard.failed,
         },
     )
+    app.router.redirect_slashes = False  # they would lead where the Host header says
+    return app
 
 
 class _Guard:
@@ -101,12 +109,15 @@ class _Guard:
 
     def __init__(self, door: Door) -> None:
         self._door = door
+        self._crowd = Crowd(door.deps.settings)
+        self._refusals = Refusals("console", door.deps.settings)
         self._cookie = host_cookie("brimful_console", door.deps.settings)
 
     def route(self, method: str, path: str, view: View) -> Callable[[Request], Awaitable[Response]]:
         row = access.find("console", method, path)
 
         async def handle(request: Request) -> Response:
+            self._crowd.admit(request)
             require_plain(request)
             session = await self._session(request)
             if session is None:
@@ -142,6 +153,7 @@ class _Guard:
 
     async def sign_in(self, request: Request) -> Response:
         """Name, password and code. With a trusted proxy there is nothing to sign in to."""
+        self._crowd.admit(request)
         settings = self._door.deps.settings
         if settings.console_proxy is not None:
             raise Refused("unauthorized", "Come through the proxy that this console trusts.")
@@ -155,7 +167,12 @@ class _Guard:
             address = client_address(request, settings) or ""
             cookie = await operators.sign_in(database, name.strip().lower(), password, code, address=address)
         except Refused as refused:
+            self._refusals.note(request, refused)
             return self._door.show(request, "sign_in.html", {"error": refused.detail}, refused.status)
+        before = request.cookies.get(self._cookie)
+        if before:
+            async with database.transaction() as tx:
+                await operators.end(tx, before)
         response = RedirectResponse(f"{BASE}/", 303)
         response.set_cookie(
             self._cookie, cookie, path="/", httponly=True, samesite="strict", secure=self._cookie.startswith("__Host-"),
@@ -171,12 +188,17 @@ class _Guard:
             async with self._door.deps.database.transaction() as tx:
                 await operators.sign_out(tx, session)
         response = RedirectResponse(f"{BASE}/sign-in", 303)
-        response.delete_cookie(self._cookie, path="/")
+        response.delete_cookie(self._cookie, path="/", secure=self._cookie.startswith("__Host-"))
+        response.headers["Clear-Site-Data"] = '"cache", "storage"'
         return response
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
-        return self._door.show(request, "error.html", {"title": "Refused", "text": error.detail}, error.status)
+        self._refusals.note(request, error)
+        told = self._door.show(request, "error.html", {"title": "Refused", "text": error.detail}, error.status)
+        if "retry_after_s" in error.extra:
+            told.headers["Retry-After"] = str(error.extra["retry_after_s"])
+        return told
 
     async def missing(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
@@ -190,4 +212,6 @@ class _Guard:
         reference = ids.new("req")
         _log.error("%s: %s failed", reference, request.url.path, exc_info=error)
         text = f"Something failed on our side; {reference} names it in the log."
-        return self._door.show(request, "error.html", {"title": "Something went wrong", "text": text}, 500)
+        page = self._door.show(request, "error.html", {"title": "Something went wrong", "text": text}, 500)
+        page.headers.update(page_headers(self._door.deps.settings))
+        return page

@@ -25,7 +25,10 @@ First = TypeVar("First")
 Second = TypeVar("Second")
 
 _log = logging.getLogger(__name__)
-_SERVER_OPTIONS = "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000"
+# In UTC every moment that can be stored can be read; in another zone the last and first days of time cannot.
+_SERVER_OPTIONS = (
+    "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000 -c TimeZone=UTC"
+)
 # Then whoever asks next tries at once: a pool that waits twice as long each time comes back long after the database.
 _RECONNECT_S = 3
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again

@@ -1102,9 +1102,11 @@ CREATE TABLE public.portal_sessions (
     revoked_at timestamp with time zone,
     locale text,
     stepped_up_at timestamp with time zone,
+    stepped_up_for bytea,
     CONSTRAINT portal_sessions_cookie_hash_check CHECK ((octet_length(cookie_hash) = 32)),
     CONSTRAINT portal_sessions_kind_check CHECK ((kind = ANY (ARRAY['portal'::text, 'payment'::text, 'turn_off'::text]))),
-    CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text))
+    CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
+    CONSTRAINT portal_sessions_stepped_up_for_check CHECK ((octet_length(stepped_up_for) = 32))
 );
 CREATE TABLE public.procrastinate_events (
     id bigint NOT NULL,
@@ -1377,9 +1379,13 @@ CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, 
 CREATE INDEX holds_open ON public.holds USING btree (customer_id, asset) WHERE (state = 'open'::text);
 CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
 CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
+CREATE INDEX operator_sessions_over ON public.operator_sessions USING btree (expires_at);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
 CREATE INDEX payments_by_top_up ON public.payments USING btree (customer_id, top_up_id, created_at);
 CREATE UNIQUE INDEX payments_one_open ON public.payments USING btree (customer_id, top_up_id) WHERE (closed_at IS NULL);
+CREATE INDEX portal_links_over ON public.portal_links USING btree (expires_at);
+CREATE INDEX portal_sessions_of_link ON public.portal_sessions USING btree (link_id);
+CREATE INDEX portal_sessions_over ON public.portal_sessions USING btree (expires_at);
 CREATE INDEX procrastinate_events_job_id_fkey_v1 ON public.procrastinate_events USING btree (job_id);
 CREATE INDEX procrastinate_jobs_id_lock_idx_v1 ON public.procrastinate_jobs USING btree (id, lock) WHERE (status = ANY (ARRAY['todo'::public.procrastinate_job_status, 'doing'::public.procrastinate_job_status]));
 CREATE UNIQUE INDEX procrastinate_jobs_lock_idx_v1 ON public.procrastinate_jobs USING btree (lock) WHERE (status = 'doing'::public.procrastinate_job_status);
@@ -1646,7 +1652,7 @@ GRANT SELECT,UPDATE ON TABLE public.epochs TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_tries TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_api;
@@ -1654,9 +1660,16 @@ GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.outgoing_events TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_api;
 GRANT SELECT ON TABLE public.portal_links TO brimful_portal;
-GRANT SELECT,INSERT ON TABLE public.portal_links TO brimful_engine;
+GRANT SELECT,INSERT,DELETE ON TABLE public.portal_links TO brimful_engine;
+GRANT UPDATE(expires_at) ON TABLE public.portal_links TO brimful_engine;
 GRANT UPDATE(used_at) ON TABLE public.portal_links TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.portal_sessions TO brimful_portal;
+GRANT DELETE ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT(session_id) ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT(link_id) ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT(customer_id) ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT(expires_at) ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_events TO brimful_engine;

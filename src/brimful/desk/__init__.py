@@ -1,6 +1,6 @@
 """The operator's desk: look things up, act within the customer's limits, erase, export."""
 
-from brimful.desk.act import ask_again, cancel, look_again, pause_rule, resolve, retry
+from brimful.desk.act import ask_again, cancel, look_again, pause_rule, resolve, retry, sign_out
 from brimful.desk.erase import Erased, erase
 from brimful.desk.export import Wanted
 from brimful.desk.export import lines as export_lines
@@ -37,5 +37,6 @@ __all__ = [
     "resolve",
     "retry",
     "search",
+    "sign_out",
     "trail",
 ]

@@ -7,12 +7,12 @@ choose a card or turn a rule on: the role it runs under has no grant for that.
 import datetime as dt
 from typing import Any
 
-from brimful import audit, auto_topup, jobs, paying, topups, wallets
+from brimful import audit, auto_topup, customers, jobs, paying, sessions, topups, wallets
 from brimful.auto_topup import Pace
 from brimful.db import Tx
 from brimful.errors import Refused
 
-__all__ = ["ask_again", "cancel", "look_again", "pause_rule", "resolve", "retry"]
+__all__ = ["ask_again", "cancel", "look_again", "pause_rule", "resolve", "retry", "sign_out"]
 
 
 async def retry(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None:
@@ -121,3 +121,13 @@ async def _note(tx: Tx, actor: str, action: str, top_up: topups.TopUp, **more: A
 
 def _words(state: str) -> str:
     return state.replace("_", " ")
+
+
+async def sign_out(tx: Tx, customer_id: str, *, actor: str) -> int:
+    """End what a customer has open in the portal, and every link that still opens something: one was stolen, or went to
+    somebody else. Returns how many.
+    """
+    await customers.get(tx, customer_id)
+    ended = await sessions.end_all(tx, customer_id)
+    await audit.record(tx, actor=actor, action="customer.signed_out", customer_id=customer_id, after={"ended": ended})
+    return ended

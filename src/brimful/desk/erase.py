@@ -97,7 +97,7 @@ _WIPE = (
     """,
     # How often a card was declined counts for everybody who has it; whose payments those were is not kept.
     """
-    UPDATE card_tries AS t SET payment_id = 'erased_' || md5(random()::text || p.payment_id)
+    UPDATE card_tries AS t SET payment_id = 'erased_' || gen_random_uuid()
     FROM payments AS p WHERE p.customer_id = %(customer_id)s AND p.payment_id = t.payment_id
     """,
     "UPDATE letters SET address = NULL WHERE customer_id = %(customer_id)s",

@@ -50,6 +50,14 @@ class Keyring:
             return False
         return hmac.compare_digest(mac, self._mac(mac[0], previous, content))
 
+    def derive(self, purpose: bytes, content: bytes, number: int | None = None) -> tuple[int, bytes]:
+        """256 bits that nobody has who lacks the key, for one purpose: always the same for the same content. Returns
+        the number of the key as well, by which they can be had again.
+        """
+        number = self._newest if number is None else number
+        digest = hashlib.blake2b(content, digest_size=32, key=self._keys[number], person=purpose)
+        return number, digest.digest()
+
     def _mac(self, number: int, previous: bytes, content: bytes) -> bytes:
         digest = hashlib.blake2b(previous, digest_size=_DIGEST_BYTES, key=self._keys[number])
         digest.update(content)

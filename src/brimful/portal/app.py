@@ -27,9 +27,11 @@ from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, 
 from brimful.portal.security import cookie_name, require_csrf
 from brimful.portal.theme import Theme
 from brimful.web import (
+    Crowd,
     SecurityHeaders,
     client_address,
     form_fields,
+    page_headers,
     require_plain,
     require_same_origin,
     template_environment,
@@ -57,7 +59,7 @@ def build(deps: Deps) -> Starlette:
     door = Door(deps, Jinja2Templates(env=environment), hub)
     app = Starlette(
         routes=[*_routes(door), *_files(theme)],
-        middleware=[Middleware(SecurityHeaders, settings=deps.settings)],
+        middleware=[Middleware(SecurityHeaders, headers=page_headers(deps.settings))],
         exception_handlers={
             Refused: door.refused,
             HTTPException: door.missing,
@@ -66,6 +68,7 @@ def build(deps: Deps) -> Starlette:
             Exception: _failed(door),
         },
     )
+    app.router.redirect_slashes = False  # they would lead where the Host header says
     app.state.hub = hub
     return app
 
@@ -101,11 +104,12 @@ _VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
 
 
 def _routes(door: Door) -> list[Route]:
-    page = _Pages(door)
+    crowd = Crowd(door.deps.settings)
+    page = _Pages(door, crowd)
     listed = {path: [row.method for row in access.rows("billing") if row.path == path] for path, _ in _VIEWS}
     assert all(listed.values()), listed
     return [
-        Route("/open/{token}", _WayIn(door).handle, methods=_BOTH),
+        Route("/open/{token}", _WayIn(door, crowd).handle, methods=_BOTH),
         # A stream of live balances is no visit: a page left open must not keep its session alive.
         *(Route(path, page(path, view, touch=path != "/live"), methods=listed[path]) for path, view in _VIEWS),
     ]
@@ -144,7 +148,9 @@ def _failed(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:
         title = words.t("Something went wrong")
         text = words.t("Something failed on our side. Nothing more was charged. Reference: {reference}",
                        reference=reference)  # fmt: skip
-        return door.error(request, title, text, status=500, words=words)
+        page = door.error(request, title, text, status=500, words=words)
+        page.headers.update(page_headers(door.deps.settings))
+        return page
 
     return failed
 
@@ -152,10 +158,12 @@ def _failed(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:
 class _WayIn:
     """The landing page and its button."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, crowd: Crowd) -> None:
         self._door = door
+        self._crowd = crowd
 
     async def handle(self, request: Request) -> Response:
+        self._crowd.admit(request)
         token = request.path_params["token"]
         deps = self._door.deps
         if request.method != "POST":
@@ -191,13 +199,15 @@ _WHO: dict[str, access.Who] = {"portal": "customer", "payment": "payment_link", 
 class _Pages:
     """Turns a view into a route: session first, then for a form its origin and token."""
 
-    def __init__(self, door: Door) -> None:
+    def __init__(self, door: Door, crowd: Crowd) -> None:
         self._door = door
+        self._crowd = crowd
 
     def __call__(
         self, path: str, view: Callable[[Page], Awaitable[Response]], *, touch: bool
     ) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
+            self._crowd.admit(request)
             require_plain(request)
             session = await self._session(request, touch=touch)
             if session is None:

@@ -16,6 +16,7 @@ from brimful.paying import Till
 from brimful.portal import refusals
 from brimful.portal.live import Hub
 from brimful.sessions import PortalSession
+from brimful.web import Refusals
 
 __all__ = ["Door", "Page"]
 
@@ -27,6 +28,7 @@ class Door:
         self.deps = deps
         self.hub = hub
         self._templates = templates
+        self._refusals = Refusals("portal", deps.settings)
 
     def url(self, path: str) -> str:
         """A path of the portal as an absolute address: Stripe sends people back to it."""
@@ -61,11 +63,15 @@ class Door:
 
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
+        self._refusals.note(request, error)
         words = self._known_words(request)
         if error.code == "link_expired":
             return self.page(request, "landing.html", {"opens": None}, words=words, status=error.status)
         title = words.t("Not found") if error.status == 404 else words.t("This did not work")
-        return self.error(request, title, refusals.text(words, error), status=error.status, words=words)
+        told = self.error(request, title, refusals.text(words, error), status=error.status, words=words)
+        if "retry_after_s" in error.extra:
+            told.headers["Retry-After"] = str(error.extra["retry_after_s"])
+        return told
 
     async def missing(self, request: Request, error: Exception) -> Response:
         status, words = getattr(error, "status_code", 404), self._known_words(request)

@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 HEARTBEAT_S = 15
 _POLL_S = 1.0
 _STREAMS_MAX = 2000
+_PAGES_MAX = 10  # that one customer has open
 
 _LATEST = """
     SELECT a.customer_id, a.asset, a.seq, t.state, t.fence, s.reason, s.wake_at
@@ -54,7 +55,8 @@ class Hub:
         """A queue that gets a mark whenever the customer's accounts change, None when the process stops. Yields None
         itself where no more streams are taken.
         """
-        if self._stopping or sum(map(len, self._streams.values())) >= _STREAMS_MAX:
+        open_pages = len(self._streams.get(customer_id, ()))
+        if self._stopping or open_pages >= _PAGES_MAX or sum(map(len, self._streams.values())) >= _STREAMS_MAX:
             yield None
             return
         queue: asyncio.Queue[str | None] = asyncio.Queue()

@@ -17,6 +17,8 @@ def text(words: Words, refused: Refused) -> str:
         return t("Enter an amount such as {example}.", example=words.typed(_EXAMPLE))
     if refused.code == "amount_out_of_range":
         return _range(words, refused)
+    if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
+        return t("Too many requests come from here. Try again in a moment.")
     known = {
         "rule_changed": t("These settings were changed in another window. Review and save again."),
         "card_unavailable": t("This card cannot be charged. Choose another card or add one."),

@@ -22,12 +22,12 @@ async def interposed(page: Page) -> Response | None:
         return None
     async with page.deps.database.transaction() as tx:
         address = (await customers.get(tx, page.session.customer_id)).email
-        if address is None or await stepping.done(tx, page.session):
+        if address is None or await stepping.done(tx, page.session, address):
             return None
     given = page.field("step_up_code")
     if given and not page.field("step_up_again"):
         async with page.deps.database.transaction() as tx:
-            right = await stepping.finish(tx, page.session, given)
+            right = await stepping.finish(tx, page.session, page.deps.keyring, address, given)
         if right:
             return None
         wrong = page.words.t("This code is not right, or no longer. Look again, or send a new one.")
@@ -38,7 +38,7 @@ async def interposed(page: Page) -> Response | None:
 async def _send(page: Page, post: letters.Post, address: str) -> Response:
     try:
         async with page.deps.database.transaction() as tx:
-            code, now = await stepping.begin(tx, page.session), await tx.now()
+            code, now = await stepping.begin(tx, page.session, page.deps.keyring), await tx.now()
         await letters.send_code(post, page.words, address, code, at=now)
     except Refused as refused:
         return _show(page, address, refusals.text(page.words, refused), status=refused.status)

@@ -53,6 +53,7 @@ class Settings:
     stripe_rate: int  # calls a second that this process may make; Stripe allows 100 (25 in its sandboxes) in all
     stripe_endpoint_rate: int  # and on one endpoint; Stripe allows 25
     epoch_file: str | None  # witness outside the database that it has not gone back in time
+    anchor_dir: str | None  # where a worker keeps an anchor of the ledger each night
     crash_at: str | None  # POINT:kill|exception|hang, for tests; never with a live key
     ledger_keys: Mapping[int, bytes]  # first byte of a mac -> key
     ledger_signing: int  # the number of the one that signs
@@ -67,6 +68,7 @@ class Settings:
     queue_max: int
     posters: int
     api_rate: int  # requests a second of one key that this process answers
+    address_rate: int  # and of one address: of pages, and with keys that are not known
     pool_max: int
     worker_concurrency: int
     portal: PortalSettings

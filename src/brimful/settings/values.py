@@ -2,6 +2,7 @@
 
 import base64
 import ipaddress
+import pathlib
 import re
 import urllib.parse
 from collections.abc import Mapping
@@ -12,6 +13,7 @@ from brimful.errors import ConfigurationError
 __all__ = [
     "LIVE_KEYS",
     "address",
+    "directory",
     "integer",
     "integers",
     "ledger_keys",
@@ -21,6 +23,7 @@ __all__ = [
     "preset_key",
     "ranges",
     "refuse_live_key_elsewhere",
+    "refuse_plain_http",
     "required",
     "signing",
     "smtp_url",
@@ -66,6 +69,14 @@ def address(env: Mapping[str, str], name: str) -> str | None:
     return value
 
 
+def directory(env: Mapping[str, str], name: str) -> str | None:
+    """A directory that is there, or None."""
+    value = env.get(name)
+    if value is not None and not pathlib.Path(value).is_dir():
+        raise ConfigurationError(f"{name}={value!r} is no directory: create it, for the worker's user.")
+    return value
+
+
 def smtp_url(value: str | None) -> str | None:
     """The address of a mail server, or None."""
     if value is None:
@@ -74,6 +85,13 @@ def smtp_url(value: str | None) -> str | None:
     if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
         raise ConfigurationError("BRIMFUL_SMTP_URL must look like smtp://user:password@host:587 or smtps://host.")
     return value
+
+
+def refuse_plain_http(public_url: str, *, sandbox: bool) -> None:
+    """Links and cookies of real customers do not go in the clear; on this machine alone they may."""
+    parts = urllib.parse.urlsplit(public_url)
+    if parts.scheme != "https" and not sandbox and parts.hostname not in _LOOPBACK:
+        raise ConfigurationError(f"BRIMFUL_PUBLIC_URL={public_url!r} must be https://: put a proxy with TLS before it.")
 
 
 def networks(text: str) -> tuple[str, ...]:

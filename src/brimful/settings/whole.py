@@ -9,6 +9,7 @@ from brimful.settings.doors import console_proxy, portal
 from brimful.settings.model import Settings
 from brimful.settings.values import (
     address,
+    directory,
     integer,
     integers,
     ledger_keys,
@@ -17,6 +18,7 @@ from brimful.settings.values import (
     one_of,
     preset_key,
     refuse_live_key_elsewhere,
+    refuse_plain_http,
     required,
     signing,
     smtp_url,
@@ -48,6 +50,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         stripe_rate=integer(env, "BRIMFUL_STRIPE_RATE", 80, least=1),
         stripe_endpoint_rate=integer(env, "BRIMFUL_STRIPE_ENDPOINT_RATE", 20, least=1),
         epoch_file=env.get("BRIMFUL_EPOCH_FILE"),
+        anchor_dir=directory(env, "BRIMFUL_ANCHOR_DIR"),
         crash_at=env.get("BRIMFUL_CRASH_AT"),
         ledger_keys=ledger_keys(required(env, "BRIMFUL_LEDGER_KEYS", "number:base64 of 32 bytes, comma-separated")),
         ledger_signing=signing(env),
@@ -62,6 +65,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
         queue_max=integer(env, "BRIMFUL_QUEUE_MAX", 20_000),
         posters=integer(env, "BRIMFUL_POSTERS", 2),
         api_rate=integer(env, "BRIMFUL_API_RATE", 20_000, least=1),
+        address_rate=integer(env, "BRIMFUL_ADDRESS_RATE", 50 if stripe_url is None else 100_000, least=1),
         pool_max=integer(env, "BRIMFUL_POOL_MAX", 10),
         worker_concurrency=integer(env, "BRIMFUL_WORKER_CONCURRENCY", 16),
         portal=portal(env),
@@ -76,6 +80,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     )
     if settings.crash_at is not None and not settings.sandbox:
         raise ConfigurationError("BRIMFUL_CRASH_AT is for tests with the sandbox: unset it.")
+    refuse_plain_http(settings.public_url, sandbox=settings.sandbox)
     refuse_live_key_elsewhere(settings.stripe_key, settings.stripe_url)
     if settings.smtp_url is not None and settings.mail_from is None:
         raise ConfigurationError(

@@ -155,7 +155,11 @@ class Recorder:
         for _ in range(_ATTEMPTS):
             try:
                 return await self._post(movements)
-            except (psycopg.IntegrityError, psycopg.DataError, psycopg.errors.DeadlockDetected) as error:
+            except psycopg.errors.DeadlockDetected as error:
+                failure = error
+            except psycopg.OperationalError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever one movement breaks, the others are posted
                 failure = error
         if len(movements) == 1:
             _log.error("Movement %s of %s fails: %s", movements[0].key, movements[0].customer_id, failure)

@@ -149,7 +149,8 @@ class Courier:
 
     async def _deliver(self, row: Row, now: dt.datetime) -> None:
         try:
-            with traces.span(f"deliver {row['payload']['type']}", row["payload"]["data"].get("top_up_id")):
+            about = row["payload"]["data"].get("top_up_id")
+            with traces.span(f"deliver {row['payload']['type']}", about if isinstance(about, str) else None):
                 outcome = await self._attempt(row, now) if row["enabled"] else _DISABLED
             (self._failing.discard if outcome.ok else self._failing.add)(row["endpoint_id"])
             async with self.database.transaction() as tx:
@@ -283,6 +284,6 @@ async def _disable(tx: Tx, row: Row, reason: str) -> None:
     if not await tx.execute(_DISABLE, values):
         return
     await tx.execute(_GIVE_UP, {"endpoint_id": row["endpoint_id"], "now": values["now"]})
-    _log.error("ALARM webhook %s (%s) is disabled: %s", row["endpoint_id"], row["url"], reason)
-    data = {"webhook_id": row["endpoint_id"], "url": row["url"], "reason": reason}
+    _log.error("ALARM webhook %s (%s) is disabled: %s", row["endpoint_id"], guard.shown(row["url"]), reason)
+    data = {"webhook_id": row["endpoint_id"], "url": guard.shown(row["url"]), "reason": reason}
     await emit(tx, Topic.WEBHOOK_DISABLED, None, data)

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 
 from brimful.errors import Refused
 
-__all__ = ["ForbiddenAddressError", "Resolver", "judge_url", "permitted", "reach", "system_resolver"]
+__all__ = ["ForbiddenAddressError", "Resolver", "judge_url", "permitted", "reach", "shown", "system_resolver"]
 
 _LENGTH_MAX = 2000
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?][\x21-\x22\x24-\x5b\x5d-\x7e]*)?", re.ASCII)
@@ -32,7 +32,7 @@ class ForbiddenAddressError(Exception):
 
 def judge_url(url: str, *, loopback: bool, field: str = "url") -> str:
     """The same URL; refuses one that may not be called. `loopback` lets this machine be called, for development."""
-    parts = urllib.parse.urlsplit(url) if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url) else None
+    parts = _parts(url)
     host = None if parts is None else _host(parts)
     if parts is not None and host is not None:
         if loopback and host in _LOOPBACK:
@@ -55,6 +55,11 @@ def permitted(text: str) -> bool:
         if address not in _UNICAST or any(address in net for net in _CARRIERS):
             return False
     return address.is_global and not address.is_multicast
+
+
+def shown(url: str) -> str:
+    """The URL as others may read it: what stands behind a question mark could be a secret."""
+    return url.partition("?")[0] + ("?…" if "?" in url else "")
 
 
 async def reach(url: str, resolver: Resolver, *, loopback: bool) -> tuple[str, str]:
@@ -82,6 +87,13 @@ async def system_resolver(host: str, port: int) -> list[str]:
     """What this machine resolves a name to."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+def _parts(url: str) -> urllib.parse.SplitResult | None:
+    try:
+        return urllib.parse.urlsplit(url) if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url) else None
+    except ValueError:  # brackets without an address between them
+        return None
 
 
 def _host(parts: urllib.parse.SplitResult) -> str | None:

@@ -22,7 +22,7 @@ async def create_session(door: DoorOf, request: Request, body: taken.CreateSessi
     """Make a link into the Billing Portal: ten minutes, one use."""
     judge_urls(door.deps, body.return_url, body.failure_url)
 
-    async def run(tx: Tx) -> dict[str, Any]:
+    async def run(tx: Tx, secret: str) -> dict[str, Any]:
         await customers.get(tx, body.customer_id)
         if body.asset is not None:
             await assets.get(tx, body.asset)
@@ -34,8 +34,9 @@ async def create_session(door: DoorOf, request: Request, body: taken.CreateSessi
             flow=body.flow,
             asset=body.asset,
             locale=body.locale,
+            token=secret,
         )
         url = f"{door.deps.settings.public_url}/billing/open/{link.token}"
         return given.PortalLink(redirect_url=url, expires_at=clock.rfc3339(link.expires_at)).model_dump()
 
-    return await once(door.deps.database, request, "POST /v1/billing-portal/sessions", 200, run)
+    return await once(door.deps, request, "POST /v1/billing-portal/sessions", 200, run)

@@ -31,10 +31,10 @@ async def create_top_up(door: DoorOf, request: Request, body: taken.CreateTopUp)
     if destination.account_name not in {None, "default"} or destination.exchange_rate is not None:
         raise Refused("invalid_field", "Only the default account at the current rate.", field="destination")
 
-    async def run(tx: Tx) -> dict[str, Any]:
-        return await _make_top_up(door.deps, tx, body, destination.asset)
+    async def run(tx: Tx, secret: str) -> dict[str, Any]:
+        return await _make_top_up(door.deps, tx, body, destination.asset, secret)
 
-    return await once(door.deps.database, request, "POST /v1/top-ups", 201, run)
+    return await once(door.deps, request, "POST /v1/top-ups", 201, run)
 
 
 @router.get("/top-ups")
@@ -73,7 +73,7 @@ async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: ta
     if request.headers.get("idempotency-key") is None:
         raise Refused("invalid_field", "Send an Idempotency-Key: a refund sends money away.")
 
-    async def run(tx: Tx) -> dict[str, Any]:
+    async def run(tx: Tx, _secret: str) -> dict[str, Any]:
         customer_id = await _owner(tx, top_up_id)
         top_up = await topups.get(tx, customer_id, top_up_id)
         amount_minor = None
@@ -86,7 +86,7 @@ async def create_refund(door: DoorOf, request: Request, top_up_id: str, body: ta
         )
         return given.Refund.of(refund).model_dump()
 
-    return await once(door.deps.database, request, f"POST /v1/top-ups/{top_up_id}/refunds", 201, run)
+    return await once(door.deps, request, f"POST /v1/top-ups/{top_up_id}/refunds", 201, run)
 
 
 async def _owner(tx: Tx, top_up_id: str) -> str:
@@ -97,7 +97,7 @@ async def _owner(tx: Tx, top_up_id: str) -> str:
     return customer_id
 
 
-async def _make_top_up(deps: Deps, tx: Tx, body: taken.CreateTopUp, asset_code: str) -> dict[str, Any]:
+async def _make_top_up(deps: Deps, tx: Tx, body: taken.CreateTopUp, asset_code: str, secret: str) -> dict[str, Any]:
     await customers.get(tx, body.customer_id)
     asset = await assets.get(tx, asset_code)
     shape = money.currency(body.currency)
@@ -129,6 +129,7 @@ async def _make_top_up(deps: Deps, tx: Tx, body: taken.CreateTopUp, asset_code: 
         top_up_id=top_up.top_up_id,
         return_url=body.return_url,
         failure_url=body.failure_url,
+        token=secret,
     )
     return given.PaymentLink(
         id=top_up.top_up_id,

@@ -1,6 +1,7 @@
 """Webhooks out: endpoints, the log of deliveries, tests and replays."""
 
 import json
+import re
 from typing import Annotated, Literal
 
 from fastapi import Query
@@ -16,6 +17,8 @@ from brimful.api.paging import Limit, cursor_after, read_cursor
 from brimful.errors import Refused
 
 __all__ = ["router"]
+
+_NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)  # what everybody can read
 
 router = router_for("Webhooks")
 
@@ -160,9 +163,16 @@ async def _test(door: Door, request: Request, topic: str, webhook_id: str | None
     data = {}
     if body := await request.body():
         await request.json()  # refuses what is no object
+        json.loads(body, parse_int=_short, parse_float=_short)
         data = json.loads(body)  # for the receiver, numbers are numbers
     async with door.deps.database.transaction() as tx:
         return given.Id(id=await webhooks.log.send_test(tx, topic, data, webhook_id))
+
+
+def _short(text: str) -> str:
+    if not _NUMBER.fullmatch(text):
+        raise Refused("invalid_field", "A number in the body is too large or too long: give it as a string.")
+    return text
 
 
 def _judge(door: Door, url: str) -> str:

@@ -89,6 +89,10 @@ async def customer(page: Page) -> Response:
             [[moment(row["at"]), row["actor"], row["action"]] for row in trail],
         ),
     ]  # fmt: skip
+    hint = (
+        "Sessions in the portal, and every link that still opens something: one was stolen, or went to somebody else."
+    )
+    acts.append(Act(f"/customers/{customer_id}/sign-out", "End what is open", hint=hint))
     return page.show(Screen(one.name, "customers", facts, tables, acts))
 
 
@@ -136,6 +140,14 @@ async def pause(page: Page) -> Response:
     customer_id, asset = page.path("customer_id"), page.path("asset")
     async with page.database.transaction() as tx:
         await desk.pause_rule(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
+    return page.go(f"/customers/{customer_id}")
+
+
+async def sign_out(page: Page) -> Response:
+    """End what a customer has open."""
+    customer_id = page.path("customer_id")
+    async with page.database.transaction() as tx:
+        await desk.sign_out(tx, customer_id, actor=page.session.actor)
     return page.go(f"/customers/{customer_id}")
 
 

@@ -23,7 +23,7 @@ async def listed(page: Page) -> Response:
             "Endpoints",
             ("Id", "URL", "Topics", "Enabled", "Failing since", ""),
             [
-                [one.endpoint_id, one.url, ", ".join(one.topics),
+                [one.endpoint_id, webhooks.guard.shown(one.url), ", ".join(one.topics),
                  Cell("yes") if one.enabled else Cell(f"no: {one.disabled_reason or 'turned off'}", None, "warn"),
                  moment(one.failing_since), "" if one.enabled else Act(f"/webhooks/{one.endpoint_id}/enable", "Enable")]
                 for one in endpoints

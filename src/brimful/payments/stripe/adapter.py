@@ -43,6 +43,7 @@ __all__ = ["StripeGateway", "VerifiedEvent", "claims_to_be_fresh", "verify_event
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
 _LIST_MAX = 100
+_WORD = re.compile(r"[A-Za-z0-9_.]{1,255}", re.ASCII)
 _BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _CARD: list[Any] = ["card"]
 
@@ -347,13 +348,21 @@ class VerifiedEvent:
     """A signed event. Only a hint of what to read: `object_id` names it."""
 
     def __init__(self, body: dict[str, Any]) -> None:
-        self.event_id = str(body["id"])
-        self.type = str(body["type"])
+        self.event_id = _word(body["id"])
+        self.type = _word(body["type"])
         self.livemode = bool(body["livemode"])
         self.created = dt.datetime.fromtimestamp(int(body["created"]), dt.UTC)
         item = body["data"]["object"]
         # A charge is nothing that we keep: its event is a hint about its PaymentIntent.
-        self.object_id = id_of(item.get("payment_intent" if item.get("object") == "charge" else "id"))
+        about = id_of(item.get("payment_intent" if item.get("object") == "charge" else "id"))
+        self.object_id = None if about is None else _word(about)
+
+
+def _word(value: object) -> str:
+    """An id or a type, as Stripe writes them."""
+    if not isinstance(value, str) or not _WORD.fullmatch(value):
+        raise ValueError("neither an id nor a type")
+    return value
 
 
 def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> VerifiedEvent | None:
@@ -362,11 +371,13 @@ def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> 
     Source: docs.stripe.com/webhooks (signatures). The SDK accepts time stamps in the future; we do not.
     """
     signature = header or ""
+    if not signature.isascii():  # a digest cannot be compared with it
+        return None
     if not any(_signed(payload, signature, secret) for secret in secrets) or _from_future(signature):
         return None
     try:
         return VerifiedEvent(json.loads(payload))
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
 
 

@@ -16,6 +16,7 @@ from brimful.portal.door import Page
 from brimful.portal.live import HEARTBEAT_S
 from brimful.portal.pages import activity, past
 from brimful.portal.pages.panels import Panel, banner, panels
+from brimful.portal.security import cookie_name
 
 __all__ = ["language", "leave", "live", "overview"]
 
@@ -151,4 +152,8 @@ async def leave(page: Page) -> Response:
     """Sign out, back to the platform."""
     async with page.deps.database.transaction() as tx:
         await sessions.end(tx, page.session)
-    return RedirectResponse(page.session.return_url or page.door.url("/"), 303)
+    response = RedirectResponse(page.session.return_url or page.door.url("/"), 303)
+    name = cookie_name(page.deps.settings)
+    response.delete_cookie(name, path="/", secure=name.startswith("__Host-"))
+    response.headers["Clear-Site-Data"] = '"cache", "storage"'
+    return response

@@ -2,9 +2,6 @@
 
 import asyncio
 import dataclasses
-import hashlib
-import hmac
-import json
 import time
 from decimal import Decimal
 
@@ -13,18 +10,7 @@ import pytest
 from brimful import paying, topups
 from brimful.payments.stripe import verify_event
 from support.house import WEBHOOK_SECRET
-
-
-def event(**more):
-    body = {"id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "created": int(time.time()),
-            "livemode": False, "data": {"object": {"id": "pi_1", "object": "payment_intent"}}, **more}  # fmt: skip
-    return json.dumps(body).encode()
-
-
-def signed(payload, *, secret=WEBHOOK_SECRET, at=None):
-    stamp = int(time.time()) if at is None else at
-    digest = hmac.new(secret.encode(), f"{stamp}.".encode() + payload, hashlib.sha256).hexdigest()
-    return f"t={stamp},v1={digest}"
+from support.stripe_events import event, signed
 
 
 def test_an_event_with_any_byte_changed_is_refused():
@@ -35,6 +21,29 @@ def test_an_event_with_any_byte_changed_is_refused():
     for place in range(len(payload)):
         changed = payload[:place] + bytes([payload[place] ^ 1]) + payload[place + 1 :]
         assert verify_event(changed, header, [WEBHOOK_SECRET]) is None
+
+
+ODD = (
+    {"id": ["x"]}, {"id": "\x00"}, {"id": "\ud800"}, {"id": "x" * 300}, {"type": None}, {"type": "a b"},
+    {"created": 10**30}, {"created": "now"}, {"data": None}, {"data": {"object": []}},
+    {"data": {"object": {"id": "\x00"}}}, {"data": {"object": {"id": {"id": "\n"}}}},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_event_that_is_signed_and_no_event_is_refused(house, odd):
+    payload = event(**odd)
+    answer = await house.api.post("/v1/stripe/webhooks", content=payload, headers={"Stripe-Signature": signed(payload)})
+    assert answer.status_code == 400
+    assert await house.sql("SELECT 1 FROM stripe_events") == []
+
+
+async def test_a_body_that_is_signed_and_no_json_is_refused(house):
+    for payload in (b"[" * 100_000, b'{"created":1e999}', b"\xff", b'{"id":"evt_1","created":1e999}'):
+        headers = {"Stripe-Signature": signed(payload)}
+        assert (await house.api.post("/v1/stripe/webhooks", content=payload, headers=headers)).status_code == 400
+    headers = {"Stripe-Signature": signed(b"{}").encode() + b"\xe9"}
+    assert (await house.api.post("/v1/stripe/webhooks", content=b"{}", headers=headers)).status_code == 400
 
 
 def test_an_event_from_the_future_or_the_past_is_refused():

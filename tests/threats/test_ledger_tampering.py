@@ -1,10 +1,12 @@
 """Tampering with the owner's rights: what was changed, removed or inserted is named, by the chain or by an anchor."""
 
+import dataclasses
 import json
+from decimal import Decimal
 
 import pytest
 
-from brimful import anchors, verify
+from brimful import anchors, verify, worker
 from support.house import LEDGER_KEYS
 
 COPY = "CREATE TABLE kept_{name} AS SELECT * FROM {name}"
@@ -65,6 +67,48 @@ async def test_the_entry_is_named(busy, how):
     [found] = [item for item in await verify.run(busy.database_url, LEDGER_KEYS, full=True) if item.id == "I1"]
     assert not found.ok
     assert (named[at[how]] if how in at else "ent_forged") in found.detail
+
+
+@pytest.mark.tampers
+async def test_units_that_were_changed_before_they_were_credited_are_named(house):
+    """The chain is whole: it was the engine itself that credited what stood in the row."""
+    customer_id, _ = await house.crossed()
+    await house.sql("UPDATE top_ups SET units = 99999")
+    await house.work()
+    assert await house.balance(customer_id) == Decimal(100_008)
+    [found] = [item for item in await verify.run(house.database_url, LEDGER_KEYS, full=True) if item.id == "I2"]
+    assert not found.ok
+    assert f"({customer_id}, USD) credits 99999" in found.detail
+    assert "its money buys 25" in found.detail
+
+
+@pytest.mark.tampers
+async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(house, tmp_path, caplog):
+    """An old entry was changed after it was verified: the hourly look goes on from its marks, the nightly finds it. And
+    an end that was cut off since yesterday is named by yesterday's anchor.
+    """
+    customer_id, _ = await house.funded(balance=12, threshold="10")
+    await house.use(customer_id, "1", "today")
+    engine = dataclasses.replace(
+        house.engine, settings=dataclasses.replace(house.engine.settings, anchor_dir=str(tmp_path))
+    )
+    await worker.nightly(engine)
+    [kept] = tmp_path.glob("anchor-20*.jsonl")
+    assert len(kept.read_text().splitlines()) == 3
+    assert caplog.messages == []
+    before = kept.read_text()
+    await worker.nightly(engine)
+    assert kept.read_text() == before  # once a day, and never written over
+    await house.sql("UPDATE entries SET amount = 1000, balance_after = 1000 WHERE seq = 1")
+    assert [item.ok for item in await verify.run(house.database_url, LEDGER_KEYS) if item.id == "I1"] == [True]
+    await worker.nightly(engine)
+    assert any("ALARM I1 does not hold" in line for line in caplog.messages)
+    await house.sql("DELETE FROM entries WHERE key = 'today'")
+    await worker.nightly(engine)
+    assert any("ALARM anchor does not hold" in line and "entry 2 of" in line for line in caplog.messages)
+    lost = dataclasses.replace(engine.settings, anchor_dir=str(tmp_path / "gone"))
+    await worker.nightly(dataclasses.replace(engine, settings=lost))
+    assert any("ALARM no anchor was kept" in line for line in caplog.messages)
 
 
 @pytest.mark.parametrize("spoil", ["mac", "line", "head", "signature", "nothing", "garbage"])

@@ -1,0 +1,28 @@
+"""One's own password."""
+
+from starlette.responses import Response
+
+from brimful import operators
+from brimful.console.door import Page
+from brimful.errors import Refused
+from brimful.web import client_address
+
+__all__ = ["password"]
+
+
+async def password(page: Page) -> Response:
+    """Change it, with the one that was and a code."""
+    if page.deps.settings.console_proxy is not None:
+        raise Refused("not_found", "Nobody signs in by password here: change it where you sign in.")
+    values = {"session": page.session, "saved": False}
+    if page.form is None:
+        return page.door.show(page.request, "password.html", values)
+    given = [str(page.form.get(name, "")) for name in ("password", "code", "new")]
+    address = client_address(page.request, page.deps.settings) or ""
+    try:
+        await operators.change_password(
+            page.database, page.session, *given, merchant=page.deps.settings.merchant, address=address
+        )
+    except Refused as refused:
+        return page.door.show(page.request, "password.html", {**values, "error": refused.detail}, refused.status)
+    return page.door.show(page.request, "password.html", {**values, "saved": True})

@@ -1,0 +1,72 @@
+"""Threat: forms sent from elsewhere, pages in a frame. A token, the origin, and no frames."""
+
+import re
+
+from brimful import access
+from support.desk import colleague
+from support.pressing import token_of
+from support.things import filled, one_of_everything
+
+ELSEWHERE = (
+    {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1.evil.example"},
+    {"Origin": "http://127.0.0.1:1"}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+    {"Sec-Fetch-Site": "odd"},
+)  # fmt: skip
+
+
+async def test_forms_need_their_token_and_their_origin(house):
+    customer_id, visitor = await house.funded()
+    url = f"{house.url}/billing/auto-top-up/USD/off"
+    assert (await visitor.client.post(url, data={})).status_code == 403
+    assert (await visitor.client.post(url, data={"csrf": "0" * 48})).status_code == 403
+    page = await visitor.get("/auto-top-up/USD")
+    token = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text).group(1)
+    for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
+        assert (await visitor.client.post(url, data={"csrf": token}, headers=headers)).status_code == 403
+    assert (await house.rule(customer_id))["enabled"] is True
+
+
+async def test_no_form_is_taken_from_elsewhere(house, attack):
+    """Every form of portal and console, sent from elsewhere or without its token."""
+    things = await one_of_everything(house)
+    visitor = await house.visitor(things["customer_id"])
+    async with colleague(house, "olga") as olga:
+        doors = (
+            ("billing", visitor.client, token_of(await visitor.get("/cards"))),
+            ("console", olga.http, olga.csrf),
+        )
+        before = [await house.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
+        for door, client, token in doors:
+            for row in access.rows(door):
+                if row.method != "POST" or row.path.startswith(("/open", "/sign-in")):
+                    continue
+                url = f"{house.url}/{door}{filled(row.path, things)}"
+                bad = [({"csrf": token}, headers) for headers in ELSEWHERE]
+                bad += [({}, {}), ({"csrf": ""}, {}), ({"csrf": token[:-1]}, {}), ({"csrf": "0" * len(token)}, {})]
+                for data, headers in bad:
+                    answer = await client.post(url, data=data, headers=headers, follow_redirects=False)
+                    attack.count()
+                    if answer.status_code != 403:
+                        attack.got_through(f"{row.path} {data} {headers}: {answer.status_code}")
+        after = [await house.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
+        assert after == before
+        for headers in ELSEWHERE[:2]:
+            link = await house.link(things["customer_id"])
+            assert (await (await house.stranger()).client.post(link, headers=headers)).status_code == 403
+
+
+async def test_no_page_is_shown_in_a_frame(house):
+    things = await one_of_everything(house)
+    visitor = await house.visitor(things["customer_id"])
+    async with colleague(house, "olga") as olga:
+        for door, client in (("billing", visitor.client), ("console", olga.http)):
+            for row in access.rows(door):
+                if row.method == "GET" and row.path not in {"/live", "/static"}:
+                    answer = await client.get(f"{house.url}/{door}{filled(row.path, things)}", follow_redirects=False)
+                    policy = answer.headers["content-security-policy"]
+                    assert re.search(r"frame-ancestors 'none'", policy), row
+    for path in ("/v1/customers", "/docs/", "/metrics", "/nowhere", "/healthz"):
+        headers = (await house.api.get(path)).headers
+        assert "frame-ancestors 'none'" in headers["content-security-policy"], path
+        assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store"), path
+        assert "access-control-allow-origin" not in headers
