@@ -45,6 +45,7 @@ _PARALLEL = 8
 _STOP_S = 20
 _BEAT_S = 5
 _AGAIN_S = 3
+_ANSWER_S = 10  # psycopg's own 30 s would be spent before anybody says that the database is away
 _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
 # The next job is found through the index of priorities, and in no other way. A plan made while the queue was short
@@ -81,6 +82,7 @@ async def _work(deps: Deps, *, until_idle: bool) -> None:
         conninfo=role_conninfo(deps.database.url, deps.database.role, _QUEUE_PLANS),
         min_size=1,
         max_size=max(4, deps.settings.worker_concurrency // 2),
+        timeout=_ANSWER_S,
         reconnect_timeout=_AGAIN_S,
     )
     app = procrastinate.App(connector=connector)

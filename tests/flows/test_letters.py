@@ -163,11 +163,13 @@ async def test_a_changed_address_is_told_to_the_old_one(house, postbox):
 
 async def test_a_mail_server_that_refuses_delays_letters_and_never_money(house, postbox):
     customer_id, _ = await house.funded(balance=12, threshold="10", email=MAIL)
+    await house.work()
+    postbox.letters.clear()  # of the card and the rule
     postbox.refusing = True
     await house.use(customer_id, "3", "crossing")
     await house.work()
     assert await house.balance(customer_id) == 34
-    assert postbox.letters == []
+    assert [letter["Subject"] for letter in postbox.letters] == []
     postbox.refusing = False
     await house.sql("UPDATE procrastinate_jobs SET scheduled_at = NULL WHERE task_name = 'letter'")
     await house.work()
@@ -191,7 +193,7 @@ async def test_without_an_address_or_with_a_broken_one_nothing_is_written(house,
     customer_id, _ = await house.funded()
     await house.call("PATCH", f"/customers/{customer_id}", {"email": "ada,x@example.com"}, expect=204)
     await house.work()
-    assert postbox.letters == []
+    assert [letter["Subject"] for letter in postbox.letters] == []
     assert await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'letter' AND status = 'failed'") == []
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from brimful import processes
 from brimful.errors import PROBLEMS
+from support.attack import long_form
 
 ROOT = pathlib.Path(__file__).parents[2]
 HERE = pathlib.Path(__file__).parents[1]
@@ -152,7 +153,8 @@ async def test_the_docs_page_loads_nothing_from_elsewhere(house):
         assert (await house.api.get(f"/docs/{file}")).status_code == 200
 
 
-def test_the_whole_document_holds_against_generated_requests(tmp_path):
+@pytest.mark.parametrize("mode", ["all", "negative"] if long_form() else ["all"])
+def test_the_whole_document_holds_against_generated_requests(tmp_path, mode):
     """Schemathesis with a valid key: no 5xx, no answer that the document does not have."""
     with processes.up(tmp_path / "data", port=0, extra={"BRIMFUL_API_KEY": KEY}, quiet=True) as running:
         done = subprocess.run(
@@ -160,7 +162,7 @@ def test_the_whole_document_holds_against_generated_requests(tmp_path):
                 pathlib.Path(sys.executable).with_name("schemathesis"),
                 "--config-file", HERE / "support" / "schemathesis.toml",
                 "run", f"{running.url}/openapi.json", "-H", f"Authorization: Bearer {running.api_key}",
-                "--max-examples", os.environ.get("BRIMFUL_EXAMPLES", "6"), "--seed", "1", "--no-shrink",
+                "--mode", mode, "--max-examples", os.environ.get("BRIMFUL_EXAMPLES", "6"), "--seed", "1", "--no-shrink",
             ],
             capture_output=True, text=True, timeout=1800, cwd=tmp_path, check=False,
         )  # fmt: skip
