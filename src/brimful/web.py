@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import jinja2
 from starlette.datastructures import FormData
 from starlette.exceptions import HTTPException
+from starlette.formparsers import MultiPartException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -187,7 +188,10 @@ async def form_fields(request: Request) -> FormData:
     if kind not in {"application/x-www-form-urlencoded", ""}:
         raise Refused("invalid_field", "A form is sent as application/x-www-form-urlencoded.")
     request._body = await read_bounded(request)  # noqa: SLF001 - starlette bounds fields, not what is between them
-    form = await request.form(max_fields=_FIELDS_MAX, max_files=0, max_part_size=_FIELD_LENGTH_MAX)
+    try:
+        form = await request.form(max_fields=_FIELDS_MAX, max_files=0, max_part_size=_FIELD_LENGTH_MAX)
+    except (MultiPartException, HTTPException):  # the second is what starlette makes of the first inside an application
+        raise Refused("invalid_field", "A field of this form cannot be used.") from None
     for _, value in form.multi_items():
         if not isinstance(value, str) or len(value) > _FIELD_LENGTH_MAX or "\x00" in value:
             raise Refused("invalid_field", "A field of this form cannot be used.")

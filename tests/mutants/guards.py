@@ -281,6 +281,7 @@ THREATS = (
     t("whatever breaks a batch, others are posted", "usage/record.py", "            except Exception as error:  # noqa: BLE001 - whatever one movement breaks, the others are posted\n", "            except psycopg.DataError as error:\n", "tests/flows/test_pressure.py"),
     t("a head has an end", "wire.py", "        if self._in_head and self._taken > _HEAD_MAX:\n", "        if False:\n", THREAT("odd_input")),
     t("a form has an end", "web.py", "    request._body = await read_bounded(request)", "    request.state.read = None", THREAT("odd_input")),
+    t("a body has so many members", "api/body.py", "len(value) > _ITEMS_MAX:", "False:", "tests/flows/test_openapi.py::test_a_text_that_hides_something_is_refused"),
     t("JSON is UTF-8", "api/body.py", 'json.loads(body.decode("utf-8"), ', "json.loads(body, ", "tests/flows/test_openapi.py::test_a_text_that_hides_something_is_refused"),
     t("a formula is text", "sheets.py", "if cell.startswith(_FORMULA) and not", "if False and not", THREAT("csv_formulas")),
     t("a line is a line", "logs.py", "char if char.isprintable() else ascii(char)[1:-1]", "char", "tests/rooms/test_logs.py"),

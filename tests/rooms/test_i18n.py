@@ -60,6 +60,7 @@ def test_the_terms_and_their_version_change_together():
         ("de", "12,5", "12.5"), ("ar", "12.5", "12.5"),
         ("en", "1,5", None), ("de", "1.23", None), ("de", "12.5", None), ("en", "1_000", None), ("en", "NaN", None),
         ("en", "1e5", None), ("en", "١", None), ("en", "", None), ("en", "-5", None), ("en", "9" * 50, None),
+        ("de", "124.39480127216464842439111", None), ("en", "150327,45402054015473069571", None),
     ],
 )  # fmt: skip
 def test_amounts_are_read_as_the_language_writes_them_or_refused(language, text, expected):

@@ -43,6 +43,7 @@ class Attack:
     tried: int = 0
     through: list[str] = dataclasses.field(default_factory=list)
     seconds: list[float] = dataclasses.field(default_factory=list)
+    slowest: tuple[float, str] = (0.0, "")
 
     def count(self, number=1):
         self.tried += number
@@ -58,6 +59,7 @@ class Attack:
         took_s = time.perf_counter() - begun_s
         self.tried += 1
         self.seconds.append(took_s)
+        self.slowest = max(self.slowest, (took_s, str(what)))
         if took_s >= LONG_S:
             self.through.append(f"{what} took {took_s:.1f} s")
 

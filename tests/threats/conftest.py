@@ -24,4 +24,6 @@ def pytest_terminal_summary(terminalreporter):
     for row in ROWS:
         p99 = "" if row.p99_ms is None else f"{row.p99_ms:.1f} ms"
         say(f"{row.tried:>9}  {len(row.through):>11}  {p99:>13}  {row.name}")
+        if row.p99_ms is not None and row.p99_ms > GOAL_MS:
+            say(f"{'':>37}  the slowest: {row.slowest[0] * 1000:.0f} ms, {row.slowest[1]}")
     say(f"{sum(row.tried for row in ROWS):>9}  {sum(len(row.through) for row in ROWS):>11}  {'':>13}  in all")

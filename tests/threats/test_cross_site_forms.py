@@ -65,7 +65,7 @@ async def test_no_page_is_shown_in_a_frame(house):
                     answer = await client.get(f"{house.url}/{door}{filled(row.path, things)}", follow_redirects=False)
                     policy = answer.headers["content-security-policy"]
                     assert re.search(r"frame-ancestors 'none'", policy), row
-    for path in ("/v1/customers", "/docs/", "/metrics", "/nowhere", "/healthz"):
+    for path in ("/v1/customers", "/docs/", "/metrics", "/nowhere", "/healthz", "/v1/usage"):
         headers = (await house.api.get(path)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path
         assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store"), path

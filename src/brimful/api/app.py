@@ -88,8 +88,8 @@ def build(deps: Deps) -> FastAPI:
         for method in route.methods or ():
             access.find("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
-    app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot)
     app.add_middleware(SecurityHeaders, headers=headers)
+    app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot, headers=headers)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 

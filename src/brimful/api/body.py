@@ -34,6 +34,8 @@ __all__ = [
 
 _YEARS = 2000, 2100
 _DEPTH_MAX = 20
+_ITEMS_MAX = 500
+_COMMAS_MAX = 10_000
 _STRING_MAX = 20_000
 
 
@@ -49,6 +51,8 @@ def _constant(name: str) -> Any:
 
 def parse(body: bytes) -> Any:
     """JSON with exact numbers. Refuses what is not JSON, nests deeper than 20, or hides control characters."""
+    if body.count(b",") > _COMMAS_MAX:  # more members than any request has: not worth reading
+        raise Refused("malformed_json", f"The body has more than {_COMMAS_MAX} commas.")
     try:
         value = json.loads(body.decode("utf-8"), parse_float=Number, parse_int=Number, parse_constant=_constant)
     except RecursionError:
@@ -68,12 +72,10 @@ def _judge(value: Any, depth: int) -> None:
             raise Refused(
                 "malformed_json", "A string in the body is too long or holds a character that cannot be kept."
             )
-    elif isinstance(value, dict):
-        for name, item in value.items():
-            _judge(name, depth + 1)
-            _judge(item, depth + 1)
-    elif isinstance(value, list):
-        for item in value:
+    elif isinstance(value, dict | list):
+        if len(value) > _ITEMS_MAX:  # a complaint about each would be a large answer
+            raise Refused("malformed_json", f"An object or a list in the body has more than {_ITEMS_MAX} members.")
+        for item in (*value, *value.values()) if isinstance(value, dict) else value:
             _judge(item, depth + 1)
 
 

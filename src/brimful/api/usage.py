@@ -4,7 +4,7 @@ A row that cannot be applied is refused alone; its neighbours are applied.
 """
 
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -60,10 +60,17 @@ class FirstDoor:
     of a single event.
     """
 
-    def __init__(self, app: ASGIApp, path: str, endpoint: Callable[[Request], Awaitable[Response]]) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        path: str,
+        endpoint: Callable[[Request], Awaitable[Response]],
+        headers: Mapping[str, str],
+    ) -> None:
         self._app = app
         self._path = path
         self._endpoint = endpoint
+        self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] != self._path:
@@ -71,6 +78,7 @@ class FirstDoor:
             return
         request = Request(scope, receive)
         response = await self._endpoint(request)
+        response.raw_headers += self._headers
         await response(scope, receive, send)
 
 

@@ -11,7 +11,7 @@ import io
 import pathlib
 import re
 import zoneinfo
-from decimal import Decimal
+from decimal import Decimal, InvalidOperation
 from typing import Protocol
 
 import babel
@@ -190,7 +190,7 @@ class Words:
             return money.parse(kept, scale=scale, field=field)
         try:
             amount = babel.numbers.parse_decimal(kept, locale=self.locale, strict=True)
-        except babel.numbers.NumberFormatError:
+        except (babel.numbers.NumberFormatError, InvalidOperation):  # more digits than babel can round
             raise Refused("amount_invalid", f"{field} is not a number in this language.", field=field) from None
         return money.parse(format(amount, "f"), scale=scale, field=field)
 
