@@ -1,5 +1,6 @@
 """The customer's stories, in a real browser, from link to result."""
 
+import csv
 import re
 from decimal import Decimal
 
@@ -343,8 +344,8 @@ def test_activity_filters_pages_and_downloads(stage, visit):
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "date,type,description,asset,amount,balance_after,reference"
+    assert lines[0] == '"date","type","description","asset","amount","balance_after","reference"'
     assert "'=1+1" in lines[1]
     [account] = stage.call("GET", f"/customers/{customer_id}/wallet")["accounts"]
     assert len(lines) > 340
-    assert account["available"] == lines[1].split(",")[5]
+    assert account["available"] == next(csv.reader(lines[1:2]))[5]

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from support.attack import some
 from support.odd import NUMBERS, number_token
 from support.pressing import every_form, token_of
 from support.requests import queries, writes
@@ -45,7 +46,7 @@ async def test_in_every_query_of_the_api(house, things, attack):
     document = (await house.api.get("/openapi.json")).json()
     for path, names in queries(document):
         for name in names:
-            for number in NUMBERS:
+            for number in some(NUMBERS, 4):
                 what = f"GET {path}?{name}={number[:40]!a}"
                 text = number.encode("utf-8", "replace").decode()[:4000]
                 with attack.timed(what):

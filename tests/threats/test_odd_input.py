@@ -57,7 +57,7 @@ async def test_in_every_body_of_the_api(house, things, attack):
     for row in access.rows("api"):
         if row.method == "GET":
             continue
-        for body in some(BODIES, 4):
+        for body in some(BODIES, 6):
             what = f"{row.method} {row.path} {body[:30]}"
             with attack.timed(what):
                 answer = await house.api.request(row.method, filled(row.path, things), content=body)
@@ -73,7 +73,7 @@ async def test_in_every_text_of_the_api(house, things, attack):
     document = (await house.api.get("/openapi.json")).json()
     for write in writes(document):
         for place in write.texts():
-            for text in some((*TEXTS, *PLACES), 5):
+            for text in some((*TEXTS, *PLACES), 8):
                 what = f"{write.method} {write.path} {place} {text[:30]!a}"
                 body = write.with_field(place, json.dumps(text).encode())
                 with attack.timed(what):
@@ -103,7 +103,7 @@ async def test_in_every_form_and_address_of_the_portal(house, attack):
     assert len(pages) >= 6
     for page, action, fields in found:
         for name in fields:
-            for text in map(sendable, some((*TEXTS, *PLACES), 4)):
+            for text in map(sendable, some((*TEXTS, *PLACES), 9)):
                 what = f"{action} {name}={text[:30]!a}"
                 form = {"csrf": token_of(page), **fields, name: text}
                 with attack.timed(what):
@@ -130,7 +130,7 @@ async def test_in_every_form_and_address_of_the_console(house, attack):
         assert len(pages) >= 10
         for page, action, fields in found:
             for name in {*fields, "reason", "amount"}:
-                for text in map(sendable, some(TEXTS, 6)):
+                for text in map(sendable, some(TEXTS, 9)):
                     what = f"{action} {name}={text[:30]!a}"
                     form = {**fields, "csrf": token_of(page), name: text}
                     with attack.timed(what):
@@ -171,7 +171,7 @@ async def test_in_every_header(house, things, attack):
 async def test_in_what_claims_to_be_stripes(house, attack):
     """Odd bodies and signatures where Stripe's events come in."""
     before = await house.sql("SELECT count(*) AS n FROM stripe_events")
-    for body in some(BODIES, 4):
+    for body in some(BODIES, 6):
         for signature in SIGNATURES:
             headers = {} if signature is None else {"Stripe-Signature": headed(signature)}
             what = f"event {body[:30]} {str(signature)[:30]}"
