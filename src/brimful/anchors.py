@@ -69,7 +69,8 @@ def newest(directory: pathlib.Path) -> pathlib.Path | None:
 
 
 async def keep(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -> Finding:
-    """Compare with the latest anchor of a directory, then write today's, once a day; nothing is written over.
+    """Compare with the latest anchor of a directory, then write today's, once a day; nothing is written over. Where the
+    chains do not pass through it, none is written: the next night must not take the break for the truth.
 
     Raises:
         OSError: it cannot be written there.
@@ -79,16 +80,25 @@ async def keep(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -> 
     if before is not None:
         with before.open(encoding="utf-8") as anchor:
             found = await compare(url, keys, anchor)
-    written = [line async for line in lines(url, keys)]
-    day = json.loads(written[0])["at"][:10]
-    target, part = directory / f"anchor-{day}.jsonl", directory / f".anchor-{day}.part"
-    if not target.exists():
-        with part.open("w", encoding="utf-8") as file:
-            file.writelines(written)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+    if found.ok:
+        await _write(url, keys, directory)
     return found
+
+
+async def _write(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -> None:
+    part = directory / ".anchor.part"
+    day = ""
+    with part.open("w", encoding="utf-8") as file:
+        async for line in lines(url, keys):
+            day = day or json.loads(line)["at"][:10]
+            file.write(line)
+        file.flush()
+        os.fsync(file.fileno())
+    target = directory / f"anchor-{day}.jsonl"
+    if target.exists():
+        part.unlink()
+    else:
+        part.replace(target)
 
 
 _THERE = """

@@ -1,4 +1,4 @@
-"""Return addresses: a customer is only ever sent back to an origin that the platform has listed."""
+"""Addresses that others give: taken apart strictly; a customer is only ever sent back to an origin that is listed."""
 
 import re
 import urllib.parse
@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from brimful.errors import Refused
 
-__all__ = ["judge_return_url"]
+__all__ = ["LOOPBACK", "judge_return_url", "split"]
 
 _LENGTH_MAX = 2000
 _PLAIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?#][\x21-\x5b\x5d-\x7e]*)?", re.ASCII)
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def judge_return_url(url: str, origins: Sequence[str], *, loopback: bool, field: str) -> str:
@@ -22,12 +22,12 @@ def judge_return_url(url: str, origins: Sequence[str], *, loopback: bool, field:
         loopback: whether any loopback address will do (in sandbox mode only).
         field: named in the refusal.
     """
-    parts = _parts(url)
+    parts = split(url)
     if parts is not None:
         origin = f"{parts.scheme}://{parts.netloc}".lower()
         if origin in {listed.lower().rstrip("/") for listed in origins}:
             return url
-        if loopback and _host(parts) in _LOOPBACK:
+        if loopback and parts.hostname in LOOPBACK:
             return url
     raise Refused(
         "origin_not_allowed",
@@ -36,16 +36,15 @@ def judge_return_url(url: str, origins: Sequence[str], *, loopback: bool, field:
     )
 
 
-def _parts(url: str) -> urllib.parse.SplitResult | None:
-    try:
-        return urllib.parse.urlsplit(url) if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url) else None
-    except ValueError:  # brackets without an address between them
+def split(url: str) -> urllib.parse.SplitResult | None:
+    """The parts of an absolute address in http or https, or None for any other text: of ASCII, without backslashes,
+    spaces, user names, brackets without an address, or a port that is none.
+    """
+    if len(url) > _LENGTH_MAX or not _PLAIN.fullmatch(url):
         return None
-
-
-def _host(parts: urllib.parse.SplitResult) -> str | None:
     try:
+        parts = urllib.parse.urlsplit(url)
         odd = parts.port == 0  # reading it raises for a port that is no number
     except ValueError:
-        odd = True
-    return None if odd else parts.hostname
+        return None
+    return None if odd else parts

@@ -61,9 +61,10 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
         held = await _nothing_in(connection, "I1", ("broken_i1_holds",), chain.detail)
         findings = [held if chain.ok else chain]
         for name, views, good in _CHECKS:
-            findings.append(await _nothing_in(connection, name, views, good))
-        if full and findings[1].ok:
-            findings[1] = await _fair(connection) or findings[1]
+            found = await _nothing_in(connection, name, views, good)
+            if name == "I2" and full and found.ok:
+                found = await _fair(connection, found)
+            findings.append(found)
         await connection.rollback()
         if chain.ok:
             await _keep_marks(connection, keyring, marks)
@@ -242,9 +243,9 @@ _CREDITS = """
 """
 
 
-async def _fair(connection: Connection) -> Finding | None:
-    """A credit of other units than its money buys, at a price that there was: the top-up was changed before it was
-    credited, which leaves every chain whole.
+async def _fair(connection: Connection, found: Finding) -> Finding:
+    """The same finding, unless a credit has other units than its money buys at a price that there was: its top-up was
+    changed before it was credited, which leaves every chain whole.
     """
     async with connection.cursor(name="credits") as cursor:
         cursor.itersize = _PAGE
@@ -254,8 +255,9 @@ async def _fair(connection: Connection) -> Finding | None:
             buys = money.units_bought(row["money_minor"], row["currency"], rate=rate, scale=row["scale"])
             if row["amount"] != buys or not row["priced"]:
                 place = f"entry {row['seq']} of ({row['customer_id']}, {row['asset']})"
-                return Finding("I2", ok=False, detail=f"{place} credits {row['amount']}: its money buys {buys}")
-    return None
+                wrong = f"{place} credits {row['amount']}: its money buys {buys}"
+                return dataclasses.replace(found, ok=False, detail=wrong)
+    return found
 
 
 def _off(rows: list[dict[str, Any]]) -> dict[str, int]:

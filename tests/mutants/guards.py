@@ -273,7 +273,7 @@ THREATS = (
     t("a form of the portal comes from it", "portal/app.py", "                require_same_origin(request, self._door.deps.settings)\n                fields", "                fields", THREAT("cross_site_forms")),
     t("answers of the API are in no frame", "api/app.py", "    app.add_middleware(SecurityHeaders, headers=headers)\n", "", THREAT("cross_site_forms")),
     t("no redirect by the Host header", "api/app.py", "        redirect_slashes=False,  # they would lead where the Host header says, by http\n", "", THREAT("open_redirect")),
-    t("brackets without an address", "urls.py", "    except ValueError:  # brackets without an address between them\n        return None\n\n\ndef _host", "    finally:\n        pass\n\n\ndef _host", THREAT("parsers")),
+    t("brackets without an address", "urls.py", "    except ValueError:\n        return None\n", "    finally:\n        pass\n", THREAT("parsers")),
     t("a signature that is no ASCII", "payments/stripe/adapter.py", "    if not signature.isascii():  # a digest cannot be compared with it\n        return None\n", "", THREAT("forged_events_in")),
     t("an event names itself as Stripe does", "payments/stripe/adapter.py", "    if not isinstance(value, str) or not _WORD.fullmatch(value):\n", "    if False:\n", THREAT("forged_events_in")),
     t("texts are plain", "api/body.py", "    if not texts.plain(value):\n", "    if False:\n", THREAT("odd_input"), "tests/flows/test_openapi.py::test_a_text_that_hides_something_is_refused"),

@@ -1,6 +1,7 @@
 """Tampering with the owner's rights: what was changed, removed or inserted is named, by the chain or by an anchor."""
 
 import dataclasses
+import datetime as dt
 import json
 from decimal import Decimal
 
@@ -106,6 +107,11 @@ async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(ho
     await house.sql("DELETE FROM entries WHERE key = 'today'")
     await worker.nightly(engine)
     assert any("ALARM anchor does not hold" in line and "entry 2 of" in line for line in caplog.messages)
+    house.clock.offset += dt.timedelta(days=1)
+    caplog.clear()
+    await worker.nightly(engine)
+    assert any("ALARM anchor does not hold" in line for line in caplog.messages)  # again, until somebody acts
+    assert list(tmp_path.iterdir()) == [kept]
     lost = dataclasses.replace(engine.settings, anchor_dir=str(tmp_path / "gone"))
     await worker.nightly(dataclasses.replace(engine, settings=lost))
     assert any("ALARM no anchor was kept" in line for line in caplog.messages)

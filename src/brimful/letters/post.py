@@ -20,12 +20,12 @@ import jinja2
 from brimful import customers, i18n
 from brimful.db import Database, Tx
 from brimful.letters.compose import Letter, Sources, compose
+from brimful.urls import LOOPBACK
 
 __all__ = ["Post", "address_to", "send_code", "write"]
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 20
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}  # elsewhere nothing goes in the clear
 _TEMPLATES = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent / "templates"),
     autoescape=jinja2.select_autoescape(["html"]),
@@ -140,7 +140,8 @@ async def _send(post: Post, message: email.message.EmailMessage) -> bool:
             username=urllib.parse.unquote(parts.username) if parts.username else None,
             password=urllib.parse.unquote(parts.password) if parts.password else None,
             use_tls=parts.scheme == "smtps",
-            start_tls=None if parts.scheme == "smtps" or parts.hostname in _LOOPBACK else True,
+            # Elsewhere nothing goes in the clear.
+            start_tls=None if parts.scheme == "smtps" or parts.hostname in LOOPBACK else True,
             timeout=_TIMEOUT_S,
         )
     except aiosmtplib.SMTPRecipientsRefused as error:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 
 from brimful.errors import ConfigurationError
+from brimful.urls import LOOPBACK
 
 __all__ = [
     "LIVE_KEYS",
@@ -30,7 +31,6 @@ __all__ = [
 ]
 
 LIVE_KEYS = ("sk_live_", "rk_live_")
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 _PORT_MAX = 65535
 
 
@@ -90,7 +90,7 @@ def smtp_url(value: str | None) -> str | None:
 def refuse_plain_http(public_url: str, *, sandbox: bool) -> None:
     """Links and cookies of real customers do not go in the clear; on this machine alone they may."""
     parts = urllib.parse.urlsplit(public_url)
-    if parts.scheme != "https" and not sandbox and parts.hostname not in _LOOPBACK:
+    if parts.scheme != "https" and not sandbox and parts.hostname not in LOOPBACK:
         raise ConfigurationError(f"BRIMFUL_PUBLIC_URL={public_url!r} must be https://: put a proxy with TLS before it.")
 
 
@@ -178,5 +178,5 @@ def refuse_live_key_elsewhere(key: str | None, url: str | None) -> None:
             "STRIPE_API_KEY is a live key but STRIPE_API_URL points away from Stripe: remove one of the two."
         )
     host = urllib.parse.urlsplit(url).hostname
-    if host not in _LOOPBACK:
+    if host not in LOOPBACK:
         raise ConfigurationError(f"STRIPE_API_URL must be a loopback address (the sandbox), not {host!r}.")

@@ -162,7 +162,7 @@ class Recorder:
             except Exception as error:  # noqa: BLE001 - whatever one movement breaks, the others are posted
                 failure = error
         if len(movements) == 1:
-            _log.error("Movement %s of %s fails: %s", movements[0].key, movements[0].customer_id, failure)
+            _log.error("Movement %s of %s fails", movements[0].key, movements[0].customer_id, exc_info=failure)
             return [_FAILED]
         half = len(movements) // 2
         return [*await self._post_safely(movements[:half]), *await self._post_safely(movements[half:])]

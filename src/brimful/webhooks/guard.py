@@ -11,14 +11,12 @@ import socket
 import urllib.parse
 from collections.abc import Awaitable, Callable
 
+from brimful import urls
 from brimful.errors import Refused
 
 __all__ = ["ForbiddenAddressError", "Resolver", "judge_url", "permitted", "reach", "shown", "system_resolver"]
 
-_LENGTH_MAX = 2000
-_PLAIN = re.compile(r"https?://[A-Za-z0-9.\-\[\]:]+(?:[/?][\x21-\x22\x24-\x5b\x5d-\x7e]*)?", re.ASCII)
 _NAME = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{0,62}\.?", re.ASCII)
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 # Addresses that carry another inside: RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo).
 _CARRIERS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16", "2001::/32", "3fff::/20")]
 _UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out
@@ -32,12 +30,11 @@ class ForbiddenAddressError(Exception):
 
 def judge_url(url: str, *, loopback: bool, field: str = "url") -> str:
     """The same URL; refuses one that may not be called. `loopback` lets this machine be called, for development."""
-    parts = _parts(url)
-    host = None if parts is None else _host(parts)
-    if parts is not None and host is not None:
-        if loopback and host in _LOOPBACK:
+    parts = urls.split(url)
+    if parts is not None and parts.hostname is not None and "#" not in url:
+        if loopback and parts.hostname in urls.LOOPBACK:
             return url
-        if parts.scheme == "https" and _spelled_well(host):
+        if parts.scheme == "https" and _spelled_well(parts.hostname):
             return url
     raise Refused(
         "url_not_allowed",
@@ -75,7 +72,7 @@ async def reach(url: str, resolver: Resolver, *, loopback: bool) -> tuple[str, s
     addresses = await resolver(host, port)
     if not addresses:
         raise OSError(f"{host} has no address")
-    if not (loopback and host in _LOOPBACK):
+    if not (loopback and host in urls.LOOPBACK):
         for address in addresses:
             if not permitted(address):
                 raise ForbiddenAddressError(f"{host} leads to {address}, which is not on the public internet")
@@ -87,21 +84,6 @@ async def system_resolver(host: str, port: int) -> list[str]:
     """What this machine resolves a name to."""
     found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-def _parts(url: str) -> urllib.parse.SplitResult | None:
-    try:
-        return urllib.parse.urlsplit(url) if len(url) <= _LENGTH_MAX and _PLAIN.fullmatch(url) else None
-    except ValueError:  # brackets without an address between them
-        return None
-
-
-def _host(parts: urllib.parse.SplitResult) -> str | None:
-    try:
-        odd = parts.port == 0  # reading it raises for a port that is no number
-    except ValueError:
-        odd = True
-    return None if odd or "@" in parts.netloc else parts.hostname
 
 
 def _spelled_well(host: str) -> bool:
