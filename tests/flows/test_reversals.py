@@ -7,7 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from brimful import money, paying, topups
-from support import make
+from support.things import key_with
 
 
 async def paid(house, **more):
@@ -66,7 +66,7 @@ async def test_our_own_refund_is_asked_for_once_whatever_is_lost(house):
     """F7 for refunds: the answer is lost, the key tells."""
     customer_id, _ = await paid(house)
     await house.switch(call="refunds.create", fault="drop_after")
-    key = await make.api_key(house, scopes=("top_ups", "refunds"))
+    key = await key_with(house, ("top_ups", "refunds"))
     [top_up] = await house.top_ups(customer_id)
     path, headers = f"/top-ups/{top_up['id']}/refunds", {"Authorization": f"Bearer {key}", "Idempotency-Key": "r-1"}
     first = await house.call("POST", path, {"amount": "7.50"}, expect=201, headers=headers)

@@ -8,6 +8,7 @@ import pytest
 from brimful import stepping
 from brimful.demo.visitor import forms_of
 from flows.test_letters import MAIL, house, postbox  # noqa: F401 - fixtures
+from support.pressing import token_of
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_every_change_of_a_card_asks(house, postbox, asked, path):  # noqa
     customer_id, visitor = asked
     [card] = await house.sql("SELECT card_id FROM cards")
     page = await visitor.get("/cards")
-    token = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text)[1]
+    token = token_of(page)
     url = f"{house.url}/billing{path.format(card=card['card_id'])}"
     answer = await visitor.client.post(url, data={"csrf": token, "agreed": "yes"})
     assert "Is it you?" in answer.text

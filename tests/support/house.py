@@ -268,6 +268,16 @@ class House:
         """Minor units of USD that the sandbox took, by its own books."""
         return (await self.books())["charged"].get("USD", 0)
 
+    async def dump(self):
+        """Every row of every table as text, by table."""
+        names = await self.sql(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r'"
+        )
+        rows = {
+            name: await self.sql(f"SELECT t::text AS row FROM {name} AS t") for name in (n["relname"] for n in names)
+        }
+        return {name: "\n".join(row["row"] for row in found) for name, found in rows.items()}
+
     async def sql(self, query, params=None):
         """Look into the database as its owner."""
         async with await psycopg.AsyncConnection.connect(

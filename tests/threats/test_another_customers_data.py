@@ -23,7 +23,7 @@ async def test_two_customers_never_see_each_others_anything(house):
     assert (await second.get(f"/confirm/{top_up['id']}")).status_code == 404
     assert (await second.get(f"/cards/added/{setup['setup_id']}")).status_code == 404
     cards = await second.get("/cards")
-    token = re.search(r'name="csrf" value="([0-9a-f]+)"', cards.text).group(1)
+    token = token_of(cards)
     url = f"{house.url}/billing/cards/{card['card_id']}/remove"
     assert (await second.client.post(url, data={"csrf": token})).status_code == 422
     page = await second.get("/auto-top-up/USD")

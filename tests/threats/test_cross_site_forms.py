@@ -20,7 +20,7 @@ async def test_forms_need_their_token_and_their_origin(house):
     assert (await visitor.client.post(url, data={})).status_code == 403
     assert (await visitor.client.post(url, data={"csrf": "0" * 48})).status_code == 403
     page = await visitor.get("/auto-top-up/USD")
-    token = re.search(r'name="csrf" value="([0-9a-f]+)"', page.text).group(1)
+    token = token_of(page)
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         assert (await visitor.client.post(url, data={"csrf": token}, headers=headers)).status_code == 403
     assert (await house.rule(customer_id))["enabled"] is True

@@ -225,7 +225,7 @@ async def test_in_what_is_hardly_http(house, attack):
             writer.write_eof()
             head = await asyncio.wait_for(reader.read(4000), 10)
             await _closed(writer)
-        if head[9:10] == b"5" or (b"ok" in head[-2:] and b"evil" in raw[:40] and b"def build" in head):
+        if head[9:10] == b"5":
             attack.got_through(f"{raw[:60]} {head[:40]}")
         if b"def " in head or b"import " in head:
             attack.got_through(f"{raw[:60]} reads code")

@@ -10,6 +10,7 @@ from brimful import desk, sessions, worker
 from brimful.portal import live
 from support.desk import Colleague, colleague, hire
 from support.house import House
+from support.pressing import token_of
 
 
 async def test_links_and_sessions_end(house):
@@ -46,7 +47,7 @@ async def test_a_session_that_has_ended_is_not_opened_again(house, end):
     if end == "leave":
         page = await visitor.get("/")
         left = await visitor.client.post(
-            f"{house.url}/billing/leave", data={"csrf": re.search(r'csrf" value="(\w+)"', page.text)[1]},
+            f"{house.url}/billing/leave", data={"csrf": token_of(page)},
             follow_redirects=False,
         )  # fmt: skip
         assert 'brimful_portal=""' in left.headers["set-cookie"]
