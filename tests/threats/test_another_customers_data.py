@@ -11,6 +11,11 @@ ADAS = ("Ada Lovelace", "ada's words", "9995", "31.4159")
 IDS = re.compile(r"\b(?:cus|top|card|con|set|pay|ent|ref)_[0-9a-f]{32}\b")
 
 
+def shown(text):
+    """Which of Ada's words stand in a text by themselves: a random id holds four digits in a row now and then."""
+    return [word for word in ADAS if re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", text)]
+
+
 async def test_two_customers_never_see_each_others_anything(house):
     one, first = await house.funded(balance=12, threshold="10", name="One")
     two, second = await house.funded(balance=77, name="Two")
@@ -46,7 +51,7 @@ async def test_a_crawl_through_the_portal_finds_nothing_of_another(house, attack
     forms, pages = await every_form(first.client, f"{base}/", under=base)
     texts = [(await first.client.get(page)).text for page in pages if not page.endswith("/live")]
     seen = "".join(texts)
-    assert [word for word in ADAS if word not in seen] == []  # the crawl has seen what is to be hidden
+    assert shown(seen) == list(ADAS)  # the crawl has seen what is to be hidden
     ids = set(IDS.findall(seen + "".join(pages))) | {value for value in things.values() if IDS.fullmatch(value)}
     assert len(ids) >= 5
     before = await _rows(house, ada)
@@ -58,9 +63,8 @@ async def test_a_crawl_through_the_portal_finds_nothing_of_another(house, attack
             answer = await second.client.get(address, follow_redirects=False)
             attack.count()
             attack.judge(answer, address)
-            for word in ADAS:
-                if word in answer.text:
-                    attack.got_through(f"{address} shows {word!r}")
+            for word in shown(answer.text):
+                attack.got_through(f"{address} shows {word!r}")
     for _, action, fields in forms:
         if action.endswith(("/language", "/leave")):
             continue
@@ -70,9 +74,8 @@ async def test_a_crawl_through_the_portal_finds_nothing_of_another(house, attack
                 answer = await second.client.post(f"{house.url}{address}", data=form, follow_redirects=False)
                 attack.count()
                 attack.judge(answer, address)
-                for word in ADAS:
-                    if word in answer.text:
-                        attack.got_through(f"{address} shows {word!r}")
+                for word in shown(answer.text):
+                    attack.got_through(f"{address} shows {word!r}")
     if await _rows(house, ada) != before:
         attack.got_through("something of Ada's was changed")
 
@@ -111,5 +114,5 @@ async def test_a_crawl_through_the_api_finds_nothing_under_anothers_name(house, 
             answer = await house.api.get(asked)
             attack.count()
             attack.judge(answer, asked)
-            if [word for word in ADAS if word in answer.text and word not in asked]:
+            if [word for word in shown(answer.text) if word not in asked]:
                 attack.got_through(asked)
