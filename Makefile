@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak storm attack sbom audit lock clean
+.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak failover-lab storm attack sbom audit lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -49,6 +49,9 @@ mutants: $(READY)
 
 soak: $(READY)
 	@.venv/bin/python tests/soak/run.py $(MINUTES) $(ARGS)
+
+failover-lab: $(READY)
+	@.venv/bin/python tests/failover/lab.py $(ROUNDS) $(ARGS)
 
 storm: $(READY)
 	@.venv/bin/python tests/flows/storm.py $(ROUNDS)

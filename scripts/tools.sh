@@ -1,5 +1,6 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15, Chromium, wrk, node and prometheus, and stripe-mock with the Go that builds it.
+# Tools that only the tests need: Debian's PostgreSQL 15, PgBouncer, Chromium, wrk, node and prometheus, and stripe-mock
+# with the Go that builds it.
 # What cannot be had is said here; under CI the tests that need it fail.
 set -u
 cd "$(dirname "$0")/.."
@@ -36,6 +37,18 @@ if [ ! -x "$tools/promtool" ] && command -v apt-get >/dev/null; then
       dpkg-deb -x prometheus_*.deb unpacked && mv unpacked/usr/bin/prometheus unpacked/usr/bin/promtool .
   } >"$tools/prometheus.log" 2>&1 || tail -3 "$tools/prometheus.log"
   rm -rf "$tools"/unpacked "$tools"/prometheus_*.deb
+  cd "$tools/../.."
+fi
+
+# The same; its libraries are installed.
+if [ ! -x "$tools/pgbouncer" ] && command -v apt-get >/dev/null; then
+  echo "fetching pgbouncer for the stories through a pooler"
+  debian "$tools/pgbouncer" "pgbouncer" libevent-2.1-7 libc-ares2
+  {
+    cd "$tools" && apt-get download -qq pgbouncer && dpkg-deb -x pgbouncer_*.deb unpacked &&
+      mv unpacked/usr/sbin/pgbouncer .
+  } >"$tools/pgbouncer.log" 2>&1 || tail -3 "$tools/pgbouncer.log"
+  rm -rf "$tools"/unpacked "$tools"/pgbouncer_*.deb
   cd "$tools/../.."
 fi
 

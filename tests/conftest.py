@@ -14,6 +14,7 @@ import pytest
 
 from brimful import verify
 from brimful.db import embedded, migrate
+from support import spread
 from support.house import LEDGER_KEYS, House
 from support.receiver import receiving
 from support.told import documented
@@ -23,6 +24,15 @@ UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_write
 
 def pytest_addoption(parser):
     parser.addoption("--postgres", default="18", help="18 or 16 of the wheel, or `url` for DATABASE_URL")
+
+
+def pytest_collection_modifyitems(config, items):
+    """On a distributed database, which cannot be cloned, whatever changes its schema is left out."""
+    if config.getoption("--postgres") != "url" or not spread.has_nodes(os.environ["DATABASE_URL"]):
+        return
+    out = [item for item in items if "schema" in item.keywords]
+    items[:] = [item for item in items if "schema" not in item.keywords]
+    config.hook.pytest_deselected(items=out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +86,10 @@ def cluster(request):
 
 
 def _on_server(admin_url, template):
+    if spread.has_nodes(admin_url):
+        with spread.database(admin_url, template) as cluster:
+            yield cluster
+        return
     with psycopg.connect(admin_url, autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {template}")
     cluster = Cluster(admin_url, template)

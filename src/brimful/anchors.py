@@ -102,11 +102,10 @@ async def _write(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -
 
 
 _THERE = """
-    SELECT w.customer_id, w.asset, w.seq FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bytea[])
-        AS w (customer_id, asset, seq, mac)
-    LEFT JOIN entries AS e ON e.customer_id = w.customer_id AND e.asset = w.asset AND e.seq = w.seq
-    WHERE w.seq > 0 AND e.mac IS DISTINCT FROM w.mac
-    ORDER BY w.customer_id, w.asset LIMIT 1
+    SELECT e.customer_id, e.asset, e.seq, e.mac
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(seqs)s::bigint[]) AS w (customer_id, asset, seq)
+    JOIN entries AS e ON e.customer_id = w.customer_id AND e.asset = w.asset AND e.seq = w.seq
+    WHERE e.customer_id = ANY(%(customers)s)
 """
 
 
@@ -119,12 +118,15 @@ async def compare(url: str, keys: Mapping[int, bytes], anchor: Iterable[str]) ->
         )
     async with await _snapshot(url) as connection:
         for first in range(0, len(rows), _PAGE):
-            part = rows[first : first + _PAGE]
-            columns = [[row[0] for row in part], [row[1] for row in part], [row[2] for row in part],
-                       [bytes.fromhex(row[3]) for row in part]]  # fmt: skip
-            wrong = await (await connection.execute(_THERE, columns)).fetchone()
+            part = {(row[0], row[1], row[2]): bytes.fromhex(row[3]) for row in rows[first : first + _PAGE] if row[2]}
+            columns = {name: [key[place] for key in part] for place, name in enumerate(("customers", "assets", "seqs"))}
+            there = {
+                (row["customer_id"], row["asset"], row["seq"]): bytes(row["mac"])
+                for row in await (await connection.execute(_THERE, columns)).fetchall()
+            }
+            wrong = min((key for key, mac in part.items() if there.get(key) != mac), default=None)
             if wrong is not None:
-                place = f"entry {wrong['seq']} of ({wrong['customer_id']}, {wrong['asset']})"
+                place = f"entry {wrong[2]} of ({wrong[0]}, {wrong[1]})"
                 return Finding("anchor", ok=False, detail=f"{place}, there on {head['at']}, is gone or another")
     return Finding("anchor", ok=True, detail=f"{len(rows)} chains pass through where they were on {head['at']}")
 

@@ -142,13 +142,14 @@ _LIST = """
     SELECT *, count(*) OVER () AS total FROM customers
     ORDER BY customer_id DESC LIMIT %s OFFSET %s
 """
+_COUNT = "SELECT count(*) AS total FROM customers"
 
 
 async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Customer], int]:
     """One page of customers, newest first, and how many there are in all."""
     rows = await tx.all(_LIST, (limit, offset))
     if not rows and offset:
-        rows_all = await tx.one("SELECT count(*) AS total FROM customers")
+        rows_all = await tx.one(_COUNT)
         return [], rows_all["total"] if rows_all else 0
     return [_customer(row) for row in rows], rows[0]["total"] if rows else 0
 

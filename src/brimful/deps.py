@@ -10,7 +10,7 @@ from brimful.clock import Clock
 from brimful.db import Database
 from brimful.letters import Post
 from brimful.paying import Till
-from brimful.payments import Turns
+from brimful.payments import Limits, Turns
 from brimful.payments.stripe import StripeGateway
 from brimful.settings import Settings
 
@@ -34,7 +34,9 @@ class Deps:
 
 def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps:
     """Wire up one role. Opens nothing yet."""
-    database = Database(settings.database_url, role, pool_max=settings.pool_max, clock=clock)
+    database = Database(
+        settings.database_url, role, direct_url=settings.database_url_direct, pool_max=settings.pool_max, clock=clock
+    )
     keyring = ledger.Keyring(settings.ledger_keys, settings.ledger_signing)
     pace = Pace(settings.pace_per_hour, dt.timedelta(seconds=settings.pace_spacing_s))
     till = None
@@ -44,8 +46,7 @@ def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps
             gateway=StripeGateway(
                 settings.stripe_key,
                 url=settings.stripe_url,
-                all_per_s=settings.stripe_rate,
-                endpoint_per_s=settings.stripe_endpoint_rate,
+                manners=Limits(database, all_per_s=settings.stripe_rate, endpoint_per_s=settings.stripe_endpoint_rate),
             ),
             turns=Turns(),
             keyring=keyring,

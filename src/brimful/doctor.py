@@ -14,7 +14,9 @@ import psycopg
 import psycopg.rows
 
 from brimful import health, verify
-from brimful.db import migrate
+from brimful.clock import Clock
+from brimful.db import Tx, cluster, migrate
+from brimful.db.distribute import misplaced
 from brimful.errors import ConfigurationError
 from brimful.payments import Failure, FailureKind
 from brimful.payments.stripe import Account, Endpoint
@@ -56,7 +58,7 @@ async def run(
     if found[1].ok:
         async with await psycopg.AsyncConnection.connect(url, row_factory=psycopg.rows.dict_row) as connection:
             await connection.set_autocommit(True)
-            found.append(await _clock(connection, now))
+            found += [_nodes(url), _standby(await _one(connection, _REPLICATION)), await _clock(connection, now)]
             found += [await _roles(connection), await _charging(connection)]
             standing = await _standing(connection)
             found += [judge(standing) for judge in (_worker, _queue, _top_ups, _deliveries)]
@@ -86,6 +88,56 @@ def _migrations(url: str) -> Examined:
     if missing:
         return Examined("migrations", ok=False, detail=f"{len(missing)} pending ({missing[0]}): run `brimful migrate`")
     return Examined("migrations", ok=True, detail="none pending")
+
+
+def _nodes(url: str) -> Examined:
+    """Of a distributed database: whether every node answers, and every table is where it belongs."""
+    with psycopg.connect(url, autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
+        known = cluster.nodes(connection)
+        if len(known) < 2:
+            return Examined("nodes", ok=True, detail="one PostgreSQL, not distributed")
+        away = [node.address for node in known if not node.active] or cluster.silent(connection)
+        if away:
+            detail = f"{', '.join(away)} does not answer: its customers' debits get 503 until it does"
+            return Examined("nodes", ok=False, detail=detail)
+        wrong = misplaced(connection)
+        if wrong:
+            detail = f"{wrong[0]} ({len(wrong)} in all): run `brimful distribute`"
+            return Examined("nodes", ok=False, detail=detail)
+        unsafe = cluster.unsafe(connection)
+        if unsafe:
+            return Examined("nodes", ok=False, detail=f"{unsafe[0]}: it may lose acknowledged money")
+        detail = f"{len(known)} answer, one of them the coordinator; every table is where it belongs"
+        return Examined("nodes", ok=True, detail=detail)
+
+
+# What a login may not see of others' connections is NULL.
+_REPLICATION: LiteralString = """
+    SELECT current_setting('synchronous_commit') AS waits, current_setting('synchronous_standby_names') AS names,
+        count(*) AS connected, count(*) FILTER (WHERE state IS NULL) AS hidden,
+        count(*) FILTER (WHERE state = 'streaming') AS streaming,
+        count(*) FILTER (WHERE sync_state IN ('sync', 'quorum')) AS synchronous
+    FROM pg_stat_replication
+"""
+
+
+def _standby(seen: Mapping[str, Any]) -> Examined:
+    """What a commit promises when this machine is lost."""
+    name, waits = "standby", seen["waits"]
+    if seen["hidden"]:
+        return Examined(name, ok=None, detail="this login may not see it: GRANT pg_read_all_stats")
+    if not seen["names"]:
+        detail = "none" if not seen["streaming"] else f"{seen['streaming']} follow, none of them synchronously"
+        lost = "whoever loses this machine loses" if not seen["streaming"] else "a failover may lose"
+        return Examined(name, ok=True, detail=f"{detail}: {lost} events that were acknowledged (docs/scale.md)")
+    if waits in {"local", "off"}:
+        detail = f"synchronous_commit = {waits}: no commit waits for the standby that synchronous_standby_names names"
+        return Examined(name, ok=False, detail=f"{detail}; set it to on")
+    if not seen["synchronous"]:
+        detail = f"synchronous_standby_names = {seen['names']} and nobody of that name follows: every debit waits"
+        return Examined(name, ok=False, detail=detail)
+    kept = "has received" if waits == "remote_write" else "has flushed"
+    return Examined(name, ok=True, detail=f"an event is acknowledged once a standby {kept} it")
 
 
 async def _one(connection: Connection, sql: LiteralString) -> dict[str, Any]:
@@ -134,10 +186,9 @@ async def _roles(connection: Connection) -> Examined:
 
 
 async def _standing(connection: Connection) -> health.Standing:
-    now = await _one(connection, "SELECT clock_timestamp() AS now")
-    row = await (await connection.execute(health.QUERY, {"overdue": now["now"] - health.OVERDUE})).fetchone()
-    assert row is not None
-    return health.Standing(**row)
+    standing = await health.read(Tx(connection, Clock()))
+    await connection.rollback()
+    return standing
 
 
 def _worker(standing: health.Standing) -> Examined:
@@ -184,7 +235,9 @@ def _deliveries(standing: health.Standing) -> Examined:
     return Examined("deliveries", ok=not late, detail=f"{detail}, the oldest {late_s:.0f} s late" if late else detail)
 
 
-_PAID: LiteralString = "SELECT EXISTS (SELECT FROM payments WHERE state = 'succeeded') AS paid"
+_PAID: LiteralString = (
+    "SELECT count(*) > 0 AS paid FROM (SELECT 1 FROM payments WHERE state = 'succeeded' LIMIT 1) AS any_one"
+)
 
 
 async def _events(connection: Connection, standing: health.Standing, stripe: StripeAccess) -> Examined:

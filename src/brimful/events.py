@@ -62,18 +62,16 @@ _LETTERS = frozenset(
     }
 )
 
-# The events, and a delivery to each endpoint that wants their topic: it is decided here, once, who is told.
 _INSERT = """
-    WITH told AS (
-        INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
-        SELECT event_id, customer_id, %(type)s::text, payload::jsonb, %(now)s::timestamptz
-        FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[])
-            AS new (event_id, customer_id, payload)
-        RETURNING event_id
-    )
+    INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
+    SELECT event_id, customer_id, %(type)s::text, payload::jsonb, %(now)s::timestamptz
+    FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[]) AS new (event_id, customer_id, payload)
+"""
+# A delivery to each endpoint that wants their topic: it is decided here, once, who is told.
+_DELIVER = """
     INSERT INTO deliveries (event_id, endpoint_id, next_at, created_at)
     SELECT told.event_id, e.endpoint_id, %(now)s::timestamptz, %(now)s::timestamptz
-    FROM told, webhook_endpoints AS e
+    FROM unnest(%(ids)s::text[]) AS told (event_id), webhook_endpoints AS e
     WHERE e.enabled AND e.topics && ARRAY['*', %(type)s::text]
 """
 
@@ -94,16 +92,11 @@ async def emit_each(tx: Tx, topic: Topic, told: Sequence[tuple[str | None, Mappi
     now = await tx.now()
     event_ids = [ids.new("evt") for _ in told]
     head = {"type": topic.value, "timestamp": clock.rfc3339(now)}
-    await tx.execute(
-        _INSERT,
-        {
-            "type": topic.value,
-            "now": now,
-            "ids": Texts(event_ids),
-            "customers": Texts(customer_id for customer_id, _ in told),
-            "payloads": Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in told),
-        },
-    )
+    named = {"type": topic.value, "now": now, "ids": Texts(event_ids)}
+    payloads = Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in told)
+    customers = Texts(customer_id for customer_id, _ in told)
+    tx.later(_INSERT, {**named, "customers": customers, "payloads": payloads}, rows=len(told))
+    await tx.execute(_DELIVER, named)
     tx.once_committed(lambda: measures.EMITTED.labels(topic.value).inc(len(told)))
     if topic in _LETTERS:
         letters = [

@@ -4,7 +4,9 @@ Gauges of what stands in the database are read at each scrape instead (api/metri
 is counted once it has committed (`Tx.once_committed`).
 """
 
-from prometheus_client import REGISTRY, Counter, Histogram, start_http_server
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
+from prometheus_client.exposition import generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 from brimful.errors import ConfigurationError
 
@@ -17,12 +19,14 @@ __all__ = [
     "FUNDING",
     "HTTP",
     "POSTING",
-    "REGISTRY",
     "STRIPE",
     "STRIPE_EVENTS",
+    "TOGETHER",
     "TOP_UPS",
     "TRIGGER",
     "USAGE",
+    "count_together",
+    "exposed",
     "serve",
 ]
 
@@ -54,6 +58,23 @@ EVENT_LAG = Histogram(
 )
 DELIVERIES = Counter("brimful_deliveries", "Attempts to deliver an event to the platform", ["outcome"])
 HTTP = Counter("brimful_http_responses", "Answers given", ["door", "status"])
+
+
+# Names the directory in which the processes of one `serve` count; the library looks for it when it is imported.
+TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
+_registry = REGISTRY
+
+
+def count_together() -> None:
+    """This process is one of several that share a port, and so a scrape: from now on `exposed` shows them all."""
+    global _registry  # noqa: PLW0603 - one process is one of several or is not
+    _registry = CollectorRegistry()
+    MultiProcessCollector(_registry)  # type: ignore[no-untyped-call]
+
+
+def exposed() -> bytes:
+    """What was counted, in Prometheus' text form."""
+    return generate_latest(_registry)
 
 
 def serve(address: str) -> None:

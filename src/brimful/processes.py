@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 
 import httpx
+import psycopg
 
 from brimful import settings
 from brimful.db import embedded, migrate
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 _HOST = "127.0.0.1"
 _READY_S = 60
 _STOP_S = 30
+_EPOCH = "epoch"
 _BEHIND = 5  # nice(2): how far worker and sandbox stand behind
 
 
@@ -36,6 +38,7 @@ class Running:
     url: str
     sandbox_url: str
     api_key: str
+    database_url: str  # past any pooler
     environment: Mapping[str, str]
     children: dict[str, subprocess.Popen[bytes]]
 
@@ -48,27 +51,32 @@ class Running:
 def up(
     path: pathlib.Path, *, port: int, extra: Mapping[str, str] | None = None, quiet: bool = False
 ) -> Iterator[Running]:
-    """Start everything on a data directory; stop it all at the end.
+    """Start everything on a data directory, or with DATABASE_URL on that database; stop it all at the end.
 
     Args:
-        path: the data directory, made if it is new.
+        path: the data directory, made if it is new. With DATABASE_URL it holds the keys and the sandbox's books alone.
         port: of API and portal; 0 picks a free one. The sandbox takes a free one beside it.
         extra: settings that differ from the defaults, by environment name.
         quiet: children log to files in the directory only.
 
     Raises:
-        ConfigurationError: the directory is not ours or in use, the port is taken, a child does not start.
+        ConfigurationError: the directory is not ours or in use, the database holds books that it did not sign, the
+            port is taken, a child does not start.
     """
     directory = embedded.DataDirectory(path)
     directory.open(version=settings.embedded_version())
     if not directory.lock():
         raise ConfigurationError(f"{directory.path} is in use by another running Brimful: stop that one first.")
-    server = embedded.Server(directory)
+    elsewhere = settings.database_url()
+    server = None if elsewhere is not None else embedded.Server(directory)
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         port = require_free(_HOST, port)
-        server.start()
-        migrate.apply(server.url())
+        if server is not None:
+            server.start()
+        database_url = server.url() if server is not None else str(elsewhere)
+        migrate.apply(database_url)
+        _require_ours(database_url, directory.path)
         url, sandbox_url = f"http://{_HOST}:{port}", f"http://{_HOST}:{require_free(_HOST, 0)}"
         environment = environment_for(directory, server, url=url, sandbox_url=sandbox_url, extra=extra or {})
         log = None if not quiet else directory.path / "brimful.log"
@@ -79,11 +87,26 @@ def up(
         children["serve"] = _spawn(["serve", "--port", str(port)], environment, log)
         children["worker"] = _spawn(["worker"], environment, log)
         _wait_until_answers(f"{url}/healthz", children)
-        yield Running(url, sandbox_url, environment["BRIMFUL_API_KEY"], environment, children)
+        yield Running(url, sandbox_url, environment["BRIMFUL_API_KEY"], database_url, environment, children)
     finally:
         _stop(children)
-        server.stop()
+        if server is not None:
+            server.stop()
         directory.unlock()
+
+
+_ANYBODY = "SELECT customer_id FROM customers LIMIT 1"
+
+
+def _require_ours(database_url: str, directory: pathlib.Path) -> None:
+    """The keys that signed a database's books lie beside them: another directory's could not verify them."""
+    with psycopg.connect(database_url) as connection:
+        somebody = connection.execute(_ANYBODY).fetchone()
+    if somebody is not None and not (directory / _EPOCH).exists():
+        raise ConfigurationError(
+            f"DATABASE_URL names a database that has customers, and {directory} is not where its keys lie: name an "
+            "empty database, or the directory that it was begun with."
+        )
 
 
 @contextlib.contextmanager
@@ -101,16 +124,18 @@ def serving(environment: Mapping[str, str], *, log: pathlib.Path) -> Iterator[st
 
 def environment_for(
     directory: embedded.DataDirectory,
-    server: embedded.Server,
+    server: embedded.Server | None,
     *,
     url: str,
     sandbox_url: str,
     extra: Mapping[str, str],
 ) -> dict[str, str]:
-    """Settings of the children: the directory's secrets, the addresses, what the user set, and `extra`."""
+    """Settings of the children: the directory's secrets, the addresses, what the user set, and `extra`. Without a
+    server of ours the database is the user's DATABASE_URL.
+    """
     secrets = directory.secrets()
     defaults = {
-        "DATABASE_URL": server.url(),
+        **({} if server is None else {"DATABASE_URL": server.url(), "DATABASE_URL_DIRECT": ""}),
         "BRIMFUL_API_KEY": settings.preset_api_key() or secrets["api_key"],
         "BRIMFUL_LEDGER_KEYS": secrets["ledger_keys"],
         "BRIMFUL_PUBLIC_URL": url,
@@ -118,7 +143,7 @@ def environment_for(
         # The sandbox beside us has no rates to keep to; Stripe's are the defaults elsewhere.
         "BRIMFUL_STRIPE_RATE": "1000",
         "BRIMFUL_STRIPE_ENDPOINT_RATE": "1000",
-        "BRIMFUL_EPOCH_FILE": str(directory.path / "epoch"),
+        "BRIMFUL_EPOCH_FILE": str(directory.path / _EPOCH),
         "STRIPE_API_KEY": secrets["stripe_key"],
         "STRIPE_API_URL": sandbox_url,
         "STRIPE_CHECKOUT_URL": sandbox_url,

@@ -1,8 +1,10 @@
-"""Quotas: how many requests one name (a key, an address) may make of this process within ten seconds."""
+"""Quotas: how many requests one name (a key, an address) may make within ten seconds, of all processes together."""
 
+import collections
+import hashlib
 import ipaddress
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 __all__ = ["WINDOW_S", "Quota", "neighbourhood"]
 
@@ -12,21 +14,59 @@ _HOUSEHOLD = 64  # bits: what one customer of a provider is given, RFC 6177
 
 
 class Quota:
-    """Counts by name in windows of ten seconds. It stands on the hot path."""
+    """Counts by name in windows of ten seconds. It stands on the hot path, so it asks nobody: what other processes have
+    counted is told to it now and then (`brimful.sharing`), and its own use is fetched from it.
 
-    def __init__(self, per_second: int, seconds: Callable[[], float] = time.monotonic) -> None:
+    Args:
+        per_second: requests, on average over a window.
+        kind: of the names; quotas of one kind count together.
+        seconds: a clock that only goes forward.
+    """
+
+    def __init__(self, per_second: int, kind: str = "", seconds: Callable[[], float] = time.monotonic) -> None:
         self.limit = per_second * WINDOW_S
+        self.kind = kind
         self._seconds = seconds
-        self._until = 0.0
+        self._ahead_s = 0.0  # of the clock that all share
+        self._window = 0
         self._used: dict[str, int] = {}
+        self._others: Mapping[str, int] = {}
+        self._told: collections.Counter[str] = collections.Counter()
 
     def take(self, name: str) -> tuple[int, int]:
         """Count one. Returns how many are left, below zero for one too many, and in how many seconds all are again."""
-        now = self._seconds()
-        if now >= self._until or len(self._used) > _NAMES_MAX:
-            self._until, self._used = now + WINDOW_S, {}
+        now = self._seconds() + self._ahead_s
+        window = int(now // WINDOW_S)
+        if window != self._window or len(self._used) > _NAMES_MAX:
+            self._begin(window)
         used = self._used[name] = self._used.get(name, 0) + 1
-        return self.limit - used, max(1, round(self._until - now))
+        left = self.limit - used - self._others.get(name, 0)
+        return left, max(1, round((window + 1) * WINDOW_S - now))
+
+    def _begin(self, window: int) -> None:
+        self._window, self._used, self._others = window, {}, {}
+        self._told.clear()
+
+    # --- together with other processes -------------------------------------------------------------------------------
+
+    def untold(self) -> tuple[int, dict[str, int]]:
+        """The window, and what was counted in it since this was asked last."""
+        new = {name: used - self._told[name] for name, used in self._used.items() if used > self._told[name]}
+        self._told.update(new)
+        return self._window, new
+
+    def learn(self, window: int, totals: Mapping[str, int]) -> None:
+        """What all together had counted in that window, with what was told of here."""
+        if window == self._window:
+            self._others = {**self._others, **{name: total - self._told[name] for name, total in totals.items()}}
+
+    def set_clock(self, shared_s: float) -> None:
+        """What the clock that all share shows now; windows begin by it."""
+        self._ahead_s = shared_s - self._seconds()
+
+    def hashed(self, name: str) -> bytes:
+        """A name as it is shared: addresses are not written down."""
+        return hashlib.blake2b(f"{self.kind}\n{name}".encode(), digest_size=16).digest()
 
 
 def neighbourhood(address: str) -> str:

@@ -61,10 +61,11 @@ class PortalSession:
 _INSERT_LINK = """
     INSERT INTO portal_links (link_id, customer_id, kind, top_up_id, token_hash, return_url, failure_url, flow,
         asset, locale, created_at, expires_at)
-    SELECT %(link_id)s, customer_id, %(kind)s, %(top_up_id)s, %(token_hash)s, %(return_url)s,
-        %(failure_url)s, %(flow)s, %(asset)s, %(locale)s, %(now)s, %(expires_at)s
-    FROM customers WHERE customer_id = %(customer_id)s AND erased_at IS NULL
+    VALUES (%(link_id)s, %(customer_id)s, %(kind)s, %(top_up_id)s, %(token_hash)s, %(return_url)s, %(failure_url)s,
+        %(flow)s, %(asset)s, %(locale)s, %(now)s, %(expires_at)s)
 """
+# Links and sessions are not customer data: where it is distributed they are on another node, and are read apart.
+_WHOSE = "SELECT name, time_zone FROM customers WHERE customer_id = %s AND erased_at IS NULL"
 
 
 async def create_link(
@@ -86,7 +87,9 @@ async def create_link(
     token = token or ids.secret()
     kind: Kind = "turn_off" if flow == "turn_off" else "portal" if top_up_id is None else "payment"
     life = {"portal": PORTAL_LINK_LIFE, "payment": PAYMENT_LINK_LIFE, "turn_off": TURN_OFF_LINK_LIFE}[kind]
-    made = await tx.execute(
+    if await tx.one(_WHOSE, (customer_id,)) is None:
+        raise Refused("customer_erased", "This customer was erased: no link can be made.")
+    await tx.execute(
         _INSERT_LINK,
         {
             "link_id": ids.new("ses"),
@@ -103,15 +106,11 @@ async def create_link(
             "expires_at": now + life,
         },
     )
-    if not made:
-        raise Refused("customer_erased", "This customer was erased: no link can be made.")
     return Link(token, now + life)
 
 
 _PEEK = """
-    SELECT l.kind, l.locale FROM portal_links AS l, customers AS c
-    WHERE l.token_hash = %s AND l.used_at IS NULL AND l.expires_at > %s
-        AND c.customer_id = l.customer_id AND c.erased_at IS NULL
+    SELECT customer_id, kind, locale FROM portal_links WHERE token_hash = %s AND used_at IS NULL AND expires_at > %s
 """
 
 
@@ -126,16 +125,16 @@ class Opens:
 async def peek(tx: Tx, token: str) -> Opens | None:
     """What the link opens, or None when it is over. Changes nothing."""
     row = await tx.one(_PEEK, (_hash(token), await tx.now()))
-    return None if row is None else Opens(row["kind"], row["locale"])
+    if row is None or await tx.one(_WHOSE, (row["customer_id"],)) is None:
+        return None
+    return Opens(row["kind"], row["locale"])
 
 
 # A portal link is used up in this one statement: of a hundred parallel exchanges one sees a row.
 _USE = """
-    UPDATE portal_links AS l SET used_at = CASE l.kind WHEN 'portal' THEN %(now)s ELSE l.used_at END
-    FROM customers AS c
-    WHERE l.token_hash = %(token_hash)s AND l.used_at IS NULL AND l.expires_at > %(now)s
-        AND c.customer_id = l.customer_id AND c.erased_at IS NULL
-    RETURNING l.link_id, l.customer_id, l.kind, l.top_up_id
+    UPDATE portal_links SET used_at = CASE kind WHEN 'portal' THEN %(now)s ELSE used_at END
+    WHERE token_hash = %(token_hash)s AND used_at IS NULL AND expires_at > %(now)s
+    RETURNING link_id, customer_id, kind, top_up_id
 """
 _INSERT_SESSION = """
     INSERT INTO portal_sessions (session_id, link_id, customer_id, kind, top_up_id, cookie_hash, created_at, seen_at,
@@ -151,7 +150,7 @@ async def exchange(tx: Tx, token: str, *, locale: str) -> str:
     """
     now = await tx.now()
     link = await tx.one(_USE, {"token_hash": _hash(token), "now": now})
-    if link is None:
+    if link is None or await tx.one(_WHOSE, (link["customer_id"],)) is None:
         raise Refused("link_expired", "This link has been used or is over. Go back and open billing again.")
     cookie = ids.secret()
     await tx.execute(
@@ -173,12 +172,10 @@ async def set_locale(tx: Tx, session: PortalSession, locale: str) -> None:
 
 _LOAD = """
     UPDATE portal_sessions AS s SET seen_at = CASE WHEN %(touch)s THEN %(now)s ELSE s.seen_at END
-    FROM portal_links AS l, customers AS c
+    FROM portal_links AS l
     WHERE s.cookie_hash = %(cookie_hash)s AND s.revoked_at IS NULL AND s.expires_at > %(now)s
         AND s.seen_at > %(idle_since)s AND l.link_id = s.link_id
-        AND c.customer_id = s.customer_id AND c.erased_at IS NULL
-    RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset, s.locale,
-        c.name AS customer_name, c.time_zone
+    RETURNING s.session_id, s.customer_id, s.kind, s.top_up_id, l.return_url, l.failure_url, l.flow, l.asset, s.locale
 """
 
 
@@ -192,9 +189,11 @@ async def load(
     now = await tx.now()
     values = {"cookie_hash": _hash(cookie), "now": now, "idle_since": now - SESSION_IDLE, "touch": touch}
     row: Row | None = await tx.one(_LOAD, values)
-    if row is None:
+    whose = None if row is None else await tx.one(_WHOSE, (row["customer_id"],))
+    if row is None or whose is None:
         return None
-    return PortalSession(**row, csrf=_csrf(cookie), address=address, agent=agent)
+    who = {"customer_name": whose["name"], "time_zone": whose["time_zone"]}
+    return PortalSession(**row, **who, csrf=_csrf(cookie), address=address, agent=agent)
 
 
 _STILL_OPEN = """

@@ -102,7 +102,7 @@ _WHOLE = """
 # Accounts that were verified once and are gone. Entries without an account that never was are found by reading all.
 _LOST = """
     SELECT customer_id, asset FROM verified_marks AS m
-    WHERE NOT EXISTS (SELECT FROM accounts AS a WHERE a.customer_id = m.customer_id AND a.asset = m.asset) LIMIT 1
+    WHERE NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.customer_id = m.customer_id AND a.asset = m.asset) LIMIT 1
 """
 _FIELDS = (
     "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
@@ -234,7 +234,7 @@ async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...],
 _CREDITS = """
     SELECT e.customer_id, e.seq, e.asset, e.amount, e.money_minor, e.currency, t.rate, a.kind, a.scale,
         a.kind = 'currency' OR EXISTS (
-            SELECT FROM rates AS r WHERE r.asset = e.asset AND r.currency = e.currency AND r.rate = t.rate) AS priced
+            SELECT 1 FROM rates AS r WHERE r.asset = e.asset AND r.currency = e.currency AND r.rate = t.rate) AS priced
     FROM entries AS e
     JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
     JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id

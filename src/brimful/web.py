@@ -135,17 +135,17 @@ def _trusted(address: str, proxies: tuple[str, ...]) -> bool:
 
 
 class Crowd:
-    """How many requests one address may make of this process: of pages, and with keys that are not known."""
+    """How many requests one address may make at a door: of pages, and with keys that are not known."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, door: str, settings: Settings) -> None:
         self._settings = settings
-        self._quota = quotas.Quota(settings.address_rate)
+        self.quota = quotas.Quota(settings.address_rate, f"address at {door}")
         self._warned = False
 
     def admit(self, request: Request) -> None:
         """Count a request; refuses one too many."""
         address = client_address(request, self._settings) or ""
-        left, reset_s = self._quota.take(quotas.neighbourhood(address))
+        left, reset_s = self.quota.take(quotas.neighbourhood(address))
         if left >= 0:
             return
         if not self._warned and "x-forwarded-for" in request.headers:

@@ -50,7 +50,7 @@ _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
 # The next job is found through the index of priorities, and in no other way. A plan made while the queue was short
 # joins it with itself: with a thousand jobs waiting it took 60 ms for each, until autovacuum came by.
-_QUEUE_PLANS = " ".join(f"-c enable_{way}=off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin"))
+_QUEUE_PLANS = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")}
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
@@ -79,7 +79,7 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
 
 async def _work(deps: Deps, *, until_idle: bool) -> None:
     connector = procrastinate.PsycopgConnector(
-        conninfo=role_conninfo(deps.database.url, deps.database.role, _QUEUE_PLANS),
+        conninfo=role_conninfo(deps.database.direct_url, deps.database.role, _QUEUE_PLANS),  # it listens
         min_size=1,
         max_size=max(4, deps.settings.worker_concurrency // 2),
         timeout=_ANSWER_S,
@@ -191,7 +191,7 @@ class Operations:
             await reconcile_since_last(self._deps, self._deps.till)
 
     async def verify(self, timestamp: int) -> None:  # noqa: ARG002
-        _cry(await verify.run(self._deps.database.url, self._deps.settings.ledger_keys))
+        _cry(await verify.run(self._deps.database.direct_url, self._deps.settings.ledger_keys))
 
     async def nightly(self, timestamp: int) -> None:  # noqa: ARG002
         await nightly(self._deps)
@@ -335,7 +335,7 @@ async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
 
 async def nightly(deps: Deps) -> None:
     """Each night: read the whole ledger from its first entry, believing no mark, and keep an anchor of it outside."""
-    url, keys, directory = deps.database.url, deps.settings.ledger_keys, deps.settings.anchor_dir
+    url, keys, directory = deps.database.direct_url, deps.settings.ledger_keys, deps.settings.anchor_dir
     _cry(await verify.run(url, keys, full=True))
     if directory is not None:
         try:

@@ -163,7 +163,7 @@ async def _kill(house, customer_id, story, point):
         await act(house, customer_id, story, url=f"http://127.0.0.1:{port}")
     else:
         await act(house, customer_id, story)
-        await house.sql("UPDATE top_ups SET wake_at = clock_timestamp() - interval '1 minute' WHERE ended_at IS NULL")
+        await house.sql("UPDATE top_ups SET wake_at = now() - interval '1 minute' WHERE ended_at IS NULL")
         process = await _process(environment, "worker")
     try:
         code = await asyncio.wait_for(process.wait(), 90)

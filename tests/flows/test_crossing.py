@@ -56,6 +56,7 @@ async def test_a_thousand_debits_at_once_make_one_top_up(house):
 
 
 @pytest.mark.tampers
+@pytest.mark.schema
 async def test_the_same_storm_fails_without_the_unique_index(house):
     """F1: the index is the lock; the check above is able to fail."""
     customer_id, _ = await house.funded(balance=12, threshold="10")

@@ -39,7 +39,7 @@ async def test_a_well_house_is_well(examine):
     found = await examine()
     assert bad(found) == {}
     assert set(found) == {
-        "database", "migrations", "clock", "roles", "worker", "queue", "charging", "top-ups", "deliveries",
+        "database", "migrations", "nodes", "standby", "clock", "roles", "worker", "queue", "charging", "top-ups", "deliveries",
         "stripe events", "epoch file", "stripe key", "stripe clock", "stripe webhook", "books",
     }  # fmt: skip
 
@@ -133,6 +133,24 @@ async def test_a_key_that_is_missing_is_no_tampering(house, examine):
     found = await doctor.run(house.database_url, settings.StripeAccess(None, None, house.url, ()), {2: bytes(32)})
     assert "signed with key 1, which BRIMFUL_LEDGER_KEYS lacks" in bad({one.name: one for one in found})["books"]
     assert "books" not in bad(await examine())
+
+
+@pytest.mark.parametrize(
+    ("seen", "ok", "word"),
+    [
+        ({}, True, "none: whoever loses this machine loses"),
+        ({"streaming": 1}, True, "none of them synchronously"),
+        ({"names": "*", "streaming": 1, "synchronous": 1}, True, "has flushed it"),
+        ({"names": "*", "streaming": 1, "synchronous": 1, "waits": "remote_write"}, True, "has received it"),
+        ({"names": "*", "streaming": 1, "synchronous": 1, "waits": "local"}, False, "no commit waits"),
+        ({"names": "b"}, False, "every debit waits"),
+        ({"hidden": 1}, None, "pg_read_all_stats"),
+    ],
+)
+def test_what_a_commit_promises_when_its_machine_is_lost(seen, ok, word):
+    whole = {"waits": "on", "names": "", "hidden": 0, "streaming": 0, "synchronous": 0, **seen}
+    found = doctor._standby(whole)
+    assert (found.ok, word in found.detail) == (ok, True), found.detail
 
 
 async def test_a_stale_worker(house, examine):

@@ -196,7 +196,7 @@ async def test_one_account_that_always_fails_does_not_stop_the_sweep(house):
 
 async def test_a_wait_that_stands_starts_no_second_job(house):
     customer_id, visitor = await house.with_credits(balance=60, amount="10")
-    await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
+    await house.sql("UPDATE rates SET valid_to = now()")
     for number in range(10):
         await house.give(customer_id, 1, "CREDIT", key=f"again-{number}")
     jobs = await house.sql("SELECT 1 FROM procrastinate_jobs WHERE task_name = 'judge' AND status = 'todo'")

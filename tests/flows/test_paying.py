@@ -223,7 +223,7 @@ async def test_the_worker_is_killed_between_the_two_steps(house):
     assert await house.charged() == 0
     async with worker_process(house):
         # The half minute after which the sweep takes a step over has passed.
-        await house.sql("UPDATE top_ups SET wake_at = clock_timestamp() - interval '1 minute'")
+        await house.sql("UPDATE top_ups SET wake_at = now() - interval '1 minute'")
         await house.sweep()
         await house.until(lambda: house.state_is(customer_id, "succeeded"))
     assert await house.balance(customer_id) == Decimal(34)
@@ -268,8 +268,8 @@ async def test_a_payment_that_succeeds_after_its_top_up_ended_is_credited_and_fl
     await house.switch(call="payment_intents.confirm", fault="processing")
     await house.use(customer_id, "3", "crossing")
     await house.work()
-    await house.sql("UPDATE payments SET state = 'canceled', closed_at = clock_timestamp()")
-    await house.sql("UPDATE top_ups SET state = 'canceled', wake_at = NULL, ended_at = clock_timestamp()")
+    await house.sql("UPDATE payments SET state = 'canceled', closed_at = now()")
+    await house.sql("UPDATE top_ups SET state = 'canceled', wake_at = NULL, ended_at = now()")
     [payment] = await house.sql("SELECT stripe_intent_id FROM payments")
     await house.sandbox.post(f"/sandbox/payment_intents/{payment['stripe_intent_id']}/finish")
     await house.until(lambda: _events_done(house))

@@ -85,9 +85,7 @@ async def test_a_payment_booked_here_and_unknown_to_stripe_is_for_a_person(house
     customer_id, _ = await house.funded(balance=12, threshold="10")
     await house.use(customer_id, "3", "crossing")
     await house.work()
-    await house.sql(
-        "UPDATE payments SET stripe_intent_id = 'pi_nobody', created_at = clock_timestamp() - interval '11 minutes'"
-    )
+    await house.sql("UPDATE payments SET stripe_intent_id = 'pi_nobody', created_at = now() - interval '11 minutes'")
     report = await compare(house, hours=2)
     assert not report.ok
     assert "Stripe does not list it" in report.differences[0]

@@ -129,7 +129,7 @@ async def test_a_rate_changed_under_a_rule_changes_the_units_and_never_the_charg
 async def test_a_missing_rate_is_a_wait_that_ends_when_there_is_one(house):
     """F51."""
     customer_id, visitor = await house.with_credits(balance=60, amount="10")
-    await house.sql("UPDATE rates SET valid_to = clock_timestamp()")
+    await house.sql("UPDATE rates SET valid_to = now()")
     await house.use(customer_id, "20", "work", "CREDIT")
     assert (await house.rule(customer_id, "CREDIT"))["reason"] == "no_rate"
     await house.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.10"}, expect=204)

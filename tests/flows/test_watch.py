@@ -12,6 +12,7 @@ import time
 import httpx
 import psycopg
 import pytest
+from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
 from brimful import measures, verify, web
@@ -49,9 +50,7 @@ class Counted:
 
     @staticmethod
     def _read():
-        return {
-            (s.name, tuple(sorted(s.labels.items()))): s.value for f in measures.REGISTRY.collect() for s in f.samples
-        }
+        return {(s.name, tuple(sorted(s.labels.items()))): s.value for f in REGISTRY.collect() for s in f.samples}
 
     def since(self, name, **labels):
         key = name, tuple(sorted(labels.items()))

@@ -130,7 +130,7 @@ class Machine(RuleBasedStateMachine):
         """Faults off: it comes to rest, and every invariant holds."""
         house = self.house
         await house.sandbox.delete("/sandbox/switches")
-        house.engine.till.gateway._breaker.heard(answered=True)
+        await house.engine.till.gateway.manners.heard(answered=True)
         for minutes in (1, 10, 30, 300, 1000):
             await house.pass_time(minutes=minutes)
         await house.events_applied()

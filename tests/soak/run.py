@@ -1,6 +1,6 @@
 """`make soak MINUTES=n`: real processes under kill -9, database restarts and a bad network, then the books compared.
 
-Two API and two worker processes, a sandbox of its own, PostgreSQL with fsync on, a fault proxy before the sandbox and
+Four API and two worker processes, a sandbox of its own, PostgreSQL with fsync on, a fault proxy before the sandbox and
 one before the database. A platform sends usage and remembers what was acknowledged. In the end faults stop, everything
 comes to rest, and: every acknowledged event is there once, the sandbox's books are ours, every invariant holds.
 """
@@ -37,7 +37,7 @@ from support.house import free_port
 CUSTOMERS = 12
 CARDS = ("4242424242424242",) * 8 + ("4000000000009995", "4000000000009987", "4000002760003184", "4000000000000259")
 KEY = "soak_key_0123456789_0123456789"
-DOORS, WORKERS = 2, 2
+DOORS, WORKERS = 4, 2
 KILL_EVERY_S, RESTART_EVERY_S = (1.5, 2.9), (14, 26)
 REST_S = 420
 _COUNTED = ("kills", "restarts", "respawned", "acknowledged", "refunds", "turned_on_again")
@@ -52,6 +52,8 @@ class Process:
 
 
 class Soak:
+    doors, workers = DOORS, WORKERS
+
     def __init__(self, home, minutes, seed):
         self.home, self.minutes = home, minutes
         self.dice = random.Random(seed)
@@ -64,25 +66,20 @@ class Soak:
         assert self.directory.lock()
         self.server = embedded.Server(self.directory)
         self.processes = []
+        self.to_database = None
 
     # --- the machine ---------------------------------------------------------------------------------------------
 
     async def start(self):
-        self.server.start()
-        migrate.apply(self.server.url())
-        parts = psycopg.conninfo.conninfo_to_dict(self.server.url())
+        await self.start_database()
         self.sandbox_port = free_port()
         self.to_stripe = FaultProxy(self.sandbox_port, seed=1)
         await self.to_stripe.start()
-        self.to_database = UnixProxy(parts["host"], parts["port"], self.home, self.dice)
-        await self.to_database.start()
         secrets = self.directory.secrets()
-        self.ports = [free_port() for _ in range(DOORS)]
+        self.ports = [free_port() for _ in range(self.doors)]
         self.environment = {
             "PATH": os.environ["PATH"],
-            "DATABASE_URL": psycopg.conninfo.make_conninfo(
-                "", **{**parts, "host": "127.0.0.1", "port": self.to_database.port}
-            ),
+            "DATABASE_URL": self.database_url,
             "BRIMFUL_API_KEY": KEY,
             "BRIMFUL_LEDGER_KEYS": secrets["ledger_keys"],
             "BRIMFUL_PUBLIC_URL": f"http://127.0.0.1:{self.ports[0]}",
@@ -103,11 +100,25 @@ class Soak:
         self.processes.append(Process("sandbox", sandbox))
         for port in self.ports:
             self.processes.append(Process("serve", ["serve", "--port", str(port)]))
-        for _ in range(WORKERS):
+        for _ in range(self.workers):
             self.processes.append(Process("worker", ["worker"]))
         for process in self.processes:
             self._spawn(process)
         await self._until_up()
+
+    async def start_database(self):
+        """Start it; `database_url` is how the processes reach it."""
+        self.server.start()
+        migrate.apply(self.server.url())
+        parts = psycopg.conninfo.conninfo_to_dict(self.server.url())
+        self.to_database = UnixProxy(parts["host"], parts["port"], self.home, self.dice)
+        await self.to_database.start()
+        there = {**parts, "host": "127.0.0.1", "port": self.to_database.port}
+        self.database_url = psycopg.conninfo.make_conninfo("", **there)
+
+    def admin_url(self):
+        """Past every proxy."""
+        return self.server.url()
 
     def _spawn(self, process):
         log = (self.home / "soak.log").open("ab")
@@ -204,11 +215,14 @@ class Soak:
             self.acknowledged[f"u-{number}"] = customer_id, Decimal(amount)
             self.counts["acknowledged"] += 1
 
+    def stripe(self):
+        """A client of the sandbox itself, past the bad network."""
+        headers = {"Authorization": f"Bearer {self.environment['STRIPE_API_KEY']}"}
+        return httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.sandbox_port}", timeout=30, headers=headers)
+
     async def misfortune(self):
         """What happens at Stripe by itself: refunds, disputes, events lost, doubled and out of order."""
-        headers = {"Authorization": f"Bearer {self.environment['STRIPE_API_KEY']}"}
-        url = f"http://127.0.0.1:{self.sandbox_port}"
-        async with httpx.AsyncClient(base_url=url, timeout=10, headers=headers) as stripe:
+        async with self.stripe() as stripe:
             while not self.ending:
                 await asyncio.sleep(self.dice.uniform(1, 3))
                 mode = self.dice.choice(("on", "on", "off", "duplicated", "reordered", "late"))
@@ -266,7 +280,7 @@ class Soak:
         self.to_database.calm()
         self.server.stop()
         self.server.start()
-        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{self.sandbox_port}", timeout=10) as stripe:
+        async with self.stripe() as stripe:
             await stripe.delete("/sandbox/switches")
         for process in self.processes:
             if process.child.poll() is not None:
@@ -275,9 +289,13 @@ class Soak:
         await self.rest()
         reconciled = await asyncio.to_thread(self.command, "reconcile", "--json", str(self.home / "reconcile.json"))
         await self.rest()
-        findings = await verify.run(self.server.url(), self.keys(), full=True)
-        async with httpx.AsyncClient(timeout=30) as client:
-            books = (await client.get(f"http://127.0.0.1:{self.sandbox_port}/sandbox/books")).json()
+        return await self.books(reconciled)
+
+    async def books(self, reconciled):
+        """Ours, the sandbox's, and what the platform remembers, side by side."""
+        findings = await verify.run(self.admin_url(), self.keys(), full=True)
+        async with self.stripe() as stripe:
+            books = (await stripe.get("/sandbox/books")).json()
         return self.report(books, findings, reconciled)
 
     def keys(self):
@@ -307,7 +325,7 @@ class Soak:
         raise SystemExit(f"it never comes to rest: {collections.Counter(row['state'] for row in rows)}")
 
     def sql(self, query):
-        with psycopg.connect(self.server.url(), row_factory=psycopg.rows.dict_row) as connection:
+        with psycopg.connect(self.admin_url(), row_factory=psycopg.rows.dict_row) as connection:
             return connection.execute(query).fetchall()
 
     def report(self, books, findings, reconciled):
@@ -325,22 +343,25 @@ class Soak:
         broken = [finding.shown() for finding in findings if not finding.ok]
         ok = not (lost or doubled or twice or broken or any(drift.values()) or reconciled[0])
         return {
-            "ok": ok, "minutes": self.minutes, "seed_processes": f"{DOORS} api, {WORKERS} worker",
+            "ok": ok, "minutes": self.minutes, "seed_processes": f"{self.doors} api, {self.workers} worker",
             **{name: self.counts[name] for name in _COUNTED},
-            "network_faults": self.to_stripe.faults + self.to_database.faults,
+            "network_faults": self.to_stripe.faults + (self.to_database.faults if self.to_database else 0),
             "top_ups": {row["state"]: row["n"] for row in
                         self.sql("SELECT state, count(*) AS n FROM top_ups GROUP BY state")},
             "theirs": theirs, "drift": drift, "lost": len(lost), "doubled": len(doubled), "paid_twice": len(twice),
             "invariants_broken": broken, "reconcile": reconciled[1].strip().splitlines()[-3:],
         }  # fmt: skip
 
-    async def close(self):
+    async def end_processes(self):
         self.ending = True
         for process in self.processes:
             if process.child is not None and process.child.poll() is None:
                 process.child.kill()
                 process.child.wait()
         await self.to_stripe.stop()
+
+    async def close(self):
+        await self.end_processes()
         await self.to_database.stop()
         self.server.stop()
         self.directory.unlock()

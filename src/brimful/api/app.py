@@ -38,11 +38,13 @@ def build(deps: Deps) -> FastAPI:
     settings = deps.settings
     refusals = Refusals("api", settings)
     headers = {"Content-Security-Policy": _POLICY, **plain_headers(settings)}
-    auth = Auth(deps.database, KeyQuota(settings.api_rate), Crowd(settings))
+    keys, crowd = KeyQuota(settings.api_rate), Crowd("the API", settings)
+    auth = Auth(deps.database, keys, crowd)
     # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
     posting = Database(
         settings.database_url,
         deps.database.role,
+        direct_url=settings.database_url_direct,
         pool_min=settings.posters,
         pool_max=settings.posters,
         clock=deps.database.clock,
@@ -74,6 +76,7 @@ def build(deps: Deps) -> FastAPI:
         exception_handlers=handlers(headers, refusals),
     )
     app.state.door = Door(deps, auth, recorder)
+    app.state.quotas = [keys.quota, crowd.quota]
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)

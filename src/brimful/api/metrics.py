@@ -46,7 +46,7 @@ class Metrics:
         found, up = await self._found()
         registry = CollectorRegistry()
         registry.register(_Found([*found, _gauge("brimful_database_up", "1 if the database answers", int(up))]))
-        return Response(generate_latest(measures.REGISTRY) + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(measures.exposed() + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _found(self) -> tuple[list[Metric], bool]:
         """What stands, and whether the database said so: a scrape must not wait for one that is away."""

@@ -17,7 +17,7 @@ _EXPIRING = """
         WHERE state = 'active' AND make_date(exp_year, exp_month, 1) + interval '1 month' < %(before)s
             AND expiry_told IS DISTINCT FROM make_date(exp_year, exp_month, 1)
             AND EXISTS (
-                SELECT FROM rules
+                SELECT 1 FROM rules
                 WHERE rules.customer_id = cards.customer_id AND rules.card_id = cards.card_id AND rules.enabled)
         LIMIT %(limit)s
     ) AS due

@@ -134,7 +134,7 @@ def _copy_in_sandbox(path: pathlib.Path, herd: int) -> None:
 
 
 async def _measure(running: processes.Running, herd: int) -> dict[str, Any]:
-    database = Database(running.environment["DATABASE_URL"], "brimful_api", pool_max=2)
+    database = Database(running.database_url, "brimful_api", pool_max=2)
     await database.open()
     headers = {"Authorization": f"Bearer {running.api_key}"}
     async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=60) as api:

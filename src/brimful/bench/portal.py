@@ -98,7 +98,7 @@ async def _fill(running: processes.Running, customer_id: str) -> None:
     keys = running.environment["BRIMFUL_LEDGER_KEYS"]
     number, _, key = keys.split(",")[0].partition(":")
     keyring, clock = ledger.Keyring({int(number): base64.b64decode(key)}), Clock()
-    database = Database(running.environment["DATABASE_URL"], "brimful_api", clock=clock)
+    database = Database(running.database_url, "brimful_api", clock=clock)
     await database.open()
     account = (customer_id, "USD")
     steps = _ENTRIES // _BATCH
@@ -115,6 +115,6 @@ async def _fill(running: processes.Running, customer_id: str) -> None:
                 await wallets.post(tx, keyring, await wallets.lock(tx, [account]), [opening, *use])
             if step in {0, steps - 1}:
                 # As autovacuum would in a minute: plans made for empty tables would be kept otherwise.
-                await asyncio.to_thread(tidy, running.environment["DATABASE_URL"])
+                await asyncio.to_thread(tidy, running.database_url)
     finally:
         await database.close()

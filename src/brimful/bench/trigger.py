@@ -42,7 +42,7 @@ def run() -> dict[str, Any]:
 
 
 async def _measure(running: processes.Running) -> dict[str, Any]:
-    url = running.environment["DATABASE_URL"]
+    url = running.database_url
     await asyncio.to_thread(seed_accounts, url, _NOISE_ACCOUNTS)
     database = Database(url, "brimful_api", pool_max=2)
     await database.open()

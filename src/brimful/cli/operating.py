@@ -62,6 +62,15 @@ def anchor(data: pathlib.Path | None) -> None:
 
 
 @cli.command()
+def distribute() -> None:
+    """Spread the database of DATABASE_URL over the nodes of its Citus cluster. Does what is left to do, or nothing."""
+    from brimful.db import distribute as spreading
+
+    with database_of(None) as url:
+        spreading.distribute(url, click.echo)
+
+
+@cli.command()
 @DATA
 @JSON_FILE
 def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:

@@ -68,23 +68,20 @@ def _stop_signal() -> Callable[[], bool]:
 @cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-def serve(host: str, port: int) -> None:
-    """Serve the API and the portal."""
-    from brimful import crashes, serving
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this port.")
+def serve(host: str, port: int, workers: int) -> None:
+    """Serve the API and the portal. SIGHUP replaces the processes one by one, where there are several."""
+    from brimful import serving
     from brimful.db import migrate
 
     config = settings.read()
     logs.begin(config.log_level, config.log_form)
-    if config.traces:
-        traces.start("brimful-api")
-    migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
-    _require_migrated(config.database_url)
-    if config.crash_at is not None:
-        crashes.plant_by_name(config.crash_at)
+    migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
+    _require_migrated(config.database_url_direct)
     asyncio.run(_witness(config))
     if config.api_key is not None:
         asyncio.run(_ensure_key(config))
-    serving.run(config, host=host, port=port)
+    serving.run(host=host, port=port, workers=workers)
 
 
 def _require_migrated(url: str) -> None:
@@ -132,8 +129,8 @@ def worker() -> None:
         traces.start("brimful-worker")
     if config.crash_at is not None:
         crashes.plant_by_name(config.crash_at)
-    migrate.check_server(config.database_url, allow_unsafe=config.allow_unsafe_database)
-    _require_migrated(config.database_url)
+    migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
+    _require_migrated(config.database_url_direct)
 
     async def run() -> None:
         engine = deps.build(config, "brimful_engine")

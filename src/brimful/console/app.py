@@ -101,6 +101,7 @@ def build(deps: Deps) -> Starlette:
         },
     )
     app.router.redirect_slashes = False  # they would lead where the Host header says
+    app.state.quotas = [guard.crowd.quota]
     return app
 
 
@@ -109,7 +110,7 @@ class _Guard:
 
     def __init__(self, door: Door) -> None:
         self._door = door
-        self._crowd = Crowd(door.deps.settings)
+        self.crowd = Crowd("the console", door.deps.settings)
         self._refusals = Refusals("console", door.deps.settings)
         self._cookie = host_cookie("brimful_console", door.deps.settings)
 
@@ -117,7 +118,7 @@ class _Guard:
         row = access.find("console", method, path)
 
         async def handle(request: Request) -> Response:
-            self._crowd.admit(request)
+            self.crowd.admit(request)
             require_plain(request)
             session = await self._session(request)
             if session is None:
@@ -153,7 +154,7 @@ class _Guard:
 
     async def sign_in(self, request: Request) -> Response:
         """Name, password and code. With a trusted proxy there is nothing to sign in to."""
-        self._crowd.admit(request)
+        self.crowd.admit(request)
         settings = self._door.deps.settings
         if settings.console_proxy is not None:
             raise Refused("unauthorized", "Come through the proxy that this console trusts.")

@@ -7,7 +7,9 @@ from typing import Any
 
 import psycopg
 import psycopg.conninfo
+import psycopg.rows
 
+from brimful.db import cluster
 from brimful.errors import ConfigurationError
 
 with warnings.catch_warnings():  # yoyo asks for a per-user runtime directory that servers do not have
@@ -22,6 +24,9 @@ _LOCK_WAIT_S = 60
 
 def apply(url: str) -> list[str]:
     """Bring the database up to this version of Brimful. Returns the names of what was applied."""
+    with psycopg.connect(url, row_factory=psycopg.rows.dict_row) as connection:
+        if len(cluster.nodes(connection)) > 1:
+            cluster.let_roles_in(connection)
     with _backend(url) as backend, backend.lock(timeout=_LOCK_WAIT_S):
         missing = backend.to_apply(yoyo.read_migrations(str(MIGRATIONS)))
         backend.apply_migrations(missing)

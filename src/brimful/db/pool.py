@@ -21,14 +21,18 @@ __all__ = ["Database", "Query", "Row", "Tx", "role_conninfo"]
 
 Row = dict[str, Any]
 Params = Mapping[str, Any] | Sequence[Any] | None
+Statement = tuple[LiteralString, Params]
 First = TypeVar("First")
 Second = TypeVar("Second")
 
 _log = logging.getLogger(__name__)
+Options = Mapping[str, str]  # of a session, by PostgreSQL's names
 # In UTC every moment that can be stored can be read; in another zone the last and first days of time cannot.
-_SERVER_OPTIONS = (
-    "-c statement_timeout=30000 -c lock_timeout=15000 -c idle_in_transaction_session_timeout=60000 -c TimeZone=UTC"
-)
+_SESSION: Options = {
+    "statement_timeout": "30000", "lock_timeout": "15000", "idle_in_transaction_session_timeout": "60000",
+    "TimeZone": "UTC",
+}  # fmt: skip
+_NONE: Options = {}
 # Then whoever asks next tries at once: a pool that waits twice as long each time comes back long after the database.
 _RECONNECT_S = 3
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again
@@ -51,9 +55,12 @@ class Tx:
     a single debit.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock) -> None:
+    def __init__(
+        self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: "Statement | None" = None
+    ) -> None:
         self._connection = connection
         self._clock = clock
+        self._first = first
         self._now: dt.datetime | None = None
         self._begun = False
         self._waiting: list[tuple[LiteralString, Params, int]] = []
@@ -129,7 +136,9 @@ class Tx:
 
     async def _send(self, *statements: tuple[LiteralString, Params]) -> list[psycopg.AsyncCursor[Row]]:
         """Send what waits, then these, in one round trip."""
-        whole: list[tuple[LiteralString, Params, int | None]] = [] if self._begun else [("BEGIN", None, None)]
+        whole: list[tuple[LiteralString, Params, int | None]] = []
+        if not self._begun:
+            whole = [("BEGIN", None, None)] if self._first is None else [("BEGIN", None, None), (*self._first, None)]
         whole += self._waiting
         whole += [(sql, params, None) for sql, params in statements]
         self._begun, self._waiting = True, []
@@ -152,35 +161,67 @@ async def _check(connection: _Connection) -> None:
         await psycopg_pool.AsyncConnectionPool.check_connection(connection)
 
 
+_SET: LiteralString = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
+_PLANS_OF = "plan_cache_mode"
+# A coordinator (Citus) plans by the values it is given: with a plan that fits all of them it does not know the node.
+_PLAN_BY_VALUES = "SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_extension WHERE extname = 'citus'"
+
+
+async def _fit_plans(connection: _Connection) -> None:
+    """When a connection is new."""
+    await connection.execute(_PLAN_BY_VALUES)
+
+
 async def _note_use(connection: _Connection) -> None:
     connection.used_at = time.monotonic()
 
 
 class Database:
-    """A pool of connections under one service role, and short transactions on them."""
+    """A pool of connections under one service role, and short transactions on them.
+
+    Args:
+        url: of the database, or of a pooler in transaction mode before it.
+        role: a service role.
+        direct_url: past the pooler. Where it is another address than `url`, nothing is left in a session: each
+            transaction begins by taking the role and setting what it needs, and no statement is prepared.
+        pool_min: connections that are kept.
+        pool_max: connections at most.
+        clock: the product's.
+        options: of its sessions.
+    """
 
     def __init__(
         self,
         url: str,
         role: str,
         *,
+        direct_url: str | None = None,
         pool_min: int = 1,
         pool_max: int = 10,
         clock: Clock | None = None,
-        options: str = "",
+        options: Options = _NONE,
     ) -> None:
         self.url = url
+        self.direct_url = direct_url or url
+        pooled = self.direct_url != url
+        self._first = _as_first(role, options) if pooled else None
         self.role = role
         self.clock = clock or Clock()
         self.pool: psycopg_pool.AsyncConnectionPool[_Connection] = psycopg_pool.AsyncConnectionPool(
-            role_conninfo(url, role, options),
-            kwargs={"row_factory": psycopg.rows.dict_row, "autocommit": True, "context": ADAPTERS},
+            url if pooled else role_conninfo(url, role, options),
+            kwargs={
+                "row_factory": psycopg.rows.dict_row,
+                "autocommit": True,
+                "context": ADAPTERS,
+                "prepare_threshold": None if pooled else 5,
+            },
             connection_class=_Connection,
             min_size=pool_min,
             max_size=pool_max,
             timeout=10,
             reconnect_timeout=_RECONNECT_S,
             open=False,
+            configure=_fit_plans if options and not pooled else None,
             check=_check,
             reset=_note_use,
             name=role,
@@ -199,7 +240,7 @@ class Database:
         commit lies between two crash points of that name.
         """
         async with self.pool.connection() as connection:  # which rolls back what an exception leaves open
-            tx = Tx(connection, self.clock)
+            tx = Tx(connection, self.clock, self._first)
             yield tx
             if at is not None:
                 await crash_point(f"before {at}")
@@ -208,9 +249,16 @@ class Database:
             await crash_point(f"after {at}")
 
 
-def role_conninfo(url: str, role: str, options: str = "") -> str:
+def role_conninfo(url: str, role: str, options: Options = _NONE) -> str:
     """Connection string under a service role, which the server takes from the start-up options."""
     parts = psycopg.conninfo.conninfo_to_dict(url)
     given = str(parts.pop("options", "") or "")
-    options = f"{given} {_SERVER_OPTIONS} -c role={role} {options}".strip()
-    return psycopg.conninfo.make_conninfo("", **{**parts, "options": options, "application_name": role})
+    wanted = {**_SESSION, "role": role, **options}
+    options_ = " ".join([given, *(f"-c {name}={value}" for name, value in wanted.items())]).strip()
+    return psycopg.conninfo.make_conninfo("", **{**parts, "options": options_, "application_name": role})
+
+
+def _as_first(role: str, options: Options) -> Statement:
+    """The same for one transaction. Nothing is prepared there, so plans are made for the values at hand."""
+    wanted = {**_SESSION, "role": role, **{name: value for name, value in options.items() if name != _PLANS_OF}}
+    return _SET, (list(wanted), list(wanted.values()))

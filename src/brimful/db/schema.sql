@@ -505,6 +505,12 @@ CREATE TABLE public.audit (
     before jsonb,
     after jsonb
 );
+CREATE UNLOGGED TABLE public.breakers (
+    name text NOT NULL,
+    lost integer NOT NULL,
+    probe_at timestamp with time zone NOT NULL,
+    CONSTRAINT breakers_lost_check CHECK ((lost >= 0))
+);
 CREATE TABLE public.consents (
     customer_id text NOT NULL,
     consent_id text NOT NULL,
@@ -1154,6 +1160,13 @@ ALTER TABLE public.procrastinate_workers ALTER COLUMN id ADD GENERATED ALWAYS AS
     NO MAXVALUE
     CACHE 1
 );
+CREATE UNLOGGED TABLE public.quota_uses (
+    span bigint NOT NULL,
+    name bytea NOT NULL,
+    used bigint NOT NULL,
+    CONSTRAINT quota_uses_name_check CHECK ((octet_length(name) = 16))
+)
+WITH (fillfactor='50');
 CREATE TABLE public.rates (
     asset text NOT NULL,
     currency text NOT NULL,
@@ -1187,6 +1200,11 @@ CREATE TABLE public.stripe_events (
     failures integer DEFAULT 0 NOT NULL,
     CONSTRAINT stripe_events_state_check CHECK ((state = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'quarantined'::text])))
 );
+CREATE UNLOGGED TABLE public.token_buckets (
+    name text NOT NULL,
+    due_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
 CREATE VIEW public.trial_balance AS
  SELECT sides.asset,
     sides.currency,
@@ -1269,6 +1287,8 @@ ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (code);
 ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
+ALTER TABLE ONLY public.breakers
+    ADD CONSTRAINT breakers_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.card_attempts
     ADD CONSTRAINT card_attempts_pkey PRIMARY KEY (address_hash, hour);
 ALTER TABLE ONLY public.card_setups
@@ -1339,6 +1359,8 @@ ALTER TABLE ONLY public.procrastinate_periodic_defers
     ADD CONSTRAINT procrastinate_periodic_defers_unique UNIQUE (task_name, periodic_id, defer_timestamp);
 ALTER TABLE ONLY public.procrastinate_workers
     ADD CONSTRAINT procrastinate_workers_pkey PRIMARY KEY (id);
+ALTER TABLE ONLY public.quota_uses
+    ADD CONSTRAINT quota_uses_pkey PRIMARY KEY (span, name);
 ALTER TABLE ONLY public.rates
     ADD CONSTRAINT rates_pkey PRIMARY KEY (asset, currency, valid_from);
 ALTER TABLE ONLY public.refunds
@@ -1353,6 +1375,8 @@ ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id, sent_at);
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
+ALTER TABLE ONLY public.token_buckets
+    ADD CONSTRAINT token_buckets_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_pkey PRIMARY KEY (customer_id, top_up_id);
 ALTER TABLE ONLY public.verifications
@@ -1538,6 +1562,9 @@ GRANT UPDATE(bridge_max) ON TABLE public.assets TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.audit TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.breakers TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.breakers TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.breakers TO brimful_engine;
 GRANT SELECT ON TABLE public.consents TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.consents TO brimful_portal;
 GRANT SELECT ON TABLE public.consents TO brimful_engine;
@@ -1691,6 +1718,7 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_workers TO brimf
 GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_api;
 GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_portal;
 GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.quota_uses TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
@@ -1698,6 +1726,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_engine;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_api;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_portal;
 GRANT SELECT ON TABLE public.trial_balance TO brimful_engine;

@@ -97,7 +97,7 @@ class _Show:
         json_file: pathlib.Path | None,
     ) -> bool:
         running = self._running
-        database = Database(running.environment["DATABASE_URL"], "brimful_api", pool_max=2)
+        database = Database(running.database_url, "brimful_api", pool_max=2)
         await database.open()
         async with (
             AsyncClient(running.url, running.api_key, retries=_RETRIES) as api,

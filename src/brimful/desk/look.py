@@ -37,22 +37,19 @@ class Found:
     top_up_id: str | None = None
 
 
+# What is found by an alias, and what by the customers' own tables: they may lie on different nodes.
+_ALIASED = """
+    SELECT kind, customer_id, target_id FROM aliases WHERE kind = ANY(%(kinds)s) AND value = %(text)s LIMIT %(limit)s
+"""
+_PAID_FOR = "SELECT payment_id, top_up_id FROM payments WHERE customer_id = ANY(%s) AND payment_id = ANY(%s)"
 _SEARCH = """
-    SELECT c.customer_id, c.name, found.by, found.top_up_id
-    FROM (
-        SELECT customer_id, 'id' AS by, NULL AS top_up_id FROM customers WHERE customer_id = %(text)s
-        UNION ALL
-        SELECT a.customer_id, replace(a.kind, '_', ' '), CASE a.kind WHEN 'top_up' THEN a.target_id ELSE p.top_up_id END
-        FROM aliases AS a LEFT JOIN payments AS p ON p.customer_id = a.customer_id AND p.payment_id = a.target_id
-        WHERE a.kind = ANY(%(kinds)s) AND a.value = %(text)s
-        UNION ALL
-        SELECT customer_id, 'top up', top_up_id FROM top_ups WHERE top_up_id = %(text)s
-        UNION ALL
-        (SELECT customer_id, 'name or e-mail', NULL FROM customers
-         WHERE name ILIKE %(like)s ESCAPE '!' OR email ILIKE %(like)s ESCAPE '!' LIMIT %(limit)s)
-    ) AS found
-    JOIN customers AS c ON c.customer_id = found.customer_id
-    LIMIT %(limit)s
+    SELECT customer_id, name,
+        CASE WHEN customer_id = %(text)s THEN 'id' WHEN customer_id = ANY(%(others)s) THEN 'other'
+            ELSE 'name or e-mail' END AS by
+    FROM customers
+    WHERE customer_id = %(text)s OR customer_id = ANY(%(others)s)
+        OR name ILIKE %(like)s ESCAPE '!' OR email ILIKE %(like)s ESCAPE '!'
+    ORDER BY customer_id = %(text)s OR customer_id = ANY(%(others)s) DESC LIMIT %(limit)s
 """
 _KINDS = ["external_id", "stripe_customer", "payment_intent", "checkout_session", "payment_method", "top_up"]
 
@@ -63,12 +60,33 @@ async def search(tx: Tx, text: str, *, limit: int = 50) -> list[Found]:
     if not wanted:
         return []
     escaped = wanted.replace("!", "!!").replace("%", "!%").replace("_", "!_")
-    values = {"text": wanted, "kinds": _KINDS, "like": f"%{escaped}%", "limit": limit}
+    named = await _named(tx, wanted, limit)
+    values = {"text": wanted, "like": f"%{escaped}%", "others": [one[0] for one in named], "limit": limit}
     rows = await tx.all(_SEARCH, values)
-    known: dict[tuple[str, str | None], Found] = {}
+    names = {row["customer_id"]: row["name"] for row in rows}
+    known = {
+        (one, top_up_id): Found(one, names[one], by, top_up_id) for one, by, top_up_id in named if one in names
+    }  # fmt: skip
     for row in rows:
-        known.setdefault((row["customer_id"], row["top_up_id"]), Found(**row))
-    return list(known.values())
+        if row["by"] != "other":
+            known[row["customer_id"], None] = Found(row["customer_id"], row["name"], row["by"])
+    return list(known.values())[:limit]
+
+
+async def _named(tx: Tx, text: str, limit: int) -> list[tuple[str, str, str | None]]:
+    """Who is meant by an id of something of theirs: (customer, what it is, the top-up it leads to)."""
+    aliases = await tx.all(_ALIASED, {"kinds": _KINDS, "text": text, "limit": limit})
+    columns = [[row[name] for row in aliases] for name in ("customer_id", "target_id")]
+    paid_for = {row["payment_id"]: row["top_up_id"] for row in await tx.all(_PAID_FOR, columns)}
+    named = [
+        (row["customer_id"], row["kind"].replace("_", " "),
+         row["target_id"] if row["kind"] == "top_up" else paid_for.get(row["target_id"]))
+        for row in aliases
+    ]  # fmt: skip
+    owner = await topups.owner_of(tx, text)
+    if owner is not None and (owner, "top up", text) not in named:
+        named.append((owner, "top up", text))
+    return named
 
 
 @dataclasses.dataclass(frozen=True)

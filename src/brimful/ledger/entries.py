@@ -157,6 +157,7 @@ _FIND_KNOWN = """
     CROSS JOIN LATERAL (
         SELECT * FROM entries AS found
         WHERE found.customer_id = wanted.customer_id AND found.source = wanted.source AND found.key = wanted.key
+            AND found.customer_id COLLATE "C" = ANY(%(customers)s)
         LIMIT 1
     ) AS e
 """
@@ -239,19 +240,21 @@ async def newest(
 _NEWEST_ADDITIONS = """
     WITH found AS MATERIALIZED (
         SELECT * FROM entries
-        WHERE customer_id = %s AND source IN ('api', 'stripe', 'system') AND kind <> 'charge'
+        WHERE customer_id = %(customer_id)s AND source IN ('api', 'stripe', 'system') AND kind <> 'charge'
     )
     SELECT e.*, n.description, n.metadata, p.top_up_id
-    FROM (SELECT * FROM found WHERE asset = %s AND seq < %s ORDER BY seq DESC LIMIT %s) AS e
-    LEFT JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
-    LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
+    FROM (SELECT * FROM found WHERE asset = %(asset)s AND seq < %(before)s ORDER BY seq DESC LIMIT %(limit)s) AS e
+    LEFT JOIN payments AS p ON p.customer_id = %(customer_id)s AND p.payment_id = e.payment_id
+    LEFT JOIN entry_notes AS n ON n.customer_id = %(customer_id)s AND n.asset = e.asset AND n.seq = e.seq
     ORDER BY e.seq DESC
 """
 
 
 async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
     """The same without spending: top-ups, adjustments, refunds, disputes."""
-    return await tx.all(_NEWEST_ADDITIONS, (customer_id, asset, _SEQ_MAX if before is None else before, limit))
+    before = _SEQ_MAX if before is None else before
+    values = {"customer_id": customer_id, "asset": asset, "before": before, "limit": limit}
+    return await tx.all(_NEWEST_ADDITIONS, values)
 
 
 _CREDITS = """

@@ -13,7 +13,7 @@ from brimful.payments.gateway import (
     IntentReading,
     RefundReading,
 )
-from brimful.payments.limits import Turns
+from brimful.payments.limits import Limits, Turns
 
 __all__ = [
     "CardReading",
@@ -25,6 +25,7 @@ __all__ = [
     "FailureKind",
     "Gateway",
     "IntentReading",
+    "Limits",
     "RefundReading",
     "Turns",
     "classify",

@@ -1,93 +1,190 @@
 """Manners towards the provider: its rates, one customer at a time, and silence while it is down.
 
-Rates: docs.stripe.com/rate-limits (100 requests a second live, 25 in a sandbox, 25 on one endpoint). Each process
-keeps its own buckets; the operator divides the rates by the number of processes.
+Rates: docs.stripe.com/rate-limits (100 requests a second live, 25 in a sandbox, 25 on one endpoint). They are the
+account's, so every process takes its tokens from the same buckets, in the database, and what one process has heard of
+the provider holds for all.
 """
 
 import asyncio
-import collections
 import contextlib
+import dataclasses
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
+from typing import LiteralString, Protocol
 
-__all__ = ["Breaker", "Limits", "TokenBucket", "Turns"]
+from brimful.db import Database, Tx
 
+__all__ = ["Breaker", "Limits", "Manners", "Turns"]
 
-class TokenBucket:
-    """At most `rate` takes a second, in the order in which they came; a quarter of a second's worth at once."""
-
-    def __init__(self, rate: int) -> None:
-        self._spacing_s = 1 / rate
-        self._burst_s = 0.25
-        self._next = 0.0  # when the next token falls due, monotonic
-
-    def delay_s(self, now: float) -> float:
-        """Take a token; returns how long to wait before using it."""
-        due = max(self._next, now - self._burst_s)
-        self._next = due + self._spacing_s
-        return max(0.0, due - now)
+_BURST_S = 0.25  # a quarter of a second's worth at once
 
 
-class Limits:
-    """A bucket for all calls and one for each endpoint."""
+class Manners(Protocol):
+    """What stands before each call."""
 
-    def __init__(self, *, all_per_s: int, endpoint_per_s: int) -> None:
-        self._all = TokenBucket(all_per_s)
-        self._endpoints: dict[str, TokenBucket] = collections.defaultdict(lambda: TokenBucket(endpoint_per_s))
+    @property
+    def reachable(self) -> bool:
+        """Whether to begin something that will call."""
 
-    async def take(self, endpoint: str) -> None:
-        """Wait until one more call of this endpoint is within both rates."""
-        # One after the other: a token of all, taken for the moment at which this endpoint's turn comes, would be
-        # withheld from other endpoints until then.
-        for bucket in (self._endpoints[endpoint], self._all):
-            wait_s = bucket.delay_s(time.monotonic())
-            if wait_s > 0:
-                await asyncio.sleep(wait_s)
+    async def admit(self, endpoint: str) -> bool:
+        """Wait until one more call of this endpoint is within the rates; False: nobody answers there, do not send."""
+
+    async def heard(self, *, answered: bool) -> None:
+        """Learn from a call that was sent."""
 
 
+@dataclasses.dataclass(frozen=True)
 class Breaker:
-    """Opens after `threshold` calls in a row that nobody answered; then lets one call in `probe_s` try.
+    """Opens after `THRESHOLD` calls in a row that nobody answered; then lets one call in `PROBE_S` try. A value: each
+    step gives the next one.
 
     What is not sent was not carried out: the caller keeps its state and comes back.
     """
 
-    def __init__(
-        self, *, threshold: int = 5, probe_s: float = 5.0, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._threshold = threshold
-        self._probe_s = probe_s
-        self._clock = clock
-        self._lost = 0
-        self._probe_at = 0.0
+    THRESHOLD = 5
+    PROBE_S = 5.0
+
+    lost: int = 0
+    probe_at_s: float = 0.0  # by whichever clock `now_s` is read from
 
     @property
     def open(self) -> bool:
         """Whether the provider seems to be down."""
-        return self._lost >= self._threshold
+        return self.lost >= self.THRESHOLD
+
+    def may_call(self, now_s: float) -> bool:
+        """Whether a call may be sent now: always while closed, now and then while open."""
+        return not self.open or now_s >= self.probe_at_s
+
+    def probing(self, now_s: float) -> "Breaker":
+        """After a call was let through while open: the others wait."""
+        return dataclasses.replace(self, probe_at_s=now_s + self.PROBE_S)
+
+    def heard(self, now_s: float, *, answered: bool) -> "Breaker":
+        """After a call that was sent."""
+        if answered:
+            return Breaker()
+        lost = dataclasses.replace(self, lost=self.lost + 1)
+        return lost.probing(now_s) if lost.lost == self.THRESHOLD else lost
+
+
+# In the order in which they came. Whoever takes a token knows how long to wait before using it.
+_TAKE = """
+    INSERT INTO token_buckets AS b (name, due_at)
+    VALUES (%(name)s, clock_timestamp() + make_interval(secs => %(spacing_s)s - %(burst_s)s))
+    ON CONFLICT (name) DO UPDATE SET due_at = greatest(b.due_at, clock_timestamp() - make_interval(secs => %(burst_s)s))
+        + make_interval(secs => %(spacing_s)s)
+    RETURNING extract(epoch FROM due_at - clock_timestamp())::float - %(spacing_s)s AS wait_s
+"""
+_BREAKER = """
+    SELECT lost, extract(epoch FROM probe_at)::float AS probe_at_s FROM breakers WHERE name = %s
+"""
+_LOCK_BREAKER = _BREAKER + "FOR NO KEY UPDATE"
+_FIRST_BREAKER = "INSERT INTO breakers (name, lost, probe_at) VALUES (%s, 0, clock_timestamp()) ON CONFLICT DO NOTHING"
+_SET_BREAKER = "UPDATE breakers SET lost = %s, probe_at = to_timestamp(%s) WHERE name = %s"
+_NOW = "SELECT extract(epoch FROM clock_timestamp())::float AS now_s"
+
+
+class Limits:
+    """The buckets and the breaker of one account at the provider, shared by all processes through the database.
+
+    Args:
+        database: of any service role.
+        all_per_s: calls a second, of all endpoints.
+        endpoint_per_s: and of one.
+        name: of the account.
+    """
+
+    def __init__(self, database: Database, *, all_per_s: int, endpoint_per_s: int, name: str = "stripe") -> None:
+        self._database = database
+        self._all_per_s = all_per_s
+        self._endpoint_per_s = endpoint_per_s
+        self._name = name
+        self._seen = Breaker()
+        self._probe_s = 0.0  # of this process's own clock
 
     @property
     def reachable(self) -> bool:
-        """Whether to begin something: while closed, and when a probe is due."""
-        return not self.open or self._clock() >= self._probe_at
+        """As it was when this process last called; `admit` looks anew."""
+        return not self._seen.open or time.monotonic() >= self._probe_s
 
-    def may_call(self) -> bool:
-        """Whether to send a call now: always while closed, now and then while open."""
-        if not self.open:
-            return True
-        if not self.reachable:
-            return False
-        self._probe_at = self._clock() + self._probe_s
+    async def admit(self, endpoint: str) -> bool:
+        # The endpoint's turn first: a token of all, taken for the moment at which that comes, would be withheld from
+        # other endpoints until then.
+        whole = self._name, self._all_per_s
+        async with self._database.transaction() as tx:
+            if not await self._may_call(tx):
+                return False
+            wait_s = await _take(tx, f"{self._name} {endpoint}", self._endpoint_per_s)
+            at_once = wait_s <= 0
+            if at_once:
+                wait_s = await _take(tx, *whole)
+        await _wait(wait_s)
+        if not at_once:
+            async with self._database.transaction() as tx:
+                wait_s = await _take(tx, *whole)
+            await _wait(wait_s)
         return True
 
-    def heard(self, *, answered: bool) -> None:
-        """Learn from a call that was sent."""
-        self._lost = 0 if answered else self._lost + 1
-        if self._lost == self._threshold:
-            self._probe_at = self._clock() + self._probe_s
+    async def _may_call(self, tx: Tx) -> bool:
+        seen = await self._read(tx, _BREAKER)
+        if not seen.open:
+            self._seen = seen
+            return True
+        seen, now_s = await self._read(tx, _LOCK_BREAKER), await _now_s(tx)
+        may = seen.may_call(now_s)
+        if may:
+            seen = seen.probing(now_s)
+            await self._write(tx, seen)
+        self._see(seen, now_s)
+        return may
+
+    async def heard(self, *, answered: bool) -> None:
+        if answered and self._seen.lost == 0:
+            return
+        async with self._database.transaction() as tx:
+            await tx.execute(_FIRST_BREAKER, (self._name,))
+            seen, now_s = await self._read(tx, _LOCK_BREAKER), await _now_s(tx)
+            seen = seen.heard(now_s, answered=answered)
+            await self._write(tx, seen)
+        self._see(seen, now_s)
+
+    def _see(self, breaker: Breaker, now_s: float) -> None:
+        self._seen = breaker
+        self._probe_s = time.monotonic() + breaker.probe_at_s - now_s
+
+    async def _read(self, tx: Tx, sql: LiteralString) -> Breaker:
+        row = await tx.one(sql, (self._name,))
+        return Breaker() if row is None else Breaker(**row)
+
+    async def _write(self, tx: Tx, breaker: Breaker) -> None:
+        await tx.execute(_SET_BREAKER, (breaker.lost, breaker.probe_at_s, self._name))
+
+
+async def _take(tx: Tx, name: str, per_s: int) -> float:
+    """Seconds to wait before using the token that was taken."""
+    row = await tx.one(_TAKE, {"name": name, "spacing_s": 1 / per_s, "burst_s": _BURST_S})
+    assert row is not None
+    wait_s: float = row["wait_s"]
+    return max(0.0, wait_s)
+
+
+async def _now_s(tx: Tx) -> float:
+    row = await tx.one(_NOW)
+    assert row is not None
+    now_s: float = row["now_s"]
+    return now_s
+
+
+async def _wait(seconds: float) -> None:
+    if seconds > 0:
+        await asyncio.sleep(seconds)
 
 
 class Turns:
-    """One customer's calls in sequence: the provider locks a customer's objects while it works on them."""
+    """One customer's calls in sequence: the provider locks a customer's objects while it works on them. In one process:
+    where two call at once, one is told `lock_timeout` at worst, and sends it again.
+    """
 
     def __init__(self) -> None:
         self._locks: dict[str, tuple[asyncio.Lock, int]] = {}

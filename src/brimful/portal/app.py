@@ -57,8 +57,9 @@ def build(deps: Deps) -> Starlette:
     environment.globals["assets_version"] = _static_version()
     hub = Hub(deps.database)
     door = Door(deps, Jinja2Templates(env=environment), hub)
+    crowd = Crowd("the portal", deps.settings)
     app = Starlette(
-        routes=[*_routes(door), *_files(theme)],
+        routes=[*_routes(door, crowd), *_files(theme)],
         middleware=[Middleware(SecurityHeaders, headers=page_headers(deps.settings))],
         exception_handlers={
             Refused: door.refused,
@@ -70,6 +71,7 @@ def build(deps: Deps) -> Starlette:
     )
     app.router.redirect_slashes = False  # they would lead where the Host header says
     app.state.hub = hub
+    app.state.quotas = [crowd.quota]
     return app
 
 
@@ -103,8 +105,7 @@ _VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
 )
 
 
-def _routes(door: Door) -> list[Route]:
-    crowd = Crowd(door.deps.settings)
+def _routes(door: Door, crowd: Crowd) -> list[Route]:
     page = _Pages(door, crowd)
     listed = {path: [row.method for row in access.rows("billing") if row.path == path] for path, _ in _VIEWS}
     assert all(listed.values()), listed

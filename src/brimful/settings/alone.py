@@ -47,8 +47,8 @@ def preset_api_key() -> str | None:
 
 
 def database_url() -> str | None:
-    """`DATABASE_URL` alone, for commands that need nothing else."""
-    return os.environ.get("DATABASE_URL") or None
+    """The database alone, past any pooler, for commands that need nothing else."""
+    return os.environ.get("DATABASE_URL_DIRECT") or os.environ.get("DATABASE_URL") or None
 
 
 def ledger_keyring(extra: Mapping[str, str]) -> dict[int, bytes]:

@@ -41,6 +41,7 @@ class Settings:
     """What one process needs to know. Amounts of time are seconds; see docs/settings.md."""
 
     database_url: str
+    database_url_direct: str  # past a pooler; the same where there is none
     api_key: str | None
     public_url: str
     merchant: str
@@ -50,7 +51,7 @@ class Settings:
     stripe_url: str | None  # None: Stripe itself
     checkout_url: str | None  # where the sandbox shows its pages to a browser
     stripe_webhook_secrets: tuple[str, ...]
-    stripe_rate: int  # calls a second that this process may make; Stripe allows 100 (25 in its sandboxes) in all
+    stripe_rate: int  # calls a second of all processes; Stripe allows 100 (25 in its sandboxes)
     stripe_endpoint_rate: int  # and on one endpoint; Stripe allows 25
     epoch_file: str | None  # witness outside the database that it has not gone back in time
     anchor_dir: str | None  # where a worker keeps an anchor of the ledger each night
@@ -67,7 +68,7 @@ class Settings:
     batch_max: int
     queue_max: int
     posters: int
-    api_rate: int  # requests a second of one key that this process answers
+    api_rate: int  # requests a second of one key, of all processes
     address_rate: int  # and of one address: of pages, and with keys that are not known
     pool_max: int
     worker_concurrency: int

@@ -38,6 +38,7 @@ def read(environ: Mapping[str, str] | None = None) -> Settings:
     stripe_url = env.get("STRIPE_API_URL")
     settings = Settings(
         database_url=required(env, "DATABASE_URL", "a postgresql:// URL, or start with `brimful up`"),
+        database_url_direct=env.get("DATABASE_URL_DIRECT", env.get("DATABASE_URL", "")),
         api_key=preset_key(env.get("BRIMFUL_API_KEY")),
         public_url=env.get("BRIMFUL_PUBLIC_URL", PUBLIC_URL).rstrip("/"),
         merchant=env.get("BRIMFUL_MERCHANT", MERCHANT),

@@ -72,15 +72,17 @@ class Provider:
         self._scheduler = scheduler
         self._idle = idle
         self._clock = clock
-        self._breaker = Breaker(clock=clock)
+        self._breaker = Breaker()
 
     @property
     def reachable(self) -> bool:
-        return self._breaker.reachable
+        return self._breaker.may_call(self._clock())
 
     async def _ask(self, call: str, method: str, path: str, params: Mapping[str, Any], key: str | None = None) -> Any:
-        if not self._breaker.may_call():
+        if not self._breaker.may_call(self._clock()):
             return Failure(FailureKind.BUSY, "unreachable", "not sent")
+        if self._breaker.open:
+            self._breaker = self._breaker.probing(self._clock())
         assert self._idle(), f"a transaction is open across {call}"
         begun = self._clock()
         fault = await self._scheduler.park(call)
@@ -88,7 +90,8 @@ class Provider:
         if limit_s is not None and self._clock() - begun > limit_s:
             return Failure(FailureKind.NO_ANSWER, None, "given up")
         answer = self._answer(call, method, path, params, key, fault)
-        self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
+        answered = not (isinstance(answer, Failure) and answer.unknown)
+        self._breaker = self._breaker.heard(self._clock(), answered=answered)
         return answer
 
     def _answer(

@@ -2,23 +2,27 @@
 
 Nobody waits for a batch to fill: a poster that is free takes what is there, be it one movement, and the more come
 while all are at work, the larger the next batch. A thousand requests cost a few commits instead of a thousand. An
-answer is given only after the commit that holds it.
+answer is given only after the commit that holds it. Where the database is distributed there is a queue for each shard:
+a batch is of one, so that its node alone commits it.
 """
 
 import asyncio
 import collections
 import dataclasses
+import itertools
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 
 import psycopg
 import psycopg.errors
+import psycopg_pool
 
 from brimful import ledger, measures, traces, wallets
 from brimful.auto_topup import Pace, rearm
 from brimful.db import Database, Tx
+from brimful.db.places import Places
 from brimful.errors import Refused
 from brimful.usage.decide import decide
 from brimful.usage.holding import Shelf
@@ -28,11 +32,12 @@ __all__ = ["PLANS", "Recorder"]
 
 # The hot statements have one good plan each, whatever the tables hold: look-ups by key. Planning them anew for each
 # batch cost as much as running them, and a plan made while a table was empty read it as a whole when it was not.
-PLANS = "-c plan_cache_mode=force_generic_plan -c enable_seqscan=off"
+PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
 
 _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
 _FAILED = Verdict("refused", "event_failed", "This event could not be recorded; it has been logged. Nothing changed.")
+_AWAY = "The database does not answer. Send this again."
 _NO_ENTRY = frozenset({"hold", "release"})
 _NOTHING = Decimal(0)
 _ATTEMPTS = 2  # a batch that fails runs once more before it is split
@@ -71,7 +76,8 @@ class Recorder:
         self._pace = pace
         self._batch_max = batch_max
         self._queue_max = queue_max
-        self._queue: collections.deque[_Waiting] = collections.deque()
+        self._places = Places(database)
+        self._queues: dict[int, collections.deque[_Waiting]] = {}  # by place; the first is the next
         self._queued = 0
         self._arrived = asyncio.Event()
         self._posters = posters
@@ -94,13 +100,40 @@ class Recorder:
             Refused: `unavailable` when the queue is full or the database does not answer. Movements may then
                 be sent again under the same keys.
         """
-        if self._stopping or self._queued + len(movements) > self._queue_max:
+        self._admit(len(movements))
+        customers = {movement.customer_id for movement in movements}
+        places = self._places.at_once(customers)
+        if places is None:
+            places = await self._find(customers)
+            self._admit(len(movements))
+        if len(set(places.values())) == 1:
+            return await self._enqueue(movements, next(iter(places.values())))
+        parts: dict[int, list[int]] = {}
+        for number, movement in enumerate(movements):
+            parts.setdefault(places[movement.customer_id], []).append(number)
+        answers = await asyncio.gather(
+            *(self._enqueue([movements[number] for number in part], place) for place, part in parts.items())
+        )
+        verdicts = dict(zip(itertools.chain(*parts.values()), itertools.chain(*answers), strict=True))
+        return [verdicts[number] for number in range(len(movements))]
+
+    def _admit(self, number: int) -> None:
+        if self._stopping or self._queued + number > self._queue_max:
             raise Refused("unavailable", "Too many events are waiting. Send this again in a moment.")
+
+    async def _find(self, customers: Collection[str]) -> Mapping[str, int]:
+        try:
+            return await self._places.of(customers)
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
+            _log.warning("The database does not answer: %s", error)
+            raise Refused("unavailable", _AWAY) from error
+
+    def _enqueue(self, movements: Sequence[Movement], place: int) -> asyncio.Future[list[Verdict]]:
         waiting = _Waiting(movements, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        self._queues.setdefault(place, collections.deque()).append(waiting)
         self._queued += len(movements)
         self._arrived.set()
-        return await waiting.answer
+        return waiting.answer
 
     async def _run(self) -> None:
         while True:
@@ -117,7 +150,7 @@ class Recorder:
                 verdicts = await self._post_safely(movements)
             except psycopg.OperationalError as error:
                 _log.warning("The database does not answer: %s", error)
-                self._fail(batch, Refused("unavailable", "The database does not answer. Send this again."))
+                self._fail(batch, Refused("unavailable", _AWAY))
             except Exception as error:  # noqa: BLE001 - whoever waits must hear of any failure
                 _log.exception("A batch of %d movements failed", len(movements))
                 self._fail(batch, error)
@@ -126,11 +159,18 @@ class Recorder:
                 _measure(verdicts, time.monotonic() - started_s)
 
     def _take(self) -> list[_Waiting]:
+        """What waits in the place whose turn it is; the place goes behind the others."""
+        if not self._queues:
+            return []
+        place = next(iter(self._queues))
+        queue = self._queues.pop(place)
         batch: list[_Waiting] = []
         size = 0
-        while self._queue and (not batch or size + len(self._queue[0].movements) <= self._batch_max):
-            batch.append(self._queue.popleft())
+        while queue and (not batch or size + len(queue[0].movements) <= self._batch_max):
+            batch.append(queue.popleft())
             size += len(batch[-1].movements)
+        if queue:
+            self._queues[place] = queue
         self._queued -= size
         return batch
 
@@ -159,6 +199,11 @@ class Recorder:
                 failure = error
             except psycopg.OperationalError:
                 raise
+            except psycopg.errors.FeatureNotSupported as error:
+                # They lie in several places: the database was distributed, or a shard split, since they were put
+                # together. Whoever comes next is put where it belongs; these are split until each part lies in one.
+                self._places.forget()
+                failure = error
             except Exception as error:  # noqa: BLE001 - whatever one movement breaks, the others are posted
                 failure = error
         if len(movements) == 1:

@@ -60,6 +60,7 @@ _FIND = f"""
     CROSS JOIN LATERAL (
         SELECT * FROM holds AS found
         WHERE found.customer_id = wanted.customer_id AND found.hold_id = wanted.hold_id
+            AND found.customer_id COLLATE "C" = ANY(%(customers)s)
         LIMIT 1
     ) AS h
 """
@@ -88,6 +89,7 @@ _BRIDGES = """
     SELECT a.customer_id, a.asset, s.bridge_max AS bound, (
         SELECT coalesce(sum(t.units), 0) FROM top_ups AS t
         WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic' AND t.ended_at IS NULL
+            AND t.customer_id = ANY(%(customers)s)
             AND t.state IN ('requested', 'intent_created', 'confirming', 'processing', 'unknown')
     ) AS in_flight
     FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS a (customer_id, asset)

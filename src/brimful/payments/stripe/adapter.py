@@ -26,7 +26,7 @@ from brimful.payments.gateway import (
     IntentReading,
     RefundReading,
 )
-from brimful.payments.limits import Breaker, Limits
+from brimful.payments.limits import Manners
 from brimful.payments.readings import (
     card_reading,
     checkout_reading,
@@ -52,7 +52,9 @@ _PAID = ["latest_charge"]  # its receipt is shown to the customer
 
 
 class StripeGateway:
-    """Stripe, or a server of its shape at `url`."""
+    """Stripe, or a server of its shape at `url`. Without manners, for a command that calls a few times, it waits for
+    nothing.
+    """
 
     def __init__(
         self,
@@ -60,12 +62,10 @@ class StripeGateway:
         *,
         url: str | None = None,
         timeout_s: float = _TIMEOUT_S,
-        all_per_s: int = 80,
-        endpoint_per_s: int = 20,
+        manners: Manners | None = None,
     ) -> None:
         self.livemode = key.startswith(("sk_live_", "rk_live_"))
-        self._limits = Limits(all_per_s=all_per_s, endpoint_per_s=endpoint_per_s)
-        self._breaker = Breaker()
+        self.manners = manners
         self._http = stripe.HTTPXClient(timeout=timeout_s)
         self._client = stripe.StripeClient(
             key,
@@ -77,7 +77,7 @@ class StripeGateway:
 
     @property
     def reachable(self) -> bool:
-        return self._breaker.reachable
+        return self.manners is None or self.manners.reachable
 
     async def close(self) -> None:
         await self._http.close_async()  # type: ignore[no-untyped-call]
@@ -87,16 +87,16 @@ class StripeGateway:
         is not sent, which is told like busy: it was not carried out.
         """
         for wait_s in (*_BUSY_WAITS_S, None):
-            if not self._breaker.may_call():
+            if self.manners is not None and not await self.manners.admit(endpoint):
                 return Failure(FailureKind.BUSY, "unreachable", "Stripe has not answered lately; not sent.")
-            await self._limits.take(endpoint)
             await crash_point(f"before {endpoint}")
             begun_s = time.monotonic()
             with traces.span(f"stripe {endpoint}"):
                 answer = await answered(call())
             outcome = answer.kind.value if isinstance(answer, Failure) else "answered"
             measures.STRIPE.labels(endpoint, outcome).observe(time.monotonic() - begun_s)
-            self._breaker.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
+            if self.manners is not None:
+                await self.manners.heard(answered=not (isinstance(answer, Failure) and answer.unknown))
             await crash_point(f"after {endpoint}")
             busy = isinstance(answer, Failure) and answer.kind is FailureKind.BUSY
             if not busy or wait_s is None:

@@ -56,7 +56,12 @@ def _event(t: Tables, p: Any) -> int:
     for event_id, customer_id in zip(p["ids"], p["customers"], strict=True):
         row = {"event_id": event_id, "customer_id": customer_id, "type": p["type"], "created_at": p["now"]}
         t.insert("outgoing_events", row)
-    return 0  # no endpoints: no deliveries
+    return len(p["ids"])
+
+
+@on(events._DELIVER)
+def _deliver(_t: Tables, _p: Any) -> int:
+    return 0  # no endpoints
 
 
 @on(audit._INSERT, consents._INSERT_EVIDENCE, entries._INSERT_NOTES)

@@ -1,0 +1,229 @@
+"""The shape of every statement: what plain PostgreSQL takes and a distributed one too (docs/scale.md).
+
+A statement on customer data names whose it is, by `customer_id = ...` or `= ANY(...)`, so that one node answers it; it
+speaks of no table that lies elsewhere; locks are taken on one table. Each exception stands here with its reason.
+"""
+
+import ast
+import importlib
+import re
+
+import pytest
+from pglast import ast as nodes
+from pglast import parse_sql
+from pglast.enums import A_Expr_Kind, BoolExprType
+from pglast.visitors import Visitor
+from test_schema import SOURCE, STATEMENTS
+
+from brimful.db.distribute import APART, DISTRIBUTED, LOCAL, REFERENCE
+
+KEY = "customer_id"
+BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
+# Asked of every node, because nobody's name is known beforehand. None of them stands on the way of a debit.
+EVERY_NODE = {
+    "anchors.py:_ENDS": "an anchor is of every account",
+    "api/metrics.py:_LIVE": "a gauge counts everybody's",
+    "auto_topup/expiring.py:_EXPIRING": "the slow sweep finds cards that are about to expire",
+    "auto_topup/trigger.py:_ENABLED": "the slow sweep derives every rule anew",
+    "auto_topup/trigger.py:_OVERDUE": "the sweep finds waits that are over, by a partial index",
+    "cards/setups.py:_LIST_OPEN": "the sweep finds setups that nobody closed",
+    "cards/testing.py:_ADDED": "a storm of cards being tried is everybody's",
+    "console/pages/home.py:_STATES": "an operator looks at everybody's",
+    "console/pages/home.py:_ENDED": "an operator looks at everybody's",
+    "customers.py:_LIST": "the platform lists its customers",
+    "customers.py:_COUNT": "the platform lists its customers",
+    "desk/look.py:_LINES": "an operator lists everybody's top-ups",
+    "desk/look.py:_SEARCH": "an operator searches by part of a name",
+    "doctor.py:_PAID": "whether anybody ever paid",
+    "health.py:TOP_UPS": "how many wait, of everybody's",
+    "processes.py:_ANYBODY": "whether a database is somebody's",
+    "paying/refunds.py:_DUE": "the sweep finds refunds that are due",
+    "reconcile.py:_PAID_HERE": "our books of a span of time against Stripe's list",
+    "reconcile.py:_REFUND_STATE": "Stripe names a refund by its id alone",
+    "reconcile.py:_DISPUTE_STATE": "Stripe names a dispute by its id alone",
+    "topups/store.py:_DUE": "the sweep finds what is due, by a partial index",
+    "topups/store.py:_OWNER": "an automatic top-up has no alias, the hot path writes none; its id is all that is known",
+    "verify.py:_CREDITS": "verification reads everybody's",
+    "verify.py:_CURRENCIES": "verification reads everybody's",
+    "verify.py:_ENDS": "verification reads everybody's",
+    "verify.py:_LOST": "verification reads everybody's",
+    "verify.py:_ONWARD": "verification reads everybody's",
+    "verify.py:_WHOLE": "verification reads everybody's",
+    "wallets/accounts.py:_MISSED": "the sweep looks for what should not be",
+    "wallets/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
+}
+
+
+def sources():
+    """Every statement: the constants, put together, and what stands in a call. {place: SQL}."""
+    found = dict(STATEMENTS)
+    known = {" ".join(sql.split()) for sql in found.values()}
+    for path in sorted(SOURCE.rglob("*.py")):
+        if {"sandbox", "simulation", "bench", "demo"} & set(path.parts):
+            continue
+        name = ".".join(["brimful", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            for argument in node.args[:1]:
+                text = _text(argument, vars(importlib.import_module(name)))
+                if (
+                    isinstance(text, str)
+                    and BEGINS.match(text)
+                    and "{" not in text
+                    and " ".join(text.split()) not in known
+                ):
+                    found[f"{path.relative_to(SOURCE)}:{node.lineno}"] = text
+    return {name: sql for name, sql in found.items() if not name.startswith(("bench/", "demo/", "simulation/"))}
+
+
+def _text(argument, names):
+    """A literal, a constant, or the two put together."""
+    if isinstance(argument, ast.Constant):
+        return argument.value
+    if isinstance(argument, ast.Name):
+        return names.get(argument.id)
+    if isinstance(argument, ast.BinOp):
+        parts = [_text(side, names) for side in (argument.left, argument.right)]
+        return "".join(parts) if all(isinstance(part, str) for part in parts) else None
+    return None
+
+
+def parsed(sql):
+    places = {}
+    numbered = re.sub(r"%(?:\((\w+)\))?s", lambda f: f"${places.setdefault(f[1] or object(), len(places) + 1)}", sql)
+    return parse_sql(numbered.replace("%%", "%"))[0].stmt
+
+
+class Shape(Visitor):
+    """What a statement speaks of, and by which names its rows are found."""
+
+    def __init__(self):
+        self.tables = {}  # alias -> table, of tables we know
+        self.locks = []  # (aliases in FROM, ...) of each SELECT that locks
+        self.selects = []
+        self.same = []  # pairs of aliases whose customers are equal
+        self.named = set()  # aliases whose customer is given
+
+    def visit_RangeVar(self, ancestors, node):
+        alias = node.alias.aliasname if node.alias else node.relname
+        if node.relname in (*DISTRIBUTED, *LOCAL, *REFERENCE, *APART) or node.relname.startswith("procrastinate_"):
+            self.tables[alias] = node.relname
+
+    def visit_SelectStmt(self, ancestors, node):
+        self.selects.append(node)
+        if node.lockingClause:
+            self.locks.append(node)
+
+    def visit_JoinExpr(self, ancestors, node):
+        if node.usingClause and any(part.sval == KEY for part in node.usingClause):
+            sides = [self._alias(node.larg), self._alias(node.rarg)]
+            self.same.append(tuple(sides))
+
+    def _alias(self, item):
+        if isinstance(item, nodes.RangeVar):
+            return item.alias.aliasname if item.alias else item.relname
+        return item.alias.aliasname if getattr(item, "alias", None) else None
+
+    def visit_A_Expr(self, ancestors, node):
+        if [part.sval for part in node.name] != ["="] or self._may_be_false(ancestors):
+            return
+        left, right = self._owner(ancestors, node.lexpr), self._owner(ancestors, node.rexpr)
+        if left and right:
+            self.same.append((left, right))
+        elif left and (node.kind == A_Expr_Kind.AEXPR_OP_ANY or not isinstance(node.rexpr, nodes.ColumnRef)):
+            self.named.add(left)
+        elif right and not isinstance(node.lexpr, nodes.ColumnRef):
+            self.named.add(right)
+
+    def _may_be_false(self, ancestors):
+        """Beside an OR, under a NOT, in a CASE: a row may pass without it."""
+        for ancestor in self._around(ancestors):
+            if isinstance(ancestor, nodes.SelectStmt):
+                return False
+            if isinstance(ancestor, nodes.CaseExpr):
+                return True
+            if isinstance(ancestor, nodes.BoolExpr) and ancestor.boolop != BoolExprType.AND_EXPR:
+                return True
+        return False
+
+    def _owner(self, ancestors, expression):
+        """The alias whose customer_id an expression is."""
+        if isinstance(expression, nodes.CollateClause):
+            expression = expression.arg
+        if not isinstance(expression, nodes.ColumnRef) or not isinstance(expression.fields[-1], nodes.String):
+            return None
+        names = [part.sval for part in expression.fields]
+        if names[-1] != KEY:
+            return None
+        if len(names) == 2:
+            return names[0]
+        for ancestor in self._around(ancestors):
+            items = getattr(ancestor, "fromClause", None) or ()
+            aliases = [self._alias(item) for item in items]
+            if isinstance(ancestor, (nodes.UpdateStmt, nodes.DeleteStmt)):
+                aliases.append(self._alias(ancestor.relation))
+            if aliases:
+                return aliases[0]
+        return None
+
+    @staticmethod
+    def _around(ancestors):
+        while ancestors is not None:
+            yield ancestors.node
+            ancestors = ancestors.parent
+
+    @property
+    def whose(self):
+        """Aliases whose customer is given, by themselves or through others."""
+        known = set(self.named)
+        grown = True
+        while grown:
+            grown = False
+            for one, two in self.same:
+                if (one in known) != (two in known):
+                    known |= {one, two}
+                    grown = True
+        return known
+
+
+def shape(sql):
+    found = Shape()
+    tree = parsed(sql)
+    found(tree)
+    if isinstance(tree, nodes.InsertStmt):
+        target = tree.relation.alias.aliasname if tree.relation.alias else tree.relation.relname
+        found.inserts = target
+        found.tables.pop(target, None)
+        found.tables["(target)"] = tree.relation.relname
+        found.named.add("(target)")
+    return found
+
+
+SOURCES = sources()
+# A beginning that several statements share is judged in each of them.
+CASES = [
+    (name, sql) for name, sql in SOURCES.items()
+    if set(shape(sql).tables.values()) & set(DISTRIBUTED)
+    and not any(other.startswith(sql) and other != sql for other in SOURCES.values())
+]  # fmt: skip
+
+
+def test_most_of_it_is_about_customers():
+    assert len(CASES) > 100
+    assert set(EVERY_NODE) <= {name for name, _ in CASES}
+
+
+@pytest.mark.parametrize(("name", "sql"), CASES, ids=[name for name, _ in CASES])
+def test_a_statement_on_customer_data_says_whose_and_speaks_of_no_other_nodes_tables(name, sql):
+    found = shape(sql)
+    elsewhere = {table for table in found.tables.values() if table not in (*DISTRIBUTED, *REFERENCE)}
+    assert elsewhere == set()
+    anonymous = {alias for alias, table in found.tables.items() if table in DISTRIBUTED} - found.whose
+    assert (anonymous != set()) == (name in EVERY_NODE), anonymous
+    # What several nodes answer is put together from columns: without any it cannot be.
+    assert not anonymous or all(select.targetList for select in found.selects)
+    for select in found.locks:
+        [only] = select.fromClause
+        assert isinstance(only, nodes.RangeVar), "a lock over a join"
+        assert name not in EVERY_NODE, "a lock without a name"
