@@ -84,7 +84,7 @@ _ENDS = """
     SELECT a.customer_id, a.asset, a.seq, a.balance, a.mac, m.seq AS mark_seq, m.balance AS mark_balance,
         m.mac AS mark_mac, m.signature
     FROM accounts AS a
-    LEFT JOIN verified_marks AS m ON m.customer_id = a.customer_id AND m.asset = a.asset AND NOT %(full)s
+    LEFT JOIN verified_marks AS m ON m.customer_id = a.customer_id AND m.asset = a.asset
     ORDER BY a.customer_id, a.asset
 """
 _ONWARD = """
@@ -116,7 +116,9 @@ async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tup
     """Every account's entries in order: no gap, each balance the sum so far, each mac genuine, the end as the account
     has it. Returns the accounts read, for their new marks.
     """
-    ends = await (await connection.execute(_ENDS, {"full": full})).fetchall()
+    ends = await (await connection.execute(_ENDS)).fetchall()
+    if full:
+        ends = [{**row, "mark_seq": None} for row in ends]
     # Also a mark that agrees with its account must be ours: whoever changes entries could write one.
     moved = [row for row in ends if _begin(row, keyring) != (row["seq"], row["balance"], bytes(row["mac"]))]
     begins = {(row["customer_id"], row["asset"]): _begin(row, keyring) for row in moved}

@@ -39,8 +39,8 @@ async def test_a_well_house_is_well(examine):
     found = await examine()
     assert bad(found) == {}
     assert set(found) == {
-        "database", "migrations", "nodes", "standby", "clock", "roles", "worker", "queue", "charging", "top-ups", "deliveries",
-        "stripe events", "epoch file", "stripe key", "stripe clock", "stripe webhook", "books",
+        "database", "migrations", "nodes", "standby", "clock", "roles", "worker", "queue", "charging", "top-ups",
+        "deliveries", "stripe events", "epoch file", "stripe key", "stripe clock", "stripe webhook", "books",
     }  # fmt: skip
 
 

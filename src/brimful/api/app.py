@@ -46,7 +46,7 @@ def build(deps: Deps) -> FastAPI:
         deps.database.role,
         direct_url=settings.database_url_direct,
         pool_min=settings.posters,
-        pool_max=settings.posters,
+        pool_max=settings.posters + 1,  # one to ask where customers lie, where they are distributed
         clock=deps.database.clock,
         options=PLANS,
     )

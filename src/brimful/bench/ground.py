@@ -9,13 +9,27 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import click
 import psycopg
+import psycopg.rows
 
 from brimful import processes, settings
-from brimful.db import embedded, migrate
+from brimful.db import cluster, embedded, migrate
+from brimful.errors import ConfigurationError
 from brimful.ledger import Keyring
 from brimful.verify import mark
 
-__all__ = ["ACCOUNT", "Ground", "Times", "ground", "seed_accounts", "seed_entries", "table", "tidy"]
+__all__ = [
+    "ACCOUNT",
+    "Ground",
+    "Place",
+    "Times",
+    "borrowed",
+    "ground",
+    "places",
+    "seed_accounts",
+    "seed_entries",
+    "table",
+    "tidy",
+]
 
 _NOBODY = "http://127.0.0.1:9"  # nothing here is paid; a sandbox lets pages be read without TLS
 ACCOUNT = "cus_%032d"  # as long as the product's own ids
@@ -28,6 +42,14 @@ _ACCOUNTS = """
     INSERT INTO accounts (customer_id, asset, created_at)
     SELECT 'cus_' || lpad(n::text, 32, '0'), 'USD', now() FROM generate_series(%s::int, %s::int) AS n
 """
+
+
+@dataclasses.dataclass(frozen=True)
+class Place:
+    """A database and the keys of its ledger, for `settings.ledger_keyring`."""
+
+    url: str
+    keys: dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +88,34 @@ def ground() -> Iterator[Ground]:
                 yield Ground(directory, server, environment)
         finally:
             directory.remove()
+
+
+@contextlib.contextmanager
+def borrowed(url: str) -> Iterator[None]:
+    """Somebody's database for the while: migrated, with nobody in it, and empty again afterwards.
+
+    Raises:
+        ConfigurationError: it holds customers.
+    """
+    migrate.apply(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        if connection.execute("SELECT customer_id FROM customers LIMIT 1").fetchone() is not None:
+            raise ConfigurationError("The database that is to be measured holds customers: name an empty one.")
+        try:
+            yield
+        finally:
+            connection.execute("TRUNCATE customers, entries, entry_notes CASCADE")
+
+
+def places(url: str) -> int:
+    """In how many places customers lie: shards, or one."""
+    with psycopg.connect(url, row_factory=psycopg.rows.dict_row) as connection:
+        if not cluster.nodes(connection):
+            return 1
+        row = connection.execute(
+            "SELECT count(*) AS n FROM pg_dist_shard WHERE logicalrelid = 'accounts'::regclass"
+        ).fetchone()
+        return max(1, row["n"] if row is not None else 1)
 
 
 def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:

@@ -1,6 +1,8 @@
 """Debits per second: pgbench on the same tables, then ours in process, then over HTTP."""
 
 import asyncio
+import base64
+import contextlib
 import datetime as dt
 import os
 import time
@@ -14,7 +16,7 @@ from brimful import ledger, settings, usage
 from brimful.auto_topup import Pace
 from brimful.bench import ground as grounds
 from brimful.bench import load, reference
-from brimful.bench.ground import ACCOUNT, Ground, Times
+from brimful.bench.ground import ACCOUNT, Ground, Place, Times
 from brimful.db import Database
 
 __all__ = ["in_process", "run"]
@@ -23,6 +25,7 @@ _ACCOUNTS = 100_000
 _SECONDS = 6
 _BATCHES = (1, 10, 100, 500)
 _HOT_BATCH = 500
+_TURNS = 2
 _POSTERS = 2  # the setting's default
 _CONNECTIONS = (1, 16, 64, 256)
 _PER_REQUEST = 250
@@ -32,7 +35,44 @@ Row = tuple[str, float, Times, float]  # what, debits per second, times of its a
 
 
 def run() -> dict[str, Any]:
-    """Measure debits per second and print a table. Returns the figures."""
+    """Measure debits per second and print a table: of the embedded server, or with DATABASE_URL of that database beside
+    a plain one (`BRIMFUL_BENCH_BESIDE`, or the embedded server). Returns the figures.
+    """
+    there = settings.database_url()
+    return _alone() if there is None else _beside(there, settings.bench_beside())
+
+
+def _beside(there: str, plain: str | None) -> dict[str, Any]:
+    """In process, at the same load in turn; enough callers to fill a batch for each place the database has."""
+    keys = {"BRIMFUL_LEDGER_KEYS": "1:" + base64.b64encode(bytes(32)).decode()}
+    with contextlib.ExitStack() as stack:
+        if plain is None:
+            plain = stack.enter_context(grounds.ground()).url
+        both = {"plain PostgreSQL": Place(plain, keys), "DATABASE_URL": Place(there, keys)}
+        for place in both.values():
+            stack.enter_context(grounds.borrowed(place.url))
+            grounds.seed_accounts(place.url, _ACCOUNTS)
+        callers = 2 * _HOT_BATCH * grounds.places(there)
+        seen: dict[str, list[tuple[float, Times]]] = {what: [] for what in both}
+        for _ in range(_TURNS):
+            for what, place in both.items():
+                measured = in_process(
+                    place, accounts=_ACCOUNTS, batch_max=_HOT_BATCH, seconds=_SECONDS, callers=callers
+                )
+                seen[what].append(uvloop.run(measured))
+    best = {what: max(turns, key=lambda turn: turn[0]) for what, turns in seen.items()}
+    ratio = best["DATABASE_URL"][0] / best["plain PostgreSQL"][0]
+    grounds.table(
+        ("what", "debits/s", "p50 ms", "p99 ms", "against plain"),
+        [(what, f"{rate:,.0f}", f"{t.p50:.1f}", f"{t.p99:.1f}", f"{rate / best['plain PostgreSQL'][0]:.2f}x")
+         for what, (rate, t) in best.items()],
+        f"{_ACCOUNTS:,} accounts, up to {_HOT_BATCH} per commit, {callers:,} callers, the best of {_TURNS} turns of "
+        f"{_SECONDS} s each",
+    )  # fmt: skip
+    return {"in_process": {what: rate for what, (rate, _) in best.items()}, "callers": callers, "ratio": ratio}
+
+
+def _alone() -> dict[str, Any]:
     with grounds.ground() as ground:
         grounds.seed_accounts(ground.url, _ACCOUNTS)
         spread, spread_times = reference.debits(ground, first=1, last=_ACCOUNTS, seconds=_SECONDS)
@@ -99,10 +139,10 @@ def _entries(url: str) -> int:
 
 
 async def in_process(
-    ground: Ground, *, accounts: int, batch_max: int, seconds: float, first: int = 1
+    ground: Ground | Place, *, accounts: int, batch_max: int, seconds: float, first: int = 1, callers: int | None = None
 ) -> tuple[float, Times]:
     """Debits per second through the recorder, with callers enough to fill its batches, and the time of each call."""
-    database = Database(ground.url, "brimful_api", pool_max=2, options=usage.PLANS)
+    database = Database(ground.url, "brimful_api", pool_max=_POSTERS + 1, options=usage.PLANS)
     await database.open()
     recorder = usage.Recorder(
         database,
@@ -127,7 +167,7 @@ async def in_process(
             spent.append((time.perf_counter() - begun) * 1000)
 
     begun = time.monotonic()
-    await asyncio.gather(*(caller(number) for number in range(max(reference.CLIENTS, 2 * batch_max))))
+    await asyncio.gather(*(caller(number) for number in range(callers or max(reference.CLIENTS, 2 * batch_max))))
     took = time.monotonic() - begun
     await recorder.stop()
     await database.close()

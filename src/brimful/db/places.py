@@ -2,6 +2,7 @@
 shard where the database is distributed; on a plain PostgreSQL everything is in one place.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 
 from brimful.db.pool import Database
@@ -27,6 +28,8 @@ class Places:
         self._database = database
         self._spread: bool | None = None
         self._known: dict[str, int] = {}
+        self._wanted: set[str] = set()
+        self._asking: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
         """Ask everything anew."""
@@ -43,20 +46,30 @@ class Places:
         return {customer: known[customer] for customer in customers}
 
     async def of(self, customers: Collection[str]) -> Mapping[str, int]:
-        """The place of each."""
+        """The place of each. Whoever asks while somebody does is answered together with all who wait."""
         found = self.at_once(customers)
-        if found is not None:
-            return found
-        async with self._database.transaction() as tx:
-            if self._spread is None:
-                citus, spread = await tx.one(_CITUS), None
-                if citus is not None and citus["here"]:
-                    spread = await tx.one(_SPREAD)
-                self._spread = spread is not None and spread["tables"] > 0
-            if not self._spread:
-                return dict.fromkeys(customers, _HERE)
-            rows = await tx.all(_FIND, ([one for one in customers if one not in self._known],))
-        if len(self._known) > _KNOWN_MAX:
-            self._known = {}
-        self._known |= {row["customer_id"]: row["place"] for row in rows}
-        return {customer: self._known[customer] for customer in customers}
+        while found is None:
+            self._wanted.update(customers)
+            if self._asking is None:
+                self._asking = asyncio.create_task(self._ask(), name="places")
+            await asyncio.shield(self._asking)
+            found = self.at_once(customers)
+        return found
+
+    async def _ask(self) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                if self._spread is None:
+                    citus, spread = await tx.one(_CITUS), None
+                    if citus is not None and citus["here"]:
+                        spread = await tx.one(_SPREAD)
+                    self._spread = spread is not None and spread["tables"] > 0
+                if self._spread:
+                    wanted = [customer for customer in self._wanted if customer not in self._known]
+                    self._wanted = set()
+                    rows = await tx.all(_FIND, (wanted,))
+                    if len(self._known) > _KNOWN_MAX:
+                        self._known = {}
+                    self._known |= {row["customer_id"]: row["place"] for row in rows}
+        finally:
+            self._asking = None

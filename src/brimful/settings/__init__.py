@@ -6,6 +6,7 @@ value that cannot be used is a `ConfigurationError` of one line.
 
 from brimful.settings.alone import (
     StripeAccess,
+    bench_beside,
     database_url,
     embedded_version,
     ledger_keyring,
@@ -24,6 +25,7 @@ __all__ = [
     "PortalSettings",
     "Settings",
     "StripeAccess",
+    "bench_beside",
     "child_environment",
     "contrast",
     "database_url",

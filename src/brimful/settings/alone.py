@@ -22,6 +22,7 @@ __all__ = [
     "MERCHANT",
     "PUBLIC_URL",
     "StripeAccess",
+    "bench_beside",
     "database_url",
     "embedded_version",
     "ledger_keyring",
@@ -49,6 +50,11 @@ def preset_api_key() -> str | None:
 def database_url() -> str | None:
     """The database alone, past any pooler, for commands that need nothing else."""
     return os.environ.get("DATABASE_URL_DIRECT") or os.environ.get("DATABASE_URL") or None
+
+
+def bench_beside() -> str | None:
+    """The plain PostgreSQL that `brimful bench usage` compares DATABASE_URL's with."""
+    return os.environ.get("BRIMFUL_BENCH_BESIDE") or None
 
 
 def ledger_keyring(extra: Mapping[str, str]) -> dict[int, bytes]:
