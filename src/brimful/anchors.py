@@ -107,6 +107,8 @@ _THERE = """
     JOIN entries AS e ON e.customer_id = w.customer_id AND e.asset = w.asset AND e.seq = w.seq
     WHERE e.customer_id = ANY(%(customers)s)
 """
+# Below these the ledger holds no usage any more: what an anchor says of it, the archive must show.
+_ARCHIVED = "SELECT customer_id, asset, seq FROM archive_marks WHERE customer_id = ANY(%(customers)s)"
 
 
 async def compare(url: str, keys: Mapping[int, bytes], anchor: Iterable[str]) -> Finding:
@@ -124,7 +126,13 @@ async def compare(url: str, keys: Mapping[int, bytes], anchor: Iterable[str]) ->
                 (row["customer_id"], row["asset"], row["seq"]): bytes(row["mac"])
                 for row in await (await connection.execute(_THERE, columns)).fetchall()
             }
-            wrong = min((key for key, mac in part.items() if there.get(key) != mac), default=None)
+            rows_archived = await (await connection.execute(_ARCHIVED, {"customers": columns["customers"]})).fetchall()
+            archived = {(row["customer_id"], row["asset"]): row["seq"] for row in rows_archived}
+            wrong = min(
+                (key for key, mac in part.items()
+                 if there.get(key) != mac and not (key not in there and key[2] <= archived.get(key[:2], 0))),
+                default=None,
+            )  # fmt: skip
             if wrong is not None:
                 place = f"entry {wrong[2]} of ({wrong[0]}, {wrong[1]})"
                 return Finding("anchor", ok=False, detail=f"{place}, there on {head['at']}, is gone or another")

@@ -9,7 +9,8 @@ those. I13 is held by lint and by how time is read (`tx.now`).
 """
 
 import dataclasses
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -24,7 +25,18 @@ from brimful.db.pool import role_conninfo
 from brimful.ledger import Keyring
 from brimful.ledger.chain import message
 
-__all__ = ["Finding", "last", "mark", "run"]
+__all__ = [
+    "EMPTY",
+    "Finding",
+    "Tail",
+    "archive_mark",
+    "archived_by_us",
+    "broken",
+    "content_of",
+    "last",
+    "mark",
+    "run",
+]
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 _PAGE = 5000
@@ -82,9 +94,11 @@ async def last(tx: Tx) -> list[dict[str, Any]]:
 # Every account with how far it was verified.
 _ENDS = """
     SELECT a.customer_id, a.asset, a.seq, a.balance, a.mac, m.seq AS mark_seq, m.balance AS mark_balance,
-        m.mac AS mark_mac, m.signature
+        m.mac AS mark_mac, m.signature, r.seq AS archived_seq, r.balance AS archived_balance, r.mac AS archived_mac,
+        r.dropped, r.kept, r.signature AS archived_signature
     FROM accounts AS a
     LEFT JOIN verified_marks AS m ON m.customer_id = a.customer_id AND m.asset = a.asset
+    LEFT JOIN archive_marks AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
     ORDER BY a.customer_id, a.asset
 """
 _ONWARD = """
@@ -109,60 +123,95 @@ _FIELDS = (
     "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
 Tail = tuple[int, Decimal, bytes]
-_EMPTY: Tail = (0, Decimal(0), b"")
+EMPTY: Tail = (0, Decimal(0), b"")
+
+
+class _BrokenError(Exception):
+    """A chain does not hold; the text says where."""
 
 
 async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tuple[Finding, list[dict[str, Any]]]:
     """Every account's entries in order: no gap, each balance the sum so far, each mac genuine, the end as the account
     has it. Returns the accounts read, for their new marks.
     """
-    ends = await (await connection.execute(_ENDS)).fetchall()
-    if full:
-        ends = [{**row, "mark_seq": None} for row in ends]
-    # Also a mark that agrees with its account must be ours: whoever changes entries could write one.
-    moved = [row for row in ends if _begin(row, keyring) != (row["seq"], row["balance"], bytes(row["mac"]))]
-    begins = {(row["customer_id"], row["asset"]): _begin(row, keyring) for row in moved}
-    tails = dict(begins)
-    count = 0
-    async with connection.cursor(name="entries") as cursor:
-        cursor.itersize = _PAGE
-        if full:
-            await cursor.execute(_WHOLE)
-        else:
-            await cursor.execute(
-                _ONWARD,
-                {
-                    "customers": [key[0] for key in begins],
-                    "assets": [key[1] for key in begins],
-                    "seqs": [tail[0] for tail in begins.values()],
-                },
-            )
-        async for row in cursor:
-            key = row["customer_id"], row["asset"]
-            wrong = _break(row, tails.get(key, _EMPTY), keyring)
-            if wrong is not None:
-                return Finding("I1", ok=False, detail=f"entry {row['entry_id']} of {key}: {wrong}"), []
-            tails[key] = row["seq"], row["balance_after"], bytes(row["mac"])
-            count += 1
-    for row in moved:
-        key = row["customer_id"], row["asset"]
-        if tails[key] != (row["seq"], row["balance"], bytes(row["mac"])):
-            return Finding("I1", ok=False, detail=f"{key} does not end as its account says"), []
-    lost = set(tails) - {(row["customer_id"], row["asset"]) for row in ends}
-    lost |= {(row["customer_id"], row["asset"]) for row in await (await connection.execute(_LOST)).fetchall()}
-    if lost:
-        return Finding("I1", ok=False, detail=f"{min(lost)} has entries and no account"), []
+    try:
+        ends = await _ends(connection, keyring, full=full)
+        # Also a mark that agrees with its account must be ours: whoever changes entries could write one.
+        moved = [row for row in ends if _begin(row, keyring) != (row["seq"], row["balance"], bytes(row["mac"]))]
+        below = _Below({_key(row): row for row in ends if full and row["archived_seq"] is not None})
+        tails, count = await _follow(connection, keyring, {_key(row): _begin(row, keyring) for row in moved}, below,
+                                     full=full)  # fmt: skip
+        lost = await (await connection.execute(_LOST)).fetchall()
+        _judge_ends(moved, tails, {*tails, *map(_key, lost)} - {*map(_key, ends)})
+    except _BrokenError as error:
+        return Finding("I1", ok=False, detail=str(error)), []
     how = "all" if full else "since the last verification"
     return Finding("I1", ok=True, detail=f"{count} entries, {how}: balances, sequence and macs hold"), moved
 
 
+def _judge_ends(
+    moved: Sequence[Mapping[str, Any]], tails: Mapping[tuple[str, str], Tail], lost: Collection[tuple[str, str]]
+) -> None:
+    for row in moved:
+        if tails[_key(row)] != (row["seq"], row["balance"], bytes(row["mac"])):
+            raise _BrokenError(f"{_key(row)} does not end as its account says")
+    if lost:
+        raise _BrokenError(f"{min(lost)} has entries and no account")
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, str]:
+    return row["customer_id"], row["asset"]
+
+
+async def _ends(connection: Connection, keyring: Keyring, *, full: bool) -> list[dict[str, Any]]:
+    """Every account with where its chain ends, and where to begin; `full` believes no mark but the archive's."""
+    ends = await (await connection.execute(_ENDS)).fetchall()
+    for row in ends:
+        if row["archived_seq"] is not None and not _archived(row, keyring):
+            raise _BrokenError(f"the archive's checkpoint of {_key(row)} is not one that was signed")
+    return [{**row, "mark_seq": None} for row in ends] if full else ends
+
+
+async def _follow(
+    connection: Connection, keyring: Keyring, begins: dict[tuple[str, str], Tail], below: "_Below", *, full: bool
+) -> tuple[dict[tuple[str, str], Tail], int]:
+    """Read entries in order from where each chain begins. Returns how far each was followed, and how many were read."""
+    tails, count = dict(begins), 0
+    onward = {
+        "customers": [key[0] for key in begins],
+        "assets": [key[1] for key in begins],
+        "seqs": [tail[0] for tail in begins.values()],
+    }
+    async with connection.cursor(name="entries") as cursor:
+        cursor.itersize = _PAGE
+        await cursor.execute(_WHOLE if full else _ONWARD, None if full else onward)
+        async for row in cursor:
+            if below.takes(row):
+                continue
+            wrong = broken(row, tails.get(_key(row), EMPTY), keyring)
+            if wrong is not None:
+                raise _BrokenError(f"entry {row['entry_id']} of {_key(row)}: {wrong}")
+            tails[_key(row)] = row["seq"], row["balance_after"], bytes(row["mac"])
+            count += 1
+    if (changed := below.changed()) is not None:
+        raise _BrokenError(f"what {changed} keeps below its archive was changed")
+    return tails, count
+
+
 def _begin(row: Mapping[str, Any], keyring: Keyring) -> Tail:
-    """Where to go on: the account's mark, if we signed it."""
+    """Where to go on: the account's mark, if we signed it, or the archive's checkpoint, whichever is further."""
+    archived = EMPTY
+    if row["archived_seq"] is not None:
+        archived = row["archived_seq"], row["archived_balance"], bytes(row["archived_mac"])
+    return max(archived, _verified(row, keyring), key=lambda tail: tail[0])
+
+
+def _verified(row: Mapping[str, Any], keyring: Keyring) -> Tail:
     if row["mark_seq"] is None:
-        return _EMPTY
+        return EMPTY
     place = mark(row["customer_id"], row["asset"], row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"]))
     if not keyring.recognises(bytes(row["signature"]), b"mark", place):
-        return _EMPTY
+        return EMPTY
     return row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"])
 
 
@@ -171,7 +220,50 @@ def mark(customer_id: str, asset: str, seq: int, balance: Decimal, mac: bytes) -
     return "\x1f".join((customer_id, asset, str(seq), money.text(balance), mac.hex())).encode()
 
 
-def _break(row: Mapping[str, Any], tail: Tail, keyring: Keyring) -> str | None:
+def archive_mark(row: Mapping[str, Any]) -> bytes:
+    """A checkpoint of the archive as bytes to be signed: how far it reaches, what it took, what it left."""
+    place = mark(row["customer_id"], row["asset"], row["seq"], row["balance"], bytes(row["mac"]))
+    return place + f"\x1f{money.text(row['dropped'])}\x1f{bytes(row['kept']).hex()}".encode()
+
+
+def archived_by_us(row: Mapping[str, Any], keyring: Keyring) -> bool:
+    """Whether the ledger's key signed a row of `archive_marks`."""
+    return keyring.recognises(bytes(row["signature"]), b"archive", archive_mark(row))
+
+
+def _archived(row: Mapping[str, Any], keyring: Keyring) -> bool:
+    mine = {"seq": row["archived_seq"], "balance": row["archived_balance"], "mac": row["archived_mac"],
+            "signature": row["archived_signature"]}  # fmt: skip
+    return archived_by_us({**row, **mine}, keyring)
+
+
+class _Below:
+    """Entries that stay below the archive's checkpoint, of accounts that have one: not a chain any more, but hashed."""
+
+    def __init__(self, rows: Mapping[tuple[str, str], Mapping[str, Any]]) -> None:
+        self._rows = rows
+        self._hashes = {key: hashlib.blake2b(digest_size=32) for key in rows}
+
+    def takes(self, row: Mapping[str, Any]) -> bool:
+        """Whether an entry is one of them."""
+        key = row["customer_id"], row["asset"]
+        if key not in self._rows or row["seq"] > self._rows[key]["archived_seq"]:
+            return False
+        self._hashes[key].update(content_of(row) + bytes(row["mac"]))
+        return True
+
+    def changed(self) -> tuple[str, str] | None:
+        """The first account that keeps other entries than were left there."""
+        return next((key for key, row in self._rows.items() if self._hashes[key].digest() != bytes(row["kept"])), None)
+
+
+def content_of(row: Mapping[str, Any]) -> bytes:
+    """An entry's content as it was signed."""
+    return message(**{name: row[name] for name in _FIELDS})
+
+
+def broken(row: Mapping[str, Any], tail: Tail, keyring: Keyring) -> str | None:
+    """Why an entry is not what was written after `tail`, if it is not."""
     if row["seq"] != tail[0] + 1:
         return f"an entry is missing or added: {row['seq']} follows {tail[0]}"
     if row["balance_after"] != tail[1] + row["amount"]:
@@ -179,7 +271,7 @@ def _break(row: Mapping[str, Any], tail: Tail, keyring: Keyring) -> str | None:
     lacking = keyring.lacks(bytes(row["mac"]))
     if lacking is not None:
         return f"it is signed with key {lacking}, which BRIMFUL_LEDGER_KEYS lacks: nothing can be said of it"
-    if not keyring.recognises(bytes(row["mac"]), tail[2], message(**{name: row[name] for name in _FIELDS})):
+    if not keyring.recognises(bytes(row["mac"]), tail[2], content_of(row)):
         return "it was changed after it was written"
     return None
 

@@ -23,6 +23,8 @@ BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 EVERY_NODE = {
     "anchors.py:_ENDS": "an anchor is of every account",
     "api/metrics.py:_LIVE": "a gauge counts everybody's",
+    "archive.py:_MARKS": "an archive is of every account",
+    "archive.py:_OLD": "an archive is of every account",
     "auto_topup/expiring.py:_EXPIRING": "the slow sweep finds cards that are about to expire",
     "auto_topup/trigger.py:_ENABLED": "the slow sweep derives every rule anew",
     "auto_topup/trigger.py:_OVERDUE": "the sweep finds waits that are over, by a partial index",

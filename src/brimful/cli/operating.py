@@ -62,6 +62,30 @@ def anchor(data: pathlib.Path | None) -> None:
 
 
 @cli.command()
+@click.option(
+    "--before", type=click.DateTime(["%Y-%m-%d"]), help="Usage recorded before this day, UTC, 90 days ago or more."
+)
+@click.option("--check", is_flag=True, help="Change nothing: read every file of the directory and follow the chains.")
+@click.argument("directory", type=click.Path(path_type=pathlib.Path, exists=True, file_okay=False))
+@DATA
+def archive(before: dt.datetime | None, check: bool, directory: pathlib.Path, data: pathlib.Path | None) -> None:
+    """Move old usage from the ledger into a Parquet file in DIRECTORY, below a signed checkpoint."""
+    from brimful import archive as archives
+
+    keyring = settings.ledger_keyring(ledger_keys_of(data))
+    if check:
+        findings = archives.check(directory, keyring)
+        for finding in findings:
+            click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id}  {finding.detail}")
+        sys.exit(0 if findings and all(finding.ok for finding in findings) else 1)
+    if before is None:
+        raise ConfigurationError("Name a day, --before YYYY-MM-DD, or --check what is in the directory.")
+    moment = before.replace(tzinfo=dt.UTC)
+    with database_of(data) as url:
+        asyncio.run(archives.run(url, keyring, before=moment, directory=directory, say=click.echo))
+
+
+@cli.command()
 def distribute() -> None:
     """Spread the database of DATABASE_URL over the nodes of its Citus cluster. Does what is left to do, or nothing."""
     from brimful.db import distribute as spreading

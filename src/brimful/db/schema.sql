@@ -478,6 +478,30 @@ CREATE TABLE public.api_keys (
     CONSTRAINT api_keys_hash_check CHECK ((octet_length(hash) = 32)),
     CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
+CREATE TABLE public.archive_marks (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    balance numeric(38,12) NOT NULL,
+    mac bytea NOT NULL,
+    dropped numeric(38,12) NOT NULL,
+    kept bytea NOT NULL,
+    signature bytea NOT NULL,
+    archived_at timestamp with time zone NOT NULL,
+    CONSTRAINT archive_marks_kept_check CHECK ((octet_length(kept) = 32)),
+    CONSTRAINT archive_marks_mac_check CHECK ((octet_length(mac) = 17)),
+    CONSTRAINT archive_marks_seq_check CHECK ((seq > 0))
+);
+CREATE TABLE public.archived_keys (
+    customer_id text NOT NULL,
+    source text NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    balance_after numeric(38,12) NOT NULL,
+    recorded_at timestamp with time zone NOT NULL
+);
 CREATE TABLE public.assets (
     code text NOT NULL,
     name text NOT NULL,
@@ -1221,7 +1245,14 @@ CREATE VIEW public.trial_balance AS
                     WHEN 'adjustment'::text THEN 'adjustments'::text
                     ELSE 'stripe_clearing'::text
                 END AS contra
-           FROM public.entries) sides
+           FROM public.entries
+        UNION ALL
+         SELECT archive_marks.asset,
+            NULL::text,
+            archive_marks.dropped,
+            NULL::bigint,
+            'revenue'::text
+           FROM public.archive_marks) sides
   GROUP BY sides.asset, sides.currency, sides.contra
 UNION ALL
  SELECT accounts.asset,
@@ -1283,6 +1314,10 @@ ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_hash_key UNIQUE (hash);
 ALTER TABLE ONLY public.api_keys
     ADD CONSTRAINT api_keys_pkey PRIMARY KEY (key_id);
+ALTER TABLE ONLY public.archive_marks
+    ADD CONSTRAINT archive_marks_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.archived_keys
+    ADD CONSTRAINT archived_keys_pkey PRIMARY KEY (customer_id, source, key);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (code);
 ALTER TABLE ONLY public.audit
@@ -1555,6 +1590,12 @@ GRANT SELECT,INSERT,DELETE ON TABLE public.aliases TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO brimful_api;
+GRANT SELECT ON TABLE public.archive_marks TO brimful_api;
+GRANT SELECT ON TABLE public.archive_marks TO brimful_portal;
+GRANT SELECT ON TABLE public.archive_marks TO brimful_engine;
+GRANT SELECT ON TABLE public.archived_keys TO brimful_api;
+GRANT SELECT ON TABLE public.archived_keys TO brimful_portal;
+GRANT SELECT ON TABLE public.archived_keys TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.assets TO brimful_api;
 GRANT SELECT ON TABLE public.assets TO brimful_portal;
 GRANT SELECT ON TABLE public.assets TO brimful_engine;

@@ -150,15 +150,21 @@ def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
 
 
 # LATERAL with a LIMIT can only be run as one look-up in the unique index per key. As a plain join it was read as a
-# whole table now and then, for want of fresh statistics.
+# whole table now and then, for want of fresh statistics. The second condition on customers is for a coordinator, which
+# prunes by it; in this collation it can be no index condition, and the index of keys stays the best one.
 _FIND_KNOWN = """
     SELECT e.customer_id, e.source, e.key, e.kind, e.asset, e.amount, e.balance_after, e.recorded_at
     FROM unnest(%(customers)s::text[], %(sources)s::text[], %(keys)s::text[]) AS wanted (customer_id, source, key)
     CROSS JOIN LATERAL (
-        SELECT * FROM entries AS found
+        (SELECT customer_id, source, key, kind, asset, amount, balance_after, recorded_at FROM entries AS found
         WHERE found.customer_id = wanted.customer_id AND found.source = wanted.source AND found.key = wanted.key
             AND found.customer_id COLLATE "C" = ANY(%(customers)s)
-        LIMIT 1
+        LIMIT 1)
+        UNION ALL
+        (SELECT customer_id, source, key, kind, asset, amount, balance_after, recorded_at FROM archived_keys AS old
+        WHERE old.customer_id = wanted.customer_id AND old.source = wanted.source AND old.key = wanted.key
+            AND old.customer_id COLLATE "C" = ANY(%(customers)s)
+        LIMIT 1)
     ) AS e
 """
 

@@ -16,7 +16,9 @@ __all__ = ["Place", "Series", "additions", "below_zero_since", "places", "sample
 
 @dataclasses.dataclass(frozen=True)
 class Place:
-    """The last entry before a moment: its `seq` (0 before the first) and the balance it left."""
+    """The last entry before a moment: its `seq` (0 before the first) and the balance it left. A moment that lies in the
+    archive is told as its end.
+    """
 
     at: dt.datetime
     seq: int
@@ -25,9 +27,10 @@ class Place:
 
 _PLACES = """
     WITH RECURSIVE search (at, low, high) AS (
-        SELECT wanted.at, 0::bigint, a.seq
+        SELECT wanted.at, coalesce(r.seq, 0), a.seq
         FROM unnest(%(times)s::timestamptz[]) AS wanted (at)
         JOIN accounts AS a ON a.customer_id = %(customer_id)s AND a.asset = %(asset)s
+        LEFT JOIN archive_marks AS r ON r.customer_id = %(customer_id)s AND r.asset = %(asset)s
         UNION ALL
         SELECT s.at, CASE WHEN e.recorded_at < s.at THEN e.seq ELSE s.low END,
             CASE WHEN e.recorded_at < s.at THEN s.high ELSE e.seq - 1 END
@@ -36,8 +39,9 @@ _PLACES = """
             AND e.seq = (s.low + s.high + 1) / 2
         WHERE s.low < s.high
     )
-    SELECT s.at, s.low AS seq, coalesce(e.balance_after, 0) AS balance
+    SELECT s.at, s.low AS seq, coalesce(e.balance_after, r.balance, 0) AS balance
     FROM search AS s
+    LEFT JOIN archive_marks AS r ON r.customer_id = %(customer_id)s AND r.asset = %(asset)s
     LEFT JOIN entries AS e ON e.customer_id = %(customer_id)s AND e.asset = %(asset)s AND e.seq = s.low
     WHERE s.low = s.high
     ORDER BY s.at
