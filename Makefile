@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak failover-lab storm attack sbom audit lock clean
+.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak rolling failover-lab storm attack sbom audit lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -49,6 +49,9 @@ mutants: $(READY)
 
 soak: $(READY)
 	@.venv/bin/python tests/soak/run.py $(MINUTES) $(ARGS)
+
+rolling: $(READY)
+	@.venv/bin/python tests/soak/rolling.py $(MINUTES)
 
 failover-lab: $(READY)
 	@.venv/bin/python tests/failover/lab.py $(ROUNDS) $(ARGS)

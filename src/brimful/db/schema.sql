@@ -449,7 +449,7 @@ END)),
     CONSTRAINT accounts_held_check CHECK ((held >= (0)::numeric)),
     CONSTRAINT accounts_seq_check CHECK ((seq >= 0))
 )
-WITH (fillfactor='70');
+WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE public.alerts (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -730,7 +730,8 @@ CASE kind
     ELSE false
 END),
     CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'hold'::text, 'api'::text, 'stripe'::text, 'system'::text])))
-);
+)
+WITH (autovacuum_vacuum_insert_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 CREATE TABLE public.holds (
     customer_id text NOT NULL,
     hold_id text NOT NULL,

@@ -41,3 +41,7 @@ FROM (
 GROUP BY asset, currency, contra
 UNION ALL
 SELECT asset, NULL, 'wallets', sum(balance), NULL FROM accounts GROUP BY asset;
+
+-- The hot tables are looked after early: accounts is updated by every debit, entries grows by one (docs/scale.md).
+ALTER TABLE accounts SET (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
+ALTER TABLE entries SET (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
