@@ -23,6 +23,7 @@ from soak.run import Soak
 SPENDERS = 8
 LOAD_S = (0.6, 1.6)  # before the primary dies
 STALL_S = 0.4  # nothing reaches an asynchronous standby in the last moments
+ANSWERS_S = 0.2  # until what was committed before the kill is answered
 BACK_S = 60
 
 
@@ -67,12 +68,15 @@ class Lab(Soak):
             await self.close()
 
     async def round(self):
+        await self.until_open()
         await asyncio.sleep(self.dice.uniform(*LOAD_S))
         if not self.synchronous:
             self.pair.stall()
             await asyncio.sleep(STALL_S)
-        before = set(self.acknowledged)  # whatever is acknowledged after this was by the other
         began = time.monotonic()
+        await asyncio.to_thread(self.pair.primary.kill)
+        await asyncio.sleep(ANSWERS_S)
+        before = set(self.acknowledged)  # whatever is acknowledged after this is by the other
         await asyncio.to_thread(self.pair.fail_over)
         count = len(self.acknowledged)
         while len(self.acknowledged) <= count + SPENDERS:  # they go on

@@ -68,8 +68,12 @@ class Node:
             self.process = None
 
     def kill(self):
-        """kill -9 of the server and all its processes."""
-        os.killpg(self.process.pid, signal.SIGKILL)
+        """kill -9 of the server and of each of its processes, one that is stopped too."""
+        pid = self.process.pid
+        children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        for one in (pid, *map(int, children)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(one, signal.SIGKILL)
         self.process.wait()
         self.process = None
 
@@ -82,10 +86,13 @@ class Node:
         except psycopg.OperationalError:
             return None
 
+    def tail(self):
+        return "".join((self.home / "log").read_text(errors="replace").splitlines(keepends=True)[-30:])
+
     def until(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{self.name}: it did not happen; see its log {self.home}/log"
+            assert time.monotonic() < deadline, f"{self.name}: it did not happen:\n{self.tail()}"
             time.sleep(0.02)
 
 
@@ -138,8 +145,7 @@ class Pair:
         )  # fmt: skip
 
     def fail_over(self):
-        """The primary dies, the standby takes over, and serves alone."""
-        self.primary.kill()
+        """The primary is dead: the standby takes over, and serves alone."""
         self.primary, self.standby = self.standby, self.primary
         self.primary.run("pg_ctl", "promote", "-D", str(self.primary.data), "-w")
         self.primary.ask("ALTER SYSTEM SET synchronous_standby_names = ''")

@@ -11,6 +11,7 @@ import pytest
 
 from brimful import cards, charging, paying, stripe_inbox, topups, verify, worker
 from brimful.db import migrate
+from brimful.epochs import Witness
 from brimful.errors import ConfigurationError
 from brimful.paying import create as create_room
 from brimful.payments.limits import Breaker, Limits
@@ -278,6 +279,21 @@ async def test_stripe_is_down_for_six_hours_and_the_drain_is_quick(house):
     await house.pass_time(minutes=1)
     assert await house.charged() == 4 * 2500
     assert [len(await house.top_ups(customer_id)) for customer_id in people] == [1] * 4
+
+
+async def test_after_a_failover_nothing_is_sent_before_a_beat_has_noted_it(house):
+    """F44: between the promotion and the next beat, five seconds at most."""
+    await worker.beat(house.engine, Witness(None))
+    customer_id, _ = await house.crossed()
+    await house.sql("UPDATE epochs SET timeline = timeline + 1")  # what the last beat saw is not what there is
+    await house.work()
+    assert await house.charged() == 0
+    assert (await house.top_ups(customer_id))[0]["state"] == "requested"
+    await worker.beat(house.engine, Witness(None))
+    [held] = await house.sql("SELECT after FROM audit WHERE action = 'charging.held'")
+    assert "failed over" in held["after"]["reason"]
+    await house.pass_time(minutes=1)
+    assert await house.charged() == 2500
 
 
 # --- manners --------------------------------------------------------------------------------------------------------

@@ -176,6 +176,11 @@ def _may(_t: Tables, _p: Any) -> list[Row]:
     return [{"may": True}]
 
 
+@on(charging._TURNED)
+def _turned(_t: Tables, _p: Any) -> list[Row]:
+    return []  # a history has one server
+
+
 @on(charging._PROBE)
 def _probe(t: Tables, p: Any) -> list[Row]:
     row = t.get("charging_holds", "key")
