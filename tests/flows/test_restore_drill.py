@@ -156,7 +156,7 @@ def test_a_worker_waits_for_a_database_that_went_away(tmp_path):
         assert worker.wait(40) == 0
         assert said()[0].startswith("worker starts")
         assert any("looking again" in line for line in said()), said()
-        assert said()[-1] == "worker stopped, as it was told to"
+        assert "worker stopped, as it was told to" in said()
 
 
 @pytest.mark.timeout(120)
@@ -169,7 +169,7 @@ def test_a_worker_that_waits_for_its_database_stops_when_it_is_told_to(tmp_path)
             time.sleep(0.1)
         worker.terminate()
         assert worker.wait(40) == 0
-        assert said()[-1] == "worker stopped, as it was told to"
+        assert "worker stopped, as it was told to" in said()
 
 
 def heard(server, where):

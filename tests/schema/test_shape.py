@@ -104,6 +104,7 @@ class Shape(Visitor):
         self.tables = {}  # alias -> table, of tables we know
         self.locks = []  # (aliases in FROM, ...) of each SELECT that locks
         self.selects = []
+        self.simple_cases = 0
         self.same = []  # pairs of aliases whose customers are equal
         self.named = set()  # aliases whose customer is given
 
@@ -116,6 +117,9 @@ class Shape(Visitor):
         self.selects.append(node)
         if node.lockingClause:
             self.locks.append(node)
+
+    def visit_CaseExpr(self, ancestors, node):
+        self.simple_cases += node.arg is not None
 
     def visit_JoinExpr(self, ancestors, node):
         if node.usingClause and any(part.sval == KEY for part in node.usingClause):
@@ -225,6 +229,8 @@ def test_a_statement_on_customer_data_says_whose_and_speaks_of_no_other_nodes_ta
     assert (anonymous != set()) == (name in EVERY_NODE), anonymous
     # What several nodes answer is put together from columns: without any it cannot be.
     assert not anonymous or all(select.targetList for select in found.selects)
+    # Sent on to a node, CASE x WHEN y loses its x: it says CASE WHEN x = y instead.
+    assert found.simple_cases == 0
     for select in found.locks:
         [only] = select.fromClause
         assert isinstance(only, nodes.RangeVar), "a lock over a join"

@@ -91,7 +91,7 @@ _WIPE = (
     "UPDATE payments SET redirect_url = NULL, receipt_url = NULL WHERE customer_id = %(customer_id)s",
     "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s",
     """
-    UPDATE card_setups SET return_to = NULL, state = CASE state WHEN 'open' THEN 'expired' ELSE state END,
+    UPDATE card_setups SET return_to = NULL, state = CASE WHEN state = 'open' THEN 'expired' ELSE state END,
         closed_at = coalesce(closed_at, %(now)s)
     WHERE customer_id = %(customer_id)s
     """,
