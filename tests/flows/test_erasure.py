@@ -4,6 +4,7 @@ import asyncio
 import csv
 import io
 import json
+import re
 
 import pytest
 
@@ -21,6 +22,11 @@ WORDS = (
     "4242",
     "127.0.0.1",
 )
+
+
+def stands(word, line):
+    """By itself: a random id holds four digits in a row now and then."""
+    return re.search(rf"(?<![0-9A-Za-z]){re.escape(word)}(?![0-9A-Za-z])", line) is not None
 
 
 async def everything(house):
@@ -69,7 +75,7 @@ async def test_a_person_is_erased_and_the_books_hold(house):
     rows = await everything(house)
     left = {
         (table, word) for table, lines in rows.items() for line in lines if customer_id in line or table == "aliases"
-        for word in WORDS if word in line
+        for word in WORDS if stands(word, line)
     }  # fmt: skip
     assert left == set()
     assert "grace@navy.example" in json.dumps(rows)
