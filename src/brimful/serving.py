@@ -30,7 +30,9 @@ _STOP_S = 15
 # Longer than a proxy keeps its own end (nginx 60 s, AWS' balancers 60 s): whoever closes first must not be the one
 # who cannot know that a request is under way; the proxy would answer 502 for it.
 _IDLE_S = 75
-_BEGIN_S = 60  # until a new child serves; the one it replaces serves on meanwhile
+# Until a new process serves; the one it replaces serves on meanwhile. As long, too, the supervisor waits for a sign of
+# one that is killed just then, and hears no signal: less than the 30 s after which systemd would kill it.
+_BEGIN_S = 20
 _BACKLOG = 2048
 
 

@@ -39,7 +39,7 @@ def running(house, *arguments):
         yield child
     finally:
         child.terminate()
-        assert child.wait(40) in {0, -signal.SIGTERM}
+        assert child.wait(60) in {0, -signal.SIGTERM}
 
 
 @contextlib.asynccontextmanager
