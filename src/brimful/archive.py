@@ -5,7 +5,6 @@ dropped. Entries that are not usage stay, so money and its reversals are where t
 never used twice. From then on `verify` begins at the checkpoint, which nobody without the ledger's key can move.
 """
 
-import contextlib
 import dataclasses
 import datetime as dt
 import hashlib
@@ -29,6 +28,7 @@ __all__ = ["AGE_MIN", "Archived", "check", "run"]
 AGE_MIN = dt.timedelta(days=90)  # pages and explanations look back a quarter at most
 _FORM = "1"
 _PAGE = 20_000
+_TURN = 12  # digits of an id that are its time in milliseconds: files sort by them as they were written
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 Key = tuple[str, str]  # customer_id, asset
 
@@ -112,7 +112,7 @@ async def run(
             dropped then, or nothing more.
     """
     keyring = Keyring(keys)
-    name = f"entries-before-{before:%Y%m%d}-{ids.new('ent')[4:16]}.parquet"
+    name = f"entries-before-{before:%Y%m%d}-{ids.new('ent')[4 : 4 + _TURN]}.parquet"
     async with await _connect(url) as connection:
         await _require_old(connection, before, age_min)
         accounts, path = await _write(connection, keyring, before, directory / name)
@@ -301,7 +301,7 @@ def check(directory: pathlib.Path, keys: Mapping[int, bytes]) -> list[verify.Fin
     """Whether every file of a directory is whole and ours, and the chains pass through them in turn; a finding each."""
     keyring = Keyring(keys)
     found, accounts = [], Accounts()
-    for told in sorted(directory.glob("entries-before-*.json"), key=lambda path: path.stat().st_mtime_ns):
+    for told in sorted(directory.glob("entries-before-*.json"), key=lambda path: path.stem[-_TURN:]):
         path = told.with_suffix(".parquet")
         try:
             found.append(_check(path, json.loads(told.read_text()), keyring, accounts))
@@ -319,8 +319,8 @@ def _check(path: pathlib.Path, told: dict[str, Any], keyring: Keyring, accounts:
     count = 0
     for row in _rows(path):
         key = row["customer_id"], row["asset"]
-        with contextlib.suppress(KeyError):
-            accounts[key].begin = accounts[key].tail
-        accounts.setdefault(key, _new()).follow(row, keyring)
+        one = accounts.setdefault(key, _new())
+        one.begin = one.tail  # what a run that was cut short had written already is passed over
+        one.follow(row, keyring)
         count += 1
     return verify.Finding(path.name, ok=True, detail=f"{count} entries of {told['accounts']} accounts, in their chains")

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 from typing import Literal
 
-from brimful import assets, ledger
+from brimful import assets, crashes, ledger, logs, traces
 from brimful.auto_topup import Pace
 from brimful.clock import Clock
 from brimful.db import Database
@@ -14,7 +14,7 @@ from brimful.payments import Limits, Turns
 from brimful.payments.stripe import StripeGateway
 from brimful.settings import Settings
 
-__all__ = ["Deps", "build", "close", "open_deps"]
+__all__ = ["Deps", "begin", "build", "close", "open_deps"]
 
 Role = Literal["brimful_api", "brimful_portal", "brimful_engine"]
 
@@ -30,6 +30,15 @@ class Deps:
     pace: Pace
     till: Till | None
     post: Post | None
+
+
+def begin(settings: Settings, service: str) -> None:
+    """What every process does first: its logs, traces under the name of a service, and crashes for tests."""
+    logs.begin(settings.log_level, settings.log_form)
+    if settings.traces:
+        traces.start(service)
+    if settings.crash_at is not None:
+        crashes.plant_by_name(settings.crash_at)
 
 
 def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps:

@@ -17,7 +17,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from uvicorn.supervisors import Multiprocess
 
-from brimful import api, console, crashes, deps, logs, measures, portal, settings, sharing, traces
+from brimful import api, console, deps, measures, portal, settings, sharing
 from brimful.db import embedded
 from brimful.ports import require_free
 from brimful.settings import Settings
@@ -86,11 +86,7 @@ def _end_streams_first(html_door: Starlette) -> None:
 
 def _built() -> Starlette:
     config = settings.read()
-    logs.begin(config.log_level, config.log_form)
-    if config.traces:
-        traces.start("brimful-api")
-    if config.crash_at is not None:
-        crashes.plant_by_name(config.crash_at)
+    deps.begin(config, "brimful-api")
     app = application(config)
     # What was built lives as long as the process: a collection that walks it all stops every request for 50 ms.
     gc.collect()

@@ -7,7 +7,6 @@ every payment is found again.
 """
 
 import asyncio
-import json
 import pathlib
 import shutil
 import sys
@@ -18,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
 from brimful.db import embedded, migrate
 from failover.pair import Pair
-from soak.run import Soak
+from soak.run import Soak, told
 
 SPENDERS = 8
 LOAD_S = (0.6, 1.6)  # before the primary dies
@@ -135,10 +134,7 @@ def main(rounds="50", *options):
         result = asyncio.run(lab.run())
     finally:
         shutil.rmtree(home, ignore_errors=True)
-    print(json.dumps(result, indent=2))
-    if json_file:
-        pathlib.Path(json_file).write_text(json.dumps(result, indent=2))
-    return 0 if result["ok"] else 1
+    return told(result, json_file)
 
 
 if __name__ == "__main__":

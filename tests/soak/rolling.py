@@ -7,7 +7,6 @@ every acknowledged event is there once.
 
 import asyncio
 import collections
-import json
 import os
 import pathlib
 import signal
@@ -24,6 +23,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 from brimful import processes, verify
 from brimful.db import embedded
 from brimful.settings import ledger_keyring
+from soak.run import told
 from support.house import free_port
 
 RATE, BATCH, SENDERS, CUSTOMERS = 2_000, 50, 12, 100
@@ -94,6 +94,7 @@ async def _roll(whole, url, doors, workers, environment, minutes):
     headers = {"Authorization": f"Bearer {whole.api_key}"}
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as client:
+        await _until_ready(client)
         people = [(await whole_customer(whole, headers, n)) for n in range(CUSTOMERS)]
         load, began, rolled = Load(client, people), time.monotonic(), 0
         tasks = [asyncio.create_task(load.send()) for _ in range(SENDERS)]
@@ -129,6 +130,18 @@ async def _roll(whole, url, doors, workers, environment, minutes):
     return result
 
 
+async def _until_ready(client):
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            assert (await client.get("/readyz")).status_code == 200
+        except httpx.HTTPError:
+            assert time.monotonic() < deadline, "nobody serves"
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
 async def whole_customer(whole, headers, number):
     async with httpx.AsyncClient(base_url=whole.url, headers=headers, timeout=60) as api:
         return (await api.post("/v1/customers", json={"name": f"C{number}"})).json()["id"]
@@ -142,8 +155,7 @@ def main(minutes="2"):
         finally:
             if (pathlib.Path(home) / "data").exists():
                 directory.open(version="18", create=False).remove()
-    print(json.dumps(result, indent=2))
-    return 0 if result["ok"] else 1
+    return told(result)
 
 
 if __name__ == "__main__":

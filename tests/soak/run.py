@@ -394,6 +394,11 @@ def main(minutes="10", json_file=""):
         if (home / "soak.log").exists() and "BRIMFUL_SOAK_LOG" in os.environ:
             shutil.copy(home / "soak.log", os.environ["BRIMFUL_SOAK_LOG"])
         shutil.rmtree(home, ignore_errors=True)
+    return told(result, json_file)
+
+
+def told(result, json_file=""):
+    """Print the result of a long form, keep it if a file is named. Returns the exit status."""
     print(json.dumps(result, indent=2))
     if json_file:
         pathlib.Path(json_file).write_text(json.dumps(result, indent=2))

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brimful import logs, settings, traces
+from brimful import logs, settings
 from brimful.cli.common import DATA, JSON_FILE, as_api, cli, database_of
 from brimful.errors import ConfigurationError
 
@@ -119,16 +119,12 @@ async def _ensure_key(config: settings.Settings) -> None:
 @cli.command()
 def worker() -> None:
     """Run the background worker. Any number may run."""
-    from brimful import crashes, deps
+    from brimful import deps
     from brimful import worker as background
     from brimful.db import migrate
 
     config = settings.read()
-    logs.begin(config.log_level, config.log_form)
-    if config.traces:
-        traces.start("brimful-worker")
-    if config.crash_at is not None:
-        crashes.plant_by_name(config.crash_at)
+    deps.begin(config, "brimful-worker")
     migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url_direct)
 

@@ -91,9 +91,9 @@ def distribute(url: str, say: Say) -> None:
     with psycopg.connect(url, row_factory=psycopg.rows.dict_row) as connection:
         with connection.transaction():
             _judge(connection)
-            moved = _place(connection, say)
+            _place(connection, say)
         connection.commit()
-        _forget_local_copies(connection, moved, say)
+        _forget_local_copies(connection, say)
 
 
 def _judge(connection: Connection) -> None:
@@ -145,14 +145,14 @@ _FOREIGN_KEYS: LiteralString = """
 """
 
 
-def _place(connection: Connection, say: Say) -> list[str]:
+def _place(connection: Connection, say: Say) -> None:
     placed = _placed(connection)
     references = [name for name in REFERENCE if placed.get(name) != "reference"]
     spread = [name for name in DISTRIBUTED if not placed.get(name, "").startswith("distributed")]
     at_home = [name for name in LOCAL if name not in placed]
     if not references and not spread and not at_home:
         say("Every table is where it belongs; nothing to do.")
-        return []
+        return
     # A table is moved whole, so nothing may be written between its move and the next one's.
     everything = sql.SQL(", ").join(map(sql.Identifier, (*REFERENCE, *DISTRIBUTED)))
     connection.execute(sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(everything))
@@ -186,7 +186,6 @@ def _place(connection: Connection, say: Say) -> list[str]:
     wrong = misplaced(connection)
     if wrong:
         raise ConfigurationError(f"It did not come out as it should ({wrong[0]}). Nothing was changed.")
-    return [*references, *spread]
 
 
 _AT_HOME: LiteralString = """
@@ -202,9 +201,9 @@ def _alter(table: str, what: sql.Composable) -> sql.Composed:
 _LOCAL_COPY: LiteralString = "SELECT pg_relation_size(%s::regclass) > 0 AS left_behind"
 
 
-def _forget_local_copies(connection: Connection, moved: list[str], say: Say) -> None:
-    """What was copied to the nodes still lies, hidden, where it was."""
-    for name in reversed(moved):
+def _forget_local_copies(connection: Connection, say: Say) -> None:
+    """What was copied to the nodes still lies, hidden, where it was; also what a run that was cut short has left."""
+    for name in reversed((*REFERENCE, *DISTRIBUTED)):
         row = connection.execute(_LOCAL_COPY, (name,)).fetchone()
         if row is not None and row["left_behind"]:
             connection.execute("SELECT truncate_local_data_after_distributing_table(%s)", (name,))
