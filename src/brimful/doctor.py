@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, LiteralString
 
 import psycopg
+import psycopg.errors
 import psycopg.rows
 
 from brimful import health, verify
@@ -93,22 +94,29 @@ def _migrations(url: str) -> Examined:
 def _nodes(url: str) -> Examined:
     """Of a distributed database: whether every node answers, and every table is where it belongs."""
     with psycopg.connect(url, autocommit=True, row_factory=psycopg.rows.dict_row) as connection:
-        known = cluster.nodes(connection)
-        if len(known) < 2:
-            return Examined("nodes", ok=True, detail="one PostgreSQL, not distributed")
-        away = [node.address for node in known if not node.active] or cluster.silent(connection)
-        if away:
-            detail = f"{', '.join(away)} does not answer: its customers' debits get 503 until it does"
-            return Examined("nodes", ok=False, detail=detail)
-        wrong = misplaced(connection)
-        if wrong:
-            detail = f"{wrong[0]} ({len(wrong)} in all): run `brimful distribute`"
-            return Examined("nodes", ok=False, detail=detail)
-        unsafe = cluster.unsafe(connection)
-        if unsafe:
-            return Examined("nodes", ok=False, detail=f"{unsafe[0]}: it may lose acknowledged money")
-        detail = f"{len(known)} answer, one of them the coordinator; every table is where it belongs"
-        return Examined("nodes", ok=True, detail=detail)
+        try:
+            return _look_at_nodes(connection)
+        except psycopg.errors.InsufficientPrivilege as error:
+            return Examined("nodes", ok=None, detail=f"this login may not look: {error.diag.message_primary}")
+
+
+def _look_at_nodes(connection: psycopg.Connection[dict[str, Any]]) -> Examined:
+    known = cluster.nodes(connection)
+    if len(known) < 2:
+        return Examined("nodes", ok=True, detail="one PostgreSQL, not distributed")
+    away = [node.address for node in known if not node.active] or cluster.silent(connection)
+    if away:
+        detail = f"{', '.join(away)} does not answer: its customers' debits get 503 until it does"
+        return Examined("nodes", ok=False, detail=detail)
+    wrong = misplaced(connection)
+    if wrong:
+        detail = f"{wrong[0]} ({len(wrong)} in all): run `brimful distribute`"
+        return Examined("nodes", ok=False, detail=detail)
+    unsafe = cluster.unsafe(connection)
+    if unsafe:
+        return Examined("nodes", ok=False, detail=f"{unsafe[0]}: it may lose acknowledged money")
+    detail = f"{len(known)} answer, one of them the coordinator; every table is where it belongs"
+    return Examined("nodes", ok=True, detail=detail)
 
 
 # What a login may not see of others' connections is NULL.

@@ -14,7 +14,6 @@ import time
 from collections.abc import Iterator, Mapping
 
 import httpx
-import psycopg
 
 from brimful import settings
 from brimful.db import embedded, migrate
@@ -49,15 +48,21 @@ class Running:
 
 @contextlib.contextmanager
 def up(
-    path: pathlib.Path, *, port: int, extra: Mapping[str, str] | None = None, quiet: bool = False
+    path: pathlib.Path,
+    *,
+    port: int,
+    extra: Mapping[str, str] | None = None,
+    quiet: bool = False,
+    database_url: str | None = None,
 ) -> Iterator[Running]:
-    """Start everything on a data directory, or with DATABASE_URL on that database; stop it all at the end.
+    """Start everything on a data directory; stop it all at the end.
 
     Args:
-        path: the data directory, made if it is new. With DATABASE_URL it holds the keys and the sandbox's books alone.
+        path: the data directory, made if it is new. Beside `database_url` it has the keys and the sandbox's books.
         port: of API and portal; 0 picks a free one. The sandbox takes a free one beside it.
         extra: settings that differ from the defaults, by environment name.
         quiet: children log to files in the directory only.
+        database_url: the environment's database, instead of an embedded one.
 
     Raises:
         ConfigurationError: the directory is not ours or in use, the database holds books that it did not sign, the
@@ -67,16 +72,16 @@ def up(
     directory.open(version=settings.embedded_version())
     if not directory.lock():
         raise ConfigurationError(f"{directory.path} is in use by another running Brimful: stop that one first.")
-    elsewhere = settings.database_url()
-    server = None if elsewhere is not None else embedded.Server(directory)
+    server: embedded.Server | None = None
     children: dict[str, subprocess.Popen[bytes]] = {}
     try:
         port = require_free(_HOST, port)
-        if server is not None:
+        if database_url is None:
+            server = embedded.Server(directory)
             server.start()
-        database_url = server.url() if server is not None else str(elsewhere)
-        migrate.apply(database_url)
+            database_url = server.url()
         _require_ours(database_url, directory.path)
+        migrate.apply(database_url)
         url, sandbox_url = f"http://{_HOST}:{port}", f"http://{_HOST}:{require_free(_HOST, 0)}"
         environment = environment_for(directory, server, url=url, sandbox_url=sandbox_url, extra=extra or {})
         log = None if not quiet else directory.path / "brimful.log"
@@ -95,14 +100,9 @@ def up(
         directory.unlock()
 
 
-_ANYBODY = "SELECT customer_id FROM customers LIMIT 1"
-
-
 def _require_ours(database_url: str, directory: pathlib.Path) -> None:
     """The keys that signed a database's books lie beside them: another directory's could not verify them."""
-    with psycopg.connect(database_url) as connection:
-        somebody = connection.execute(_ANYBODY).fetchone()
-    if somebody is not None and not (directory / _EPOCH).exists():
+    if not (directory / _EPOCH).exists() and migrate.has_customers(database_url):
         raise ConfigurationError(
             f"DATABASE_URL names a database that has customers, and {directory} is not where its keys lie: name an "
             "empty database, or the directory that it was begun with."

@@ -38,7 +38,7 @@ EVERY_NODE = {
     "desk/look.py:_SEARCH": "an operator searches by part of a name",
     "doctor.py:_PAID": "whether anybody ever paid",
     "health.py:TOP_UPS": "how many wait, of everybody's",
-    "processes.py:_ANYBODY": "whether a database is somebody's",
+    "db/migrate.py:_ANYBODY": "whether a database is somebody's",
     "paying/refunds.py:_DUE": "the sweep finds refunds that are due",
     "reconcile.py:_PAID_HERE": "our books of a span of time against Stripe's list",
     "reconcile.py:_REFUND_STATE": "Stripe names a refund by its id alone",

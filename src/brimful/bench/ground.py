@@ -97,13 +97,13 @@ def borrowed(url: str) -> Iterator[None]:
     Raises:
         ConfigurationError: it holds customers.
     """
+    if migrate.has_customers(url):
+        raise ConfigurationError("The database that is to be measured holds customers: name an empty one.")
     migrate.apply(url)
-    with psycopg.connect(url, autocommit=True) as connection:
-        if connection.execute("SELECT customer_id FROM customers LIMIT 1").fetchone() is not None:
-            raise ConfigurationError("The database that is to be measured holds customers: name an empty one.")
-        try:
-            yield
-        finally:
+    try:
+        yield
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("TRUNCATE customers, entries, entry_notes CASCADE")
 
 

@@ -30,12 +30,12 @@ _STOPPED = "worker stopped, as it was told to"
 @click.option("--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def up(data: pathlib.Path, port: int) -> None:
-    """Run everything on this machine: database, sandbox, API, portal, worker."""
+    """Run everything on this machine: database (or DATABASE_URL's), sandbox, API, portal, worker."""
     from brimful import processes
 
     logs.begin("WARNING")
     stop = _stop_signal()
-    with processes.up(data, port=port) as running:
+    with processes.up(data, port=port, database_url=settings.database_url()) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
         click.echo(f"Console  {running.url}/console/   (brimful operators create NAME --data {data})")
         click.echo(f"Portal   {running.url}/billing/   (POST {running.url}/v1/billing-portal/sessions makes a link)")

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import psycopg.conninfo
+import psycopg.errors
 import psycopg.rows
 
 from brimful.db import cluster
@@ -16,7 +17,7 @@ with warnings.catch_warnings():  # yoyo asks for a per-user runtime directory th
     warnings.simplefilter("ignore")
     import yoyo
 
-__all__ = ["MIGRATIONS", "apply", "pending"]
+__all__ = ["MIGRATIONS", "apply", "check_server", "has_customers", "pending"]
 
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 _LOCK_WAIT_S = 60
@@ -53,6 +54,18 @@ def _hand_over(url: str) -> None:
     """The list of migrations belongs to the owner's role like everything else, so that another login may migrate."""
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute(_HAND_OVER)
+
+
+_ANYBODY = "SELECT customer_id FROM customers LIMIT 1"
+
+
+def has_customers(url: str) -> bool:
+    """Whether a database is somebody's, and so nothing to be tried on. Changes nothing, migrated or not."""
+    with psycopg.connect(url) as connection:
+        try:
+            return connection.execute(_ANYBODY).fetchone() is not None
+        except psycopg.errors.UndefinedTable:
+            return False
 
 
 def pending(url: str) -> list[str]:

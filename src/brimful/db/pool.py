@@ -55,9 +55,7 @@ class Tx:
     a single debit.
     """
 
-    def __init__(
-        self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: "Statement | None" = None
-    ) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: Statement | None = None) -> None:
         self._connection = connection
         self._clock = clock
         self._first = first

@@ -50,9 +50,12 @@ def run(
     """Run it; returns whether everything held."""
     console = rich.console.Console()
     requests = _requests(trace)
-    with _directory(data) as directory:
+    elsewhere = settings.database_url()
+    with _directory(data, keep=elsewhere is not None) as directory:
         console.print(f"[bold]Brimful[/bold] starts in {directory} …")
-        with processes.up(directory, port=port, extra=_SETTINGS, quiet=True) as running:
+        if elsewhere is not None:
+            console.print("The books are in DATABASE_URL's database; their keys stay in that directory.")
+        with processes.up(directory, port=port, extra=_SETTINGS, quiet=True, database_url=elsewhere) as running:
             show = _Show(console, running, stopped)
             return asyncio.run(show.play(requests, customers, speed, stop_after=stop_after, json_file=json_file))
 
@@ -62,12 +65,12 @@ def _requests(path: pathlib.Path | None) -> list[trace.Request]:
 
 
 @contextlib.contextmanager
-def _directory(data: pathlib.Path | None) -> Iterator[pathlib.Path]:
-    """The directory that was named, which is kept, or one for this run alone."""
-    if data is not None:
-        yield data
+def _directory(data: pathlib.Path | None, *, keep: bool) -> Iterator[pathlib.Path]:
+    """The directory that was named, which is kept, or a new one, for this run alone unless it holds the only keys."""
+    scratch = data or pathlib.Path(tempfile.mkdtemp(prefix="brimful-demo-"))
+    if data is not None or keep:
+        yield scratch
         return
-    scratch = pathlib.Path(tempfile.mkdtemp(prefix="brimful-demo-"))
     try:
         yield scratch
     finally:
