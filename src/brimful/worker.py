@@ -5,6 +5,7 @@ import contextlib
 import functools
 import logging
 import pathlib
+import signal
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any
 
@@ -55,7 +56,8 @@ _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
 # Not the fault of what is worked on: the job is tried again.
-_OUTSIDE = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError, asyncio.CancelledError)
+_AWAY = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError)
+_OUTSIDE = (*_AWAY, asyncio.CancelledError)
 
 
 async def run(deps: Deps, *, until_idle: bool = False) -> None:
@@ -63,18 +65,35 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
 
     A database that goes away is waited for: nothing is known of what happens meanwhile, and nothing is done.
     """
-    if deps.settings.metrics_address is not None and not until_idle:
+    if until_idle:
+        await _work(deps, until_idle=True)
+        return
+    if deps.settings.metrics_address is not None:
         measures.serve(deps.settings.metrics_address)
+    working = asyncio.create_task(_work_always(deps), name="work")
+    told = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, told.set)
+    stop = asyncio.create_task(told.wait(), name="stop")
+    await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
+    working.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await working
+
+
+async def _work_always(deps: Deps) -> None:
+    """Until it is cancelled. The queue may also end by no error: one of its own tasks has failed, and a moment later
+    the database was there again to say goodbye to.
+    """
     while True:
+        reason: object = "the queue has ended by itself"
         try:
-            await _work(deps, until_idle=until_idle)
-        except (procrastinate.exceptions.ConnectorException, *_OUTSIDE) as error:
-            if until_idle or isinstance(error, asyncio.CancelledError):
-                raise
-            _log.error("the database does not answer, looking again in %d s: %s", _AGAIN_S, error)
-            await asyncio.sleep(_AGAIN_S)
-        else:
-            return
+            await _work(deps, until_idle=False)
+        except (procrastinate.exceptions.ConnectorException, *_AWAY) as error:
+            reason = error
+        _log.error("the database does not answer, looking again in %d s: %s", _AGAIN_S, reason)
+        await asyncio.sleep(_AGAIN_S)
 
 
 async def _work(deps: Deps, *, until_idle: bool) -> None:
@@ -98,7 +117,7 @@ async def _work(deps: Deps, *, until_idle: bool) -> None:
             await app.run_worker_async(
                 concurrency=deps.settings.worker_concurrency,
                 wait=not until_idle,
-                install_signal_handlers=not until_idle,
+                install_signal_handlers=False,
                 listen_notify=not until_idle,
                 shutdown_graceful_timeout=_STOP_S,
                 fetch_job_polling_interval=0.02 if until_idle else 1.0,

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import pathlib
 import shutil
 import subprocess
 import sys
@@ -126,7 +127,8 @@ def a_worker(tmp_path):
     try:
         migrate.apply(server.url())
         environment = {"PATH": "/usr/bin:/bin", "DATABASE_URL": server.url(), "BRIMFUL_LOG_FORM": "json",
-                       "BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}  # fmt: skip
+                       "BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"],
+                       "PYTHONPATH": str(pathlib.Path(__file__).parents[2] / "src")}  # fmt: skip
         with log.open("wb") as output:
             worker = subprocess.Popen([sys.executable, "-m", "brimful", "worker"], env=environment, stderr=output)
         try:
@@ -160,23 +162,43 @@ def test_a_worker_waits_for_a_database_that_went_away(tmp_path):
 
 
 @pytest.mark.timeout(120)
+def test_a_worker_goes_on_after_a_failover_too_short_to_be_seen(tmp_path):
+    """F24, F44: the queue's listener gives up when it is refused once, and the queue ends; the worker does not."""
+    with a_worker(tmp_path) as (server, worker, said):
+        elsewhere = psycopg.conninfo.make_conninfo(server.url(), dbname="postgres")
+        with psycopg.connect(elsewhere, autocommit=True) as connection:
+            connection.execute("ALTER DATABASE brimful ALLOW_CONNECTIONS false")
+            connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
+            until(lambda: any(line.startswith("Side task listener failed") for line in said()))
+            connection.execute("ALTER DATABASE brimful ALLOW_CONNECTIONS true")
+            [since] = connection.execute("SELECT clock_timestamp()").fetchone()
+        heard(server, f"WHERE last_heartbeat > '{since}'")
+        assert worker.poll() is None
+        worker.terminate()
+        assert worker.wait(40) == 0
+        assert said()[-1] == "worker stopped, as it was told to"
+
+
+@pytest.mark.timeout(120)
 def test_a_worker_that_waits_for_its_database_stops_when_it_is_told_to(tmp_path):
     with a_worker(tmp_path) as (server, worker, said):
         server.stop()
-        deadline = time.monotonic() + 40
-        while not any("looking again" in line for line in said()):
-            assert time.monotonic() < deadline
-            time.sleep(0.1)
+        until(lambda: any("looking again" in line for line in said()))
         worker.terminate()
         assert worker.wait(40) == 0
         assert "worker stopped, as it was told to" in said()
 
 
 def heard(server, where):
-    deadline = time.monotonic() + 40
-    while time.monotonic() < deadline:
+    def anybody():
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server.url()) as connection:
-            if connection.execute(f"SELECT 1 FROM procrastinate_workers {where} LIMIT 1").fetchone():
-                return
-        time.sleep(0.2)
-    raise AssertionError("no worker was heard")
+            return connection.execute(f"SELECT 1 FROM procrastinate_workers {where} LIMIT 1").fetchone()
+
+    until(anybody)
+
+
+def until(condition):
+    deadline = time.monotonic() + 40
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

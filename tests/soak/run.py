@@ -321,6 +321,8 @@ class Soak:
             )
             if not rows:
                 return
+            if dead := [process.name for process in self.processes if process.child.poll() is not None]:
+                raise SystemExit(f"ended by itself: {dead}")
             await asyncio.sleep(2)
         raise SystemExit(f"it never comes to rest: {collections.Counter(row['state'] for row in rows)}")
 

@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
 __all__: list[str] = []
 
-_STOPPED = "worker stopped, as it was told to"
-
 
 @cli.command()
 @click.option("--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True)
@@ -49,12 +47,6 @@ def up(data: pathlib.Path, port: int) -> None:
                 raise ConfigurationError(f"{name} ended by itself; its log above says why.")
             time.sleep(0.2)
     click.echo("Stopped.")
-
-
-def _stop_at_once(_number: int, _frame: object) -> None:
-    """Nothing is being worked on: procrastinate's own handler, which finishes what is, stands before this one then."""
-    logging.getLogger("brimful.worker").info(_STOPPED)
-    raise SystemExit(0)
 
 
 def _stop_signal() -> Callable[[], bool]:
@@ -142,11 +134,10 @@ def worker() -> None:
         gc.freeze()
         log = logging.getLogger("brimful.worker")
         witness = config.epoch_file or "none: a restore would go unnoticed"
-        signal.signal(signal.SIGTERM, _stop_at_once)  # until jobs are taken, and while the database is waited for
         log.info("worker starts; epoch file %s, metrics at %s", witness, config.metrics_address or "none")
         try:
             await background.run(engine)
-            log.info(_STOPPED)
+            log.info("worker stopped, as it was told to")
         finally:
             await deps.close(engine)
 
