@@ -56,13 +56,23 @@ def statements():
             continue  # the sandbox's SQLite is its own; the bench's script is pgbench's
         name = ".".join(["brimful", *path.relative_to(SOURCE).with_suffix("").parts]).removesuffix(".__init__")
         for constant, value in vars(importlib.import_module(name)).items():
-            if (
-                constant.isupper()
-                and isinstance(value, str)
-                and re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", value)
-            ):
-                found[f"{path.relative_to(SOURCE)}:{constant}"] = value
+            if constant.isupper():
+                for part, sql in parts(constant, value):
+                    if re.match(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b", sql):
+                        found[f"{path.relative_to(SOURCE)}:{part}"] = sql
     return list(found.items())
+
+
+def parts(name, value):
+    """(name, text) of a constant, or of each text in a tuple or a dictionary."""
+    if isinstance(value, str):
+        yield name, value
+    elif isinstance(value, (tuple, list)):
+        for number, one in enumerate(value):
+            yield from parts(f"{name}[{number}]", one)
+    elif isinstance(value, dict):
+        for key, one in value.items():
+            yield from parts(f"{name}[{key}]", one)
 
 
 STATEMENTS = statements()

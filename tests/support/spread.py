@@ -79,7 +79,12 @@ class Spread:
         """It is used again."""
 
     def make(self):
-        """A new database on every node, distributed."""
+        """A new database on every node, distributed. One at a time: roles are of a whole server."""
+        with _connected(self.admin_url) as connection:
+            connection.execute("SELECT pg_advisory_lock(hashtext('spread'))")
+            self._make()
+
+    def _make(self):
         everywhere = _nodes(self.admin_url)
         for host, port in everywhere:
             with _connected(self.admin_url, host=host, port=port) as connection:

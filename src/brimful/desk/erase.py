@@ -7,7 +7,7 @@ more: rules are turned off, what waits is taken back, cards are let go at Stripe
 
 import dataclasses
 
-from brimful import audit, auto_topup, customers, topups, wallets
+from brimful import audit, auto_topup, customers, ids, topups, wallets
 from brimful.auto_topup import Pace
 from brimful.db import Tx
 from brimful.errors import Refused
@@ -29,12 +29,11 @@ class Erased:
 
 _LIVE = "SELECT top_up_id, state FROM top_ups WHERE customer_id = %s AND ended_at IS NULL ORDER BY top_up_id"
 _METHODS = "SELECT stripe_payment_method_id AS method FROM cards WHERE customer_id = %s ORDER BY card_id"
-
-
 _PAGES = """
     SELECT stripe_session_id AS session FROM card_setups
     WHERE customer_id = %s AND purpose = 'setup' AND stripe_session_id IS NOT NULL AND state <> 'completed'
 """
+_PAYMENTS = "SELECT payment_id FROM payments WHERE customer_id = %s ORDER BY payment_id"
 
 
 async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
@@ -62,7 +61,12 @@ async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
     await auto_topup.rearm(tx, keys, pace)
     methods = [row["method"] for row in await tx.all(_METHODS, (customer_id,))]
     pages = [row["session"] for row in await tx.all(_PAGES, (customer_id,))]
-    values = {"customer_id": customer_id, "name": _NAME, "like": f"%{customer_id}%", "now": await tx.now()}
+    # How often a card was declined counts for everybody who has it; whose payments those were is not kept.
+    payments = [row["payment_id"] for row in await tx.all(_PAYMENTS, (customer_id,))]
+    values = {
+        "customer_id": customer_id, "name": _NAME, "like": f"%{customer_id}%", "now": await tx.now(),
+        "payments": payments, "secret": ids.secret(),
+    }  # fmt: skip
     for statement in _WIPE:
         await tx.execute(statement, values)
     await audit.record(tx, actor=actor, action="customer.erased", customer_id=customer_id)
@@ -95,10 +99,9 @@ _WIPE = (
         closed_at = coalesce(closed_at, %(now)s)
     WHERE customer_id = %(customer_id)s
     """,
-    # How often a card was declined counts for everybody who has it; whose payments those were is not kept.
     """
-    UPDATE card_tries AS t SET payment_id = 'erased_' || gen_random_uuid()
-    FROM payments AS p WHERE p.customer_id = %(customer_id)s AND p.payment_id = t.payment_id
+    UPDATE card_tries SET payment_id = 'erased_' || encode(sha256((%(secret)s || payment_id)::bytea), 'hex')
+    WHERE payment_id = ANY(%(payments)s)
     """,
     "UPDATE letters SET address = NULL WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_sessions WHERE customer_id = %(customer_id)s",
