@@ -92,7 +92,7 @@ async def _work_always(deps: Deps) -> None:
             await _work(deps, until_idle=False)
         except (procrastinate.exceptions.ConnectorException, *_AWAY) as error:
             reason = error
-        _log.error("the database does not answer, looking again in %d s: %s", _AGAIN_S, reason)
+        _log.error("nothing can be worked on, looking again in %d s: %s", _AGAIN_S, reason)
         await asyncio.sleep(_AGAIN_S)
 
 

@@ -20,7 +20,7 @@ import psycopg.conninfo
 from brimful.db import embedded
 
 _OPTIONS = {
-    **embedded._OPTIONS, "shared_buffers": "256MB", "wal_keep_size": "512MB", "max_wal_senders": "8",
+    **embedded._OPTIONS, "shared_buffers": "256MB", "max_wal_senders": "8",
     "hot_standby": "on", "wal_receiver_status_interval": "1s", "wal_retrieve_retry_interval": "100ms",
 }  # fmt: skip
 
@@ -60,12 +60,6 @@ class Node:
                 **embedded._owner().popen(),
             )  # fmt: skip
         self.until(lambda: self.ask("SELECT true") == (True,))
-
-    def stop(self):
-        if self.process is not None:
-            self.process.send_signal(signal.SIGINT)
-            self.process.wait(60)
-            self.process = None
 
     def kill(self):
         """kill -9 of the server and of each of its processes, one that is stopped too."""
@@ -123,6 +117,8 @@ class Pair:
             os.chown(secret, owner.uid, owner.gid)
         first.run("initdb", "-D", str(first.data), "--username=brimful", "--auth=scram-sha-256", f"--pwfile={secret}",
                   "--data-checksums", "--encoding=UTF8", "--locale=C")  # fmt: skip
+        with (first.data / "postgresql.conf").open("a") as configured:
+            configured.write("wal_keep_size = 512MB\n")  # in the file: pg_rewind recovers by it
         first.start()
         first.ask("CREATE DATABASE brimful")
         self.standby.run("pg_basebackup", "-D", str(self.standby.data), "-X", "stream", "-c", "fast", "-d",
@@ -154,9 +150,8 @@ class Pair:
     def take_back(self):
         """The one that died follows the new primary: what it has written and nobody else has is undone."""
         old = self.standby
-        old.start()  # recovers from its crash; pg_rewind wants a server that was shut down
-        old.stop()
         self.primary.ask("CHECKPOINT")  # or its control file still tells the old timeline
+        # It recovers the old one from its crash by itself, where nobody can reach it.
         old.run("pg_rewind", "-D", str(old.data), "--source-server", self.primary.url("postgres"))
         self._follow()
 

@@ -169,7 +169,7 @@ def test_a_worker_goes_on_after_a_failover_too_short_to_be_seen(tmp_path):
         with psycopg.connect(elsewhere, autocommit=True) as connection:
             connection.execute("ALTER DATABASE brimful ALLOW_CONNECTIONS false")
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN%'")
-            until(lambda: any(line.startswith("Side task listener failed") for line in said()))
+            stages.until(lambda: any(line.startswith("Side task listener failed") for line in said()))
             connection.execute("ALTER DATABASE brimful ALLOW_CONNECTIONS true")
             [since] = connection.execute("SELECT clock_timestamp()").fetchone()
         heard(server, f"WHERE last_heartbeat > '{since}'")
@@ -183,7 +183,7 @@ def test_a_worker_goes_on_after_a_failover_too_short_to_be_seen(tmp_path):
 def test_a_worker_that_waits_for_its_database_stops_when_it_is_told_to(tmp_path):
     with a_worker(tmp_path) as (server, worker, said):
         server.stop()
-        until(lambda: any("looking again" in line for line in said()))
+        stages.until(lambda: any("looking again" in line for line in said()), 40)
         worker.terminate()
         assert worker.wait(40) == 0
         assert "worker stopped, as it was told to" in said()
@@ -194,11 +194,4 @@ def heard(server, where):
         with contextlib.suppress(psycopg.OperationalError), psycopg.connect(server.url()) as connection:
             return connection.execute(f"SELECT 1 FROM procrastinate_workers {where} LIMIT 1").fetchone()
 
-    until(anybody)
-
-
-def until(condition):
-    deadline = time.monotonic() + 40
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    stages.until(anybody, 40)

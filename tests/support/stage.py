@@ -27,6 +27,15 @@ LOST = "4000000000009987"
 NO_FUNDS = "4000000000009995"
 
 
+def until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if condition():
+            return
+        time.sleep(0.05)
+    raise AssertionError("it did not happen in time")
+
+
 @dataclasses.dataclass
 class Stage:
     """What a browser story needs. Every customer is made through the API and the portal itself."""
@@ -72,13 +81,7 @@ class Stage:
         answer = self.sandbox.post("/sandbox/switches", json=wanted)
         assert answer.status_code == 200, answer.text
 
-    def until(self, condition, seconds=20):
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            if condition():
-                return
-            time.sleep(0.05)
-        raise AssertionError("it did not happen in time")
+    until = staticmethod(until)
 
     def state(self, customer_id, wanted):
         seen = []
