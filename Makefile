@@ -57,7 +57,7 @@ failover-lab: $(READY)
 	@.venv/bin/python tests/failover/lab.py $(ROUNDS) $(ARGS)
 
 storm: $(READY)
-	@.venv/bin/python tests/flows/storm.py $(ROUNDS)
+	@.venv/bin/python tests/integration/storm.py $(ROUNDS)
 
 messages: $(READY)
 	@.venv/bin/python scripts/messages.py
@@ -89,7 +89,7 @@ audit: $(READY)
 attack: $(READY)
 	@sh scripts/tools.sh
 	@BRIMFUL_ATTACK=1 BRIMFUL_EXAMPLES=60 .venv/bin/python -m pytest -q -n 0 --timeout 3600 tests/threats \
-	  tests/flows/test_openapi.py tests/browser/test_violations.py $(ARGS)
+	  tests/integration/test_openapi.py tests/browser/test_violations.py $(ARGS)
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .cache

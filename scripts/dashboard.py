@@ -25,7 +25,7 @@ ROWS: list[tuple[str, list[tuple[str, str, str, int, dict[str, str]]]]] = [
                 6,
                 {"{{currency}}": "max by (currency) (brimful_imbalance_minor)"},
             ),
-            ("Charging held", "stat", "none", 6, {"{{kind}}": "max by (kind) (brimful_charging_held)"}),
+            ("Charging suspended", "stat", "none", 6, {"{{kind}}": "max by (kind) (brimful_charging_suspended)"}),
             (
                 "For a person",
                 "stat",

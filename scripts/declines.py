@@ -4,8 +4,8 @@ import pathlib
 import sys
 
 from brimful import i18n
-from brimful.payments import Decline, DeclineKind, classify
-from brimful.payments.declines import HARD
+from brimful.gateway.declines import HARD, DeclineKind, classify
+from brimful.gateway.gateway import Decline
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "declines.md"
 SOFT = ("authentication_required", "approve_with_id", "call_issuer", "card_velocity_exceeded", "do_not_honor",
@@ -28,10 +28,10 @@ def page() -> str:
         "# Declines",
         "",
         "What follows from each decline code, alone and with Stripe's advice code, which outranks it. Generated from",
-        "`payments/declines.py` by `scripts/declines.py`.",
+        "`gateway/declines.py` by `scripts/declines.py`.",
         "",
         "- **never again**: the card is blocked, the rules that use it pause, the physical card is not charged for",
-        "  30 days, whoever saves it again.",
+        "  30 days, no matter who saves it again.",
         "- **later, 3 tries**: 4 hours, then 12 hours after; then the rule pauses.",
         "- **with the customer**: they get a link and 24 hours to confirm on their bank's page; then the rule pauses.",
         "",
@@ -40,7 +40,7 @@ def page() -> str:
         f"| decline code | alone | {' | '.join(f'advice `{advice}`' for advice in ADVICE[1:])} | the customer reads |",
         "|---|---|---|---|---|---|",
     ]
-    words = i18n.speak("en")
+    words = i18n.words.speak("en")
     for code in sorted({*HARD, *SOFT}):
         means = [MEANS[classify(Decline("card_declined", code, advice))] for advice in ADVICE]
         name = f"`{code}`" if "_" in code else code

@@ -18,9 +18,9 @@ OPTIONS = {name: {"trimmed": "false", "silent": "false", "encoding": "utf-8"} fo
 
 
 def messages() -> Catalog:
-    """Every text of the portal and of the letters."""
+    """Every text of the portal and of the e-mails."""
     found = Catalog(charset="utf-8")
-    for folder in ("portal", "letters", "i18n"):
+    for folder in ("portal", "email", "i18n"):
         for path, _line, message, _comments, _context in extract.extract_from_dir(
             ROOT / folder, METHODS, OPTIONS, keywords=KEYWORDS
         ):

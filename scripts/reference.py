@@ -21,19 +21,20 @@ def pages() -> dict[pathlib.Path, str]:
         OUT / "credyt.md": _credyt(),
         OUT / "commands.md": _commands(),
         ROOT / "docs" / "llms.txt": _llms(),
+        ROOT / "docs" / "settings.md": _settings(),
     }
 
 
 def _document() -> dict:
     from fastapi import FastAPI
 
-    from brimful.api import openapi
+    from brimful import api
     from brimful.api.routes import ROUTERS
 
     app = FastAPI()
     for router in ROUTERS:
         app.include_router(router)
-    return openapi.document(app)
+    return api.openapi.document(app)
 
 
 def _api() -> str:
@@ -52,7 +53,7 @@ def _api() -> str:
 
 
 def _problems() -> str:
-    from brimful.errors import PROBLEMS
+    from brimful.core.errors import PROBLEMS
 
     lines = [
         "# Problems", "",
@@ -67,18 +68,18 @@ def _problems() -> str:
 
 
 def _events() -> str:
-    from brimful.api import told
-    from brimful.events import Topic
+    from brimful.api import schemas
+    from brimful.notifications.events import Topic
 
     lines = [
         "# Events", "",
         "Sent to webhooks by [Standard Webhooks](https://www.standardwebhooks.com): the body is",
-        '`{"type": ..., "timestamp": ..., "data": {...}}`. Each transition is told; order is not promised. New topics and new',
+        '`{"type": ..., "timestamp": ..., "data": {...}}`. Each transition has its event; order is not promised. New topics and new',
         "fields may appear.", "",
     ]  # fmt: skip
     for topic in Topic:
-        model = told.DATA[topic]
-        lines += [f"## `{topic.value}`", "", told.SUMMARIES[topic], "", "| field | type |", "|---|---|"]
+        model = schemas.events.DATA[topic]
+        lines += [f"## `{topic.value}`", "", schemas.events.SUMMARIES[topic], "", "| field | type |", "|---|---|"]
         schema = model.model_json_schema()
         for name, field in schema["properties"].items():
             lines.append(f"| `{name}` | {_type(field)} |")
@@ -138,11 +139,34 @@ def _command(name: str, command: click.Command) -> list[str]:
     return [*lines, "```", ""]
 
 
+def _settings() -> str:
+    """Every setting, from the fields that read it."""
+    from brimful import settings
+
+    lines = [
+        "# Settings", "",
+        "Read from the environment by `settings/`, and nowhere else; `brimful --env FILE ...` takes them from a file. `brimful up`",
+        "and `brimful demo` set what they need. What cannot be used is named, all of it at once. This page is generated from the",
+        "fields in `settings/model.py`.", "",
+        "| name | default | meaning |", "|---|---|---|",
+    ]  # fmt: skip
+    for group in settings.model.GROUPS:
+        for field in group.model_fields.values():
+            if field.validation_alias is None:
+                continue
+            shown = (field.json_schema_extra or {}).get("shown")
+            default = shown or (
+                "required" if field.is_required() else "none" if field.default is None else f"`{field.default}`"
+            )
+            lines.append(f"| `{field.validation_alias}` | {default} | {field.description} |")
+    return "\n".join(lines) + "\n"
+
+
 def _llms() -> str:
     """https://llmstxt.org: what there is to read, for a program that reads."""
     lines = [
         "# Brimful", "",
-        "> Keeps prepaid balances funded: usage draws a wallet down in real time; below the customer's line, their saved card",
+        "> Keeps prepaid balances funded: usage draws a wallet down in real time; below the customer's threshold, their saved card",
         "> is charged through Stripe and the wallet credited. Self-hosted, Apache-2.0, Python and PostgreSQL.", "",
         "Only the customer sets rules, cards and consents, in the Billing Portal; the platform makes the link.", "",
     ]  # fmt: skip

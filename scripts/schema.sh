@@ -5,14 +5,14 @@ cd "$(dirname "$0")/.."
 .venv/bin/python - <<'PY'
 import pathlib, sys, tempfile
 sys.path.insert(0, "tests")
-from brimful.db import embedded, migrate
+from brimful import db, runtime
 from schema.test_schema import COMMITTED, dumped
-directory = embedded.DataDirectory(pathlib.Path(tempfile.mkdtemp()) / "data").open(version="18")
+directory = runtime.embedded_postgres.DataDirectory(pathlib.Path(tempfile.mkdtemp()) / "data").open(version="18")
 directory.lock()
-server = embedded.Server(directory)
+server = runtime.embedded_postgres.Server(directory)
 server.start()
 try:
-    migrate.apply(server.url())
+    db.migrate.apply(server.url())
     COMMITTED.write_text(dumped(server.url()))
 finally:
     server.stop()

@@ -5,36 +5,56 @@ set -eu
 cd "$(dirname "$0")/.."
 export BRIMFUL_TOOLS="$PWD/.cache/tools"
 sh scripts/tools.sh
-run() { .venv/bin/python -m pytest -q -n 2 --maxprocesses 2 "$@"; }
+run() {  # WORKERS ARGUMENTS: each worker has a PostgreSQL of its own and waits for processes half of its time
+  workers=$1; shift
+  .venv/bin/python -m pytest -q -n "$workers" --dist worksteal "$@"
+}
+many=$(( 2 * $(nproc) )); [ "$many" -le 8 ] || many=8
 
 if [ -n "${DATABASE_URL:-}" ]; then
-  run --postgres url --ignore tests/browser "$@"
+  run "$many" --postgres url --ignore tests/browser "$@"
   exit 0
 fi
 
 echo "== PostgreSQL 18, everything"
-run --ignore tests/browser "$@"
-echo "== The portal in Chromium"
-run tests/browser --dist loadfile --timeout 300 "$@"
-echo "== PostgreSQL 16, the stories"
-run -m flow --ignore tests/browser --postgres 16 "$@"
+run "$many" --ignore tests/browser "$@"
 
 bin=/usr/lib/postgresql/15/bin
-if [ ! -x $bin/postgres ]; then
-  [ -z "${CI:-}" ] || { echo "Debian's PostgreSQL 15 is missing" >&2; exit 1; }
-  echo "not run: the stories on PostgreSQL 15 (apt-get install postgresql-15)"
-  exit 0
+if [ ! -x $bin/postgres ] && [ -n "${CI:-}" ]; then
+  echo "Debian's PostgreSQL 15 is missing" >&2
+  exit 1
 fi
-echo "== PostgreSQL 15 through DATABASE_URL, the stories"
 # Not in the checkout: under root the server's user could not enter it.
-home=$(mktemp -d /tmp/brimful-pg15-XXXXXX)
+home=$(mktemp -d /tmp/brimful-test-XXXXXX)
 as=""
-if [ "$(id -u)" = 0 ]; then chown postgres "$home"; as="setpriv --reuid=postgres --regid=postgres --clear-groups"; fi
-trap '$as $bin/pg_ctl -D "$home/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$home"' EXIT
-cd /
-$as $bin/initdb -D "$home/data" -U brimful --auth=trust -E UTF8 --locale=C >/dev/null
-$as $bin/pg_ctl -D "$home/data" -w -l "$home/log" \
-  -o "-k $home -c listen_addresses='' -c max_connections=200 -c fsync=off -c synchronous_commit=off -c full_page_writes=off" start >/dev/null
-cd - >/dev/null
-chmod 755 "$home"
-DATABASE_URL="postgresql://brimful@/postgres?host=$home" run -m flow --ignore tests/browser --postgres url "$@"
+trap '[ ! -d "$home/data" ] || $as $bin/pg_ctl -D "$home/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$home"' EXIT
+
+on_15() {
+  if [ ! -x $bin/postgres ]; then
+    echo "not run: the stories on PostgreSQL 15 (apt-get install postgresql-15)"
+    return 0
+  fi
+  DATABASE_URL="postgresql://brimful@/postgres?host=$home" run 2 -m flow --ignore tests/browser --postgres url "$@"
+}
+if [ -x $bin/postgres ]; then
+  if [ "$(id -u)" = 0 ]; then
+    chown postgres "$home"
+    as="setpriv --reuid=postgres --regid=postgres --clear-groups"
+  fi
+  (cd / && $as $bin/initdb -D "$home/data" -U brimful --auth=trust -E UTF8 --locale=C >/dev/null &&
+    $as $bin/pg_ctl -D "$home/data" -w -l "$home/log" -o "-k $home -c listen_addresses='' -c max_connections=200 \
+      -c fsync=off -c synchronous_commit=off -c full_page_writes=off" start >/dev/null)
+  chmod 755 "$home"
+fi
+
+# These three wait for one another's browser and jobs more than for the processor: beside each other.
+(run 2 -m flow --ignore tests/browser --postgres 16 "$@") >"$home/16.out" 2>&1 & on_16=$!
+(on_15 "$@") >"$home/15.out" 2>&1 & on_15=$!
+echo "== The portal in Chromium"
+failed=0
+run 2 tests/browser --dist loadfile --timeout 300 "$@" || failed=1
+wait $on_16 || failed=1
+echo "== PostgreSQL 16, the stories"; cat "$home/16.out"
+wait $on_15 || failed=1
+echo "== PostgreSQL 15 through DATABASE_URL, the stories"; cat "$home/15.out"
+exit $failed

@@ -1,10 +1,8 @@
-"""`python -m brimful` and the `brimful` command."""
+"""`python -m brimful`."""
 
 import sys
 
-from brimful.cli import main
-
-__all__ = ["main"]
+from brimful import cli
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(cli.main())

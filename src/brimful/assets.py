@@ -8,23 +8,9 @@ from typing import Literal
 
 import psycopg.errors
 
-from brimful import money, texts
-from brimful.db import Row, Tx
-from brimful.errors import Refused
-
-__all__ = [
-    "Asset",
-    "Catalogue",
-    "Rate",
-    "add_rate",
-    "create",
-    "get",
-    "list_page",
-    "rate_at",
-    "rates_of",
-    "set_bridge",
-    "units_for",
-]
+from brimful.core import money, text
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
 _ONE = Decimal(1)
@@ -92,7 +78,7 @@ async def create(
     scale = (6 if kind == "currency" else 0) if scale is None else scale
     if kind == "currency" and scale < money.currency(code).exponent:
         raise Refused("invalid_field", f"precision of {code} must be at least its own decimals.", field="precision")
-    name = texts.clean(name, "name")
+    name = text.clean(name, "name")
     asset = Asset(code, name, kind, scale, label, symbol, await tx.now())
     try:
         await tx.execute(_INSERT, (code, name, kind, scale, label, symbol, asset.created_at))

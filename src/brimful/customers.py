@@ -10,23 +10,9 @@ from typing import Any
 import psycopg.errors
 from psycopg.types.json import Jsonb
 
-from brimful import ids, texts
-from brimful.db import Row, Tx
-from brimful.errors import Refused
-
-__all__ = [
-    "Customer",
-    "add_alias",
-    "create",
-    "find_alias",
-    "get",
-    "list_page",
-    "lock",
-    "resolve_external",
-    "set_stripe_customer",
-    "update",
-]
-
+from brimful.core import ids, text
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
 
 _STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
 
@@ -66,7 +52,7 @@ async def create(
 ) -> Customer:
     """A new customer. Refuses an external id that another customer has."""
     customer = Customer(
-        ids.new("cus"), external_id, texts.clean(name, "name"), email, _zone(time_zone), metadata or {},
+        ids.new("cus"), external_id, text.clean(name, "name"), email, _zone(time_zone), metadata or {},
         external_accounts, None, await tx.now(),
     )  # fmt: skip
     await tx.execute(
@@ -128,7 +114,7 @@ async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[
     after = dataclasses.replace(before, **changes)
     await tx.execute(
         _UPDATE,
-        (texts.clean(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
+        (text.clean(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
     )
     if after.external_id != before.external_id:
         if before.external_id is not None:
@@ -175,6 +161,11 @@ async def find_alias(tx: Tx, kind: str, value: str) -> tuple[str, str] | None:
     """(customer_id, target_id) behind a name, or None."""
     row = await tx.one("SELECT customer_id, target_id FROM aliases WHERE kind = %s AND value = %s", (kind, value))
     return None if row is None else (row["customer_id"], row["target_id"])
+
+
+async def set_locale(tx: Tx, customer_id: str, locale: str) -> None:
+    """The language that the customer reads from now on, in the portal and in e-mails."""
+    await tx.execute("UPDATE customers SET locale = %s WHERE customer_id = %s", (locale, customer_id))
 
 
 async def set_stripe_customer(tx: Tx, customer_id: str, stripe_customer_id: str) -> str:

@@ -12,33 +12,31 @@ from typing import Any
 
 import procrastinate
 
-from brimful.db import Tx
-
-__all__ = ["Name", "defer", "keep_by"]
+from brimful.db.pool import Tx
 
 
 class Name(enum.StrEnum):
     """Every job there is. worker.py maps each to an operation."""
 
     PAY = "pay"  # customer_id, top_up_id: take a top-up as far as it goes now
-    JUDGE = "judge"  # customer_id, asset: a wait has run out
+    EVALUATE = "evaluate"  # customer_id, asset: a wait has run out
     REFUND = "refund"  # customer_id, refund_id: send a refund, or read what became of it
     SETUP = "setup"  # customer_id, setup_id: a card being added, read at Stripe
     STRIPE_EVENT = "stripe_event"  # event_id: apply an event from the inbox
-    LETTER = "letter"  # customer_id, event_id: write to the customer about an event
+    EMAIL = "email"  # customer_id, event_id: write to the customer about an event
 
 
-_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5, Name.JUDGE: 5, Name.LETTER: 0}
+_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5, Name.EVALUATE: 5, Name.EMAIL: 0}
 
 # Builds the statement only; it always runs on the caller's connection.
 _DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())
 
 
-Keeper = Callable[[Tx, Name, Sequence[dict[str, Any]], dt.datetime | None], None]
-_keeper: Keeper | None = None
+Collector = Callable[[Tx, Name, Sequence[dict[str, Any]], dt.datetime | None], None]
+_keeper: Collector | None = None
 
 
-def keep_by(keeper: Keeper | None) -> None:
+def collect_with(keeper: Collector | None) -> None:
     """Hand jobs to somebody else than procrastinate: a simulation runs them in an order of its own. None ends that."""
     global _keeper  # noqa: PLW0603 - one process is one simulation or none
     _keeper = keeper

@@ -1,51 +1,36 @@
-"""The background door: job names to operations, periodic tasks, graceful stop. Any number may run."""
+"""The worker: job names to handlers, periodic tasks, graceful stop. Any number may run."""
 
 import asyncio
 import contextlib
 import functools
 import logging
+import os
 import pathlib
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
 import procrastinate
 import psycopg
 import psycopg_pool
 
-from brimful import (
-    anchors,
-    auto_topup,
-    cards,
-    charging,
-    epochs,
-    letters,
-    measures,
-    operators,
-    paying,
-    reconcile,
-    sessions,
-    stripe_inbox,
-    topups,
-    usage,
-    verify,
-    wallets,
-    webhooks,
-)
-from brimful.db.pool import role_conninfo
-from brimful.deps import Deps
+from brimful import auto_top_up, cards, db, email, ledger, observability, operations, payments, posting, top_ups
+from brimful.auth import operators, portal_sessions
 from brimful.jobs import Name
-
-__all__ = ["Operations", "run", "slow_sweep", "sweep"]
+from brimful.notifications import webhooks
+from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
 _SWEEP_MAX = 500
 _LATE_S = 15
 _STALE_S = 60
 _PARALLEL = 8
-_STOP_S = 20
-_BEAT_S = 5
+_STOP_S = 8  # from SIGTERM to the end, also when the database does not answer
+_FINISH_S = 5  # of these, for jobs that are running
+_JOB_S = 3600  # `until_idle` waits for its jobs to the end
+_PULSE_S = 5
 _AGAIN_S = 3
+_PARENT_S = 1
 _ANSWER_S = 10  # psycopg's own 30 s would be spent before anybody says that the database is away
 _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
@@ -61,101 +46,141 @@ _OUTSIDE = (*_AWAY, asyncio.CancelledError)
 
 
 async def run(deps: Deps, *, until_idle: bool = False) -> None:
-    """Work until SIGTERM or SIGINT, then finish what is running; or, without periodic tasks, until no job is due.
+    """Work until SIGTERM or SIGINT, or until the supervisor is gone; then finish what is running, for a few seconds.
+    With `until_idle`, run without periodic tasks until no job is due.
 
-    A database that goes away is waited for: nothing is known of what happens meanwhile, and nothing is done.
+    While the database is away the worker waits for it. On SIGTERM it waits for nothing longer than `_STOP_S`:
+    the process ends, and what it was doing is found again in our rows.
     """
     if until_idle:
-        await _work(deps, until_idle=True)
+        await _work(deps, JobHandlers(deps), until_idle=True)
         return
     if deps.settings.metrics_address is not None:
-        measures.serve(deps.settings.metrics_address)
+        observability.metrics.serve(deps.settings.metrics_address)
     working = asyncio.create_task(_work_always(deps), name="work")
-    told = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, told.set)
-    stop = asyncio.create_task(told.wait(), name="stop")
+    stop = asyncio.create_task(_stop_requested(deps.settings.parent_pid), name="stop")
     await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
     working.cancel()
+    done, _ = await asyncio.wait((working,), timeout=_STOP_S)
+    if not done:
+        _log.error("worker ends without waiting for its database: it did not stop within %d s", _STOP_S)
+        logging.shutdown()
+        os._exit(0)  # a task that does not end when it is canceled would hold the process
     with contextlib.suppress(asyncio.CancelledError):
         await working
 
 
+async def _stop_requested(parent_pid: int | None) -> None:
+    """Return on SIGTERM or SIGINT, or when the supervisor that started this process is gone."""
+    signaled = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, signaled.set)
+    while not signaled.is_set():
+        if parent_pid is not None and os.getppid() != parent_pid:
+            _log.error("worker ends: process %d, which started it, is gone", parent_pid)
+            return
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(signaled.wait(), _PARENT_S)
+
+
 async def _work_always(deps: Deps) -> None:
-    """Until it is cancelled. The queue may also end by no error: one of its own tasks has failed, and a moment later
-    the database was there again to say goodbye to.
+    """Restart the job queue until canceled.
+
+    procrastinate can return without an error when its listener dies and the database is back by the time it shuts down.
+    A worker whose settings are no longer the installation's waits until they are.
     """
+    handlers, published = JobHandlers(deps), False
     while True:
         reason: object = "the queue has ended by itself"
         try:
-            await _work(deps, until_idle=False)
+            if not published:
+                await handlers.publish_settings()
+                published = True
+            if await handlers.takes_part():
+                await _work(deps, handlers, until_idle=False)
+            if handlers.superseded.is_set():
+                reason = "the installation has other settings, those of a worker that started later"
         except (procrastinate.exceptions.ConnectorException, *_AWAY) as error:
             reason = error
         _log.error("nothing can be worked on, looking again in %d s: %s", _AGAIN_S, reason)
         await asyncio.sleep(_AGAIN_S)
 
 
-async def _work(deps: Deps, *, until_idle: bool) -> None:
+async def _work(deps: Deps, handlers: "JobHandlers", *, until_idle: bool) -> None:
     connector = procrastinate.PsycopgConnector(
-        conninfo=role_conninfo(deps.database.direct_url, deps.database.role, _QUEUE_PLANS),  # it listens
+        conninfo=db.pool.role_conninfo(deps.database.direct_url, deps.database.role, _QUEUE_PLANS),  # it listens
         min_size=1,
         max_size=max(4, deps.settings.worker_concurrency // 2),
         timeout=_ANSWER_S,
         reconnect_timeout=_AGAIN_S,
     )
     app = procrastinate.App(connector=connector)
-    operations = Operations(deps)
-    _register(app, operations)
+    _register(app, handlers)
     if not until_idle:
-        _register_periodic(app, operations)
+        _register_periodic(app, handlers)
     async with app.open_async():
         if not until_idle:
-            await operations.beat()  # before the first payment
+            await handlers.heartbeat()  # before the first payment
             await reconcile_if_restored(deps)
-        async with _courier(deps, once=until_idle), _pulse(operations, once=until_idle):
-            await app.run_worker_async(
+        async with _deliveries(deps, once=until_idle), _heartbeat(handlers, once=until_idle):
+            queue = app.run_worker_async(
                 concurrency=deps.settings.worker_concurrency,
                 wait=not until_idle,
                 install_signal_handlers=False,
                 listen_notify=not until_idle,
-                shutdown_graceful_timeout=_STOP_S,
+                shutdown_graceful_timeout=_JOB_S if until_idle else _FINISH_S,
                 fetch_job_polling_interval=0.02 if until_idle else 1.0,
                 update_heartbeat_interval=_HEARTBEAT_S,
                 stalled_worker_timeout=3 * _HEARTBEAT_S,
                 delete_jobs=procrastinate.jobs.DeleteJobCondition.SUCCESSFUL,
             )
+            await _until(handlers.superseded, queue)
+
+
+async def _until(event: asyncio.Event, work: Coroutine[Any, Any, None]) -> None:
+    """Run `work` to its end, or cancel it when the event happens. Raises what it raises."""
+    working, happened = asyncio.create_task(work), asyncio.create_task(event.wait())
+    try:
+        await asyncio.wait((working, happened), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        happened.cancel()
+        working.cancel()
+        [outcome] = await asyncio.gather(working, return_exceptions=True)
+    if isinstance(outcome, Exception):
+        raise outcome
 
 
 @contextlib.asynccontextmanager
-async def _courier(deps: Deps, *, once: bool) -> AsyncIterator[None]:
+async def _deliveries(deps: Deps, *, once: bool) -> AsyncIterator[None]:
     """Webhooks are delivered beside the jobs; with `once`, those that are due when the jobs are done."""
-    async with contextlib.aclosing(webhooks.Courier(deps.database, loopback=deps.settings.sandbox)) as courier:
+    async with contextlib.aclosing(
+        webhooks.delivery.DeliveryWorker(deps.database, loopback=deps.settings.sandbox)
+    ) as deliveries:
         if once:
             yield
-            await courier.deliver_due()
+            await deliveries.deliver_due()
             return
-        task = asyncio.create_task(courier.run(), name="courier")
+        task = asyncio.create_task(deliveries.run(), name="deliveries")
         try:
             yield
         finally:
-            courier.stop()
+            deliveries.stop()
             await task
 
 
 @contextlib.asynccontextmanager
-async def _pulse(operations: "Operations", *, once: bool) -> AsyncIterator[None]:
-    """Beat beside the jobs: a copy of the database is known for one that is older than the last beat."""
+async def _heartbeat(handlers: "JobHandlers", *, once: bool) -> AsyncIterator[None]:
+    """Send heartbeats beside the jobs: an old copy of the database is recognized by them."""
 
-    async def beat() -> None:
+    async def heartbeat() -> None:
         while True:
-            await asyncio.sleep(_BEAT_S)
+            await asyncio.sleep(_PULSE_S)
             try:
-                await operations.beat()
+                await handlers.heartbeat()
             except Exception:  # noqa: BLE001 - a database that is away comes back
-                _log.exception("no beat")
+                _log.exception("no heartbeat")
 
-    task = None if once else asyncio.create_task(beat(), name="pulse")
+    task = None if once else asyncio.create_task(heartbeat(), name="pulse")
     try:
         yield
     finally:
@@ -163,54 +188,71 @@ async def _pulse(operations: "Operations", *, once: bool) -> AsyncIterator[None]
             task.cancel()
 
 
-class Operations:
+class JobHandlers:
     """What each job does. Without a payment provider, jobs that need one do nothing."""
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._witness = epochs.Witness(deps.settings.epoch_file)
+        self._detector = payments.restore_guard.RestoreDetector(deps.settings.epoch_file)
+        self._worker = operations.installation.membership(deps.settings)
+        self.superseded = asyncio.Event()  # by a worker that started later, with other settings
 
     async def pay(self, customer_id: str, top_up_id: str) -> None:
-        if self._deps.till is not None:
-            await pay_or_set_aside(self._deps.till, customer_id, top_up_id)
+        if self._deps.payments is not None:
+            await pay_or_set_aside(self._deps.payments, customer_id, top_up_id)
 
     async def refund(self, customer_id: str, refund_id: str) -> None:
-        if self._deps.till is not None:
-            await paying.send_refund(self._deps.till, customer_id, refund_id)
+        if self._deps.payments is not None:
+            await payments.reversals.send_refund(self._deps.payments, customer_id, refund_id)
 
-    async def judge(self, customer_id: str, asset: str) -> None:
+    async def evaluate(self, customer_id: str, asset: str) -> None:
         async with self._deps.database.transaction() as tx:
-            await auto_topup.judge_account(tx, customer_id, asset, self._deps.pace)
+            await auto_top_up.evaluate.evaluate_account(tx, customer_id, asset, self._deps.pace)
 
     async def setup(self, customer_id: str, setup_id: str) -> None:
-        if self._deps.till is not None:
-            await paying.settle_setup(self._deps.till, customer_id, setup_id)
+        if self._deps.payments is not None:
+            await payments.checkout.settle_setup(self._deps.payments, customer_id, setup_id)
 
     async def stripe_event(self, event_id: str) -> None:
-        if self._deps.till is not None:
-            await apply_or_set_aside(self._deps.till, event_id)
+        if self._deps.payments is not None:
+            await apply_or_set_aside(self._deps.payments, event_id)
 
-    async def letter(self, customer_id: str, event_id: str) -> None:
-        if self._deps.post is not None:
-            await letters.write(self._deps.post, self._deps.database, customer_id, event_id)
+    async def email(self, customer_id: str, event_id: str) -> None:
+        if self._deps.mailer is not None:
+            await email.send.send_for_event(self._deps.mailer, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
         await reconcile_if_restored(self._deps)
         await sweep(self._deps)
 
     async def expire(self, timestamp: int) -> None:  # noqa: ARG002
-        while await usage.expire(self._deps.database, self._deps.pace):
+        while await posting.expire_holds.expire_due(self._deps.database, self._deps.pace):
             pass
 
-    async def beat(self) -> None:
-        await beat(self._deps, self._witness)
+    async def heartbeat(self) -> None:
+        await heartbeat(self._deps, self._detector)
+        await self.takes_part()
+
+    async def publish_settings(self) -> None:
+        async with self._deps.database.transaction() as tx:
+            await operations.installation.publish(tx, self._worker)
+
+    async def takes_part(self) -> bool:
+        """Report this worker as alive. Returns whether its settings are still the installation's."""
+        async with self._deps.database.transaction() as tx:
+            current = await operations.installation.report(tx, self._worker)
+        if current:
+            self.superseded.clear()
+        else:
+            self.superseded.set()
+        return current
 
     async def reconcile(self, timestamp: int) -> None:  # noqa: ARG002
-        if self._deps.till is not None:
-            await reconcile_since_last(self._deps, self._deps.till)
+        if self._deps.payments is not None:
+            await reconcile_since_last(self._deps, self._deps.payments)
 
     async def verify(self, timestamp: int) -> None:  # noqa: ARG002
-        _cry(await verify.run(self._deps.database.direct_url, self._deps.settings.ledger_keys))
+        _raise_alarms(await operations.verify.run(self._deps.database.direct_url, self._deps.settings.ledger_keys))
 
     async def nightly(self, timestamp: int) -> None:  # noqa: ARG002
         await nightly(self._deps)
@@ -219,29 +261,29 @@ class Operations:
         await slow_sweep(self._deps)
 
 
-async def pay_or_set_aside(till: paying.Till, customer_id: str, top_up_id: str) -> None:
+async def pay_or_set_aside(context: payments.context.PaymentContext, customer_id: str, top_up_id: str) -> None:
     """Work on a top-up; an error of ours is counted on it, and after a few it waits for a person. Others go on."""
     try:
-        await paying.pay(till, customer_id, top_up_id, only_if_due=True)
+        await payments.advance.advance(context, customer_id, top_up_id, only_if_due=True)
     except _OUTSIDE:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it is counted
+    except Exception as error:  # noqa: BLE001 - any error is counted
         _log.exception("top-up %s cannot be worked on", top_up_id)
-        async with till.database.transaction() as tx:
-            if await topups.note_failure(tx, customer_id, top_up_id):
+        async with context.database.transaction() as tx:
+            if await top_ups.store.note_failure(tx, customer_id, top_up_id):
                 _log.critical("ALARM top-up %s needs a person: %r", top_up_id, error)
 
 
-async def apply_or_set_aside(till: paying.Till, event_id: str) -> None:
+async def apply_or_set_aside(context: payments.context.PaymentContext, event_id: str) -> None:
     """Apply an event; the same care."""
     try:
-        await stripe_inbox.process(till, event_id)
+        await payments.stripe_events.process(context, event_id)
     except _OUTSIDE:
         raise
     except Exception as error:  # noqa: BLE001 - the same
         _log.exception("event %s cannot be applied", event_id)
-        async with till.database.transaction() as tx:
-            await stripe_inbox.note_failure(tx, event_id, repr(error))
+        async with context.database.transaction() as tx:
+            await payments.stripe_events.note_failure(tx, event_id, repr(error))
 
 
 _CRON = (
@@ -254,14 +296,14 @@ _CRON = (
 )
 
 
-def _register(app: procrastinate.App, operations: Operations) -> None:
+def _register(app: procrastinate.App, handlers: JobHandlers) -> None:
     for name in Name:
-        app.task(name=name.value, retry=_RETRY)(getattr(operations, name.value))
+        app.task(name=name.value, retry=_RETRY)(getattr(handlers, name.value))
 
 
-def _register_periodic(app: procrastinate.App, operations: Operations) -> None:
+def _register_periodic(app: procrastinate.App, handlers: JobHandlers) -> None:
     for title, cron in _CRON:
-        app.periodic(cron=cron)(app.task(name=title, queueing_lock=title)(getattr(operations, title)))
+        app.periodic(cron=cron)(app.task(name=title, queueing_lock=title)(getattr(handlers, title)))
 
     async def rescue(timestamp: int) -> None:  # noqa: ARG001 - procrastinate passes it
         await _rescue(app)
@@ -277,29 +319,29 @@ async def _rescue(app: procrastinate.App) -> None:
     await app.job_manager.delete_old_jobs(nb_hours=_KEEP_JOBS_H, include_failed=False)
 
 
-async def beat(deps: Deps, witness: epochs.Witness) -> None:
+async def heartbeat(deps: Deps, detector: payments.restore_guard.RestoreDetector) -> None:
     """Note that the database is the one it was. If it is not, payments are compared with Stripe before any other."""
     async with deps.database.transaction() as tx:
-        reason = await witness.beat(tx)
-    witness.committed()
+        reason = await detector.heartbeat(tx)
+    detector.committed()
     if reason is not None:
         await reconcile_if_restored(deps)
 
 
 async def reconcile_if_restored(deps: Deps) -> None:
-    """While a restore holds charging, reconciliation is what lifts it."""
+    """Reconcile while charging is suspended after a restore: that resumes it."""
     async with deps.database.transaction() as tx:
-        held = any(hold.kind == "restore" for hold in await charging.holds(tx))
-    if held and deps.till is not None:
-        await reconcile_since_last(deps, deps.till)
+        found = await payments.suspensions.list_all(tx)
+    if deps.payments is not None and any(suspension.kind == "restore" for suspension in found):
+        await reconcile_since_last(deps, deps.payments)
 
 
-async def reconcile_since_last(deps: Deps, till: paying.Till) -> None:
+async def reconcile_since_last(deps: Deps, context: payments.context.PaymentContext) -> None:
     """Compare with Stripe what has happened since the last time."""
     async with deps.database.transaction() as tx:
-        since = await reconcile.since_last(tx)
+        since = await payments.reconcile.since_last(tx)
     try:
-        await reconcile.run(till, since=since)
+        await payments.reconcile.run(context, since=since)
     except ConnectionError as error:
         _log.warning("reconciliation waits: %s", error)
 
@@ -307,33 +349,39 @@ async def reconcile_since_last(deps: Deps, till: paying.Till) -> None:
 async def sweep(deps: Deps) -> None:
     """Each minute: find in our own rows what no job, event or debit has brought forward."""
     async with deps.database.transaction() as tx:
-        due = await topups.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
-        refunds = await paying.refunds.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
-        keys = {*await auto_topup.overdue_waits(tx, limit=_SWEEP_MAX)}
-        missed = await wallets.missed_crossings(tx, limit=_SWEEP_MAX)
+        due = await top_ups.store.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
+        refunds = await payments.refunds.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
+        keys = {*await auto_top_up.evaluate.overdue_waits(tx, limit=_SWEEP_MAX)}
+        missed = await ledger.accounts.missed_crossings(tx, limit=_SWEEP_MAX)
         setups = await cards.setups.list_open(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
-        events = await stripe_inbox.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
+        events = await payments.stripe_events.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
     if missed:
-        _log.error("%d accounts were below their line and not judged", len(missed))
-    await _judge(deps, sorted(keys | set(missed)))
-    till = deps.till
-    if till is None:
+        _log.error("%d accounts were below their trigger and not evaluated", len(missed))
+    await _evaluate(deps, sorted(keys | set(missed)))
+    context = deps.payments
+    if context is None:
         return
     calls: list[Callable[[], Awaitable[Any]]] = [
-        *[lambda row=row: pay_or_set_aside(till, row["customer_id"], row["top_up_id"]) for row in due],
-        *[lambda row=row: paying.send_refund(till, row["customer_id"], row["refund_id"]) for row in refunds],
-        *[lambda setup=setup: paying.settle_setup(till, setup.customer_id, setup.setup_id) for setup in setups],
-        *[lambda event_id=event_id: apply_or_set_aside(till, event_id) for event_id in events],
+        *[lambda row=row: pay_or_set_aside(context, row["customer_id"], row["top_up_id"]) for row in due],
+        *[
+            lambda row=row: payments.reversals.send_refund(context, row["customer_id"], row["refund_id"])
+            for row in refunds
+        ],
+        *[
+            lambda setup=setup: payments.checkout.settle_setup(context, setup.customer_id, setup.setup_id)
+            for setup in setups
+        ],
+        *[lambda event_id=event_id: apply_or_set_aside(context, event_id) for event_id in events],
     ]
     await _each(calls)
 
 
-async def _judge(deps: Deps, keys: Iterable[wallets.AccountKey]) -> None:
-    """Judge accounts, each in a transaction of its own."""
+async def _evaluate(deps: Deps, keys: Iterable[ledger.accounts.AccountKey]) -> None:
+    """Evaluate accounts, each in a transaction of its own."""
 
-    async def one(key: wallets.AccountKey) -> None:
+    async def one(key: ledger.accounts.AccountKey) -> None:
         async with deps.database.transaction() as tx:
-            await auto_topup.judge_account(tx, *key, deps.pace)
+            await auto_top_up.evaluate.evaluate_account(tx, *key, deps.pace)
 
     await _each([functools.partial(one, key) for key in keys])
 
@@ -355,34 +403,32 @@ async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
 async def nightly(deps: Deps) -> None:
     """Each night: read the whole ledger from its first entry, believing no mark, and keep an anchor of it outside."""
     url, keys, directory = deps.database.direct_url, deps.settings.ledger_keys, deps.settings.anchor_dir
-    _cry(await verify.run(url, keys, full=True))
+    _raise_alarms(await operations.verify.run(url, keys, full=True))
     if directory is not None:
         try:
-            _cry([await anchors.keep(url, keys, pathlib.Path(directory))])
+            _raise_alarms([await operations.anchors.write_anchor(url, keys, pathlib.Path(directory))])
         except OSError as error:
             _log.critical("ALARM no anchor was kept: %s", error)
 
 
-def _cry(findings: Iterable[verify.Finding]) -> None:
+def _raise_alarms(findings: Iterable[operations.verify.Finding]) -> None:
     for finding in findings:
         if not finding.ok:
             _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
 
 
 async def slow_sweep(deps: Deps) -> None:
-    """Each hour: tell of cards about to expire, forget what need not be kept, and derive every rule's account anew;
-    whatever was wrong is right afterwards.
-    """
+    """Each hour: notify of cards about to expire, delete what need not be kept, and reevaluate every rule's account."""
     async with deps.database.transaction() as tx:
-        await auto_topup.tell_expiring(tx, limit=_SWEEP_MAX)
-        await cards.testing.forget(tx)
-        await sessions.forget(tx)
-        await operators.forget(tx)
+        await auto_top_up.card_expiry.notify_expiring(tx, limit=_SWEEP_MAX)
+        await cards.velocity.delete_expired(tx)
+        await portal_sessions.delete_expired(tx)
+        await operators.delete_expired(tx)
     after = ("", "")
     while True:
         async with deps.database.transaction() as tx:
-            keys = await auto_topup.enabled_after(tx, after, limit=_SWEEP_MAX)
+            keys = await auto_top_up.evaluate.enabled_after(tx, after, limit=_SWEEP_MAX)
         if not keys:
             return
-        await _judge(deps, keys)
+        await _evaluate(deps, keys)
         after = keys[-1]

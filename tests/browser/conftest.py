@@ -5,8 +5,7 @@ import os
 import pytest
 from playwright.sync_api import sync_playwright
 
-from support import browser, screens
-from support import stage as stages
+from support import browser, screens, stage as stages
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,8 @@
 import pytest
 from playwright.sync_api import expect
 
-from support import postbox as postboxes
-from support import stage as stages
-from support.looks import require_clean
+from support import postbox as postboxes, stage as stages
+from support.accessibility import require_clean
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +30,7 @@ def test_a_card_is_added_after_the_code_and_not_before(stage, postbox, visit, sc
     expect(page.get_by_role("heading", name="Is it you?")).to_be_visible()
     page.get_by_label("Code").fill("wrong")
     page.get_by_role("button", name="Continue").click()
-    expect(page.get_by_role("alert")).to_contain_text("This code is not right")
+    expect(page.get_by_role("alert")).to_contain_text("This code is wrong or has expired")
     page.get_by_label("Code").fill(postbox.code())
     page.get_by_role("button", name="Continue").click()
     page.wait_for_url(f"{stage.sandbox_url}/**")

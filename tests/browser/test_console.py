@@ -8,9 +8,8 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from brimful.db import Database
-from support import desk, looks
-from support import stage as stages
+from brimful.db.pool import Database
+from support import accessibility, operator, stage as stages
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +20,7 @@ def people(stage):
         database = Database(stage.environment["DATABASE_URL"], "brimful_engine", pool_max=1)
         await database.open()
         try:
-            return {name: await desk.hire(database, name, role) for name, role in
+            return {name: await operator.hire(database, name, role) for name, role in
                     (("vera", "viewer"), ("olga", "operator"), ("omar", "operator"))}  # fmt: skip
         finally:
             await database.close()
@@ -56,8 +55,8 @@ def console(stage, chromium, people):
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.goto(f"{stage.url}/console/")
         page.get_by_label("Name").fill(name)
-        page.get_by_label("Password").fill(desk.PASSWORD)
-        page.get_by_label("Code of your authenticator").fill(desk.code(people[name], steps=steps))
+        page.get_by_label("Password").fill(operator.PASSWORD)
+        page.get_by_label("Code of your authenticator").fill(operator.code(people[name], steps=steps))
         page.get_by_role("button", name="Sign in").click()
         expect(page.get_by_role("heading", name="Overview")).to_be_visible()
         return page
@@ -109,10 +108,10 @@ def test_axe_finds_nothing_on_any_page_of_the_console(stage, console, floor):
              "/webhooks", "/stripe", "/reconciliation", "/charging", "/audit", "/nowhere"]  # fmt: skip
     for path in paths:
         page.goto(f"{stage.url}/console{path}")
-        looks.require_clean(page, path)
+        accessibility.require_clean(page, path)
     page.goto(f"{stage.url}/console/")
     page.get_by_role("button", name="Sign out").click()
-    looks.require_clean(page, "sign-in")
+    accessibility.require_clean(page, "sign-in")
 
 
 def test_a_viewer_sees_no_button_but_the_way_out(stage, console, floor):

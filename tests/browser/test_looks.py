@@ -3,7 +3,7 @@
 import pytest
 
 from support import screens
-from support.looks import findings, require_clean
+from support.accessibility import findings, require_clean
 
 
 @pytest.mark.parametrize("language", ["en", "de", "ar"])

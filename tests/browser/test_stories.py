@@ -6,10 +6,10 @@ from decimal import Decimal
 
 from playwright.sync_api import expect
 
-from support import stage as stages
+from support import stage, stage as stages
 
 
-def choose_card(page, number=stages.VISA):
+def choose_card(page, number=stage.VISA):
     """On Stripe's page (the sandbox's): press the button of a test card."""
     page.wait_for_url(re.compile("/c/pay/"))
     page.locator(f'button[value="{number}"]').click()
@@ -164,7 +164,7 @@ def test_a_link_used_twice_and_a_session_that_ended_say_what_to_do(stage, visit,
     expect(page.get_by_role("heading", name="Your secure session ended.")).to_be_visible()
     expect(page.get_by_text("Go back to Glitch AI to open billing again.")).to_be_visible()
     page.goto(link)
-    expect(page.get_by_role("heading", name="This link is over")).to_be_visible()
+    expect(page.get_by_role("heading", name="This link has expired")).to_be_visible()
     visit.complaints.clear()  # the platform's own page is not there, and 401 and 410 are errors to Chromium
 
 

@@ -13,7 +13,7 @@ import time
 import pytest
 from playwright.sync_api import expect
 
-from support.house import free_port
+from support.harness import free_port
 from support.pages import blocks_of, run_blocks
 
 PAGE = pathlib.Path(__file__).parents[2] / "docs" / "tutorial" / "first-automatic-top-up.md"

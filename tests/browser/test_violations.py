@@ -6,7 +6,7 @@ import pytest
 
 from browser.test_console import console, floor, people  # noqa: F401 - fixtures
 from support.attack import long_form
-from support.odd import MARKUP
+from support.malformed import MARKUP
 
 
 @pytest.mark.parametrize("polyglot", MARKUP if long_form() else MARKUP[::8])

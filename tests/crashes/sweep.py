@@ -7,8 +7,9 @@ from decimal import Decimal
 
 import httpx
 
-from brimful import crashes, verify
-from support.house import API_KEY, LEDGER_KEYS, House, free_port
+from brimful import operations
+from brimful.core import failpoints
+from support.harness import API_KEY, LEDGER_KEYS, Harness, free_port
 
 FAULTS = ("kill", "exception", "hang")
 WEBHOOKS = ("before", "after", "never")
@@ -39,20 +40,20 @@ def cells():
 
 async def run(database_url, story, point, fault, webhooks):
     """Live through one cell; raises AssertionError when something does not hold."""
-    async with House.opened(database_url) as house:
-        customer_id, _ = await house.funded(balance=12, threshold="10", number=_CARDS[story])
+    async with Harness.opened(database_url) as harness:
+        customer_id, _ = await harness.funded(balance=12, threshold="10", number=_CARDS[story])
         if story == "refunded":
-            await house.use(customer_id, "3", "crossing")
-            await house.work()
-            await house.events_applied()
-        await house.switch(**_WEBHOOK_SWITCH[webhooks])
-        reached = await _FAULT[fault](house, customer_id, story, point)
+            await harness.use(customer_id, "3", "crossing")
+            await harness.work()
+            await harness.events_applied()
+        await harness.switch(**_WEBHOOK_SWITCH[webhooks])
+        reached = await _FAULT[fault](harness, customer_id, story, point)
         assert reached, f"{point} was never reached"
-        await house.switch(webhooks="on")
+        await harness.switch(webhooks="on")
         for minutes in (0, 2, 6, 30):
-            await house.pass_time(minutes=minutes)
-        await settled(house, customer_id, story)
-    findings = [finding for finding in await verify.run(database_url, LEDGER_KEYS) if not finding.ok]
+            await harness.pass_time(minutes=minutes)
+        await settled(harness, customer_id, story)
+    findings = [finding for finding in await operations.verify.run(database_url, LEDGER_KEYS) if not finding.ok]
     assert findings == []
 
 
@@ -63,11 +64,11 @@ _WEBHOOK_SWITCH = {
 }
 
 
-async def act(house, customer_id, story, *, url=None):
+async def act(harness, customer_id, story, *, url=None):
     """What begins the story: a debit that crosses the line, or a refund that is asked for."""
     if story == "refunded":
-        [top_up] = await house.top_ups(customer_id)
-        await house.sql(
+        [top_up] = await harness.top_ups(customer_id)
+        await harness.sql(
             "INSERT INTO refunds (customer_id, refund_id, payment_id, amount_minor, currency, state, actor, wake_at, "
             "created_at) SELECT customer_id, 'ref_story', payment_id, 1000, 'USD', 'requested', 'test', "
             "clock_timestamp() - interval '1 minute', clock_timestamp() FROM payments WHERE top_up_id = %s",
@@ -77,44 +78,44 @@ async def act(house, customer_id, story, *, url=None):
     event = {"id": "crossing", "customer_id": customer_id, "asset": "USD", "amount": "3"}
     for _ in range(3):  # a platform sends again, under the same id, until it is answered
         with contextlib.suppress(httpx.HTTPError):
-            async with httpx.AsyncClient(base_url=url or house.url, timeout=10) as client:
+            async with httpx.AsyncClient(base_url=url or harness.url, timeout=10) as client:
                 answer = await client.post("/v1/usage", json=event, headers={"Authorization": f"Bearer {API_KEY}"})
             if answer.status_code == 200:
                 return
         url = None
 
 
-async def work(house):
+async def work(harness):
     """The background door, once: what is due by job, and what the sweep finds."""
-    await house.sweep()
-    await house.work()
+    await harness.sweep()
+    await harness.work()
 
 
-async def _exception(house, customer_id, story, point):
+async def _exception(harness, customer_id, story, point):
     seen = []
 
     async def fault(name):
         if name == point and not seen:
             seen.append(name)
-            raise crashes.CrashError(name)
+            raise failpoints.CrashError(name)
 
-    crashes.plant(fault)
+    failpoints.arm(fault)
     try:
-        await act(house, customer_id, story)
-        await work(house)
-        await house.until(lambda: _reached(house, seen), seconds=6)
+        await act(harness, customer_id, story)
+        await work(harness)
+        await harness.until(lambda: _reached(harness, seen), seconds=6)
     finally:
-        crashes.uproot()
+        failpoints.disarm()
     return bool(seen)
 
 
-async def _reached(house, seen):
+async def _reached(harness, seen):
     if not seen:
-        await work(house)
+        await work(harness)
     return bool(seen)
 
 
-async def _hang(house, customer_id, story, point):
+async def _hang(harness, customer_id, story, point):
     """The process stands still at the point; others go on; then it wakes, a zombie."""
     seen, go_on = [], asyncio.Event()
 
@@ -123,26 +124,26 @@ async def _hang(house, customer_id, story, point):
             seen.append(name)
             await go_on.wait()
 
-    crashes.plant(fault)
-    started = asyncio.create_task(act(house, customer_id, story))
-    zombie = asyncio.create_task(_until_reached(house, seen, started))
+    failpoints.arm(fault)
+    started = asyncio.create_task(act(harness, customer_id, story))
+    zombie = asyncio.create_task(_until_reached(harness, seen, started))
     try:
-        await house.until(lambda: _is(seen), seconds=10)
+        await harness.until(lambda: _is(seen), seconds=10)
         # A row that the zombie has locked keeps the others waiting, as it must; they are given a moment.
-        other = asyncio.create_task(house.pass_time(minutes=2))
+        other = asyncio.create_task(harness.pass_time(minutes=2))
         await asyncio.wait([other], timeout=2)
     finally:
         go_on.set()
-        crashes.uproot()
+        failpoints.disarm()
         await asyncio.gather(started, zombie, return_exceptions=True)
         await asyncio.gather(other, return_exceptions=True)
     return bool(seen)
 
 
-async def _until_reached(house, seen, started):
+async def _until_reached(harness, seen, started):
     while not seen:
-        await house.sweep()
-        await house.work()
+        await harness.sweep()
+        await harness.work()
         if not seen:
             await asyncio.sleep(0.1)
     await started
@@ -152,18 +153,18 @@ async def _is(seen):
     return bool(seen)
 
 
-async def _kill(house, customer_id, story, point):
+async def _kill(harness, customer_id, story, point):
     """A real process, SIGKILL: the API where the debit is posted, the worker everywhere else."""
-    environment = {"PATH": "/usr/bin:/bin", **house.environment, "BRIMFUL_CRASH_AT": f"{point}:kill",
+    environment = {"PATH": "/usr/bin:/bin", **harness.environment, "BRIMFUL_CRASH_AT": f"{point}:kill",
                    "BRIMFUL_LOG_LEVEL": "CRITICAL"}  # fmt: skip
     if point.endswith("T1"):
         port = free_port()
         process = await _process(environment, "serve", "--port", str(port))
-        await house.until(lambda: _answers(port))
-        await act(house, customer_id, story, url=f"http://127.0.0.1:{port}")
+        await harness.until(lambda: _answers(port))
+        await act(harness, customer_id, story, url=f"http://127.0.0.1:{port}")
     else:
-        await act(house, customer_id, story)
-        await house.sql("UPDATE top_ups SET wake_at = now() - interval '1 minute' WHERE ended_at IS NULL")
+        await act(harness, customer_id, story)
+        await harness.sql("UPDATE top_ups SET wake_at = now() - interval '1 minute' WHERE ended_at IS NULL")
         process = await _process(environment, "worker")
     try:
         code = await asyncio.wait_for(process.wait(), 90)
@@ -190,17 +191,17 @@ async def _answers(port):
 _FAULT = {"kill": _kill, "exception": _exception, "hang": _hang}
 
 
-async def settled(house, customer_id, story):
+async def settled(harness, customer_id, story):
     """What must be true in the end, whatever happened on the way."""
-    books = await house.books()
-    intents = list(house.world.store.newest("payment_intent"))
-    [top_up] = await house.top_ups(customer_id)
+    books = await harness.books()
+    intents = list(harness.world.store.newest("payment_intent"))
+    [top_up] = await harness.top_ups(customer_id)
     if story == "declined":
         assert books["charged"] == {}
-        assert await house.balance(customer_id) == Decimal(9)
+        assert await harness.balance(customer_id) == Decimal(9)
         assert top_up["state"] == "failed", top_up
-        assert (await house.rule(customer_id))["paused"] == "card_declined"
-        declined = [event for event in house.world.store.newest("event")
+        assert (await harness.rule(customer_id))["paused"] == "card_declined"
+        declined = [event for event in harness.world.store.newest("event")
                     if event["type"] == "payment_intent.payment_failed"]  # fmt: skip
         assert len(declined) == 1
         return
@@ -210,6 +211,6 @@ async def settled(house, customer_id, story):
     assert all(intent["status"] in {"succeeded", "canceled", "requires_confirmation"} for intent in intents)
     if story == "refunded":
         assert books["refunded"] == {"USD": 1000}
-        assert await house.balance(customer_id) == Decimal(24)
+        assert await harness.balance(customer_id) == Decimal(24)
     else:
-        assert await house.balance(customer_id) == Decimal(34)
+        assert await harness.balance(customer_id) == Decimal(34)

@@ -9,8 +9,8 @@ from crashes import sweep
 
 def sample():
     """Each point with one fault; over the points every fault meets every timing."""
-    turns = itertools.cycle(itertools.product(sweep.FAULTS, ("never", "before", "after")))
-    for (story, point), (fault, webhooks) in zip(sweep.POINTS, turns, strict=False):
+    locks = itertools.cycle(itertools.product(sweep.FAULTS, ("never", "before", "after")))
+    for (story, point), (fault, webhooks) in zip(sweep.POINTS, locks, strict=False):
         if point.endswith("webhook") and webhooks == "never":
             webhooks = "before"
         yield story, point, fault, webhooks

@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from brimful.db import embedded, migrate
+from brimful import db, runtime
 from failover.pair import Pair
 from soak.run import Soak, told
 
@@ -35,14 +35,14 @@ class Lab(Soak):
         super().__init__(home, 0, seed)
         self.rounds = rounds
         self.synchronous = synchronous
-        home_of_both = embedded._ROOT_HOME if embedded._as_root() else home
+        home_of_both = runtime.embedded_postgres._ROOT_HOME if runtime.embedded_postgres._as_root() else home
         self.pair = Pair(home_of_both / f"lab-{home.name}", "a-password-for-the-lab", synchronous=synchronous)
         self.away_s = []
         self.lost = set()
 
     async def start_database(self):
         await asyncio.to_thread(self.pair.start)
-        migrate.apply(self.pair.primary.url())
+        db.migrate.apply(self.pair.primary.url())
         self.database_url = self.pair.url()
 
     def admin_url(self):
@@ -106,7 +106,7 @@ class Lab(Soak):
         )  # fmt: skip
         ranked = sorted(self.away_s)
         away = {"p50": round(ranked[len(ranked) // 2], 2), "most": round(ranked[-1], 2)}
-        holds = self.sql("SELECT count(*) AS n FROM audit WHERE action = 'charging.held'")
+        holds = self.sql("SELECT count(*) AS n FROM audit WHERE action = 'charging.suspended'")
         return {
             "rounds": self.rounds, "standby": "synchronous" if self.synchronous else "asynchronous", **result,
             "away_s": away, "charging_held_and_reconciled": holds[0]["n"],
@@ -115,8 +115,8 @@ class Lab(Soak):
     async def until_open(self):
         """A failover holds charging until payments were compared with Stripe; a worker lifts that."""
         deadline = time.monotonic() + 120
-        while self.sql("SELECT 1 FROM charging_holds"):
-            assert time.monotonic() < deadline, self.sql("SELECT * FROM charging_holds")
+        while self.sql("SELECT 1 FROM suspensions"):
+            assert time.monotonic() < deadline, self.sql("SELECT * FROM suspensions")
             await asyncio.sleep(0.5)
 
     async def close(self):

@@ -17,10 +17,10 @@ import time
 import psycopg
 import psycopg.conninfo
 
-from brimful.db import embedded
+from brimful import runtime
 
 _OPTIONS = {
-    **embedded._OPTIONS, "shared_buffers": "256MB", "max_wal_senders": "8",
+    **runtime.embedded_postgres._OPTIONS, "shared_buffers": "256MB", "max_wal_senders": "8",
     "hot_standby": "on", "wal_receiver_status_interval": "1s", "wal_retrieve_retry_interval": "100ms",
 }  # fmt: skip
 
@@ -45,20 +45,37 @@ class Node:
 
     def run(self, program, *arguments):
         done = subprocess.run(
-            [str(embedded.program("18", program)), *arguments], capture_output=True, text=True, check=False, cwd="/",
-            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGPASSWORD": self.password}, **embedded._owner().popen(),
-        )  # fmt: skip
+            [str(runtime.embedded_postgres.program("18", program)), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "PGPASSWORD": self.password},
+            **runtime.embedded_postgres._owner().popen(),
+        )
         assert done.returncode == 0, f"{program}: {done.stdout}{done.stderr}"
 
     def start(self):
         options = [part for name, value in _OPTIONS.items() for part in ("-c", f"{name}={value}")]
         with (self.home / "log").open("ab") as log:
             self.process = subprocess.Popen(
-                [str(embedded.program("18", "postgres")), "-D", str(self.data), "-k", str(self.home), *options],
-                stdout=log, stderr=log, stdin=subprocess.DEVNULL, cwd="/", env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
-                start_new_session=True, preexec_fn=lambda: embedded.die_with_parent(signal.SIGQUIT),
-                **embedded._owner().popen(),
-            )  # fmt: skip
+                [
+                    str(runtime.embedded_postgres.program("18", "postgres")),
+                    "-D",
+                    str(self.data),
+                    "-k",
+                    str(self.home),
+                    *options,
+                ],
+                stdout=log,
+                stderr=log,
+                stdin=subprocess.DEVNULL,
+                cwd="/",
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C"},
+                start_new_session=True,
+                preexec_fn=lambda: runtime.embedded_postgres.die_with_parent(signal.SIGQUIT),
+                **runtime.embedded_postgres._owner().popen(),
+            )
         self.until(lambda: self.ask("SELECT true") == (True,))
 
     def kill(self):
@@ -86,7 +103,7 @@ class Node:
     def until(self, condition, seconds=60):
         deadline = time.monotonic() + seconds
         while not condition():
-            assert time.monotonic() < deadline, f"{self.name}: it did not happen:\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{self.name}: it did not happen:\n{self.head()}"
             time.sleep(0.02)
 
 
@@ -100,7 +117,7 @@ class Pair:
         self.primary, self.standby = self.nodes
 
     def start(self):
-        owner = embedded._owner()
+        owner = runtime.embedded_postgres._owner()
         for node in self.nodes:
             node.home.mkdir(parents=True)
             node.home.chmod(0o700)
@@ -161,7 +178,7 @@ class Pair:
         configured.write_text(f"primary_conninfo = '{source}'\n")
         signal_file = self.standby.data / "standby.signal"
         signal_file.touch()
-        owner = embedded._owner()
+        owner = runtime.embedded_postgres._owner()
         if owner.uid is not None:
             for path in (configured, signal_file):
                 os.chown(path, owner.uid, owner.gid)

@@ -10,7 +10,7 @@ import pytest
 
 @pytest.mark.timeout(240)
 def test_the_primary_dies_under_load_and_nothing_acknowledged_is_lost(tmp_path):
-    """F25, F26, F44, I6: kill -9, promotion, pg_rewind; charging is held until the books were compared."""
+    """F25, F26, F44, I6: kill -9, promotion, pg_rewind; charging is suspended until the books were compared."""
     script = pathlib.Path(__file__).parent / "lab.py"
     command = [sys.executable, str(script), "1", str(tmp_path / "lab.json")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)

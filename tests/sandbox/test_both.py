@@ -10,9 +10,10 @@ import secrets
 import httpx
 import pytest
 
-from brimful.payments import DeclineKind, Failure, FailureKind, classify
-from brimful.payments.stripe import StripeGateway
-from support.house import STRIPE_KEY
+from brimful.gateway.declines import DeclineKind, classify
+from brimful.gateway.gateway import Failure, FailureKind, PaymentRequest
+from brimful.gateway.stripe.adapter import StripeGateway
+from support.harness import STRIPE_KEY
 
 LIVE_KEY = os.environ.get("BRIMFUL_LIVE_STRIPE_KEY", "")
 
@@ -38,10 +39,9 @@ class Provider:
         return answer.raise_for_status().json()["id"]
 
     async def create(self, method, key=None):
-        return await self.gateway.create_intent(
-            key=key or secrets.token_hex(8), amount_minor=2500, currency="USD", customer=self.customer,
-            payment_method=method, metadata={"payment_id": "pay_contract"}, description="Contract",
-        )  # fmt: skip
+        names = {"payment_id": "pay_contract"}
+        request = PaymentRequest(key or secrets.token_hex(8), self.customer, 2500, "USD", "Contract", names)
+        return await self.gateway.create_intent(request, payment_method=method)
 
     async def confirm(self, intent, method, key=None):
         return await self.gateway.confirm_intent(
@@ -50,9 +50,9 @@ class Provider:
 
 
 @pytest.fixture(params=["sandbox", "stripe"])
-async def provider(request, house):
+async def provider(request, harness):
     if request.param == "sandbox":
-        opened = Provider(str(house.sandbox.base_url).rstrip("/"), STRIPE_KEY)
+        opened = Provider(str(harness.sandbox.base_url).rstrip("/"), STRIPE_KEY)
     elif LIVE_KEY:
         assert LIVE_KEY.startswith("sk_test_"), "only ever with a test key"
         opened = Provider(None, LIVE_KEY)
@@ -100,8 +100,6 @@ async def test_authentication_off_session_is_a_decline_that_asks_for_the_custome
 
 async def test_an_amount_too_small_is_refused(provider):
     method = await provider.save("pm_card_visa")
-    refused = await provider.gateway.create_intent(
-        key=secrets.token_hex(8), amount_minor=10, currency="USD", customer=provider.customer, payment_method=method,
-        metadata={}, description="Contract",
-    )  # fmt: skip
+    request = PaymentRequest(secrets.token_hex(8), provider.customer, 10, "USD", "Contract", {})
+    refused = await provider.gateway.create_intent(request, payment_method=method)
     assert (refused.kind, refused.code) == (FailureKind.REFUSED, "amount_too_small")

@@ -14,8 +14,8 @@ import httpx
 import pytest
 import stripe
 
-from brimful.payments import Failure
-from brimful.payments.stripe import StripeGateway
+from brimful.gateway.gateway import Failure, PaymentRequest
+from brimful.gateway.stripe.adapter import StripeGateway
 from brimful.sandbox import params, shapes
 from brimful.sandbox.store import Store
 from brimful.sandbox.world import World
@@ -121,50 +121,50 @@ LEFT_OUT = {
 }
 
 
-async def test_a_parameter_nobody_knows_is_refused(house):
-    answer = await house.sandbox.post("/v1/customers", data={"name": "x", "colour": "red"})
+async def test_a_parameter_nobody_knows_is_refused(harness):
+    answer = await harness.sandbox.post("/v1/customers", data={"name": "x", "colour": "red"})
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "parameter_unknown"
 
 
-async def test_idempotency_replays_refuses_changes_and_says_busy(house):
+async def test_idempotency_replays_refuses_changes_and_says_busy(harness):
     headers = {"Idempotency-Key": "k1"}
-    first = await house.sandbox.post("/v1/customers", data={"name": "x"}, headers=headers)
-    again = await house.sandbox.post("/v1/customers", data={"name": "x"}, headers=headers)
+    first = await harness.sandbox.post("/v1/customers", data={"name": "x"}, headers=headers)
+    again = await harness.sandbox.post("/v1/customers", data={"name": "x"}, headers=headers)
     assert first.json() == again.json()
     assert again.headers["idempotent-replayed"] == "true"
-    other = await house.sandbox.post("/v1/customers", data={"name": "y"}, headers=headers)
+    other = await harness.sandbox.post("/v1/customers", data={"name": "y"}, headers=headers)
     assert (other.status_code, other.json()["error"]["type"]) == (400, "idempotency_error")
-    await house.switch(call="customers.create", fault="error_after")
+    await harness.switch(call="customers.create", fault="error_after")
     headers = {"Idempotency-Key": "k2"}
     for _ in range(2):  # a saved 500 is replayed too
-        failed = await house.sandbox.post("/v1/customers", data={"name": "z"}, headers=headers)
+        failed = await harness.sandbox.post("/v1/customers", data={"name": "z"}, headers=headers)
         assert failed.status_code == 500
 
 
-async def test_lists_are_newest_first_in_pages(house):
-    made = [(await house.sandbox.post("/v1/customers", data={"name": str(n)})).json()["id"] for n in range(5)]
-    first = (await house.sandbox.get("/v1/customers", params={"limit": 2})).json()
+async def test_lists_are_newest_first_in_pages(harness):
+    made = [(await harness.sandbox.post("/v1/customers", data={"name": str(n)})).json()["id"] for n in range(5)]
+    first = (await harness.sandbox.get("/v1/customers", params={"limit": 2})).json()
     assert [item["id"] for item in first["data"]] == [made[4], made[3]]
     assert first["has_more"] is True
-    after = (await house.sandbox.get("/v1/customers", params={"limit": 9, "starting_after": made[3]})).json()
+    after = (await harness.sandbox.get("/v1/customers", params={"limit": 9, "starting_after": made[3]})).json()
     assert [item["id"] for item in after["data"]] == made[2::-1]
 
 
-async def test_refunds_never_exceed_what_was_taken(house):
-    customer_id, _ = await house.funded(balance=12, threshold="10")
-    await house.use(customer_id, "3", "crossing")
-    await house.work()
-    [payment] = await house.sql("SELECT stripe_intent_id AS id FROM payments")
-    ok = await house.sandbox.post("/v1/refunds", data={"payment_intent": payment["id"], "amount": "2000"})
+async def test_refunds_never_exceed_what_was_taken(harness):
+    customer_id, _ = await harness.funded(balance=12, threshold="10")
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    [payment] = await harness.sql("SELECT stripe_intent_id AS id FROM payments")
+    ok = await harness.sandbox.post("/v1/refunds", data={"payment_intent": payment["id"], "amount": "2000"})
     assert ok.status_code == 200
-    too_much = await house.sandbox.post("/v1/refunds", data={"payment_intent": payment["id"], "amount": "501"})
+    too_much = await harness.sandbox.post("/v1/refunds", data={"payment_intent": payment["id"], "amount": "501"})
     assert too_much.status_code == 400
-    assert (await house.books())["refunded"] == {"USD": 2000}
+    assert (await harness.books())["refunded"] == {"USD": 2000}
 
 
-async def test_a_wrong_key_is_401_for_the_sdk_and_for_us(house):
-    gateway = StripeGateway("sk_test_wrong", url=str(house.sandbox.base_url).rstrip("/"))
+async def test_a_wrong_key_is_401_for_the_sdk_and_for_us(harness):
+    gateway = StripeGateway("sk_test_wrong", url=str(harness.sandbox.base_url).rstrip("/"))
     failure = await gateway.check_key()
     await gateway.close()
     assert isinstance(failure, Failure)
@@ -253,13 +253,12 @@ def product_calls(gateway):
 
     names = {"top_up_id": "top_1", "payment_id": "pay_1", "customer_id": "cus_1"}
     soon = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
-    pages = {"success_url": "https://x.example/a", "cancel_url": "https://x.example/b", "metadata": names}
+    pages = {"success_url": "https://x.example/a", "cancel_url": "https://x.example/b"}
     return {
         "check_key": gateway.check_key(),
         "create_customer": gateway.create_customer(key="k1", name="Ada", email="a@x.example", customer_id="cus_1"),
         "create_intent": gateway.create_intent(
-            key="k2", amount_minor=2500, currency="USD", customer="cus_1", payment_method="pm_1", metadata=names,
-            description="Top-up of USD",
+            PaymentRequest("k2", "cus_1", 2500, "USD", "Top-up of USD", names), payment_method="pm_1"
         ),
         "confirm_off_session": gateway.confirm_intent("pi_1", key="k3", payment_method="pm_1", return_url=None),
         "confirm_on_session": gateway.confirm_intent(
@@ -268,10 +267,11 @@ def product_calls(gateway):
         "read_intent": gateway.read_intent("pi_1"),
         "cancel_intent": gateway.cancel_intent("pi_1"),
         "list_intents": gateway.list_intents(customer="cus_1", since=soon - dt.timedelta(days=1)),
-        "create_setup_checkout": gateway.create_setup_checkout(key="k5", customer="cus_1", currency="USD", **pages),
+        "create_setup_checkout": gateway.create_setup_checkout(
+            key="k5", customer="cus_1", currency="USD", metadata=names, **pages
+        ),
         "create_payment_checkout": gateway.create_payment_checkout(
-            key="k6", customer="cus_1", amount_minor=2500, currency="USD", description="Top-up", save_card=True,
-            expires_at=soon, **pages,
+            PaymentRequest("k6", "cus_1", 2500, "USD", "Top-up", names), save_card=True, expires_at=soon, **pages
         ),
         "read_checkout": gateway.read_checkout("cs_1"),
         "expire_checkout": gateway.expire_checkout("cs_1"),

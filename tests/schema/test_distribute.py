@@ -9,16 +9,17 @@ import psycopg
 import psycopg.rows
 import pytest
 
-from brimful import doctor, processes
-from brimful.db import distribute, migrate
-from brimful.errors import ConfigurationError
-from support import spread
+from brimful import db, operations, runtime
+from brimful.core.errors import ConfigurationError
+from support import citus
 
 TABLES = pathlib.Path(__file__).parents[2] / "docs" / "tables.md"
 PLACES = {
-    "distributed": distribute.DISTRIBUTED, "reference": distribute.REFERENCE, "local": distribute.LOCAL,
-    "apart": distribute.APART,
-}  # fmt: skip
+    "distributed": db.citus.distribute.DISTRIBUTED,
+    "reference": db.citus.distribute.REFERENCE,
+    "local": db.citus.distribute.LOCAL,
+    "apart": db.citus.distribute.APART,
+}
 
 
 def connected(url):
@@ -40,7 +41,7 @@ def empty(cluster):
 
 def test_every_table_has_one_place_and_the_page_says_which(database_url):
     with connected(database_url) as connection:
-        there = {row["relname"] for row in connection.execute(spread.TABLES)}
+        there = {row["relname"] for row in connection.execute(citus.TABLES)}
     named = [name for names in PLACES.values() for name in names]
     assert sorted(named) == sorted(name for name in there if not name.startswith("procrastinate_"))
     rows = dict(re.findall(r"^\| (\w+)\b[^|]*\| (.+) \|$", TABLES.read_text(), re.MULTILINE))
@@ -62,34 +63,34 @@ def test_keys_of_customer_data_are_led_by_the_customer_and_nothing_fires_on_it(d
             "pg_attribute WHERE attrelid = conrelid AND attnum = conkey[1]) AS first FROM pg_constraint "
             "WHERE contype = 'f'"
         ).fetchall()
-    assert {row["first"] for row in keys if row["name"] in distribute.DISTRIBUTED} == {"customer_id"}
-    assert fired & set(distribute.DISTRIBUTED) == set()
+    assert {row["first"] for row in keys if row["name"] in db.citus.distribute.DISTRIBUTED} == {"customer_id"}
+    assert fired & set(db.citus.distribute.DISTRIBUTED) == set()
     for row in foreign:
-        if row["name"] in distribute.DISTRIBUTED and row["other"] in distribute.DISTRIBUTED:
+        if row["name"] in db.citus.distribute.DISTRIBUTED and row["other"] in db.citus.distribute.DISTRIBUTED:
             assert row["first"] == "customer_id", row
-        elif row["name"] in distribute.DISTRIBUTED:
-            assert row["other"] in distribute.REFERENCE, row
+        elif row["name"] in db.citus.distribute.DISTRIBUTED:
+            assert row["other"] in db.citus.distribute.REFERENCE, row
         else:
-            assert row["other"] not in distribute.DISTRIBUTED, row
+            assert row["other"] not in db.citus.distribute.DISTRIBUTED, row
 
 
 def test_a_plain_database_is_told_what_it_lacks_and_nothing_changes(database_url, cluster):
-    if isinstance(cluster, spread.Spread):
+    if isinstance(cluster, citus.Spread):
         said = []
-        distribute.distribute(database_url, said.append)
+        db.citus.distribute.distribute(database_url, said.append)
         assert said == ["Every table is where it belongs; nothing to do."]
         with connected(database_url) as connection:
-            assert distribute.misplaced(connection) == []
-        assert doctor._nodes(database_url).ok
+            assert db.citus.distribute.misplaced(connection) == []
+        assert operations.doctor._nodes(database_url).ok
         return
     with pytest.raises(ConfigurationError, match=r"has no Citus.*Nothing was changed"):
-        distribute.distribute(database_url, print)
-    assert doctor._nodes(database_url).detail == "one PostgreSQL, not distributed"
+        db.citus.distribute.distribute(database_url, print)
+    assert operations.doctor._nodes(database_url).detail == "one PostgreSQL, not distributed"
 
 
 def test_migrations_come_first(cluster):
     with empty(cluster) as url, pytest.raises(ConfigurationError, match="run `brimful migrate` first"):
-        distribute.distribute(url, print)
+        db.citus.distribute.distribute(url, print)
 
 
 @pytest.mark.parametrize(
@@ -104,22 +105,22 @@ def test_migrations_come_first(cluster):
     ],
 )  # fmt: skip
 def test_what_somebody_has_placed_otherwise_is_refused(placed, wrong):
-    strange = [name for name in placed if not distribute._fits(name, placed)]
+    strange = [name for name in placed if not db.citus.distribute._fits(name, placed)]
     assert strange == ([] if wrong is None else [wrong])
 
 
 @pytest.mark.schema
-async def test_up_does_not_take_a_database_whose_keys_lie_elsewhere(house, tmp_path):
-    await house.customer()
-    await house.sql("DELETE FROM _yoyo_migration WHERE migration_id = '0015.archive'")
+async def test_up_does_not_take_a_database_whose_keys_lie_elsewhere(harness, tmp_path):
+    await harness.customer()
+    await harness.sql("DELETE FROM _yoyo_migration WHERE migration_id = '0005.grants'")
     with (
         pytest.raises(ConfigurationError, match="is not where its keys lie"),
-        processes.up(tmp_path / "data", port=0, quiet=True, database_url=house.database_url),
+        runtime.local.up(tmp_path / "data", port=0, quiet=True, database_url=harness.database_url),
     ):
         pass
-    assert migrate.pending(house.database_url) == ["0015.archive"]  # it was not even brought up to this version
+    assert db.migrate.pending(harness.database_url) == ["0005.grants"]  # it was not even brought up to this version
 
 
 def test_a_database_without_tables_is_nobodys(cluster):
     with empty(cluster) as url:
-        assert not migrate.has_customers(url)
+        assert not db.migrate.has_customers(url)

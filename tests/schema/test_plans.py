@@ -6,11 +6,11 @@ import re
 import psycopg
 import pytest
 
-from brimful.auto_topup.trigger import _FACTS
+from brimful.auto_top_up.facts import _FACTS
 from brimful.db.pool import role_conninfo
-from brimful.ledger.entries import _FIND_KNOWN
-from brimful.usage import PLANS
-from brimful.wallets.accounts import _LOCK, _UPDATE_TAILS
+from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS
+from brimful.ledger.entries import _FIND_EXISTING
+from brimful.posting.group_commit import PLANS
 from brimful.worker import _QUEUE_PLANS
 
 ACCOUNTS, EACH = 2_000, 10
@@ -69,8 +69,8 @@ def plan(url, sql, values, options, role="brimful_api"):
 
 HOT = {
     "lock": (_LOCK, [BATCH["customers"], ["USD"]], {"accounts_pkey"}),
-    "known": (_FIND_KNOWN, BATCH, {"entries_customer_id_source_key_key"}),
-    "tails": (_UPDATE_TAILS, BATCH, {"accounts_pkey"}),
+    "known": (_FIND_EXISTING, BATCH, {"entries_customer_id_source_key_key"}),
+    "tails": (_UPDATE_HEADS, BATCH, {"accounts_pkey"}),
     "facts": (_FACTS, BATCH, {"accounts_pkey", "rules_pkey", "rule_states_pkey", "consents_pkey"}),
 }
 
@@ -84,7 +84,7 @@ def test_a_batch_reads_no_table_as_a_whole(seeded, name):
 
 
 def test_the_lookup_of_keys_is_one_probe_of_the_unique_index_per_key(seeded):
-    found = plan(seeded, _FIND_KNOWN, BATCH, PLANS)
+    found = plan(seeded, _FIND_EXISTING, BATCH, PLANS)
     assert "(source = wanted.source) AND (key = wanted.key)" in found
     assert "Hash Join" not in found
     assert "Merge Join" not in found
@@ -93,7 +93,7 @@ def test_the_lookup_of_keys_is_one_probe_of_the_unique_index_per_key(seeded):
 def test_a_batch_of_writes_moves_no_index_of_accounts(seeded):
     """HOT: the new version of an account's row stays in its page, and no index hears of it."""
     with psycopg.connect(role_conninfo(seeded, "brimful_api", PLANS), autocommit=True) as connection:
-        connection.execute(_UPDATE_TAILS, BATCH)
+        connection.execute(_UPDATE_HEADS, BATCH)
     with psycopg.connect(seeded, autocommit=True) as owner:
         owner.execute("SELECT pg_stat_force_next_flush()")
         updated, hot = owner.execute(

@@ -1,5 +1,6 @@
 """The schema: equal to the committed one, every statement valid under it, the checks in the database too."""
 
+import contextlib
 import importlib
 import importlib.metadata
 import pathlib
@@ -10,17 +11,21 @@ import psycopg
 import psycopg.errors
 import pytest
 
-from brimful.db import embedded, migrate
+from brimful import db, runtime
 
-SOURCE = pathlib.Path(embedded.__file__).parents[1]
+SOURCE = pathlib.Path(runtime.embedded_postgres.__file__).parents[1]
 COMMITTED = SOURCE / "db" / "schema.sql"
 
 
 def dumped(url, version="18"):
-    """The schema as pg_dump of the wheel writes it, without what differs from run to run."""
-    program = embedded.program(version, "pg_dump")
+    """Our tables and views as pg_dump of the wheel writes them, without what differs from run to run.
+
+    The job tables are procrastinate's: they stand in 0002.jobs.sql alone.
+    """
+    program = runtime.embedded_postgres.program(version, "pg_dump")
     done = subprocess.run(
-        [str(program), "--schema-only", "--no-owner", "--exclude-table=*yoyo*", "--dbname", url],
+        [str(program), "--schema-only", "--no-owner", "--table=public.*", "--exclude-table=*yoyo*",
+         "--exclude-table=procrastinate*", "--dbname", url],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith(("--", "\\", "SET ", "SELECT "))]
@@ -29,23 +34,23 @@ def dumped(url, version="18"):
 
 def test_all_migrations_together_are_the_committed_schema(tmp_path):
     """On 18 whatever the other tests run on: its pg_dump wrote the committed one."""
-    directory = embedded.DataDirectory(tmp_path / "data").open(version="18")
-    with embedded.running(directory) as server:
-        migrate.apply(server.url())
+    directory = runtime.embedded_postgres.DataDirectory(tmp_path / "data").open(version="18")
+    with runtime.embedded_postgres.running(directory) as server:
+        db.migrate.apply(server.url())
         assert dumped(server.url()) == COMMITTED.read_text()
     directory.remove()
 
 
 def test_the_job_tables_are_those_of_the_pinned_library():
     """Upgrading procrastinate needs a migration: this test is how one notices."""
-    ours = (migrate.MIGRATIONS / "0002.jobs.sql").read_text()
+    ours = (db.migrate.MIGRATIONS / "0002.jobs.sql").read_text()
     shipped = importlib.metadata.distribution("procrastinate").locate_file("procrastinate/sql/schema.sql")
     assert pathlib.Path(shipped).read_text().strip() in ours
 
 
 def test_nothing_is_pending_and_applying_again_changes_nothing(database_url):
-    assert migrate.pending(database_url) == []
-    assert migrate.apply(database_url) == []
+    assert db.migrate.pending(database_url) == []
+    assert db.migrate.apply(database_url) == []
 
 
 def statements():
@@ -130,10 +135,13 @@ BAD_ROWS = [
 ]
 
 
-@pytest.mark.parametrize("statement", BAD_ROWS)
-async def test_the_database_checks_amounts_states_and_currencies_itself(house, statement):
-    customer_id, _ = await house.funded(balance=12, threshold="10")
-    await house.use(customer_id, "3", "crossing")
-    await house.work()
-    with pytest.raises(psycopg.IntegrityError):
-        await house.sql(statement)
+async def test_the_database_checks_amounts_states_and_currencies_itself(harness):
+    customer_id, _ = await harness.funded(balance=12, threshold="10")
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    accepted = []
+    for statement in BAD_ROWS:
+        with contextlib.suppress(psycopg.IntegrityError):
+            await harness.sql(statement)
+            accepted.append(statement)
+    assert accepted == []

@@ -9,13 +9,12 @@ import importlib
 import re
 
 import pytest
-from pglast import ast as nodes
-from pglast import parse_sql
+from pglast import ast as nodes, parse_sql
 from pglast.enums import A_Expr_Kind, BoolExprType
 from pglast.visitors import Visitor
-from test_schema import SOURCE, STATEMENTS
 
-from brimful.db.distribute import APART, DISTRIBUTED, LOCAL, REFERENCE
+from brimful.db.citus.distribute import APART, DISTRIBUTED, LOCAL, REFERENCE
+from schema.test_schema import SOURCE, STATEMENTS
 
 KEY = "customer_id"
 # A coordinator evaluates none of these in what changes a row.
@@ -23,42 +22,42 @@ VOLATILE = {"clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofda
 BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 # Asked of every node, because nobody's name is known beforehand. None of them stands on the way of a debit.
 EVERY_NODE = {
-    "anchors.py:_ENDS": "an anchor is of every account",
+    "operations/anchors.py:_ENDS": "an anchor is of every account",
     "api/metrics.py:_LIVE": "a gauge counts everybody's",
-    "archive.py:_MARKS": "an archive is of every account",
-    "archive.py:_OLD": "an archive is of every account",
-    "auto_topup/expiring.py:_EXPIRING": "the slow sweep finds cards that are about to expire",
-    "auto_topup/trigger.py:_ENABLED": "the slow sweep derives every rule anew",
-    "auto_topup/trigger.py:_OVERDUE": "the sweep finds waits that are over, by a partial index",
+    "operations/archive.py:_MARKS": "an archive is of every account",
+    "operations/archive.py:_OLD": "an archive is of every account",
+    "auto_top_up/card_expiry.py:_EXPIRING": "the slow sweep finds cards that are about to expire",
+    "auto_top_up/evaluate.py:_ENABLED": "the slow sweep derives every rule anew",
+    "auto_top_up/evaluate.py:_OVERDUE": "the sweep finds waits that are over, by a partial index",
     "cards/setups.py:_LIST_OPEN": "the sweep finds setups that nobody closed",
-    "cards/testing.py:_ADDED": "a storm of cards being tried is everybody's",
+    "cards/velocity.py:_ADDED": "a storm of cards being tried is everybody's",
     "console/pages/home.py:_STATES": "an operator looks at everybody's",
     "console/pages/home.py:_ENDED": "an operator looks at everybody's",
     "customers.py:_LIST": "the platform lists its customers",
     "customers.py:_COUNT": "the platform lists its customers",
     **{
-        f"desk/export.py:_QUERIES[{kind}]": "an export is of everybody's"
+        f"operations/export.py:_QUERIES[{kind}]": "an export is of everybody's"
         for kind in ("customers", "entries", "top-ups", "payments", "refunds", "disputes", "consents")
     },
-    "desk/look.py:_LINES": "an operator lists everybody's top-ups",
-    "desk/look.py:_SEARCH": "an operator searches by part of a name",
-    "doctor.py:_PAID": "whether anybody ever paid",
-    "health.py:TOP_UPS": "how many wait, of everybody's",
+    "operations/lookup.py:_LINES": "an operator lists everybody's top-ups",
+    "operations/lookup.py:_SEARCH": "an operator searches by part of a name",
+    "operations/doctor.py:_PAID": "whether anybody ever paid",
+    "operations/health.py:TOP_UPS": "how many wait, of everybody's",
     "db/migrate.py:_ANYBODY": "whether a database is somebody's",
-    "paying/refunds.py:_DUE": "the sweep finds refunds that are due",
-    "reconcile.py:_PAID_HERE": "our books of a span of time against Stripe's list",
-    "reconcile.py:_REFUND_STATE": "Stripe names a refund by its id alone",
-    "reconcile.py:_DISPUTE_STATE": "Stripe names a dispute by its id alone",
-    "topups/store.py:_DUE": "the sweep finds what is due, by a partial index",
-    "topups/store.py:_OWNER": "an automatic top-up has no alias, the hot path writes none; its id is all that is known",
-    "verify.py:_CREDITS": "verification reads everybody's",
-    "verify.py:_CURRENCIES": "verification reads everybody's",
-    "verify.py:_ENDS": "verification reads everybody's",
-    "verify.py:_LOST": "verification reads everybody's",
-    "verify.py:_ONWARD": "verification reads everybody's",
-    "verify.py:_WHOLE": "verification reads everybody's",
-    "wallets/accounts.py:_MISSED": "the sweep looks for what should not be",
-    "wallets/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
+    "payments/refunds.py:_DUE": "the sweep finds refunds that are due",
+    "payments/reconcile.py:_PAID_HERE": "our books of a span of time against Stripe's list",
+    "payments/reconcile.py:_REFUND_STATE": "Stripe names a refund by its id alone",
+    "payments/reconcile.py:_DISPUTE_STATE": "Stripe names a dispute by its id alone",
+    "top_ups/store.py:_DUE": "the sweep finds what is due, by a partial index",
+    "top_ups/store.py:_OWNER": "an automatic top-up has no alias, the hot path writes none; only its id is known",
+    "operations/verify.py:_CREDITS": "verification reads everybody's",
+    "operations/verify.py:_CURRENCIES": "verification reads everybody's",
+    "operations/verify.py:_ENDS": "verification reads everybody's",
+    "operations/verify.py:_LOST": "verification reads everybody's",
+    "operations/verify.py:_ONWARD": "verification reads everybody's",
+    "operations/verify.py:_WHOLE": "verification reads everybody's",
+    "ledger/accounts.py:_MISSED": "the sweep looks for what should not be",
+    "ledger/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
 }
 
 
@@ -82,7 +81,7 @@ def sources():
                     and " ".join(text.split()) not in known
                 ):
                     found[f"{path.relative_to(SOURCE)}:{node.lineno}"] = text
-    return {name: sql for name, sql in found.items() if not name.startswith(("bench/", "demo/", "simulation/"))}
+    return {name: sql for name, sql in found.items() if not name.startswith("dev/")}
 
 
 def _text(argument, names):

@@ -3,19 +3,17 @@
 import asyncio
 import datetime as dt
 import decimal
-import importlib
 
 import psycopg
 import psycopg.rows
 import pytest
 from psycopg.types.json import Jsonb
 
-from brimful import simulation
-from brimful.auto_topup import policy
-from brimful.payments import DeclineKind
-
-pay_room = importlib.import_module("brimful.paying.pay")  # the package has a function of that name
-settle_room = importlib.import_module("brimful.paying.settle")
+from brimful import auto_top_up
+from brimful.dev.simulation import run as simulation
+from brimful.dev.simulation.history import History
+from brimful.gateway import declines
+from brimful.gateway.declines import DeclineKind
 
 # Seeds that once failed, and what they found.
 REGRESSIONS = {
@@ -53,9 +51,9 @@ def first_violation(prefix, most=300):
 
 
 GUARDS = {
-    "F20, I9: what changed since is seen": (policy, "superseded", lambda _facts, _version: None),
-    "F33, I8: the limit is checked": (policy, "fits_limit", lambda _facts, _minor: True),
-    "F18: a hard decline is told from a soft one": (settle_room, "classify", lambda _decline: DeclineKind.SOFT),
+    "F20, I9: what changed since is seen": (auto_top_up.policy, "superseded", lambda _facts, _version: None),
+    "F33, I8: the limit is checked": (auto_top_up.policy, "fits_limit", lambda _facts, _minor: True),
+    "F18: a hard decline is told from a soft one": (declines, "classify", lambda _decline: DeclineKind.SOFT),
 }
 
 
@@ -63,8 +61,6 @@ GUARDS = {
 def test_it_notices_when_a_guard_is_gone(name, monkeypatch):
     room, guard, nothing = GUARDS[name]
     monkeypatch.setattr(room, guard, nothing)
-    if room is policy:  # T2 asks by a name of its own
-        monkeypatch.setattr(pay_room, guard, nothing)
     outcome = first_violation("teeth")
     assert outcome is not None
     shrunk = simulation.shrink(outcome)
@@ -72,13 +68,13 @@ def test_it_notices_when_a_guard_is_gone(name, monkeypatch):
     assert len(shrunk["steps"]) <= outcome.steps
 
 
-def test_it_notices_when_nobody_rearms(monkeypatch):
+def test_it_notices_when_no_account_is_reevaluated(monkeypatch):
     """I12: an account that is below its line and forgotten."""
 
     async def nothing(_tx, _keys, _pace):
         return None
 
-    monkeypatch.setattr(settle_room, "rearm", nothing)
+    monkeypatch.setattr(auto_top_up.evaluate, "reevaluate", nothing)
     assert "I12" in first_violation("rearm").violation
 
 
@@ -86,8 +82,8 @@ def test_it_notices_when_nobody_rearms(monkeypatch):
 def test_its_tables_answer_as_postgresql_does(cluster, database_url, number):
     """Each statement of a history, with its parameters, in its transaction, on the real database: the same answers."""
     told = []
-    history = simulation.History(f"twin/{number}")
-    history.stage.database.told = lambda sql, params, done: told.append((sql, params, copied(done)))
+    history = History(f"twin/{number}")
+    history.world.database.observe = lambda sql, params, done: told.append((sql, params, copied(done)))
     assert asyncio.run(history.run()).violation is None
     with psycopg.connect(database_url, row_factory=psycopg.rows.dict_row, autocommit=True) as connection:
         compared = sum(replayed(connection, *statement) for statement in told)

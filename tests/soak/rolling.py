@@ -20,14 +20,13 @@ import psycopg
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from brimful import processes, verify
-from brimful.db import embedded
-from brimful.settings import ledger_keyring
+from brimful import operations, runtime
+from brimful.settings.environment import ledger_keyring
 from soak.run import told
-from support.house import free_port
+from support.harness import free_port
 
 RATE, BATCH, SENDERS, CUSTOMERS = 2_000, 50, 12, 100
-DOORS, WORKERS = 4, 2
+APIS, WORKERS = 4, 2
 EVERY_S = 12
 
 
@@ -71,26 +70,26 @@ class Load:
 def started(environment, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "brimful", *arguments], env=environment, start_new_session=True,
-        preexec_fn=lambda: embedded.die_with_parent(signal.SIGTERM),
+        preexec_fn=lambda: runtime.embedded_postgres.die_with_parent(signal.SIGTERM),
     )  # fmt: skip
 
 
 async def run(home, minutes):
-    directory = embedded.DataDirectory(home / "data").open(version="18")
-    with processes.up(directory.path, port=0, quiet=True) as whole:
+    directory = runtime.embedded_postgres.DataDirectory(home / "data").open(version="18")
+    with runtime.local.up(directory.path, port=0, quiet=True) as whole:
         environment = {**whole.environment, "BRIMFUL_LOG_LEVEL": "ERROR"}
         port = free_port()
-        doors = started(environment, "serve", "--port", str(port), "--workers", str(DOORS))
+        api = started(environment, "serve", "--port", str(port), "--workers", str(APIS))
         workers = [started(environment, "worker") for _ in range(WORKERS)]
         try:
-            return await _roll(whole, f"http://127.0.0.1:{port}", doors, workers, environment, minutes)
+            return await _roll(whole, f"http://127.0.0.1:{port}", api, workers, environment, minutes)
         finally:
-            for child in (doors, *workers):
+            for child in (api, *workers):
                 child.terminate()
                 child.wait(60)
 
 
-async def _roll(whole, url, doors, workers, environment, minutes):
+async def _roll(whole, url, api, workers, environment, minutes):
     headers = {"Authorization": f"Bearer {whole.api_key}"}
     limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
     async with httpx.AsyncClient(base_url=url, headers=headers, timeout=60, limits=limits) as client:
@@ -100,7 +99,7 @@ async def _roll(whole, url, doors, workers, environment, minutes):
         tasks = [asyncio.create_task(load.send()) for _ in range(SENDERS)]
         while time.monotonic() < began + minutes * 60:
             await asyncio.sleep(EVERY_S)
-            doors.send_signal(signal.SIGHUP)
+            api.send_signal(signal.SIGHUP)
             number = rolled % WORKERS
             workers[number].terminate()
             await asyncio.to_thread(workers[number].wait, 60)
@@ -118,7 +117,7 @@ async def _roll(whole, url, doors, workers, environment, minutes):
             row[0] for row in connection.execute("SELECT key FROM entries WHERE source = 'usage'")
         )
     ledger_keys = ledger_keyring({"BRIMFUL_LEDGER_KEYS": environment["BRIMFUL_LEDGER_KEYS"]})
-    findings = await verify.run(whole.database_url, ledger_keys, full=True)
+    findings = await operations.verify.run(whole.database_url, ledger_keys, full=True)
     result = {
         "restarts": rolled, "debits_per_s": round(len(load.acknowledged) / took),
         "acknowledged": len(load.acknowledged),
@@ -149,7 +148,7 @@ async def whole_customer(whole, headers, number):
 
 def main(minutes="2"):
     with tempfile.TemporaryDirectory(prefix="brimful-rolling-") as home:
-        directory = embedded.DataDirectory(pathlib.Path(home) / "data")
+        directory = runtime.embedded_postgres.DataDirectory(pathlib.Path(home) / "data")
         try:
             result = asyncio.run(run(pathlib.Path(home), float(minutes)))
         finally:

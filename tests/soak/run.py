@@ -28,16 +28,15 @@ import psycopg.rows
 
 sys.path.insert(0, str(pathlib.Path(__file__).parent.parent))
 
-from brimful import verify
-from brimful.db import embedded, migrate
-from brimful.demo.visitor import Visitor, VisitorError
+from brimful import db, operations, runtime
+from brimful.dev.demo.visitor import Visitor, VisitorError
 from soak.proxy import FaultProxy
-from support.house import free_port
+from support.harness import free_port
 
 CUSTOMERS = 12
 CARDS = ("4242424242424242",) * 8 + ("4000000000009995", "4000000000009987", "4000002760003184", "4000000000000259")
 KEY = "soak_key_0123456789_0123456789"
-DOORS, WORKERS = 4, 2
+APIS, WORKERS = 4, 2
 KILL_EVERY_S, RESTART_EVERY_S = (1.5, 2.9), (14, 26)
 REST_S = 420
 _COUNTED = ("kills", "restarts", "respawned", "acknowledged", "refunds", "turned_on_again")
@@ -52,7 +51,7 @@ class Process:
 
 
 class Soak:
-    doors, workers = DOORS, WORKERS
+    apis, workers = APIS, WORKERS
 
     def __init__(self, home, minutes, seed):
         self.home, self.minutes = home, minutes
@@ -62,9 +61,9 @@ class Soak:
         self.people = {}
         self.sequence = 0
         self.ending = False
-        self.directory = embedded.DataDirectory(home / "data").open(version="18")
+        self.directory = runtime.embedded_postgres.DataDirectory(home / "data").open(version="18")
         assert self.directory.lock()
-        self.server = embedded.Server(self.directory)
+        self.server = runtime.embedded_postgres.Server(self.directory)
         self.processes = []
         self.to_database = None
 
@@ -76,7 +75,7 @@ class Soak:
         self.to_stripe = FaultProxy(self.sandbox_port, seed=1)
         await self.to_stripe.start()
         secrets = self.directory.secrets()
-        self.ports = [free_port() for _ in range(self.doors)]
+        self.ports = [free_port() for _ in range(self.apis)]
         self.environment = {
             "PATH": os.environ["PATH"],
             "DATABASE_URL": self.database_url,
@@ -109,7 +108,7 @@ class Soak:
     async def start_database(self):
         """Start it; `database_url` is how the processes reach it."""
         self.server.start()
-        migrate.apply(self.server.url())
+        db.migrate.apply(self.server.url())
         parts = psycopg.conninfo.conninfo_to_dict(self.server.url())
         self.to_database = UnixProxy(parts["host"], parts["port"], self.home, self.dice)
         await self.to_database.start()
@@ -124,7 +123,7 @@ class Soak:
         log = (self.home / "soak.log").open("ab")
         process.child = subprocess.Popen(
             [sys.executable, "-m", "brimful", *process.arguments], env=self.environment, stdout=log, stderr=log,
-            start_new_session=True, preexec_fn=lambda: embedded.die_with_parent(signal.SIGKILL),
+            start_new_session=True, preexec_fn=lambda: runtime.embedded_postgres.die_with_parent(signal.SIGKILL),
         )  # fmt: skip
         log.close()
 
@@ -293,7 +292,7 @@ class Soak:
 
     async def books(self, reconciled):
         """Ours, the sandbox's, and what the platform remembers, side by side."""
-        findings = await verify.run(self.admin_url(), self.keys(), full=True)
+        findings = await operations.verify.run(self.admin_url(), self.keys(), full=True)
         async with self.stripe() as stripe:
             books = (await stripe.get("/sandbox/books")).json()
         return self.report(books, findings, reconciled)
@@ -345,7 +344,7 @@ class Soak:
         broken = [finding.shown() for finding in findings if not finding.ok]
         ok = not (lost or doubled or twice or broken or any(drift.values()) or reconciled[0])
         return {
-            "ok": ok, "minutes": self.minutes, "seed_processes": f"{self.doors} api, {self.workers} worker",
+            "ok": ok, "minutes": self.minutes, "seed_processes": f"{self.apis} api, {self.workers} worker",
             **{name: self.counts[name] for name in _COUNTED},
             "network_faults": self.to_stripe.faults + (self.to_database.faults if self.to_database else 0),
             "top_ups": {row["state"]: row["n"] for row in

@@ -7,7 +7,7 @@ import re
 
 from aiosmtpd.controller import Controller
 
-from support.house import free_port
+from support.harness import free_port
 
 
 class Postbox:

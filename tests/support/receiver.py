@@ -8,8 +8,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from brimful.client import verify_webhook
-from support.house import free_port, served
+from brimful.client.webhooks import verify_webhook
+from support.harness import free_port, served
 
 __all__ = ["Receiver", "deliveries", "low", "receiving", "subscribe"]
 
@@ -48,18 +48,18 @@ async def receiving():
         yield receiver
 
 
-async def subscribe(house, url, *topics):
+async def subscribe(harness, url, *topics):
     body = {"url": url, **({"topics": list(topics)} if topics else {})}
-    return await house.call("POST", "/webhooks", body, expect=201)
+    return await harness.call("POST", "/webhooks", body, expect=201)
 
 
-async def low(house, name="Ada"):
+async def low(harness, name="Ada"):
     """Something that is told: a balance below its alert."""
-    customer_id = await house.customer(name)
-    await house.give(customer_id, 1)
-    await house.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
+    customer_id = await harness.customer(name)
+    await harness.give(customer_id, 1)
+    await harness.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
     return customer_id
 
 
-async def deliveries(house, **params):
-    return (await house.call("GET", "/webhooks/events", params=params, expect=200))["models"]
+async def deliveries(harness, **params):
+    return (await harness.call("GET", "/webhooks/events", params=params, expect=200))["models"]

@@ -15,10 +15,10 @@ from decimal import Decimal
 
 import httpx
 
-from brimful import ledger, processes, wallets
-from brimful.clock import Clock
-from brimful.db import Database
-from brimful.demo.visitor import Visitor
+from brimful import ledger, runtime
+from brimful.core.clock import Clock
+from brimful.db.pool import Database
+from brimful.dev.demo.visitor import Visitor
 
 HOME = "http://127.0.0.1/app"
 VISA = "4242424242424242"
@@ -137,7 +137,7 @@ class Stage:
 
     async def _past(self, customer_id, asset, days, per_day, opening, seed, refill):
         rolls = random.Random(seed)
-        keyring = ledger.Keyring(_keys(self.environment["BRIMFUL_LEDGER_KEYS"]))
+        keyring = ledger.hash_chain.Keyring(_keys(self.environment["BRIMFUL_LEDGER_KEYS"]))
         clock = Clock()
         database = Database(self.environment["DATABASE_URL"], "brimful_api", clock=clock)
         await database.open()
@@ -152,16 +152,19 @@ class Stage:
                 if step == 0 or balance < 10:
                     added = opening if step == 0 else refill
                     balance += added
-                    drafts.append(ledger.Draft(customer_id, asset, "adjustment", added, "api", f"past-{asset}-{step}",
-                                               description="Credit"))  # fmt: skip
+                    drafts.append(
+                        ledger.entries.Draft(
+                            customer_id, asset, "adjustment", added, "api", f"past-{asset}-{step}", description="Credit"
+                        )
+                    )
                 spent = Decimal(rolls.randint(2, 60)) / 100 if asset == "USD" else Decimal(rolls.randint(1, 2))
                 balance -= spent
-                drafts.append(ledger.Draft(customer_id, asset, "usage", -spent, "usage", f"past-{asset}-{step}",
+                drafts.append(ledger.entries.Draft(customer_id, asset, "usage", -spent, "usage", f"past-{asset}-{step}",
                                            description=rolls.choice(names)))  # fmt: skip
                 async with database.transaction() as tx:
-                    await wallets.create_missing(tx, [(customer_id, asset)])
-                    locked = await wallets.lock(tx, [(customer_id, asset)])
-                    await wallets.post(tx, keyring, locked, drafts)
+                    await ledger.accounts.create_missing(tx, [(customer_id, asset)])
+                    locked = await ledger.accounts.lock(tx, [(customer_id, asset)])
+                    await ledger.post.post(tx, keyring, locked, drafts)
         finally:
             await database.close()
 
@@ -183,7 +186,7 @@ def opened(**extra):
     settings = {"BRIMFUL_CARDS_PER_HOUR": "50", "BRIMFUL_CONFIRM_ABOVE": "USD:200",
                 "BRIMFUL_AMOUNTS": "USD:5-500,MINUTES:5-500", **extra}  # fmt: skip
     try:
-        with processes.up(home / "data", port=0, extra=settings, quiet=True) as running:
+        with runtime.local.up(home / "data", port=0, extra=settings, quiet=True) as running:
             headers = {"Authorization": f"Bearer {running.api_key}"}
             stripe = {"Authorization": f"Bearer {running.environment['STRIPE_API_KEY']}"}
             with (

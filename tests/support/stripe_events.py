@@ -5,7 +5,7 @@ import hmac
 import json
 import time
 
-from support.house import WEBHOOK_SECRET
+from support.harness import WEBHOOK_SECRET
 
 __all__ = ["event", "signed"]
 

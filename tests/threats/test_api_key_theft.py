@@ -9,47 +9,47 @@ import time
 import httpx
 import pytest
 
-from brimful import keys
-from brimful.errors import Refused
+from brimful.auth import api_keys
+from brimful.core.errors import Refused
 from support.attack import times
-from support.house import API_KEY, House
-from support.things import key_with
+from support.harness import API_KEY, Harness
+from support.seed import key_with
 
 
-async def test_a_dump_of_the_database_holds_no_key_that_works(house):
-    extra = await key_with(house, ("usage",))
-    dump = "".join((await house.dump()).values())
+async def test_a_dump_of_the_database_holds_no_key_that_works(harness):
+    extra = await key_with(harness, ("usage",))
+    dump = "".join((await harness.dump()).values())
     assert API_KEY not in dump
     assert extra not in dump
-    for row in await house.sql("SELECT * FROM api_keys"):
+    for row in await harness.sql("SELECT * FROM api_keys"):
         for value in row.values():
             stolen = value.hex() if isinstance(value, bytes | memoryview) else str(value)
-            answer = await house.api.get("/v1/customers", headers={"Authorization": f"Bearer {stolen}"[:400]})
+            answer = await harness.api.get("/v1/customers", headers={"Authorization": f"Bearer {stolen}"[:400]})
             assert answer.status_code == 401
 
 
-async def test_a_key_has_an_end_and_can_be_taken_back(house):
-    async with house.engine.database.transaction() as tx:
+async def test_a_key_has_an_end_and_can_be_taken_back(harness):
+    async with harness.engine.database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE brimful_api")
-        over = await keys.create(tx, name="over", good_for=dt.timedelta(0))
-        good = await keys.create(tx, name="good", good_for=dt.timedelta(days=1))
+        over = await api_keys.create(tx, name="over", good_for=dt.timedelta(0))
+        good = await api_keys.create(tx, name="good", good_for=dt.timedelta(days=1))
         for secret in (good, over):
             try:
-                principal = await keys.authenticate(tx, secret)
+                principal = await api_keys.authenticate(tx, secret)
             except Refused as refused:
                 assert (secret, refused.code) == (over, "unauthorized")  # noqa: PT017
             else:
                 assert secret == good
-        await keys.revoke(tx, principal.key_id)
+        await api_keys.revoke(tx, principal.key_id)
         with pytest.raises(Refused, match="valid API key"):
-            await keys.authenticate(tx, good)
+            await api_keys.authenticate(tx, good)
 
 
-async def test_a_key_is_changed_under_load_and_no_event_is_lost(house):
+async def test_a_key_is_changed_under_load_and_no_event_is_lost(harness):
     """Two live: the platform takes the new one into use, then the old one is revoked."""
-    customer_id = await house.customer()
-    await house.give(customer_id, 1000)
-    using, sent, refused = [await key_with(house, ("usage",))], 0, []
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 1000)
+    using, sent, refused = [await key_with(harness, ("usage",))], 0, []
     stop = asyncio.Event()
 
     async def platform(number):
@@ -59,7 +59,7 @@ async def test_a_key_is_changed_under_load_and_no_event_is_lost(house):
             count += 1
             event = {"id": f"{number}-{count}", "customer_id": customer_id, "asset": "USD", "amount": "0.001"}
             headers = {"Authorization": f"Bearer {using[-1]}"}
-            answer = await house.api.post("/v1/usage", json=event, headers=headers)
+            answer = await harness.api.post("/v1/usage", json=event, headers=headers)
             if answer.status_code != 200:
                 refused.append(answer.text)
             sent += 1
@@ -67,23 +67,23 @@ async def test_a_key_is_changed_under_load_and_no_event_is_lost(house):
     running = [asyncio.create_task(platform(number)) for number in range(4)]
     for _ in range(3):
         old = using[-1]
-        using.append(await key_with(house, ("usage",)))
+        using.append(await key_with(harness, ("usage",)))
         await asyncio.sleep(0.5)
-        async with house.engine.database.transaction() as tx:
+        async with harness.engine.database.transaction() as tx:
             await tx.execute("SET LOCAL ROLE brimful_api")
-            await keys.revoke(tx, (await keys.authenticate(tx, old)).key_id)
+            await api_keys.revoke(tx, (await api_keys.authenticate(tx, old)).key_id)
         await asyncio.sleep(0.5)
     stop.set()
     await asyncio.gather(*running)
     assert refused == []
-    [row] = await house.sql("SELECT count(*) AS n FROM entries WHERE kind = 'usage'")
+    [row] = await harness.sql("SELECT count(*) AS n FROM entries WHERE kind = 'usage'")
     assert row["n"] == sent > 50
 
 
 async def test_whoever_guesses_is_kept_waiting_and_nobody_else(database_url):
-    async with House.opened(database_url, BRIMFUL_ADDRESS_RATE="1") as house:
-        await house.call("GET", "/assets", expect=200)  # a key that is known
-        async with httpx.AsyncClient(base_url=house.url, timeout=30) as thief:
+    async with Harness.opened(database_url, BRIMFUL_ADDRESS_RATE="1") as harness:
+        await harness.call("GET", "/assets", expect=200)  # a key that is known
+        async with httpx.AsyncClient(base_url=harness.url, timeout=30) as thief:
 
             async def guess(path="/v1/assets", address="203.0.113.7"):
                 headers = {"Authorization": f"Bearer bfk_{secrets.token_urlsafe(32)}", "X-Forwarded-For": address}
@@ -97,7 +97,7 @@ async def test_whoever_guesses_is_kept_waiting_and_nobody_else(database_url):
             assert refused[0].json()["code"] == "too_many_requests"
             assert (await guess(address="203.0.113.8")).status_code == 401
             own = {"X-Forwarded-For": "203.0.113.7"}
-            assert (await house.api.get("/v1/assets", headers=own)).status_code == 200
+            assert (await harness.api.get("/v1/assets", headers=own)).status_code == 200
             pages = [await thief.get("/billing/cards", headers={"X-Forwarded-For": "203.0.113.9"}) for _ in range(25)]
             assert {page.status_code for page in pages} == {401, 429}
             assert "retry-after" in pages[-1].headers
@@ -107,18 +107,18 @@ async def test_whoever_guesses_is_kept_waiting_and_nobody_else(database_url):
             assert 429 in {answer.status_code for answer in sixes}  # a /64 is one household
 
 
-async def test_the_time_of_a_look_up_tells_nothing_of_a_key(house, attack):
+async def test_the_time_of_a_look_up_tells_nothing_of_a_key(harness, attack):
     """The time that it takes to refuse a key that is nearly right, and one that is not."""
-    secret = await key_with(house, ("usage",))
+    secret = await key_with(harness, ("usage",))
     spent = {"near": [], "far": []}
-    async with house.engine.database.transaction() as tx:
+    async with harness.engine.database.transaction() as tx:
         await tx.execute("SET LOCAL ROLE brimful_api")
         for number in range(times(300, 20_000)):
             guesses = {"near": secret[:-2] + f"{number % 90 + 10}", "far": "bfk_" + secrets.token_urlsafe(32)}
             for kind in ("near", "far") if number % 2 else ("far", "near"):
                 begun = time.perf_counter_ns()
                 try:
-                    await keys.authenticate(tx, guesses[kind])
+                    await api_keys.authenticate(tx, guesses[kind])
                 except Refused:
                     spent[kind].append(time.perf_counter_ns() - begun)
                 attack.count()

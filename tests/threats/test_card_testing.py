@@ -7,95 +7,95 @@ import pytest
 from starlette.requests import Request
 
 from brimful import settings, worker
-from brimful.web import client_address
-from support.house import House
+from brimful.web.pages import client_address
+from support.harness import Harness
 
 DECLINED = "4000000000000002"
 LIMIT = 3
 
 
 @pytest.fixture
-async def house(cluster):
+async def harness(cluster):
     name = cluster.clone()
-    async with House.opened(cluster.url(name), BRIMFUL_CARDS_PER_ADDRESS=str(LIMIT)) as opened:
+    async with Harness.opened(cluster.url(name), BRIMFUL_CARDS_PER_ADDRESS=str(LIMIT)) as opened:
         yield opened
     cluster.drop(name)
 
 
-async def try_to_add(house, *, address=None, customer_id=None):
-    visitor = await house.visitor(customer_id or await house.customer())
+async def try_to_add(harness, *, address=None, customer_id=None):
+    visitor = await harness.visitor(customer_id or await harness.customer())
     if address is not None:
         visitor.client.headers["X-Forwarded-For"] = address
     page = await visitor.get("/cards")
     return visitor, await visitor.submit(page, "/billing/cards/add", {"agreed": "yes"})
 
 
-async def setups_of(house):
-    [row] = await house.sql("SELECT count(*) AS n FROM card_setups")
+async def setups_of(harness):
+    [row] = await harness.sql("SELECT count(*) AS n FROM card_setups")
     return row["n"]
 
 
-async def test_an_address_adds_so_many_cards_in_an_hour_whoever_it_says_it_is(house):
-    pages = await asyncio.gather(*(try_to_add(house, address="203.0.113.7") for _ in range(12)))
+async def test_an_address_adds_so_many_cards_in_an_hour_whoever_it_says_it_is(harness):
+    pages = await asyncio.gather(*(try_to_add(harness, address="203.0.113.7") for _ in range(12)))
     refused = [page for _, page in pages if page.status_code == 429]
-    assert (len(refused), await setups_of(house)) == (12 - LIMIT, LIMIT)
+    assert (len(refused), await setups_of(harness)) == (12 - LIMIT, LIMIT)
     assert "Too many tries in the last hour" in refused[0].text
-    _, elsewhere = await try_to_add(house, address="203.0.113.8")
+    _, elsewhere = await try_to_add(harness, address="203.0.113.8")
     assert elsewhere.status_code == 200
-    await house.pass_time(hours=1)
-    _, later = await try_to_add(house, address="203.0.113.7")
+    await harness.pass_time(hours=1)
+    _, later = await try_to_add(harness, address="203.0.113.7")
     assert later.status_code == 200
 
 
-async def test_what_stands_further_out_in_the_header_is_not_believed(house):
+async def test_what_stands_further_out_in_the_header_is_not_believed(harness):
     for number in range(LIMIT):
-        await try_to_add(house, address=f"198.51.100.{number}, 203.0.113.7")
-    _, page = await try_to_add(house, address="198.51.100.99, 203.0.113.7")
+        await try_to_add(harness, address=f"198.51.100.{number}, 203.0.113.7")
+    _, page = await try_to_add(harness, address="198.51.100.99, 203.0.113.7")
     assert page.status_code == 429
 
 
-async def test_addresses_are_forgotten_and_are_nowhere_in_the_clear(house):
-    await try_to_add(house, address="203.0.113.7")
-    assert len(await house.sql("SELECT 1 FROM card_attempts")) == 1
-    house.clock.offset += dt.timedelta(hours=4)
-    await worker.slow_sweep(house.engine)
-    assert await house.sql("SELECT 1 FROM card_attempts") == []
+async def test_addresses_are_forgotten_and_are_nowhere_in_the_clear(harness):
+    await try_to_add(harness, address="203.0.113.7")
+    assert len(await harness.sql("SELECT 1 FROM card_attempts")) == 1
+    harness.clock.offset += dt.timedelta(hours=4)
+    await worker.slow_sweep(harness.engine)
+    assert await harness.sql("SELECT 1 FROM card_attempts") == []
 
 
-async def test_a_bot_run_stops_the_adding_of_cards_and_nothing_else(house):
-    customer_id, _ = await house.crossed()  # one card was added well
-    bot, page = await try_to_add(house, address="203.0.113.7")
+async def test_a_bot_run_stops_the_adding_of_cards_and_nothing_else(harness):
+    customer_id, _ = await harness.crossed()  # one card was added well
+    bot, page = await try_to_add(harness, address="203.0.113.7")
     for tried in range(19):
         page = await bot.submit(page, "", {"number": DECLINED})
         assert "declined" in page.text, tried
-    await house.work()
-    _, still = await try_to_add(house, address="203.0.113.9")
+    await harness.work()
+    _, still = await try_to_add(harness, address="203.0.113.9")
     assert still.status_code == 200
     await bot.submit(page, "", {"number": DECLINED})
-    await house.work()
-    _, stopped = await try_to_add(house, address="203.0.113.10")
+    await harness.work()
+    _, stopped = await try_to_add(harness, address="203.0.113.10")
     assert stopped.status_code == 503
-    assert [top_up["state"] for top_up in await house.top_ups(customer_id)] == ["succeeded"]
-    await house.pass_time(hours=1)
-    _, later = await try_to_add(house, address="203.0.113.10")
+    assert [top_up["state"] for top_up in await harness.top_ups(customer_id)] == ["succeeded"]
+    await harness.pass_time(hours=1)
+    _, later = await try_to_add(harness, address="203.0.113.10")
     assert later.status_code == 200
 
 
-async def test_failures_among_as_many_good_cards_stop_nobody(house):
+async def test_failures_among_as_many_good_cards_stop_nobody(harness):
     for number in range(9):  # 20 of 29 are less than seven in ten
-        visitor = await house.visitor(await house.customer())
+        visitor = await harness.visitor(await harness.customer())
         visitor.client.headers["X-Forwarded-For"] = f"198.51.100.{number}"
-        await house.add_card(visitor)
-    bot, page = await try_to_add(house)
+        await harness.add_card(visitor)
+    bot, page = await try_to_add(harness)
     for _ in range(20):
         page = await bot.submit(page, "", {"number": DECLINED})
-    await house.work()
-    _, still = await try_to_add(house)
+    await harness.work()
+    _, still = await try_to_add(harness)
     assert still.status_code == 200
     await bot.submit(page, "", {"number": DECLINED})
     await bot.submit(page, "", {"number": DECLINED})
-    await house.work()
-    _, stopped = await try_to_add(house)
+    await harness.work()
+    _, stopped = await try_to_add(harness)
     assert stopped.status_code == 503
 
 
@@ -120,4 +120,4 @@ def test_the_address_is_the_nearest_hop_that_is_no_proxy_of_ours(peer, header, w
     }
     headers = [(b"x-forwarded-for", header.encode())] if header else []
     request = Request({"type": "http", "client": (peer, 1), "headers": headers})
-    assert client_address(request, settings.read(env)) == wanted
+    assert client_address(request, settings.environment.read(env)) == wanted

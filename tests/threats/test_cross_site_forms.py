@@ -2,10 +2,10 @@
 
 import re
 
-from brimful import access
-from support.desk import colleague
-from support.pressing import token_of
-from support.things import filled, one_of_everything
+from brimful.auth import permissions
+from support.forms import token_of
+from support.operator import colleague
+from support.seed import filled, one_of_everything
 
 ELSEWHERE = (
     {"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1.evil.example"},
@@ -14,33 +14,33 @@ ELSEWHERE = (
 )  # fmt: skip
 
 
-async def test_forms_need_their_token_and_their_origin(house):
-    customer_id, visitor = await house.funded()
-    url = f"{house.url}/billing/auto-top-up/USD/off"
+async def test_forms_need_their_token_and_their_origin(harness):
+    customer_id, visitor = await harness.funded()
+    url = f"{harness.url}/billing/auto-top-up/USD/off"
     assert (await visitor.client.post(url, data={})).status_code == 403
     assert (await visitor.client.post(url, data={"csrf": "0" * 48})).status_code == 403
     page = await visitor.get("/auto-top-up/USD")
     token = token_of(page)
     for headers in ({"Origin": "https://evil.example"}, {"Sec-Fetch-Site": "cross-site"}, {"Origin": "null"}):
         assert (await visitor.client.post(url, data={"csrf": token}, headers=headers)).status_code == 403
-    assert (await house.rule(customer_id))["enabled"] is True
+    assert (await harness.rule(customer_id))["enabled"] is True
 
 
-async def test_no_form_is_taken_from_elsewhere(house, attack):
+async def test_no_form_is_taken_from_elsewhere(harness, attack):
     """Every form of portal and console, sent from elsewhere or without its token."""
-    things = await one_of_everything(house)
-    visitor = await house.visitor(things["customer_id"])
-    async with colleague(house, "olga") as olga:
+    things = await one_of_everything(harness)
+    visitor = await harness.visitor(things["customer_id"])
+    async with colleague(harness, "olga") as olga:
         doors = (
             ("billing", visitor.client, token_of(await visitor.get("/cards"))),
             ("console", olga.http, olga.csrf),
         )
-        before = [await house.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
+        before = [await harness.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
         for door, client, token in doors:
-            for row in access.rows(door):
+            for row in permissions.rows_of(door):
                 if row.method != "POST" or row.path.startswith(("/open", "/sign-in")):
                     continue
-                url = f"{house.url}/{door}{filled(row.path, things)}"
+                url = f"{harness.url}/{door}{filled(row.path, things)}"
                 bad = [({"csrf": token}, headers) for headers in ELSEWHERE]
                 bad += [({}, {}), ({"csrf": ""}, {}), ({"csrf": token[:-1]}, {}), ({"csrf": "0" * len(token)}, {})]
                 for data, headers in bad:
@@ -48,25 +48,25 @@ async def test_no_form_is_taken_from_elsewhere(house, attack):
                     attack.count()
                     if answer.status_code != 403:
                         attack.got_through(f"{row.path} {data} {headers}: {answer.status_code}")
-        after = [await house.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
+        after = [await harness.sql(f"SELECT * FROM {table} ORDER BY 1, 2") for table in ("rules", "cards", "top_ups")]
         assert after == before
         for headers in ELSEWHERE[:2]:
-            link = await house.link(things["customer_id"])
-            assert (await (await house.stranger()).client.post(link, headers=headers)).status_code == 403
+            link = await harness.link(things["customer_id"])
+            assert (await (await harness.stranger()).client.post(link, headers=headers)).status_code == 403
 
 
-async def test_no_page_is_shown_in_a_frame(house):
-    things = await one_of_everything(house)
-    visitor = await house.visitor(things["customer_id"])
-    async with colleague(house, "olga") as olga:
+async def test_no_page_is_shown_in_a_frame(harness):
+    things = await one_of_everything(harness)
+    visitor = await harness.visitor(things["customer_id"])
+    async with colleague(harness, "olga") as olga:
         for door, client in (("billing", visitor.client), ("console", olga.http)):
-            for row in access.rows(door):
+            for row in permissions.rows_of(door):
                 if row.method == "GET" and row.path not in {"/live", "/static"}:
-                    answer = await client.get(f"{house.url}/{door}{filled(row.path, things)}", follow_redirects=False)
+                    answer = await client.get(f"{harness.url}/{door}{filled(row.path, things)}", follow_redirects=False)
                     policy = answer.headers["content-security-policy"]
                     assert re.search(r"frame-ancestors 'none'", policy), row
     for path in ("/v1/customers", "/docs/", "/metrics", "/nowhere", "/healthz", "/v1/usage"):
-        headers = (await house.api.get(path)).headers
+        headers = (await harness.api.get(path)).headers
         assert "frame-ancestors 'none'" in headers["content-security-policy"], path
         assert (headers["x-content-type-options"], headers["cache-control"]) == ("nosniff", "no-store"), path
         assert "access-control-allow-origin" not in headers

@@ -3,9 +3,9 @@
 import csv
 import io
 
-from brimful import desk
-from brimful.desk.export import KINDS
-from support.odd import TEXTS
+from brimful import operations
+from brimful.operations.export import KINDS
+from support.malformed import TEXTS
 
 FORMULAS = (
     "=1+1", "=cmd|' /C calc'!A0", "+1+1", "-1+1", "@SUM(A1)", "\uff1d1+1", "\uff0b1", "\uff0d1+1", "\uff20A1", "x;=1+1",
@@ -30,15 +30,24 @@ def judged(text):
     return rows
 
 
-async def test_in_what_a_customer_downloads_and_what_is_exported(house):
+async def test_in_what_a_customer_downloads_and_what_is_exported(harness):
     names = [text for text in FORMULAS if text.strip() and len(text) <= 200]
-    customer_id = await house.customer(name="=1+1", external_id="@x")
-    await house.give(customer_id, 1000)
+    customer_id = await harness.customer(name="=1+1", external_id="@x")
+    await harness.give(customer_id, 1000)
     for number, text in enumerate(names):
-        await house.use(customer_id, "1", f"use-{number}", description=text)
-    visitor = await house.visitor(customer_id)
+        await harness.use(customer_id, "1", f"use-{number}", description=text)
+    visitor = await harness.visitor(customer_id)
     rows = judged((await visitor.get("/activity.csv")).text)
     assert len(rows) > len(names)
     assert any("'=1+1" in row for row in rows)
     for kind in KINDS:
-        judged("".join([line async for line in desk.export_lines(house.database_url, desk.Wanted(kind), "csv")]))
+        judged(
+            "".join(
+                [
+                    line
+                    async for line in operations.export.lines(
+                        harness.database_url, operations.export.Wanted(kind), "csv"
+                    )
+                ]
+            )
+        )

@@ -5,7 +5,7 @@ import datetime as dt
 import pytest
 import standardwebhooks
 
-from brimful.client import verify_webhook
+from brimful.client.webhooks import verify_webhook
 from support.receiver import low, subscribe
 
 
@@ -34,10 +34,10 @@ def test_the_official_vectors_of_standard_webhooks_pass():
             verify_webhook(key, wrong, body)
 
 
-async def test_what_was_sent_is_refused_when_any_byte_of_it_is_another_and_when_it_is_old(house, receiver):
-    made = await subscribe(house, receiver.url)
-    await low(house)
-    await house.work()
+async def test_what_was_sent_is_refused_when_any_byte_of_it_is_another_and_when_it_is_old(harness, receiver):
+    made = await subscribe(harness, receiver.url)
+    await low(harness)
+    await harness.work()
     headers, body = receiver.requests[0]
     assert verify_webhook(made["secret"], headers, body).type == "balance.low"
     for place in range(0, len(body), 3):

@@ -7,28 +7,28 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import anchors, verify, worker
-from support.house import LEDGER_KEYS
+from brimful import operations, worker
+from support.harness import LEDGER_KEYS
 
 COPY = "CREATE TABLE kept_{name} AS SELECT * FROM {name}"
 
 
-async def anchored(house):
-    return [line async for line in anchors.lines(house.database_url, LEDGER_KEYS)]
+async def anchored(harness):
+    return [line async for line in operations.anchors.lines(harness.database_url, LEDGER_KEYS)]
 
 
 async def test_an_anchor_holds_while_the_chain_only_grows(busy):
     anchor = await anchored(busy)
     [customer] = await busy.sql("SELECT customer_id AS id FROM customers")
     await busy.use(customer["id"], "1", "later")
-    found = await anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
+    found = await operations.anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
     assert (found.ok, found.detail.startswith("1 chains pass")) == (True, True)
 
 
 @pytest.mark.tampers
 async def test_the_end_that_was_cut_off_with_its_mark_is_named_by_an_anchor_alone(busy):
     """Account and signed mark are put back to what they were: the chain holds, and only what is kept outside knows."""
-    await verify.run(busy.database_url, LEDGER_KEYS)
+    await operations.verify.run(busy.database_url, LEDGER_KEYS)
     for name in ("accounts", "verified_marks"):
         await busy.sql(COPY.format(name=name))
     [customer] = await busy.sql("SELECT customer_id AS id, (SELECT max(seq) FROM entries) AS seq FROM customers")
@@ -38,9 +38,9 @@ async def test_the_end_that_was_cut_off_with_its_mark_is_named_by_an_anchor_alon
     await busy.sql("UPDATE accounts AS a SET balance = k.balance, seq = k.seq, mac = k.mac FROM kept_accounts AS k")
     await busy.sql("UPDATE verified_marks AS m SET seq = k.seq, balance = k.balance, mac = k.mac, "
                    "signature = k.signature FROM kept_verified_marks AS k")  # fmt: skip
-    findings = {found.id: found.ok for found in await verify.run(busy.database_url, LEDGER_KEYS, full=True)}
+    findings = {found.id: found.ok for found in await operations.verify.run(busy.database_url, LEDGER_KEYS, full=True)}
     assert findings["I1"] is True
-    found = await anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
+    found = await operations.anchors.compare(busy.database_url, LEDGER_KEYS, anchor)
     assert found.ok is False
     assert f"entry {customer['seq'] + 1} of ({customer['id']}, USD)" in found.detail
 
@@ -65,33 +65,37 @@ async def test_the_entry_is_named(busy, how):
     named = {row["seq"]: row["entry_id"] for row in await busy.sql("SELECT seq, entry_id FROM entries")}
     for statement in TAMPERED[how]:
         await busy.sql(statement)
-    [found] = [item for item in await verify.run(busy.database_url, LEDGER_KEYS, full=True) if item.id == "I1"]
+    [found] = [
+        item for item in await operations.verify.run(busy.database_url, LEDGER_KEYS, full=True) if item.id == "I1"
+    ]
     assert not found.ok
     assert (named[at[how]] if how in at else "ent_forged") in found.detail
 
 
 @pytest.mark.tampers
-async def test_units_that_were_changed_before_they_were_credited_are_named(house):
+async def test_units_that_were_changed_before_they_were_credited_are_named(harness):
     """The chain is whole: it was the engine itself that credited what stood in the row."""
-    customer_id, _ = await house.crossed()
-    await house.sql("UPDATE top_ups SET units = 99999")
-    await house.work()
-    assert await house.balance(customer_id) == Decimal(100_008)
-    [found] = [item for item in await verify.run(house.database_url, LEDGER_KEYS, full=True) if item.id == "I2"]
+    customer_id, _ = await harness.crossed()
+    await harness.sql("UPDATE top_ups SET units = 99999")
+    await harness.work()
+    assert await harness.balance(customer_id) == Decimal(100_008)
+    [found] = [
+        item for item in await operations.verify.run(harness.database_url, LEDGER_KEYS, full=True) if item.id == "I2"
+    ]
     assert not found.ok
     assert f"({customer_id}, USD) credits 99999" in found.detail
     assert "its money buys 25" in found.detail
 
 
 @pytest.mark.tampers
-async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(house, tmp_path, caplog):
+async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(harness, tmp_path, caplog):
     """An old entry was changed after it was verified: the hourly look goes on from its marks, the nightly finds it. And
     an end that was cut off since yesterday is named by yesterday's anchor.
     """
-    customer_id, _ = await house.funded(balance=12, threshold="10")
-    await house.use(customer_id, "1", "today")
+    customer_id, _ = await harness.funded(balance=12, threshold="10")
+    await harness.use(customer_id, "1", "today")
     engine = dataclasses.replace(
-        house.engine, settings=dataclasses.replace(house.engine.settings, anchor_dir=str(tmp_path))
+        harness.engine, settings=harness.engine.settings.model_copy(update={"anchor_dir": str(tmp_path)})
     )
     await worker.nightly(engine)
     [kept] = tmp_path.glob("anchor-20*.jsonl")
@@ -100,19 +104,21 @@ async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(ho
     before = kept.read_text()
     await worker.nightly(engine)
     assert kept.read_text() == before  # once a day, and never written over
-    await house.sql("UPDATE entries SET amount = 1000, balance_after = 1000 WHERE seq = 1")
-    assert [item.ok for item in await verify.run(house.database_url, LEDGER_KEYS) if item.id == "I1"] == [True]
+    await harness.sql("UPDATE entries SET amount = 1000, balance_after = 1000 WHERE seq = 1")
+    assert [item.ok for item in await operations.verify.run(harness.database_url, LEDGER_KEYS) if item.id == "I1"] == [
+        True
+    ]
     await worker.nightly(engine)
     assert any("ALARM I1 does not hold" in line for line in caplog.messages)
-    await house.sql("DELETE FROM entries WHERE key = 'today'")
+    await harness.sql("DELETE FROM entries WHERE key = 'today'")
     await worker.nightly(engine)
     assert any("ALARM anchor does not hold" in line and "entry 2 of" in line for line in caplog.messages)
-    house.clock.offset += dt.timedelta(days=1)
+    harness.clock.offset += dt.timedelta(days=1)
     caplog.clear()
     await worker.nightly(engine)
     assert any("ALARM anchor does not hold" in line for line in caplog.messages)  # again, until somebody acts
     assert list(tmp_path.iterdir()) == [kept]
-    lost = dataclasses.replace(engine.settings, anchor_dir=str(tmp_path / "gone"))
+    lost = engine.settings.model_copy(update={"anchor_dir": str(tmp_path / "gone")})
     await worker.nightly(dataclasses.replace(engine, settings=lost))
     assert any("ALARM no anchor was kept" in line for line in caplog.messages)
 
@@ -129,7 +135,7 @@ async def test_an_anchor_that_was_changed_is_not_believed(busy, spoil):
         "nothing": [],
         "garbage": ["x\n", "y\n"],
     }[spoil]
-    found = await anchors.compare(busy.database_url, LEDGER_KEYS, changed)
+    found = await operations.anchors.compare(busy.database_url, LEDGER_KEYS, changed)
     assert (found.ok, "the anchor itself was changed" in found.detail) == (False, True)
-    other = await anchors.compare(busy.database_url, {1: b"\x01" * 32}, anchor)
+    other = await operations.anchors.compare(busy.database_url, {1: b"\x01" * 32}, anchor)
     assert other.ok is False

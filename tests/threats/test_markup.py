@@ -5,15 +5,15 @@ import html.parser
 import pytest
 
 from support.attack import long_form
-from support.desk import colleague
-from support.odd import MARKUP
-from support.pressing import every_form
+from support.forms import every_form
+from support.malformed import MARKUP
+from support.operator import colleague
 
 
-async def test_every_page_carries_its_policy_and_the_cookie_its_attributes(house):
-    customer_id = await house.customer()
-    link = await house.link(customer_id)
-    stranger = await house.stranger()
+async def test_every_page_carries_its_policy_and_the_cookie_its_attributes(harness):
+    customer_id = await harness.customer()
+    link = await harness.link(customer_id)
+    stranger = await harness.stranger()
     answer = await stranger.client.post(link, follow_redirects=False)
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
@@ -26,12 +26,12 @@ async def test_every_page_carries_its_policy_and_the_cookie_its_attributes(house
         assert headers["referrer-policy"] == "no-referrer"
 
 
-async def test_names_and_descriptions_are_shown_as_text(house):
+async def test_names_and_descriptions_are_shown_as_text(harness):
     polyglot = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
-    customer_id = await house.customer(name=polyglot)
-    await house.give(customer_id, 5)
-    await house.use(customer_id, "1", "x", description=polyglot)
-    text = (await (await house.visitor(customer_id)).get("/")).text
+    customer_id = await harness.customer(name=polyglot)
+    await harness.give(customer_id, 5)
+    await harness.use(customer_id, "1", "x", description=polyglot)
+    text = (await (await harness.visitor(customer_id)).get("/")).text
     assert "<script>" not in text
     assert "<img" not in text
 
@@ -60,23 +60,23 @@ class _Tags(html.parser.HTMLParser):
 
 
 @pytest.mark.parametrize("polyglot", MARKUP if long_form() else MARKUP[::3])
-async def test_in_every_text_on_every_page(house, attack, polyglot):
+async def test_in_every_text_on_every_page(harness, attack, polyglot):
     """Markup in every text that a platform or a customer writes, on every page of portal and console."""
-    customer_id = await house.customer(name=polyglot, external_id=polyglot, metadata={"a": polyglot})
+    customer_id = await harness.customer(name=polyglot, external_id=polyglot, metadata={"a": polyglot})
     rates = [{"source": "USD", "rate": "0.1"}]
     texts = {"name": polyglot[:100], "label": polyglot[:50], "symbol": polyglot[:8]}
-    await house.call("POST", "/assets", {"code": "CREDIT", **texts, "rates": rates}, expect=201)
+    await harness.call("POST", "/assets", {"code": "CREDIT", **texts, "rates": rates}, expect=201)
     for asset in ("USD", "CREDIT"):
-        await house.give(customer_id, 20, asset)
-        await house.use(customer_id, "1", f"use-{asset}", asset=asset, description=polyglot)
+        await harness.give(customer_id, 20, asset)
+        await harness.use(customer_id, "1", f"use-{asset}", asset=asset, description=polyglot)
         about = {"description": polyglot, "metadata": {"a": polyglot}}
         charge = {"transaction_id": f"{polyglot[:200]}-{asset}", "asset": asset, "amount": "1", **about}
-        await house.call("POST", f"/customers/{customer_id}/wallet/charges", charge, expect=201)
-    visitor = await house.visitor(customer_id)
-    async with colleague(house, "olga") as olga:
+        await harness.call("POST", f"/customers/{customer_id}/wallet/charges", charge, expect=201)
+    visitor = await harness.visitor(customer_id)
+    async with colleague(harness, "olga") as olga:
         for client, base, start in (
-            (visitor.client, f"{house.url}/billing", "/"),
-            (olga.http, f"{house.url}/console", f"/customers/{customer_id}"),
+            (visitor.client, f"{harness.url}/billing", "/"),
+            (olga.http, f"{harness.url}/console", f"/customers/{customer_id}"),
         ):
             _, pages = await every_form(client, base + start, under=base)
             assert len(pages) >= 6

@@ -8,13 +8,13 @@ import urllib.parse
 
 import pytest
 
-from brimful import access
+from brimful.auth import permissions
+from support.api_requests import queries, writes
 from support.attack import some
-from support.desk import colleague
-from support.odd import BODIES, PLACES, SIGNATURES, TEXTS
-from support.pressing import every_form, token_of
-from support.requests import queries, writes
-from support.things import everything_allowed, filled, one_of_everything
+from support.forms import every_form, token_of
+from support.malformed import BODIES, PLACES, SIGNATURES, TEXTS
+from support.operator import colleague
+from support.seed import everything_allowed, filled, one_of_everything
 
 HEADERS = (
     "Authorization", "X-CREDYT-API-KEY", "Idempotency-Key", "Accept-Language", "X-Forwarded-For", "Cookie", "Origin",
@@ -33,9 +33,9 @@ ODD_HEADERS = (
 
 
 @pytest.fixture
-async def things(house):
-    await everything_allowed(house)
-    return await one_of_everything(house)
+async def things(harness):
+    await everything_allowed(harness)
+    return await one_of_everything(harness)
 
 
 def sendable(text):
@@ -52,15 +52,15 @@ def pathed(text):
     return urllib.parse.quote(text[:1000].encode("utf-8", "replace"), safe="")
 
 
-async def test_in_every_body_of_the_api(house, things, attack):
+async def test_in_every_body_of_the_api(harness, things, attack):
     """Odd bodies at every write of the API."""
-    for row in access.rows("api"):
+    for row in permissions.rows_of("api"):
         if row.method == "GET":
             continue
         for body in some(BODIES, 6):
             what = f"{row.method} {row.path} {body[:30]}"
             with attack.timed(what):
-                answer = await house.api.request(row.method, filled(row.path, things), content=body)
+                answer = await harness.api.request(row.method, filled(row.path, things), content=body)
             attack.judge(answer, what)
             if answer.status_code < 400 and b"{}" not in body and row.path != "/v1/usage":
                 bodiless = row.method == "DELETE" or row.path.endswith(("/release", "/rotate", "/replay", "/refunds"))
@@ -68,22 +68,22 @@ async def test_in_every_body_of_the_api(house, things, attack):
                     attack.got_through(what)
 
 
-async def test_in_every_text_of_the_api(house, things, attack):
+async def test_in_every_text_of_the_api(harness, things, attack):
     """Odd texts in every text field of the API."""
-    document = (await house.api.get("/openapi.json")).json()
+    document = (await harness.api.get("/openapi.json")).json()
     for write in writes(document):
         for place in write.texts():
             for text in some((*TEXTS, *PLACES), 8):
                 what = f"{write.method} {write.path} {place} {text[:30]!a}"
                 body = write.with_field(place, json.dumps(text).encode())
                 with attack.timed(what):
-                    answer = await house.api.request(write.method, filled(write.path, things), content=body)
+                    answer = await harness.api.request(write.method, filled(write.path, things), content=body)
                 attack.judge(answer, what)
 
 
-async def test_in_every_address_of_the_api(house, things, attack):
+async def test_in_every_address_of_the_api(harness, things, attack):
     """Odd texts in every path and query of the API."""
-    document = (await house.api.get("/openapi.json")).json()
+    document = (await harness.api.get("/openapi.json")).json()
     for path, names in queries(document):
         for text in map(sendable, some(TEXTS, 4)):
             odd = dict.fromkeys(things, pathed(text))
@@ -92,14 +92,14 @@ async def test_in_every_address_of_the_api(house, things, attack):
             for address, query in asked:
                 what = f"GET {path} {query!a:.60}"
                 with attack.timed(what):
-                    answer = await house.api.get(address, params=query)
+                    answer = await harness.api.get(address, params=query)
                 attack.judge(answer, what)
 
 
-async def test_in_every_form_and_address_of_the_portal(house, attack):
+async def test_in_every_form_and_address_of_the_portal(harness, attack):
     """Odd texts in every field, path and query of the portal."""
-    _, visitor = await house.funded()
-    found, pages = await every_form(visitor.client, f"{house.url}/billing/", under=f"{house.url}/billing")
+    _, visitor = await harness.funded()
+    found, pages = await every_form(visitor.client, f"{harness.url}/billing/", under=f"{harness.url}/billing")
     assert len(pages) >= 6
     for page, action, fields in found:
         for name in fields:
@@ -107,25 +107,25 @@ async def test_in_every_form_and_address_of_the_portal(house, attack):
                 what = f"{action} {name}={text[:30]!a}"
                 form = {"csrf": token_of(page), **fields, name: text}
                 with attack.timed(what):
-                    answer = await visitor.client.post(f"{house.url}{action}", data=form, follow_redirects=False)
+                    answer = await visitor.client.post(f"{harness.url}{action}", data=form, follow_redirects=False)
                 attack.judge(answer, what)
-    await _walk(attack, visitor.client, f"{house.url}/billing", "billing")
+    await _walk(attack, visitor.client, f"{harness.url}/billing", "billing")
     for body in BODIES:
         what = f"/billing/alerts/USD {body[:30]}"
         for kind in ("application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "application/json"):
             with attack.timed(what):
                 answer = await visitor.client.post(
-                    f"{house.url}/billing/alerts/USD", content=body, headers={"Content-Type": kind}
+                    f"{harness.url}/billing/alerts/USD", content=body, headers={"Content-Type": kind}
                 )
             attack.judge(answer, what)
 
 
-async def test_in_every_form_and_address_of_the_console(house, attack):
+async def test_in_every_form_and_address_of_the_console(harness, attack):
     """Odd texts in every field, path and query of the console."""
-    customer_id, _ = await house.crossed()
-    await house.work()
-    async with colleague(house, "olga") as olga:
-        base = f"{house.url}/console"
+    customer_id, _ = await harness.crossed()
+    await harness.work()
+    async with colleague(harness, "olga") as olga:
+        base = f"{harness.url}/console"
         found, pages = await every_form(olga.http, f"{base}/customers/{customer_id}", under=base)
         assert len(pages) >= 10
         for page, action, fields in found:
@@ -134,14 +134,14 @@ async def test_in_every_form_and_address_of_the_console(house, attack):
                     what = f"{action} {name}={text[:30]!a}"
                     form = {**fields, "csrf": token_of(page), name: text}
                     with attack.timed(what):
-                        answer = await olga.http.post(f"{house.url}{action}", data=form, follow_redirects=False)
+                        answer = await olga.http.post(f"{harness.url}{action}", data=form, follow_redirects=False)
                     attack.judge(answer, what)
         await _walk(attack, olga.http, base, "console")
 
 
 async def _walk(attack, client, base, door):
     """Every page with an odd text in each part of its path, and behind the question mark."""
-    for row in access.rows(door):
+    for row in permissions.rows_of(door):
         if row.method != "GET" or row.path in {"/live", "/static"}:
             continue
         for text in map(sendable, some(TEXTS, 3)):
@@ -153,7 +153,7 @@ async def _walk(attack, client, base, door):
             attack.judge(answer, what)
 
 
-async def test_in_every_header(house, things, attack):
+async def test_in_every_header(harness, things, attack):
     """Odd texts in headers, at every door."""
     paths = ("/v1/customers", "/v1/usage", "/billing/", "/billing/open/x", "/console/", "/healthz")
     for path in paths:
@@ -162,25 +162,25 @@ async def test_in_every_header(house, things, attack):
                 value = headed(text)
                 what = f"{path} {name}: {value[:30]}"
                 with attack.timed(what):
-                    answer = await house.api.request(
+                    answer = await harness.api.request(
                         "POST" if path == "/v1/usage" else "GET", path, headers={name: value}, follow_redirects=False
                     )
                 attack.judge(answer, what)
 
 
-async def test_in_what_claims_to_be_stripes(house, attack):
+async def test_in_what_claims_to_be_stripes(harness, attack):
     """Odd bodies and signatures where Stripe's events come in."""
-    before = await house.sql("SELECT count(*) AS n FROM stripe_events")
+    before = await harness.sql("SELECT count(*) AS n FROM stripe_events")
     for body in some(BODIES, 6):
         for signature in SIGNATURES:
             headers = {} if signature is None else {"Stripe-Signature": headed(signature)}
             what = f"event {body[:30]} {str(signature)[:30]}"
             with attack.timed(what):
-                answer = await house.api.post("/v1/stripe/webhooks", content=body, headers=headers)
+                answer = await harness.api.post("/v1/stripe/webhooks", content=body, headers=headers)
             attack.judge(answer, what)
             if answer.status_code < 400:
                 attack.got_through(what)
-    assert await house.sql("SELECT count(*) AS n FROM stripe_events") == before
+    assert await harness.sql("SELECT count(*) AS n FROM stripe_events") == before
 
 
 RAW = (
@@ -215,9 +215,9 @@ async def _closed(writer):
         await writer.wait_closed()
 
 
-async def test_in_what_is_hardly_http(house, attack):
+async def test_in_what_is_hardly_http(harness, attack):
     """Bytes that are hardly HTTP."""
-    port = int(house.url.rpartition(":")[2])
+    port = int(harness.url.rpartition(":")[2])
     for raw in RAW:
         with attack.timed(f"{raw[:60]}"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -229,12 +229,12 @@ async def test_in_what_is_hardly_http(house, attack):
             attack.got_through(f"{raw[:60]} {head[:40]}")
         if b"def " in head or b"import " in head:
             attack.got_through(f"{raw[:60]} reads code")
-    assert (await house.api.get("/healthz")).status_code == 200
+    assert (await harness.api.get("/healthz")).status_code == 200
 
 
-async def test_in_a_head_that_never_ends(house, attack):
+async def test_in_a_head_that_never_ends(harness, attack):
     """Heads and forms without end are cut off."""
-    port = int(house.url.rpartition(":")[2])
+    port = int(harness.url.rpartition(":")[2])
     for part in (b"A: " + b"b" * 60_000 + b"\r\n", b"b" * 60_000):
         with attack.timed("a head"):
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
@@ -248,9 +248,9 @@ async def test_in_a_head_that_never_ends(house, attack):
             await _closed(writer)
     for path in ("/console/sign-in", "/billing/alerts/USD"):
         for body in (b"&" * 12_000_000, b"a=b&" * 3_000_000):
-            visitor = await house.visitor(await house.customer())
+            visitor = await harness.visitor(await harness.customer())
             headers = {"Content-Type": "application/x-www-form-urlencoded"}
             with attack.timed(path):
-                answer = await visitor.client.post(f"{house.url}{path}", content=body, headers=headers)
+                answer = await visitor.client.post(f"{harness.url}{path}", content=body, headers=headers)
             if answer.status_code != 413:
                 attack.got_through(f"{path} read a form of 12 MB: {answer.status_code}")

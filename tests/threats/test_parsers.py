@@ -6,23 +6,21 @@ import json
 import time
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 from standardwebhooks import WebhookVerificationError
 from starlette.requests import Request
 
-from brimful import i18n, logs, money, texts, urls
-from brimful.api import body, paging
-from brimful.api import usage as usage_route
+from brimful import api, i18n, observability
 from brimful.cli import importing
-from brimful.client import verify_webhook
-from brimful.errors import ConfigurationError, Refused
-from brimful.payments.stripe import claims_to_be_fresh, verify_event
-from brimful.settings import read
-from brimful.web import client_address, form_fields
-from brimful.webhooks import guard
+from brimful.client.webhooks import verify_webhook
+from brimful.core import money, text as texts, urls
+from brimful.core.errors import ConfigurationError, Refused
+from brimful.gateway.stripe.adapter import claims_to_be_fresh, verify_event
+from brimful.notifications import webhooks
+from brimful.settings.environment import read
+from brimful.web.pages import client_address, form_fields
 from support.attack import times
-from support.odd import BODIES, NUMBERS, PLACES, SIGNATURES, TEXTS
+from support.malformed import BODIES, NUMBERS, PLACES, SIGNATURES, TEXTS
 from support.stripe_events import signed
 
 SECRET = "whsec_house"
@@ -108,8 +106,8 @@ def _address(text):
 
 
 def _usage(sent):
-    for raw in usage_route._rows(sent) or [sent]:
-        usage_route._decode(raw)
+    for raw in api.usage._rows(sent) or [sent]:
+        api.usage._decode(raw)
 
 
 def _event(value):
@@ -141,28 +139,28 @@ def _webhook(text):
 # What faces outside -> how it is called, and what it is given. Refusals are answers; anything else has got through.
 PARSERS = {
     "usage bodies": (_usage, AS_BYTES | EVENTS.map(lambda event: json.dumps(event).encode())),
-    "JSON bodies": (body.parse, AS_BYTES),
+    "JSON bodies": (api.json_body.parse, AS_BYTES),
     "amounts in JSON": (lambda raw: money.from_json(raw, scale=6), st.binary(max_size=60) | WORDS.map(_encoded)),
     "amounts": (lambda text: money.parse(text, scale=6), WORDS),
-    "amounts typed in English": (lambda text: i18n.speak("en").read(text, scale=6), WORDS),
-    "amounts typed in German": (lambda text: i18n.speak("de").read(text, scale=2), WORDS),
-    "amounts typed in Arabic": (lambda text: i18n.speak("ar").read(text, scale=2), WORDS),
+    "amounts typed in English": (lambda text: i18n.words.speak("en").read(text, scale=6), WORDS),
+    "amounts typed in German": (lambda text: i18n.words.speak("de").read(text, scale=2), WORDS),
+    "amounts typed in Arabic": (lambda text: i18n.words.speak("ar").read(text, scale=2), WORDS),
     "names": (lambda text: texts.clean(text, "name"), WORDS),
     "Stripe events that are signed": (_event, STRIPES | JSON),
     "Stripe signatures": (lambda text: verify_event(b"{}", text, [SECRET]), WORDS | st.sampled_from(SIGNATURES)),
     "signatures that claim to be fresh": (claims_to_be_fresh, WORDS | st.sampled_from(SIGNATURES)),
     "forms": (_read_form, st.binary(max_size=300) | WORDS.map(_encoded)),
     "return addresses": (
-        lambda url: urls.judge_return_url(url, ("https://app.example",), loopback=True, field="x"),
+        lambda url: urls.validate_return_url(url, ("https://app.example",), loopback=True, field="x"),
         WORDS | st.sampled_from(PLACES),
     ),
-    "webhook addresses": (lambda url: guard.judge_url(url, loopback=False), WORDS | st.sampled_from(PLACES)),
+    "webhook addresses": (lambda url: webhooks.ssrf.validate_url(url, loopback=False), WORDS | st.sampled_from(PLACES)),
     "forwarded addresses": (_address, WORDS),
-    "cursors": (lambda text: paging.read_number("e", text), WORDS | CURSORS),
+    "cursors": (lambda text: api.pagination.read_number("e", text), WORDS | CURSORS),
     "CSV": (_csv, WORDS | st.lists(WORDS, max_size=6).map(",".join)),
-    "languages": (lambda text: i18n.choose(text), WORDS),
+    "languages": (lambda text: i18n.words.choose(text), WORDS),
     "webhooks that arrive": (_webhook, WORDS),
-    "what is logged": (logs.redact, WORDS),
+    "what is logged": (observability.logging.redact, WORDS),
 }  # fmt: skip
 REFUSALS = (Refused, ConfigurationError)
 

@@ -11,14 +11,15 @@ import re
 import psycopg
 import pytest
 
-from brimful import desk, logs, operators
-from brimful.desk.export import KINDS
+from brimful import observability, operations
+from brimful.auth import operators
+from brimful.operations.export import KINDS
 from support import postbox
-from support.desk import Colleague, code
-from support.house import API_KEY, HOME, LEDGER_KEYS, STRIPE_KEY, WEBHOOK_SECRET, House
-from support.pressing import token_of
+from support.forms import token_of
+from support.harness import API_KEY, HOME, LEDGER_KEYS, STRIPE_KEY, WEBHOOK_SECRET, Harness
+from support.operator import Colleague, code
 from support.receiver import low, receiving, subscribe
-from support.things import key_with
+from support.seed import key_with
 
 ROOT = pathlib.Path(__file__).parents[2]
 PASSWORD = "canary horse battery"
@@ -48,7 +49,7 @@ def written():
 
     root = logging.getLogger()
     before = root.handlers[:], root.level
-    logs.begin("DEBUG", "text")
+    observability.logging.configure("DEBUG", "text")
     keep = Keep()
     keep.setFormatter(root.handlers[0].formatter)
     root.handlers[:] = [keep]
@@ -66,25 +67,25 @@ async def test_no_secret_is_in_any_log_table_answer_or_export(cluster, written, 
     codes = []
     with postbox.opened() as box:
         mail = {"BRIMFUL_SMTP_URL": box.url, "BRIMFUL_MAIL_FROM": "billing@glitch.example"}
-        async with receiving() as receiver, House.opened(cluster.url(name), **mail) as house:
+        async with receiving() as receiver, Harness.opened(cluster.url(name), **mail) as harness:
 
             async def read_code():
                 codes.append(box.code())
                 return codes[-1]
 
-            house.read_code = read_code
-            canaries, answers = await _live(house, receiver)
+            harness.read_code = read_code
+            canaries, answers = await _live(harness, receiver)
             canaries |= {f"code {number}": value for number, value in enumerate(codes)}
             assert len(codes) >= 2
             outputs = {
                 "logs": "\n".join(written),
                 "answers": "\n".join(answers),
-                "metrics": (await house.api.get("/metrics")).text,
+                "metrics": (await harness.api.get("/metrics")).text,
                 "deliveries": "\n".join(f"{headers} {body}" for headers, body in receiver.requests),
-                "exports": await _exports(house),
+                "exports": await _exports(harness),
             }
             assert len(outputs["logs"]) > 20_000  # at DEBUG, libraries' included
-            outputs |= await house.dump()
+            outputs |= await harness.dump()
     cluster.drop(name)
     for place, text in outputs.items():
         for canary, secret in canaries.items():
@@ -100,83 +101,85 @@ async def test_no_secret_is_in_any_log_table_answer_or_export(cluster, written, 
         attack.through += [f"{person} in {line[:200]}" for line in ours if person in line]
 
 
-async def _live(house, receiver):
+async def _live(harness, receiver):
     """A life with everything in it, well and ill. Returns every secret of it, and every answer that refused."""
     answers = []
-    made = await subscribe(house, receiver.url)
-    ada, visitor = await house.crossed(name="Ada Canary", email="ada.canary@analytical.example")
-    await house.work()
-    await house.events_applied()
-    narrow = await key_with(house, ("usage",))
+    made = await subscribe(harness, receiver.url)
+    ada, visitor = await harness.crossed(name="Ada Canary", email="ada.canary@analytical.example")
+    await harness.work()
+    await harness.events_applied()
+    narrow = await key_with(harness, ("usage",))
     wanted = {"customer_id": ada, "amount": "40", "currency": "USD", "return_url": HOME, "failure_url": HOME}
-    link = (await house.call("POST", "/top-ups", wanted, headers={"Idempotency-Key": "canary"}))["redirect_url"]
-    open_link = await house.link(ada)
+    link = (await harness.call("POST", "/top-ups", wanted, headers={"Idempotency-Key": "canary"}))["redirect_url"]
+    open_link = await harness.link(ada)
     page = await visitor.get("/cards")
-    async with house.engine.database.transaction() as tx:
+    async with harness.engine.database.transaction() as tx:
         seed = await operators.create(tx, name="olga", role="operator", password=PASSWORD)
-    olga = Colleague(house.url)
+    olga = Colleague(harness.url)
     await olga.sign_in("olga", seed, password=PASSWORD)
     await olga.see(f"/customers/{ada}")
-    answers += await _ill(house, visitor, olga, narrow, link)
-    await low(house)
-    await house.work()
-    answers += await _cut(house, visitor, olga, link)
+    answers += await _ill(harness, visitor, olga, narrow, link)
+    await low(harness)
+    await harness.work()
+    answers += await _cut(harness, visitor, olga, link)
     canaries = {
         "API key": API_KEY, "narrow API key": narrow, "Stripe key": STRIPE_KEY,
         "webhook secret of Stripe": WEBHOOK_SECRET, "webhook secret": made["secret"],
         "payment link": link.rpartition("/")[2], "portal link": open_link.rpartition("/")[2],
         "session": visitor.client.cookies["brimful_portal"], "console session": olga.http.cookies["brimful_console"],
         "form token": token_of(page), "console token": olga.csrf, "password": PASSWORD, "second factor": seed,
-        "ledger key": LEDGER_KEYS[1].hex(), "ledger key as set": house.environment["BRIMFUL_LEDGER_KEYS"],
-        "database password": psycopg.conninfo.conninfo_to_dict(house.database_url).get("password") or "none is here",
+        "ledger key": LEDGER_KEYS[1].hex(), "ledger key as set": harness.environment["BRIMFUL_LEDGER_KEYS"],
+        "database password": psycopg.conninfo.conninfo_to_dict(harness.database_url).get("password") or "none is here",
     }  # fmt: skip
     await olga.http.aclose()
     return canaries, answers
 
 
-async def _ill(house, visitor, olga, narrow, link):
+async def _ill(harness, visitor, olga, narrow, link):
     """All that can be refused or break, with secrets in hand."""
     bad = [
-        await house.api.get("/v1/customers", headers={"Authorization": f"Bearer {narrow}"}),
-        await house.api.get("/v1/customers", headers={"Authorization": f"Bearer {narrow}x"}),
-        await house.api.get(f"/v1/customers?external_id={narrow}"),
-        await house.api.post("/v1/customers", content=json.dumps({"name": "x", "token": narrow})),
-        await house.api.post("/v1/stripe/webhooks", content=b"{}", headers={"Stripe-Signature": f"t=1,v1={narrow}"}),
+        await harness.api.get("/v1/customers", headers={"Authorization": f"Bearer {narrow}"}),
+        await harness.api.get("/v1/customers", headers={"Authorization": f"Bearer {narrow}x"}),
+        await harness.api.get(f"/v1/customers?external_id={narrow}"),
+        await harness.api.post("/v1/customers", content=json.dumps({"name": "x", "token": narrow})),
+        await harness.api.post("/v1/stripe/webhooks", content=b"{}", headers={"Stripe-Signature": f"t=1,v1={narrow}"}),
         await visitor.client.get(f"{link}x"),
-        await visitor.client.post(f"{house.url}/billing/cards/add", data={"csrf": "x", "number": CARD}),
+        await visitor.client.post(f"{harness.url}/billing/cards/add", data={"csrf": "x", "number": CARD}),
         await olga.http.post("/sign-in", data={"name": "olga", "password": f"{PASSWORD}x", "code": "000000"}),
         await olga.http.post("/sign-in", data={"name": PASSWORD, "password": PASSWORD, "code": code("A" * 32)}),
     ]
     await olga.http.get(f"/customers?q={narrow}")  # shows what was asked for
-    await house.switch(call="payment_intents.create", fault="error_before", times=1)
-    customer_id, _ = await house.crossed(name="Ada Canary", email="ada.canary@analytical.example")
-    await house.work()
+    await harness.switch(call="payment_intents.create", fault="error_before", times=1)
+    customer_id, _ = await harness.crossed(name="Ada Canary", email="ada.canary@analytical.example")
+    await harness.work()
     with contextlib.suppress(Exception):
-        async with house.engine.database.transaction() as tx:
+        async with harness.engine.database.transaction() as tx:
             await tx.execute("SELECT 1 FROM nothing WHERE x = %s", (narrow,))
     assert customer_id
     return [answer.text for answer in bad]
 
 
-async def _cut(house, visitor, olga, link):
+async def _cut(harness, visitor, olga, link):
     """The database goes away, and comes back."""
-    await house.sql(_CUT)
+    await harness.sql(_CUT)
     bad = [await visitor.get("/cards"), await olga.http.get("/customers"), await visitor.client.post(link)]
-    bad += [await house.api.get("/v1/customers"), await house.api.post("/v1/usage", json={})]
+    bad += [await harness.api.get("/v1/customers"), await harness.api.post("/v1/usage", json={})]
 
     async def back():
-        return {(await house.api.get(path)).status_code for path in ("/readyz", "/metrics", "/v1/customers") * 5} == {
+        return {(await harness.api.get(path)).status_code for path in ("/readyz", "/metrics", "/v1/customers") * 5} == {
             200
         }
 
-    await house.until(back)
+    await harness.until(back)
     return [answer.text for answer in bad]
 
 
-async def _exports(house):
+async def _exports(harness):
     parts = []
     for kind in KINDS:
-        parts += [line async for line in desk.export_lines(house.database_url, desk.Wanted(kind), "csv")]
+        parts += [
+            line async for line in operations.export.lines(harness.database_url, operations.export.Wanted(kind), "csv")
+        ]
     return "".join(parts)
 
 
@@ -240,11 +243,11 @@ def test_no_statement_is_put_together_from_what_is_given():
     assert found == set(COMPOSED)
 
 
-async def test_injected_sql_is_text(house):
+async def test_injected_sql_is_text(harness):
     name = "'; DROP TABLE entries; --"
-    customer_id = await house.customer(name=name, external_id=name)
-    await house.give(customer_id, 5)
-    found = await house.api.get("/v1/customers", params={"external_id": name}, follow_redirects=False)
+    customer_id = await harness.customer(name=name, external_id=name)
+    await harness.give(customer_id, 5)
+    found = await harness.api.get("/v1/customers", params={"external_id": name}, follow_redirects=False)
     assert found.status_code == 303
-    await house.use(customer_id, "1", name, description=name)
-    assert (await house.call("GET", f"/customers/{customer_id}"))["name"] == name
+    await harness.use(customer_id, "1", name, description=name)
+    assert (await harness.call("GET", f"/customers/{customer_id}"))["name"] == name

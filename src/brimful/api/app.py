@@ -11,42 +11,42 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from brimful import access, stripe_inbox
-from brimful.api import docs, openapi, usage
+from brimful import payments
+from brimful.api import docs, openapi, problems, usage
 from brimful.api.auth import Auth
-from brimful.api.door import Door
+from brimful.api.context import AppContext
 from brimful.api.metrics import Metrics
-from brimful.api.problems import RequestIds, handlers, problem
-from brimful.api.quota import KeyQuota
+from brimful.api.problems import RequestIds
+from brimful.api.rate_limit_headers import KeyRateLimit
 from brimful.api.routes import ROUTERS
-from brimful.db import Database
-from brimful.deps import Deps
-from brimful.errors import Refused
-from brimful.payments.stripe import claims_to_be_fresh
-from brimful.usage import PLANS, Recorder
-from brimful.web import Crowd, Refusals, SecurityHeaders, plain_headers, read_bounded
-
-__all__ = ["build"]
+from brimful.auth import permissions
+from brimful.core.errors import Refused
+from brimful.db.pool import Database
+from brimful.gateway.stripe import adapter
+from brimful.posting.group_commit import PLANS, Recorder
+from brimful.web import pages
+from brimful.web.pages import AddressRateLimit, RefusalLog, SecurityHeaders
+from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
 _REJECTIONS_EVERY_S = 1.0
-_POLICY = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"  # JSON is no page, whoever opens it
+_POLICY = "default-src 'none'; base-uri 'none'; frame-ancestors 'none'"  # JSON is no page, also in a browser
 
 
 def build(deps: Deps) -> FastAPI:
     """The application. Its lifespan runs the recorder; the caller opens and closes `deps`."""
     settings = deps.settings
-    refusals = Refusals("api", settings)
-    headers = {"Content-Security-Policy": _POLICY, **plain_headers(settings)}
-    keys, crowd = KeyQuota(settings.api_rate), Crowd("the API", settings)
-    auth = Auth(deps.database, keys, crowd)
+    refusals = RefusalLog("api", settings)
+    headers = {"Content-Security-Policy": _POLICY, **pages.plain_headers(settings)}
+    keys, address_limit = KeyRateLimit(settings.api_rate), AddressRateLimit("the API", settings)
+    auth = Auth(deps.database, keys, address_limit)
     # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
     posting = Database(
         settings.database_url,
         deps.database.role,
         direct_url=settings.database_url_direct,
-        pool_min=settings.posters,
-        pool_max=settings.posters + 1,  # one to ask where customers lie, where they are distributed
+        pool_min=settings.writers,
+        pool_max=settings.writers + 1,  # one to ask where customers lie, where they are distributed
         clock=deps.database.clock,
         options=PLANS,
     )
@@ -56,7 +56,7 @@ def build(deps: Deps) -> FastAPI:
         deps.pace,
         batch_max=settings.batch_max,
         queue_max=settings.queue_max,
-        posters=settings.posters,
+        writers=settings.writers,
     )
 
     @contextlib.asynccontextmanager
@@ -73,10 +73,10 @@ def build(deps: Deps) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,  # they would lead where the Host header says, by http
-        exception_handlers=handlers(headers, refusals),
+        exception_handlers=problems.handlers(headers, refusals),
     )
-    app.state.door = Door(deps, auth, recorder)
-    app.state.quotas = [keys.quota, crowd.quota]
+    app.state.context = AppContext(deps, auth, recorder)
+    app.state.rate_limits = [keys.rate_limit, address_limit.rate_limit]
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
@@ -89,10 +89,10 @@ def build(deps: Deps) -> FastAPI:
     app.mount("/docs", docs.build())
     for route in [*app.state.routes, *(item for item in app.router.routes if isinstance(item, Route))]:
         for method in route.methods or ():
-            access.find("api", method, route.path)
+            permissions.row_for("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(SecurityHeaders, headers=headers)
-    app.add_middleware(usage.FirstDoor, path=usage.PATH, endpoint=hot, headers=headers)
+    app.add_middleware(usage.HotRoute, path=usage.PATH, endpoint=hot, headers=headers)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 
@@ -107,13 +107,13 @@ class _StripeWebhooks:
 
     async def __call__(self, request: Request) -> Response:
         try:
-            payload = await read_bounded(request)
+            payload = await pages.read_bounded(request)
         except Refused as refused:
-            return problem(request, refused)
+            return problems.problem(request, refused)
         signature, secrets = request.headers.get("stripe-signature"), self._deps.settings.stripe_webhook_secrets
-        if await stripe_inbox.receive(self._deps.database, payload, signature, secrets):
+        if await payments.stripe_events.receive(self._deps.database, payload, signature, secrets):
             return JSONResponse({"received": True})
-        if claims_to_be_fresh(signature):
+        if adapter.claims_to_be_fresh(signature):
             await self._reject()
         detail = "The signature, its time or the event's form is wrong."
         return JSONResponse({"code": "bad_signature", "detail": detail}, 400)
@@ -126,7 +126,7 @@ class _StripeWebhooks:
         self._noted_s, count, self._rejected = time.monotonic(), self._rejected, 0
         _log.warning("%d events of Stripe came with a wrong signature: is STRIPE_WEBHOOK_SECRET the endpoint's?", count)
         async with self._deps.database.transaction() as tx:
-            await stripe_inbox.note_rejections(tx, count)
+            await payments.stripe_events.count_rejections(tx, count)
 
 
 async def _to_docs(_request: Request) -> Response:

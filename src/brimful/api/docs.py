@@ -9,8 +9,6 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-__all__ = ["build"]
-
 # Swagger UI as that package brings it; nothing is loaded from elsewhere.
 _FILES = pathlib.Path(fastapi_offline.__file__).parent / "static"
 _POLICY = (

@@ -16,13 +16,11 @@ from psycopg.types.json import Jsonb
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 
-from brimful import ids
-from brimful.db import Tx
-from brimful.deps import Deps
-from brimful.errors import Refused
-from brimful.ledger import Keyring
-
-__all__ = ["once"]
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
+from brimful.ledger.hash_chain import Keyring
+from brimful.wiring import Deps
 
 _FORM = re.compile(r"[\x21-\x7e]{1,255}", re.ASCII)
 _MARK = re.compile(r"\(secret (\d+)\)", re.ASCII)
@@ -36,7 +34,7 @@ _KEEP = (
 async def once(
     deps: Deps, request: Request, route: str, status: int, run: Callable[[Tx, str], Awaitable[dict[str, Any]]]
 ) -> JSONResponse:
-    """Run the operation in one transaction, together with the record of its answer. It gets a secret for whatever its
+    """Run the operation in one transaction, together with the record of its answer. It gets a secret for what its
     answer opens.
 
     Refuses the key with another body (422), and while the first request still runs (409). Without a key it

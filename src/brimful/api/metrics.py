@@ -14,11 +14,9 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import charging, health, measures, topups, verify
-from brimful.db import Tx
-from brimful.deps import Deps
-
-__all__ = ["Metrics"]
+from brimful import observability, operations, payments, top_ups
+from brimful.db.pool import Tx
+from brimful.wiring import Deps
 
 _WAIT_S = 3.0
 _KEPT_S = 2.0  # however often somebody asks, the database is read once in this while
@@ -46,7 +44,7 @@ class Metrics:
         found, up = await self._found()
         registry = CollectorRegistry()
         registry.register(_Found([*found, _gauge("brimful_database_up", "1 if the database answers", int(up))]))
-        return Response(measures.exposed() + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+        return Response(observability.metrics.expose() + generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
     async def _found(self) -> tuple[list[Metric], bool]:
         """What stands, and whether the database said so: a scrape must not wait for one that is away."""
@@ -68,7 +66,7 @@ async def _verified(tx: Tx) -> list[Metric]:
         "brimful_imbalance_minor", "Money taken less what went back less what is booked, when last verified",
         labels=["currency"],
     )  # fmt: skip
-    for row in await verify.last(tx):
+    for row in await operations.verify.last(tx):
         ok.add_metric([row["invariant"]], int(row["ok"]))
         at.add_metric([row["invariant"]], row["at"].timestamp())
         for currency, minor in row["figures"].items():
@@ -77,8 +75,8 @@ async def _verified(tx: Tx) -> list[Metric]:
 
 
 async def _held(tx: Tx) -> list[Metric]:
-    held = GaugeMetricFamily("brimful_charging_held", "1 while payments are held", labels=["kind"])
-    now = {hold.kind for hold in await charging.holds(tx)}
+    held = GaugeMetricFamily("brimful_charging_suspended", "1 while charging is suspended", labels=["kind"])
+    now = {hold.kind for hold in await payments.suspensions.list_all(tx)}
     for kind in ("key", "operator", "restore"):
         held.add_metric([kind], int(kind in now))
     return [held]
@@ -96,7 +94,7 @@ async def _top_ups(tx: Tx) -> list[Metric]:
     live = GaugeMetricFamily("brimful_top_ups_live", "Top-ups that have not ended", labels=["state"])
     oldest = GaugeMetricFamily("brimful_top_ups_oldest_seconds", "Since the oldest of them", labels=["state"])
     rows = {row["state"]: row for row in await tx.all(_LIVE, {"now": await tx.now()})}
-    for state in sorted(topups.LIVE_STATES):
+    for state in sorted(top_ups.model.LIVE_STATES):
         row = rows.get(state)
         live.add_metric([state], 0 if row is None else row["n"])
         oldest.add_metric([state], 0 if row is None else row["oldest_s"])
@@ -111,7 +109,7 @@ async def _top_ups(tx: Tx) -> list[Metric]:
 
 
 async def _around(tx: Tx) -> list[Metric]:
-    now = await health.read(tx)
+    now = await operations.health.read(tx)
     event_s = 0.0 if now.event_at is None else now.event_at.timestamp()
     rejected = CounterMetricFamily(
         "brimful_stripe_events_rejected", "Events with a wrong signature, of all processes", value=now.rejected
@@ -121,7 +119,7 @@ async def _around(tx: Tx) -> list[Metric]:
         _gauge("brimful_top_ups_to_review", "That need a person", now.review),
         _gauge("brimful_queue_jobs", "Jobs that are due and wait", now.jobs),
         _gauge("brimful_queue_age_seconds", "Since the oldest of them was made", now.queue_age_s),
-        _gauge("brimful_workers_alive", "Workers that were heard in the last 30 s", now.workers),
+        _gauge("brimful_workers_alive", "Workers with a heartbeat in the last 30 s", now.workers),
         _gauge("brimful_deliveries_waiting", "Deliveries to the platform that have not ended", now.deliveries),
         _gauge("brimful_deliveries_late_seconds", "By which the oldest of them is late", now.deliveries_late_s),
         _gauge("brimful_webhooks_disabled", "The platform's webhooks that failed for days", now.webhooks_disabled),

@@ -6,11 +6,10 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from brimful.api import told, usage
-from brimful.errors import STATUS_BY_CODE
-from brimful.events import Topic
-
-__all__ = ["VERSION", "document"]
+from brimful.api import schemas, usage
+from brimful.api.schemas import events
+from brimful.core.errors import STATUS_BY_CODE
+from brimful.notifications.events import Topic
 
 VERSION = "1.0.0"  # of the API: docs/reference/versions.md
 _DESCRIPTION = """Prepaid balances that stay funded.
@@ -64,7 +63,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     },
     "UpdateAsset": {"hold_bridge": "500"},
     "AddRate": {"source": "USD", "rate": "0.12", "valid_from": "2027-01-01T00:00:00Z"},
-    "AskQuote": {"source": "USD", "amount": "10"},
+    "QuoteRequest": {"source": "USD", "amount": "10"},
     "Adjustment": {"transaction_id": "welcome-acme", "asset": "USD", "amount": "5", "reason": "gift"},
     "Charge": {"transaction_id": "seat-2026-11", "asset": "USD", "amount": "12", "description": "One seat"},
     "CreateHold": {"id": "job-81", "asset": "USD", "amount": "3", "expires_in_s": 900},
@@ -116,11 +115,11 @@ def document(app: FastAPI) -> dict[str, Any]:
 _HEADERS: dict[str, Any] = {
     "RequestId": {"description": "Names this request in our log.", "schema": {"type": "string"}},
     "RateLimit": {
-        "description": "What is left of the key's quota (`r`), and for how many seconds (`t`).",
+        "description": "What is left of the key's rate limit (`r`), and for how many seconds (`t`).",
         "schema": {"type": "string", "examples": ['"key";r=199999;t=10']},
     },
     "RateLimitPolicy": {
-        "description": "The key's quota: `q` requests within `w` seconds.",
+        "description": "The key's rate limit: `q` requests within `w` seconds.",
         "schema": {"type": "string", "examples": ['"key";q=200000;w=10']},
     },
 }
@@ -157,14 +156,14 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
 
 def _webhooks(schemas: dict[str, Any]) -> dict[str, Any]:
     """One entry per topic, by OpenAPI 3.1's `webhooks`."""
-    models = [(model, "serialization") for model in dict.fromkeys(told.DATA.values())]
+    models = [(model, "serialization") for model in dict.fromkeys(events.DATA.values())]
     _, definitions = models_json_schema(models, ref_template=_REF)  # type: ignore[arg-type]
     schemas.update(definitions["$defs"])
     return {topic.value: {"post": _webhook(topic)} for topic in Topic}
 
 
 def _webhook(topic: Topic) -> dict[str, Any]:
-    model = told.DATA[topic].__name__
+    model = schemas.events.DATA[topic].__name__
     payload = {
         "type": "object",
         "required": ["type", "timestamp", "data"],
@@ -176,7 +175,7 @@ def _webhook(topic: Topic) -> dict[str, Any]:
     }
     return {
         "tags": ["Events"],
-        "summary": told.SUMMARIES[topic],
+        "summary": schemas.events.SUMMARIES[topic],
         "operationId": f"on_{topic.value.replace('.', '_')}",
         "description": "Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.",
         "requestBody": {"required": True, "content": {"application/json": {"schema": payload}}},

@@ -1,12 +1,10 @@
-"""Both return addresses of a link, judged."""
+"""Validation of both return addresses of a link."""
 
-from brimful.deps import Deps
-from brimful.urls import judge_return_url
-
-__all__ = ["judge_urls"]
+from brimful.core import urls
+from brimful.wiring import Deps
 
 
-def judge_urls(deps: Deps, return_url: str, failure_url: str) -> None:
+def validate_urls(deps: Deps, return_url: str, failure_url: str) -> None:
     origins, loopback = deps.settings.return_origins, deps.settings.sandbox
-    judge_return_url(return_url, origins, loopback=loopback, field="return_url")
-    judge_return_url(failure_url, origins, loopback=loopback, field="failure_url")
+    urls.validate_return_url(return_url, origins, loopback=loopback, field="return_url")
+    urls.validate_return_url(failure_url, origins, loopback=loopback, field="failure_url")

@@ -14,11 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from brimful import ids
-from brimful.errors import STATUS_BY_CODE, Refused
-from brimful.web import Refusals
-
-__all__ = ["DATABASE_ERRORS", "RequestIds", "database_problem", "handlers", "problem"]
+from brimful.core import ids
+from brimful.core.errors import STATUS_BY_CODE, Refused
+from brimful.web.pages import RefusalLog
 
 _log = logging.getLogger(__name__)
 _RETRY_AFTER_S = "1"
@@ -27,7 +25,7 @@ _ERRORS_MAX = 20  # more would make of a small body a large answer
 
 class RequestIds:
     """Gives each request an id: in its scope, in every problem, in the `Request-Id` header. Beside it stands how much
-    of its key's quota is left, once the key is known.
+    of its key's rate limit is left, once the key is known.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -42,8 +40,8 @@ class RequestIds:
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                quota = scope["state"].get("quota", ())
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *quota]
+                rate_limit = scope["state"].get("rate_limit", ())
+                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *rate_limit]
             await send(message)
 
         if "\x00" in scope["path"] or b"%00" in scope["query_string"]:  # no text in the database can hold it
@@ -54,7 +52,7 @@ class RequestIds:
 
 
 def problem(request: Request, refused: Refused, headers: Mapping[str, str] | None = None) -> JSONResponse:
-    """A refusal as application/problem+json; docs/reference/problems.md tells of each code."""
+    """A refusal as application/problem+json; docs/reference/problems.md describes each code."""
     body: dict[str, Any] = {
         "type": f"urn:brimful:problem:{refused.code}",
         "title": refused.code.replace("_", " ").capitalize(),
@@ -76,7 +74,7 @@ def problem(request: Request, refused: Refused, headers: Mapping[str, str] | Non
     return JSONResponse(body, refused.status, given, media_type="application/problem+json")
 
 
-async def _refused(refusals: Refusals, request: Request, error: Exception) -> JSONResponse:
+async def _refusal(refusals: RefusalLog, request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, Refused)
     refusals.note(request, error)
     return problem(request, error)
@@ -110,7 +108,7 @@ async def _http(request: Request, error: Exception) -> JSONResponse:
 
 def _methods(request: Request) -> list[str]:
     """Every method of a path, by the routes that name it most exactly: `/wallet/charges` is no account's name.
-    Starlette tells only those of the first route that has the path.
+    Starlette lists only those of the first route that has the path.
     """
     every = (*request.app.state.routes, *request.app.routes)
     routes = [route for route in every if isinstance(route, Route) and route.include_in_schema]
@@ -140,10 +138,10 @@ async def _bug(headers: Mapping[str, str], request: Request, error: Exception) -
     return problem(request, refused, {**headers, "Request-Id": request_id})
 
 
-def handlers(headers: Mapping[str, str], refusals: Refusals) -> dict[Any, Any]:
+def handlers(headers: Mapping[str, str], refusals: RefusalLog) -> dict[Any, Any]:
     """What answers for each kind of exception; `headers` are those of every answer."""
     return {
-        Refused: functools.partial(_refused, refusals),
+        Refused: functools.partial(_refusal, refusals),
         RequestValidationError: _invalid,
         HTTPException: _http,
         **dict.fromkeys(DATABASE_ERRORS, _database),

@@ -1,21 +1,9 @@
-"""The cards room: saved cards, cards being added, what the customer agreed to, and tries per physical card."""
+"""Saved cards, cards being added, consents, and what limits how often a card is tried."""
 
-from brimful.cards import consents, setups, testing, tries
-from brimful.cards.saved import Card, block, detach, find_by_payment_method, get, list_for, make_default, renew
-from brimful.cards.setups import Limits
-
-__all__ = [
-    "Card",
-    "Limits",
-    "block",
-    "consents",
-    "detach",
-    "find_by_payment_method",
-    "get",
-    "list_for",
-    "make_default",
-    "renew",
-    "setups",
-    "testing",
-    "tries",
-]
+from brimful.cards import (
+    consents as consents,
+    decline_budget as decline_budget,
+    setups as setups,
+    store as store,
+    velocity as velocity,
+)

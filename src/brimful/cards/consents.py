@@ -11,13 +11,11 @@ import hashlib
 import secrets
 from decimal import Decimal
 
-from brimful import ids
-from brimful.db import Tx
-from brimful.errors import Refused
+from brimful.auth.portal_sessions import PortalSession
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
 from brimful.i18n.consents import TERMS_VERSION
-from brimful.sessions import PortalSession
-
-__all__ = ["TERMS_VERSION", "Consent", "Terms", "give", "read", "withdraw"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,7 +56,7 @@ _STANDING = """
 
 
 async def withdraw(tx: Tx, session: PortalSession, consent_id: str) -> bool:
-    """Record that a consent is over; the second time nothing happens. True when that is news."""
+    """Record that a consent has ended; the second time nothing happens. True when that is new."""
     row = await tx.one(_STANDING, {"customer_id": session.customer_id, "consent_id": consent_id})
     if row is None:
         return False

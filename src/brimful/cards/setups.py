@@ -1,6 +1,6 @@
 """Cards being added: a row opened by the customer in the portal, closed by Stripe's answer.
 
-The row carries the consent to save the card. Without an open row no card is ever made, whatever event
+The row carries the consent to save the card. Without an open row no card is ever made, by no event
 comes in.
 """
 
@@ -8,14 +8,12 @@ import dataclasses
 import datetime as dt
 from typing import Literal
 
-from brimful import ids
-from brimful.cards import consents, saved, testing
-from brimful.db import Row, Tx
-from brimful.errors import Refused
-from brimful.payments import CardReading
-from brimful.sessions import PortalSession
-
-__all__ = ["Limits", "Setup", "complete", "expire", "get", "list_open", "open_setup", "remember_session"]
+from brimful.auth.portal_sessions import PortalSession
+from brimful.cards import consents, store, velocity
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
+from brimful.gateway.gateway import CardSnapshot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,6 +52,7 @@ async def open_setup(
     rendered: str,
     purpose: Literal["setup", "payment"],
     limits: Limits,
+    failed: int,
     return_to: str | None = None,
 ) -> str:
     """Record the consent to save a card, as it was `rendered`, and open the row that may make one. Returns its id.
@@ -64,7 +63,7 @@ async def open_setup(
     recent = await tx.one(_RECENT, (session.customer_id, now - dt.timedelta(hours=1)))
     if recent is not None and recent["n"] >= limits.per_customer:
         raise Refused("too_many_requests", "Too many cards were added in the last hour. Try again later.")
-    await testing.require_calm(tx, session.address, per_hour=limits.per_address)
+    await velocity.require_within_limits(tx, session.address, per_hour=limits.per_address, failed=failed)
     consent_id = await consents.give(tx, session, rendered=rendered, terms=None)
     setup_id = ids.new("set")
     await tx.execute(_INSERT, (session.customer_id, setup_id, purpose, consent_id, session.session_id, return_to, now))
@@ -105,7 +104,7 @@ async def list_open(tx: Tx, *, older_than_s: float, limit: int) -> list[Setup]:
     return [_setup(row) for row in await tx.all(_LIST_OPEN, (before, limit))]
 
 
-async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardReading) -> saved.Card | None:
+async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) -> store.Card | None:
     """Make the card of an open setup and close it. None when the setup is closed already.
 
     The same physical card added twice stays one row where Stripe gives one payment method.
@@ -113,7 +112,7 @@ async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardReading) -
     setup = await _lock_open(tx, customer_id, setup_id)
     if setup is None:
         return None
-    await saved.insert(
+    await store.insert(
         tx,
         {
             "customer_id": customer_id,
@@ -122,14 +121,14 @@ async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardReading) -
             **dataclasses.asdict(card),
         },
     )
-    made = await saved.find_by_payment_method(tx, customer_id, card.payment_method)
+    made = await store.find_by_payment_method(tx, customer_id, card.payment_method)
     assert made is not None
     await _close(tx, setup, "completed", made.card_id)
     return made
 
 
 async def expire(tx: Tx, customer_id: str, setup_id: str) -> bool:
-    """Close a setup that Stripe said is over. True when that is news."""
+    """Close a setup that has ended at Stripe. True when that is new."""
     setup = await _lock_open(tx, customer_id, setup_id)
     if setup is None:
         return False

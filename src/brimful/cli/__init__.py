@@ -4,17 +4,21 @@ import click
 import psycopg
 import psycopg_pool
 
-from brimful.cli import desk, developing, operating, running, stripe
-from brimful.cli.common import cli
-from brimful.errors import ConfigurationError, Refused
-
-__all__ = ["desk", "developing", "main", "operating", "running", "stripe"]
+from brimful.cli import (
+    common,
+    developing as developing,
+    operating as operating,
+    running as running,
+    stripe as stripe,
+    support as support,
+)
+from brimful.core.errors import ConfigurationError, Refused
 
 
 def main() -> int:
     """Run a command; returns the exit status."""
     try:
-        cli.main(standalone_mode=False)
+        common.cli.main(standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

@@ -9,12 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from brimful import settings
-from brimful.errors import ConfigurationError
+from brimful.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from brimful.db import Tx
+    from brimful.db.pool import Tx
 
-__all__ = ["DATA", "JSON_FILE", "as_api", "as_engine", "as_owner", "cli", "database_of", "ledger_keys_of"]
 
 Result = TypeVar("Result")
 DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
@@ -25,11 +24,12 @@ JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathli
 @click.option(
     "--env", "env_file", type=click.Path(dir_okay=False), help="Take settings from a file of NAME=VALUE lines."
 )
+@click.version_option(package_name="brimful", message="%(prog)s %(version)s")
 def cli(env_file: str | None) -> None:
     """Brimful keeps prepaid balances funded."""
     if env_file is not None:
         try:
-            settings.load_file(env_file)
+            settings.environment.load_file(env_file)
         except OSError as error:
             raise ConfigurationError(f"{env_file} cannot be read: {error.strerror}") from error
 
@@ -38,26 +38,26 @@ def cli(env_file: str | None) -> None:
 def database_of(data: pathlib.Path | None) -> Iterator[str]:
     """The database a command speaks to: DATABASE_URL, or the embedded server of a directory, running or not."""
     if data is None:
-        url = settings.database_url()
+        url = settings.environment.database_url()
         if url is None:
             raise ConfigurationError("Name the database: DATABASE_URL, or --data DIR of a `brimful up`.")
         yield url
         return
-    from brimful.db import embedded
+    from brimful import runtime
 
-    directory = embedded.DataDirectory(data)
-    directory.open(version=settings.embedded_version(), create=False)
-    with embedded.running(directory) as server:
+    directory = runtime.embedded_postgres.DataDirectory(data)
+    directory.open(version=settings.environment.embedded_version(), create=False)
+    with runtime.embedded_postgres.running(directory) as server:
         yield server.url()
 
 
 def ledger_keys_of(data: pathlib.Path | None) -> dict[str, str]:
     if data is None:
         return {}
-    from brimful.db import embedded
+    from brimful import runtime
 
-    directory = embedded.DataDirectory(data)
-    directory.open(version=settings.embedded_version(), create=False)
+    directory = runtime.embedded_postgres.DataDirectory(data)
+    directory.open(version=settings.environment.embedded_version(), create=False)
     return {"BRIMFUL_LEDGER_KEYS": directory.secrets()["ledger_keys"]}
 
 
@@ -77,7 +77,7 @@ def as_owner(data: pathlib.Path | None, run: Callable[["Tx"], Awaitable[Result]]
 
 
 def _as(data: pathlib.Path | None, role: str, run: Callable[["Tx"], Awaitable[Result]]) -> Result:
-    from brimful.db import Database
+    from brimful.db.pool import Database
 
     async def within(url: str) -> Result:
         database = Database(url, role, pool_max=1)

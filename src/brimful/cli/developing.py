@@ -14,9 +14,10 @@ from typing import Any
 import click
 
 from brimful import settings
-from brimful.cli.common import cli
-from brimful.client import ApiError, AsyncClient
-from brimful.errors import ConfigurationError
+from brimful.cli import common
+from brimful.client.client import AsyncClient
+from brimful.client.errors import ApiError
+from brimful.core.errors import ConfigurationError
 
 __all__: list[str] = []
 
@@ -34,7 +35,7 @@ def _platform(command: Callable[..., None]) -> Callable[..., None]:
     )  # fmt: skip
     @functools.wraps(command)
     def with_key(*positional: Any, key: str | None, data: pathlib.Path, **named: Any) -> None:
-        found = key or settings.preset_api_key() or _key_of(data)
+        found = key or settings.environment.preset_api_key() or _key_of(data)
         try:
             command(*positional, key=found, **named)
         except ApiError as error:
@@ -44,24 +45,24 @@ def _platform(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def _key_of(data: pathlib.Path) -> str:
-    from brimful.db import embedded
+    from brimful import runtime
 
-    directory = embedded.DataDirectory(data)
+    directory = runtime.embedded_postgres.DataDirectory(data)
     try:
-        directory.open(version=settings.embedded_version(), create=False)
+        directory.open(version=settings.environment.embedded_version(), create=False)
     except ConfigurationError:
         raise ConfigurationError("Give an API key: --key, BRIMFUL_API_KEY, or --data DIR of a `brimful up`.") from None
     return directory.secrets()["api_key"]
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--forward-to", help="Your own endpoint, such as http://127.0.0.1:3000/hooks; just print without it.")
 @click.option("--topic", "topics", multiple=True, help="Only these; everything without it.")
 @click.option("--count", type=click.IntRange(1), help="Stop after so many events.")
 @_platform
 def listen(url: str, key: str, forward_to: str | None, topics: tuple[str, ...], count: int | None) -> None:
     """Show events as they are sent, and forward them unchanged to a URL of your own. For a server on this machine."""
-    from brimful.cli.listening import listen_until
+    from brimful.cli import listening
 
     if forward_to is not None and not forward_to.startswith(("http://", "https://")):
         raise click.UsageError(f"--forward-to needs http:// or https://: {forward_to!r} has neither.")
@@ -71,17 +72,19 @@ def listen(url: str, key: str, forward_to: str | None, topics: tuple[str, ...], 
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, stop.set)
-        await listen_until(stop, url, key, forward_to=forward_to, topics=topics or ("*",), count=count, say=click.echo)
+        await listening.listen_until(
+            stop, url, key, forward_to=forward_to, topics=topics or ("*",), count=count, say=click.echo
+        )
 
     asyncio.run(run())
 
 
-@cli.command()
+@common.cli.command()
 @click.argument("topic", required=False)
 @_platform
 def trigger(url: str, key: str, topic: str | None) -> None:
     """Make an event happen: a sample customer does in the sandbox what causes it. Lists the topics without one."""
-    from brimful.demo import scenes
+    from brimful.dev.demo import scenes
 
     if topic is None:
         for name, scene in scenes.SCENES.items():
@@ -97,7 +100,7 @@ def trigger(url: str, key: str, topic: str | None) -> None:
     click.echo(f"{topic} of {asyncio.run(run())}")
 
 
-@cli.command()
+@common.cli.command()
 @click.argument("event_id", required=False)
 @click.option("--webhook", "webhook_id", help="To this endpoint alone.")
 @click.option("--since", type=click.DateTime(), help="UTC; everything since then that --webhook has not got.")
@@ -118,13 +121,13 @@ def replay(url: str, key: str, event_id: str | None, webhook_id: str | None, sin
     click.echo(f"{asyncio.run(run())} deliveries queued")
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--customers", type=click.IntRange(1, 1000), default=5, show_default=True)
 @_platform
 def seed(url: str, key: str, customers: int) -> None:
     """Sample customers in the sandbox: balances, saved cards, rules that are on."""
-    from brimful import ids
-    from brimful.demo import cast
+    from brimful.core import ids
+    from brimful.dev.demo import cast
 
     async def run() -> list[cast.Customer]:
         players = cast.cast_parts(customers, cast.SEED)
@@ -137,10 +140,10 @@ def seed(url: str, key: str, customers: int) -> None:
         click.echo(f"{player.customer_id}  {player.name:<14} {', '.join(player.assets)}")
 
 
-@cli.command(name="import")
+@common.cli.command(name="import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=pathlib.Path))
 @click.option("--batch", default="import", show_default=True, help="Balances are keyed by it: the same one adds once.")
-@click.option("--dry-run", is_flag=True, help="Judge every row and say what would happen; change nothing.")
+@click.option("--dry-run", is_flag=True, help="Validate every row and say what would happen; change nothing.")
 @_platform
 def import_(url: str, key: str, file: pathlib.Path, batch: str, dry_run: bool) -> None:
     """Customers, balances and Stripe customer ids from CSV: external_id,name,email,stripe_customer_id,asset,balance.
@@ -157,7 +160,7 @@ def import_(url: str, key: str, file: pathlib.Path, batch: str, dry_run: bool) -
 
     async def run() -> importing.Report:
         async with AsyncClient(url, key) as api:
-            await importing.judge_assets(api, rows)
+            await importing.validate_assets(api, rows)
             return await importing.load(api, rows, batch=batch, dry_run=dry_run)
 
     report = asyncio.run(run())

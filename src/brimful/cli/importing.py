@@ -1,4 +1,6 @@
-"""`brimful import`: rows of CSV, judged first, then sent through the API under keys that make a second run harmless."""
+"""`brimful import`: rows of CSV, validated first, then sent through the API under keys that make a second run
+harmless.
+"""
 
 import csv
 import dataclasses
@@ -6,11 +8,11 @@ import pathlib
 import re
 from decimal import Decimal
 
-from brimful import money
-from brimful.client import AsyncClient, Customer, Problem
-from brimful.errors import ConfigurationError, Refused
-
-__all__ = ["Report", "Row", "judge_assets", "load", "read"]
+from brimful.client.client import AsyncClient
+from brimful.client.errors import Problem
+from brimful.client.shapes import Customer
+from brimful.core import money
+from brimful.core.errors import ConfigurationError, Refused
 
 _COLUMNS = ("external_id", "name", "email", "stripe_customer_id", "asset", "balance")
 _NEEDED = ("external_id", "name")
@@ -94,7 +96,7 @@ def _row(line: int, values: dict[str, str | None]) -> Row:
     )  # fmt: skip
 
 
-async def judge_assets(api: AsyncClient, rows: list[Row]) -> None:
+async def validate_assets(api: AsyncClient, rows: list[Row]) -> None:
     """Refuses a file that names an asset that does not exist, or more decimals than it has, before anything is sent."""
     scales: dict[str, int] = {}
     wrong = []

@@ -6,15 +6,15 @@ from collections.abc import Callable, Sequence
 
 import httpx
 import uvicorn
+from standardwebhooks import WebhookVerificationError
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from brimful.client import AsyncClient, WebhookVerificationError, verify_webhook
-from brimful.ports import require_free
-
-__all__ = ["listen_until"]
+from brimful import runtime
+from brimful.client import webhooks
+from brimful.client.client import AsyncClient
 
 _HOST = "127.0.0.1"
 _FORWARD_S = 15
@@ -32,7 +32,7 @@ async def listen_until(
     say: Callable[[str], None],
 ) -> None:
     """Receive events until `stop` is set, or `count` have come; then take the endpoint away again."""
-    port = require_free(_HOST, 0)
+    port = runtime.ports.require_free(_HOST, 0)
     async with AsyncClient(url, key) as api, httpx.AsyncClient(timeout=_FORWARD_S, trust_env=False) as forwarder:
         made = await api.create_webhook(url=f"http://{_HOST}:{port}/", topics=topics)
         try:
@@ -63,7 +63,7 @@ class _Receiver:
     async def __call__(self, request: Request) -> Response:
         body = await request.body()
         try:
-            event = verify_webhook(self._secret, request.headers, body)
+            event = webhooks.verify_webhook(self._secret, request.headers, body)
         except (WebhookVerificationError, ValueError) as error:
             self._say(f"not verified: {error}")
             return Response(status_code=400)

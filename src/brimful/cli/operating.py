@@ -10,33 +10,33 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from brimful import logs, settings
-from brimful.cli.common import DATA, JSON_FILE, as_engine, cli, database_of, ledger_keys_of
-from brimful.errors import ConfigurationError, Refused
+from brimful import observability, settings
+from brimful.cli import common
+from brimful.cli.common import DATA, JSON_FILE
+from brimful.core.errors import ConfigurationError, Refused
 
 if TYPE_CHECKING:
-    from brimful.db import Tx
+    from brimful.db.pool import Tx
 
 __all__: list[str] = []
 
 _ACTOR = "command line"
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--full", is_flag=True, help="Read every entry, not just those since the last verification.")
 @click.option("--anchor", "anchor_file", type=click.File(encoding="utf-8"), help="Compare with an anchor, too.")
 @DATA
 @JSON_FILE
 def verify(full: bool, anchor_file: IO[str] | None, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     """Check every invariant that the database can show."""
-    from brimful import anchors
-    from brimful import verify as verification
+    from brimful import operations
 
-    keyring = settings.ledger_keyring(ledger_keys_of(data))
-    with database_of(data) as url:
-        findings = asyncio.run(verification.run(url, keyring, full=full))
+    keyring = settings.environment.ledger_keyring(common.ledger_keys_of(data))
+    with common.database_of(data) as url:
+        findings = asyncio.run(operations.verify.run(url, keyring, full=full))
         if anchor_file is not None:
-            findings.append(asyncio.run(anchors.compare(url, keyring, anchor_file)))
+            findings.append(asyncio.run(operations.anchors.compare(url, keyring, anchor_file)))
     for finding in findings:
         click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id:<4} {finding.detail}")
     ok = all(finding.ok for finding in findings)
@@ -45,23 +45,23 @@ def verify(full: bool, anchor_file: IO[str] | None, data: pathlib.Path | None, j
     sys.exit(0 if ok else 1)
 
 
-@cli.command()
+@common.cli.command()
 @DATA
 def anchor(data: pathlib.Path | None) -> None:
     """Write how far every account's chain reaches, signed, to standard output. Keep it outside, each day."""
-    from brimful import anchors
+    from brimful import operations
 
-    keyring = settings.ledger_keyring(ledger_keys_of(data))
+    keyring = settings.environment.ledger_keyring(common.ledger_keys_of(data))
 
     async def write(url: str) -> None:
-        async for line in anchors.lines(url, keyring):
+        async for line in operations.anchors.lines(url, keyring):
             click.echo(line, nl=False)
 
-    with database_of(data) as url:
+    with common.database_of(data) as url:
         asyncio.run(write(url))
 
 
-@cli.command()
+@common.cli.command()
 @click.option(
     "--before", type=click.DateTime(["%Y-%m-%d"]), help="Usage recorded before this day, UTC, 90 days ago or more."
 )
@@ -70,44 +70,44 @@ def anchor(data: pathlib.Path | None) -> None:
 @DATA
 def archive(before: dt.datetime | None, check: bool, directory: pathlib.Path, data: pathlib.Path | None) -> None:
     """Move old usage from the ledger into a Parquet file in DIRECTORY, below a signed checkpoint."""
-    from brimful import archive as archives
+    from brimful import operations
 
-    keyring = settings.ledger_keyring(ledger_keys_of(data))
+    keyring = settings.environment.ledger_keyring(common.ledger_keys_of(data))
     if check:
-        findings = archives.check(directory, keyring)
+        findings = operations.archive.check(directory, keyring)
         for finding in findings:
             click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id}  {finding.detail}")
         sys.exit(0 if findings and all(finding.ok for finding in findings) else 1)
     if before is None:
         raise ConfigurationError("Name a day, --before YYYY-MM-DD, or --check what is in the directory.")
     moment = before.replace(tzinfo=dt.UTC)
-    with database_of(data) as url:
-        asyncio.run(archives.run(url, keyring, before=moment, directory=directory, say=click.echo))
+    with common.database_of(data) as url:
+        asyncio.run(operations.archive.run(url, keyring, before=moment, directory=directory, say=click.echo))
 
 
-@cli.command()
+@common.cli.command()
 def distribute() -> None:
     """Spread the database of DATABASE_URL over the nodes of its Citus cluster. Does what is left to do, or nothing."""
-    from brimful.db import distribute as spreading
+    from brimful import db
 
-    with database_of(None) as url:
-        spreading.distribute(url, click.echo)
+    with common.database_of(None) as url:
+        db.citus.distribute.distribute(url, click.echo)
 
 
-@cli.command()
+@common.cli.command()
 @DATA
 @JSON_FILE
 def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     """Look at everything around the product: database, clocks, Stripe's key and webhook, worker, queue, books."""
-    from brimful import doctor as examination
+    from brimful import operations
 
     marks = {True: "ok ", False: "BAD", None: "-- "}
     try:
-        keys = settings.ledger_keyring(ledger_keys_of(data))
+        keys = settings.environment.ledger_keyring(common.ledger_keys_of(data))
     except ConfigurationError:
         keys = None
-    with database_of(data) as url:
-        findings = asyncio.run(examination.run(url, settings.stripe_access(), keys))
+    with common.database_of(data) as url:
+        findings = asyncio.run(operations.doctor.run(url, settings.environment.stripe_access(), keys))
     for finding in findings:
         click.echo(f"{marks[finding.ok]}  {finding.name:<14} {finding.detail}")
     ill = any(finding.ok is False for finding in findings)
@@ -116,19 +116,19 @@ def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     sys.exit(1 if ill else 0)
 
 
-@cli.command()
+@common.cli.command()
 @click.argument("name", type=click.Choice(["usage", "trigger", "herd", "growth", "memory", "portal", "verify"]))
 @JSON_FILE
 def bench(name: str, json_file: pathlib.Path | None) -> None:
     """Measure one question beside its reference, in one run on this machine."""
-    from brimful import bench as measuring
+    from brimful.dev.bench import run as run_benchmark
 
-    result = measuring.run(name)
+    result = run_benchmark(name)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2))
 
 
-@cli.group(name="charging")
+@common.cli.group(name="charging")
 def charging_group() -> None:
     """Whether payments may be sent."""
 
@@ -138,64 +138,66 @@ def charging_group() -> None:
 @DATA
 def charging_stop(reason: str, data: pathlib.Path | None) -> None:
     """Send no payment until `start`. Debits go on; top-ups are requested and wait."""
-    from brimful import charging
+    from brimful import payments
 
     async def stop(tx: "Tx") -> bool:
-        return await charging.hold(tx, "operator", reason, actor=_ACTOR)
+        return await payments.suspensions.suspend(tx, "operator", reason, actor=_ACTOR)
 
-    click.echo("Charging is stopped." if as_engine(data, stop) else "Charging was stopped already.")
+    click.echo("Charging is stopped." if common.as_engine(data, stop) else "Charging was stopped already.")
 
 
 @charging_group.command("start")
 @click.option("--reason", help="For the audit trail.")
 @DATA
 def charging_start(reason: str | None, data: pathlib.Path | None) -> None:
-    """Lift the operator's hold. Holds for other reasons stand on, and are named."""
-    from brimful import charging
+    """Resume charging that an operator stopped. Suspensions for other reasons stand on, and are named."""
+    from brimful import payments
 
-    async def start(tx: "Tx") -> list[charging.Hold]:
-        await charging.lift(tx, "operator", actor=_ACTOR, reason=reason)
-        return await charging.holds(tx)
+    async def start(tx: "Tx") -> list[payments.suspensions.Suspension]:
+        await payments.suspensions.resume(tx, "operator", actor=_ACTOR, reason=reason)
+        return await payments.suspensions.list_all(tx)
 
-    left = as_engine(data, start)
-    for hold in left:
-        click.echo(f"still held ({hold.kind}): {hold.reason}")
+    left = common.as_engine(data, start)
+    for suspension in left:
+        click.echo(f"still suspended ({suspension.kind}): {suspension.reason}")
     goes = "Charging goes on. What waited is sent within a minute."
-    click.echo(goes if not left else "Charging is still held.")
+    click.echo(goes if not left else "Charging is still suspended.")
     sys.exit(1 if left else 0)
 
 
 @charging_group.command("show")
 @DATA
 def charging_show(data: pathlib.Path | None) -> None:
-    """Every hold, with its reason."""
-    from brimful import charging
+    """Every suspension that stands, with its reason."""
+    from brimful import payments
 
-    for hold in as_engine(data, charging.holds):
-        click.echo(f"held since {hold.since:%Y-%m-%d %H:%M} ({hold.kind}): {hold.reason}")
+    for suspension in common.as_engine(data, payments.suspensions.list_all):
+        click.echo(f"suspended since {suspension.since:%Y-%m-%d %H:%M} ({suspension.kind}): {suspension.reason}")
 
 
-@cli.command()
+@common.cli.command()
 @click.argument("customer")
 @click.argument("asset")
 @DATA
 @JSON_FILE
 def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
-    """Why a customer's rule charges, or does not: the last judgement with every fact behind it.
+    """Why a customer's rule charges, or does not: the last evaluation with every fact behind it.
 
     CUSTOMER is an id, an external id, a name or an e-mail address.
     """
-    from brimful import desk
-    from brimful import explain as explaining
-    from brimful.auto_topup import Pace
+    from brimful import operations, payments
+    from brimful.api import schemas
+    from brimful.auto_top_up.policy import Pace
 
-    async def look(tx: "Tx") -> explaining.Explanation | None:
-        return await explaining.explain(tx, await desk.find_one(tx, customer), asset.upper(), Pace(*settings.pace()))
+    async def look(tx: "Tx") -> payments.explain.Explanation | None:
+        return await payments.explain.explain(
+            tx, await operations.lookup.find_one(tx, customer), asset.upper(), Pace(*settings.environment.pace())
+        )
 
-    found = as_engine(data, look)
+    found = common.as_engine(data, look)
     if found is None:
         raise Refused("not_found", f"{customer} has set no rule for {asset}.")
-    shown = found.shown()
+    shown = schemas.explanation.Explanation.of(found).model_dump()
     click.echo(shown["explanation"])
     for name, value in shown.items():
         if name != "explanation":
@@ -204,7 +206,7 @@ def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pat
         json_file.write_text(json.dumps(shown, indent=2))
 
 
-@cli.command()
+@common.cli.command()
 @click.argument("customer")
 @click.argument("top_up")
 @click.option("--amount", help="In the top-up's currency; all that is left without it.")
@@ -212,25 +214,26 @@ def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pat
 @DATA
 def refund(customer: str, top_up: str, amount: str | None, key: str | None, data: pathlib.Path | None) -> None:
     """Give money of a paid top-up back through Stripe; the worker sends it."""
-    from brimful import desk, money, paying, topups
+    from brimful import operations, payments, top_ups
+    from brimful.core import money
 
-    async def ask(tx: "Tx") -> paying.refunds.Refund:
-        customer_id = await desk.find_one(tx, customer)
-        found = await topups.get(tx, customer_id, top_up)
+    async def ask(tx: "Tx") -> payments.refunds.Refund:
+        customer_id = await operations.lookup.find_one(tx, customer)
+        found = await top_ups.store.get(tx, customer_id, top_up)
         minor = None
         if amount is not None:
             exact = money.positive(money.parse(amount, scale=money.currency(found.currency).exponent))
             minor = money.minor_exact(exact, found.currency)
         refund_id = None if key is None else f"ref_{hashlib.sha256(f'{top_up}:{key}'.encode()).hexdigest()[:32]}"
-        return await paying.request_refund(
+        return await payments.reversals.request_refund(
             tx, customer_id, top_up, amount_minor=minor, actor=_ACTOR, refund_id=refund_id
         )
 
-    made = as_engine(data, ask)
+    made = common.as_engine(data, ask)
     click.echo(f"{made.refund_id}: {money.major(made.amount_minor, made.currency)} {made.currency}, {made.state}")
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--since", type=click.DateTime(), help="UTC; since the last time without it.")
 @click.option("--dry-run", is_flag=True, help="Say what would be repaired; change nothing.")
 @click.option("--accept", "accepted", multiple=True, help="A payment of a difference to take as it is; needs --reason.")
@@ -240,26 +243,25 @@ def reconcile(
     since: dt.datetime | None, dry_run: bool, accepted: tuple[str, ...], reason: str, json_file: pathlib.Path | None
 ) -> None:
     """Compare our books with Stripe's lists and repair what is missing, by keyed entries only."""
-    from brimful import deps
-    from brimful import reconcile as reconciliation
+    from brimful import payments, wiring
 
-    config = settings.read()
-    logs.begin(config.log_level, config.log_form)
+    config = settings.environment.read()
+    observability.logging.configure(config.log_level, config.log_form)
 
-    async def run() -> reconciliation.Report:
-        engine = deps.build(config, "brimful_engine")
-        if engine.till is None:
+    async def run() -> payments.reconcile.Report:
+        engine = wiring.build(config, "brimful_engine")
+        if engine.payments is None:
             raise ConfigurationError("STRIPE_API_KEY is not set: there is nothing to compare with.")
-        await deps.open_deps(engine)
+        await wiring.open_all(engine)
         try:
             async with engine.database.transaction() as tx:
                 for payment_id in accepted:
-                    await reconciliation.accept(tx, payment_id, reason=reason, actor=_ACTOR)
-                begin = await reconciliation.since_last(tx)
+                    await payments.reconcile.accept(tx, payment_id, reason=reason, actor=_ACTOR)
+                begin = await payments.reconcile.since_last(tx)
             chosen = begin if since is None else since.replace(tzinfo=dt.UTC)
-            return await reconciliation.run(engine.till, since=chosen, dry_run=dry_run)
+            return await payments.reconcile.run(engine.payments, since=chosen, dry_run=dry_run)
         finally:
-            await deps.close(engine)
+            await wiring.close(engine)
 
     try:
         report = asyncio.run(run())
@@ -278,16 +280,16 @@ def reconcile(
     sys.exit(0 if report.ok else 1)
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--histories", type=click.IntRange(1, 10_000_000), default=2000, show_default=True)
 @click.option("--seed", default="1", show_default=True)
 @click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores without it.")
 @JSON_FILE
 def simulate(histories: int, seed: str, processes: int | None, json_file: pathlib.Path | None) -> None:
     """Live through seeded histories of debits, cards, faults and time; check every invariant after every step."""
-    from brimful import simulation
+    from brimful.dev.simulation.run import simulate as run_histories
 
-    result = simulation.simulate(histories=histories, seed=seed, processes=processes)
+    result = run_histories(histories=histories, seed=seed, processes=processes)
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2))
     click.echo(

@@ -14,26 +14,27 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brimful import logs, settings
-from brimful.cli.common import DATA, JSON_FILE, as_api, cli, database_of
-from brimful.errors import ConfigurationError
+from brimful import observability, settings
+from brimful.cli import common
+from brimful.cli.common import DATA, JSON_FILE
+from brimful.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from brimful.db import Tx
+    from brimful.db.pool import Tx
 
 __all__: list[str] = []
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 def up(data: pathlib.Path, port: int) -> None:
     """Run everything on this machine: database (or DATABASE_URL's), sandbox, API, portal, worker."""
-    from brimful import processes
+    from brimful import runtime
 
-    logs.begin("WARNING")
+    observability.logging.configure("WARNING")
     stop = _stop_signal()
-    with processes.up(data, port=port, database_url=settings.database_url()) as running:
+    with runtime.local.up(data, port=port, database_url=settings.environment.database_url()) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
         click.echo(f"Console  {running.url}/console/   (brimful operators create NAME --data {data})")
         click.echo(f"Portal   {running.url}/billing/   (POST {running.url}/v1/billing-portal/sessions makes a link)")
@@ -50,81 +51,79 @@ def up(data: pathlib.Path, port: int) -> None:
 
 
 def _stop_signal() -> Callable[[], bool]:
-    """A function that tells whether SIGTERM or SIGINT has come."""
+    """A function that says whether SIGTERM or SIGINT was received."""
     seen: list[int] = []
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda received, _frame: seen.append(received))
     return lambda: bool(seen)
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this port.")
 def serve(host: str, port: int, workers: int) -> None:
     """Serve the API and the portal. SIGHUP replaces the processes one by one, where there are several."""
-    from brimful import serving
-    from brimful.db import migrate
+    from brimful import db, runtime
 
-    config = settings.read()
-    logs.begin(config.log_level, config.log_form)
-    migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
+    config = settings.environment.read()
+    observability.logging.configure(config.log_level, config.log_form)
+    db.migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url_direct)
-    asyncio.run(_witness(config))
+    asyncio.run(_report_signing(config))
     if config.api_key is not None:
         asyncio.run(_ensure_key(config))
-    serving.run(host=host, port=port, workers=workers)
+    runtime.serve.run(host=host, port=port, workers=workers)
 
 
 def _require_migrated(url: str) -> None:
-    from brimful.db import migrate
+    from brimful import db
 
-    missing = migrate.pending(url)
+    missing = db.migrate.pending(url)
     if missing:
         raise ConfigurationError(f"The database lacks {len(missing)} migrations: run `brimful migrate` first.")
 
 
-async def _witness(config: settings.Settings) -> None:
-    """Customers may pay through this door: it too must know whether the database went back in time."""
-    from brimful import deps, epochs
+async def _report_signing(config: settings.model.Settings) -> None:
+    """Customers may pay through this process: it too must know whether the database went back in time."""
+    from brimful import payments, wiring
 
-    engine = deps.build(config, "brimful_engine")
-    await deps.open_deps(engine)
-    witness = epochs.Witness(config.epoch_file)
+    engine = wiring.build(config, "brimful_engine")
+    await wiring.open_all(engine)
+    warning = payments.restore_guard.RestoreDetector(config.epoch_file)
     async with engine.database.transaction() as tx:
-        await witness.beat(tx)
-    witness.committed()
-    await deps.close(engine)
+        await warning.heartbeat(tx)
+    warning.committed()
+    await wiring.close(engine)
 
 
-async def _ensure_key(config: settings.Settings) -> None:
-    from brimful import deps, keys
+async def _ensure_key(config: settings.model.Settings) -> None:
+    from brimful import wiring
+    from brimful.auth import api_keys
 
-    api = deps.build(config, "brimful_api")
-    await deps.open_deps(api)
+    api = wiring.build(config, "brimful_api")
+    await wiring.open_all(api)
     async with api.database.transaction() as tx:
         assert config.api_key is not None
-        await keys.ensure(tx, config.api_key, name="preset")
-    await deps.close(api)
+        await api_keys.ensure(tx, config.api_key, name="preset")
+    await wiring.close(api)
 
 
-@cli.command()
+@common.cli.command()
 def worker() -> None:
     """Run the background worker. Any number may run."""
-    from brimful import deps
-    from brimful import worker as background
-    from brimful.db import migrate
+    from brimful import db, wiring, worker as background
 
-    config = settings.read()
-    deps.begin(config, "brimful-worker")
-    migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
+    config = settings.environment.read()
+    wiring.begin(config, "brimful-worker")
+    db.migrate.check_server(config.database_url_direct, allow_unsafe=config.allow_unsafe_database)
     _require_migrated(config.database_url_direct)
 
     async def run() -> None:
-        engine = deps.build(config, "brimful_engine")
-        await deps.open_deps(engine)
-        if engine.till is not None:
-            failure = await engine.till.gateway.check_key()
+        engine = wiring.build(config, "brimful_engine")
+        await wiring.open_all(engine)
+        if engine.payments is not None:
+            failure = await engine.payments.gateway.check_key()
             if failure is not None:
                 logging.getLogger("brimful").critical(
                     "Stripe does not accept STRIPE_API_KEY (%s): nothing can be charged until it does.", failure.message
@@ -133,29 +132,29 @@ def worker() -> None:
         gc.collect()
         gc.freeze()
         log = logging.getLogger("brimful.worker")
-        witness = config.epoch_file or "none: a restore would go unnoticed"
-        log.info("worker starts; epoch file %s, metrics at %s", witness, config.metrics_address or "none")
+        warning = config.epoch_file or "none: a restore would go unnoticed"
+        log.info("worker starts; epoch file %s, metrics at %s", warning, config.metrics_address or "none")
         try:
             await background.run(engine)
-            log.info("worker stopped, as it was told to")
+            log.info("worker stopped")
         finally:
-            await deps.close(engine)
+            await wiring.close(engine)
 
     asyncio.run(run())
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8001, show_default=True)
 @click.option("--state", type=click.Path(path_type=pathlib.Path), help="Keep state in this file.")
 def sandbox(port: int, state: pathlib.Path | None) -> None:
     """Run the Stripe-shaped sandbox, on loopback only."""
     import uvicorn
 
-    from brimful.ports import require_free
+    from brimful import runtime
     from brimful.sandbox import app, store, world
 
-    logs.begin("WARNING")
-    port = require_free("127.0.0.1", port)
+    observability.logging.configure("WARNING")
+    port = runtime.ports.require_free("127.0.0.1", port)
     webhook = None
     secret = os.environ.get("STRIPE_WEBHOOK_SECRET")  # noqa: TID251 - the sandbox shares no settings with the product
     public = os.environ.get("BRIMFUL_PUBLIC_URL")  # noqa: TID251
@@ -168,18 +167,18 @@ def sandbox(port: int, state: pathlib.Path | None) -> None:
     uvicorn.run(application, host="127.0.0.1", port=port, log_level="critical", access_log=False, http="h11")
 
 
-@cli.command()
+@common.cli.command()
 @DATA
 def migrate(data: pathlib.Path | None) -> None:
     """Bring the database up to this version."""
-    from brimful.db import migrate as migrations
+    from brimful import db
 
-    with database_of(data) as url:
-        applied = migrations.apply(url)
+    with common.database_of(data) as url:
+        applied = db.migrate.apply(url)
     click.echo("Applied: " + ", ".join(applied) if applied else "Nothing to apply.")
 
 
-@cli.group()
+@common.cli.group()
 def keys() -> None:
     """API keys."""
 
@@ -191,8 +190,7 @@ def keys() -> None:
 @DATA
 def create_key(name: str, scopes: tuple[str, ...], days: int | None, data: pathlib.Path | None) -> None:
     """Make an API key. It is shown once."""
-    from brimful import audit
-    from brimful import keys as api_keys
+    from brimful.auth import api_keys, audit
 
     good_for = None if days is None else dt.timedelta(days=days)
     chosen = scopes or api_keys.SCOPES
@@ -203,16 +201,16 @@ def create_key(name: str, scopes: tuple[str, ...], days: int | None, data: pathl
         await audit.record(tx, actor="command line", action="key.created", after=made)
         return secret
 
-    click.echo(as_api(data, create))
+    click.echo(common.as_api(data, create))
 
 
 @keys.command("list")
 @DATA
 def list_keys(data: pathlib.Path | None) -> None:
     """Every key, without its secret."""
-    from brimful import keys as api_keys
+    from brimful.auth import api_keys
 
-    for key in as_api(data, api_keys.list_all):
+    for key in common.as_api(data, api_keys.list_all):
         state = "revoked" if key.revoked_at else f"to {key.expires_at:%Y-%m-%d}" if key.expires_at else "active"
         used = "never used" if key.last_used_at is None else f"used {key.last_used_at:%Y-%m-%d %H:00}"
         click.echo(
@@ -225,18 +223,17 @@ def list_keys(data: pathlib.Path | None) -> None:
 @DATA
 def revoke_key(key: str, data: pathlib.Path | None) -> None:
     """Take a key back, within five seconds everywhere; KEY is its id, as `keys list` shows it."""
-    from brimful import audit
-    from brimful import keys as api_keys
+    from brimful.auth import api_keys, audit
 
     async def revoke(tx: "Tx") -> None:
         await api_keys.revoke(tx, key)
         await audit.record(tx, actor="command line", action="key.revoked", before={"key_id": key})
 
-    as_api(data, revoke)
+    common.as_api(data, revoke)
     click.echo(f"{key} is revoked; within five seconds no process takes it.")
 
 
-@cli.command()
+@common.cli.command()
 @click.option("--trace", type=click.Path(path_type=pathlib.Path), help="CSV: TIMESTAMP,ContextTokens,GeneratedTokens.")
 @click.option("--customers", type=click.IntRange(1, 5000), default=60, show_default=True)
 @click.option("--speed", type=click.FloatRange(min=0.1, max=100_000), default=60.0, show_default=True)
@@ -254,10 +251,10 @@ def demo(
     json_file: pathlib.Path | None,
 ) -> None:
     """Run the main job on real usage: sample customers, real portal forms, automatic top-ups."""
-    from brimful import demo as show
+    from brimful.dev.demo.run import run as run_demo
 
-    logs.begin("WARNING")
-    ok = show.run(
+    observability.logging.configure("WARNING")
+    ok = run_demo(
         trace=trace,
         customers=customers,
         speed=speed,

@@ -6,13 +6,13 @@ import sys
 import click
 
 from brimful import settings
-from brimful.cli.common import cli
-from brimful.errors import ConfigurationError
+from brimful.cli import common
+from brimful.core.errors import ConfigurationError
 
 __all__: list[str] = []
 
 
-@cli.group()
+@common.cli.group()
 def stripe() -> None:
     """The account at Stripe: the webhook, the key, what is left to do before going live."""
 
@@ -26,10 +26,10 @@ def setup(public_url: str | None, renew: bool) -> None:
     Safe to repeat. The endpoint's secret is shown once, when it is made; with --renew there are two for a while: set
     both secrets, restart the API, then delete the old endpoint in the Dashboard.
     """
-    from brimful.payments import Failure
-    from brimful.payments.stripe import Account, Endpoint
+    from brimful.gateway.gateway import Failure
+    from brimful.gateway.stripe.account import Account, Endpoint
 
-    access = settings.stripe_access(public_url=public_url)
+    access = settings.environment.stripe_access(public_url=public_url)
     if access.key is None:
         raise ConfigurationError("STRIPE_API_KEY is not set: give a restricted key, or a test key to try it.")
     if access.live and not access.public_url.startswith("https://"):
@@ -75,8 +75,8 @@ def _say_key(missing: object) -> bool:
     return not missing
 
 
-def _say_endpoint(access: settings.StripeAccess, endpoint: object, done: str) -> bool:
-    from brimful.payments.stripe import Account, Endpoint
+def _say_endpoint(access: settings.environment.StripeAccess, endpoint: object, done: str) -> bool:
+    from brimful.gateway.stripe.account import Account, Endpoint
 
     if not isinstance(endpoint, Endpoint):
         _say(False, f"the webhook endpoint: {getattr(endpoint, 'message', endpoint)}")
@@ -94,14 +94,14 @@ def _say_endpoint(access: settings.StripeAccess, endpoint: object, done: str) ->
     return current
 
 
-def _say_rest(access: settings.StripeAccess) -> None:
-    """What only a person can do or judge."""
+def _say_rest(access: settings.environment.StripeAccess) -> None:
+    """What only a person can do or decide."""
     if not access.live:
         _say(None, "this is a test key: run it again with the live one")
     elif (access.key or "").startswith("sk_"):
         _say(None, "use a restricted key (rk_live_) with the permissions of docs/operate/stripe.md")
     if not access.webhook_secrets:
-        _say(None, "set STRIPE_WEBHOOK_SECRET and start the API anew; if it was lost, run this with --renew")
+        _say(None, "set STRIPE_WEBHOOK_SECRET and restart the API; if it was lost, run this with --renew")
     for text in (
         "in the Dashboard: business name and statement descriptor are what customers should read on their statement",
         "in the Dashboard: e-mails for successful payments, if Stripe is to send its own receipts",

@@ -6,8 +6,11 @@
         customer = brimful.create_customer(name="Acme", external_id="acme")
         brimful.record_usage(id="job-81", customer_id=customer.id, asset="USD", amount="0.0125")
 
-`AsyncClient` has the same operations as coroutines. Whatever may be sent again safely is, under the same key.
+`AsyncClient` has the same operations as coroutines. A request that may be sent again safely is sent again, under the
+same key.
 """
+
+from standardwebhooks import WebhookVerificationError
 
 from brimful.client.client import AsyncClient, Client
 from brimful.client.errors import ApiError, ConnectionFailedError, Problem
@@ -29,7 +32,7 @@ from brimful.client.shapes import (
     UsageResult,
     Webhook,
 )
-from brimful.client.webhooks import Event, WebhookVerificationError, verify_webhook
+from brimful.client.webhooks import Event, verify_webhook
 
 __all__ = [
     "Account",

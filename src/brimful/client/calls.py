@@ -14,8 +14,6 @@ from typing import Any, Generic, Literal, Required, TypeAlias, TypedDict, TypeVa
 
 from brimful.client import shapes
 
-__all__ = ["Amount", "Call", "UsageEvent"]
-
 Amount: TypeAlias = Decimal | int | str
 Shape = TypeVar("Shape")
 
@@ -244,7 +242,7 @@ def release(customer_id: str, hold_id: str) -> Call[shapes.Hold]:
 
 
 def set_alert(customer_id: str, asset: str, *, threshold: Amount) -> Call[shapes.Alert]:
-    """Be told `balance.low` below a threshold, and `balance.depleted`."""
+    """Get `balance.low` below a threshold, and `balance.depleted` at zero."""
     path = f"/customers/{_part(customer_id)}/alerts/{_part(asset)}"
     return Call("PUT", path, shapes.Alert, {"threshold": _text(threshold)})
 
@@ -255,7 +253,7 @@ def list_alerts(customer_id: str) -> Call[shapes.Items[shapes.Alert]]:
 
 
 def remove_alert(customer_id: str, asset: str) -> Call[None]:
-    """Be told nothing about this balance any more."""
+    """Remove the alert of this balance."""
     return Call("DELETE", f"/customers/{_part(customer_id)}/alerts/{_part(asset)}", type(None))
 
 

@@ -13,8 +13,6 @@ from brimful.client import calls
 from brimful.client.calls import Call
 from brimful.client.errors import ApiError, ConnectionFailedError, Problem
 
-__all__ = ["AsyncClient", "Client"]
-
 P = ParamSpec("P")
 Shape = TypeVar("Shape")
 _RETRIES = 4

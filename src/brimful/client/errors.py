@@ -2,8 +2,6 @@
 
 from typing import Any
 
-__all__ = ["ApiError", "ConnectionFailedError", "Problem"]
-
 
 class ApiError(Exception):
     """An operation was not carried out, or nobody knows whether it was."""
@@ -17,7 +15,7 @@ class Problem(ApiError):  # noqa: N818 - RFC 9457 calls it so
     """The server refused (RFC 9457). Nothing has changed, unless `status` is 503.
 
     Attributes:
-        code: stable; docs/reference/problems.md tells of each.
+        code: stable; docs/reference/problems.md describes each.
         detail: what is wrong and what to do, in words.
         status: of HTTP.
         request_id: names the request in the server's log.

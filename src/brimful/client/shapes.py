@@ -6,32 +6,6 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
-__all__ = [
-    "Account",
-    "Alert",
-    "Asset",
-    "Card",
-    "Created",
-    "Customer",
-    "Entry",
-    "Hold",
-    "Items",
-    "NewAsset",
-    "NewWebhook",
-    "Page",
-    "PaymentLink",
-    "PortalLink",
-    "Quote",
-    "Replayed",
-    "Rule",
-    "TopUp",
-    "Transaction",
-    "UsageResult",
-    "UsageResults",
-    "Wallet",
-    "Webhook",
-]
-
 Item = TypeVar("Item")
 
 
@@ -127,7 +101,7 @@ class Entry(msgspec.Struct, frozen=True):
 
 
 class UsageResult(msgspec.Struct, frozen=True):
-    """What became of one event. `code` and `detail` tell why it was refused."""
+    """The result of one event. `code` and `detail` say why it was refused."""
 
     status: Literal["applied", "duplicate", "refused"]
     id: str | None = None
@@ -179,7 +153,7 @@ class Hold(msgspec.Struct, frozen=True):
 
 
 class Alert(msgspec.Struct, frozen=True):
-    """When somebody is told about a balance; `level` is what was told last."""
+    """When a low balance is announced; `level` is what was announced last."""
 
     asset: str
     threshold: Decimal
@@ -188,7 +162,7 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class TopUp(msgspec.Struct, frozen=True):
-    """A top-up. `state` and `reason` tell more than `status`."""
+    """A top-up. `state` and `reason` say more than `status`."""
 
     id: str
     customer_id: str

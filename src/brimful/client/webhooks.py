@@ -6,9 +6,6 @@ from typing import Any
 
 import msgspec
 import standardwebhooks
-from standardwebhooks.webhooks import WebhookVerificationError
-
-__all__ = ["Event", "WebhookVerificationError", "verify_webhook"]
 
 
 class Event(msgspec.Struct, frozen=True):

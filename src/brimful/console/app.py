@@ -16,40 +16,31 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from brimful import access, ids, operators
-from brimful.console.door import BASE, Door, Page, require_csrf
-from brimful.console.pages import account, charging, customers, home, stripe, top_ups, trail, webhooks
-from brimful.deps import Deps
-from brimful.errors import Refused
-from brimful.operators import OperatorSession
-from brimful.web import (
-    Crowd,
-    Refusals,
-    SecurityHeaders,
-    client_address,
-    form_fields,
-    host_cookie,
-    page_headers,
-    require_plain,
-    require_same_origin,
-    template_environment,
-)
-
-__all__ = ["VIEWS", "build"]
+from brimful.auth import operators, permissions
+from brimful.auth.operators import OperatorSession
+from brimful.console import context
+from brimful.console.context import BASE, AppContext, Page
+from brimful.console.pages import account, audit, charging, customers, home, stripe, top_ups, webhooks
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.web import pages
+from brimful.web.pages import AddressRateLimit, RefusalLog, SecurityHeaders
+from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
 _HERE = pathlib.Path(__file__).parent
 View = Callable[[Page], Awaitable[Response]]
 
 
-# Whatever is not here does not exist; who may use each is in `access`, and a test walks every route with every role.
+# A route that is not here does not exist; who may use each is in `access`, and a test walks every route with every
+# role.
 VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/", home.overview),
     ("GET", "/customers", customers.search),
     ("GET", "/customers/{customer_id}", customers.customer),
     ("GET", "/customers/{customer_id}/ledger/{asset}", customers.ledger_of),
     ("POST", "/customers/{customer_id}/rules/{asset}/pause", customers.pause),
-    ("POST", "/customers/{customer_id}/rules/{asset}/look", customers.look),
+    ("POST", "/customers/{customer_id}/rules/{asset}/look", customers.lookup),
     ("POST", "/customers/{customer_id}/sign-out", customers.sign_out),
     ("GET", "/top-ups", top_ups.listed),
     ("GET", "/queue", top_ups.queue),
@@ -71,7 +62,7 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
     ("GET", "/charging", charging.shown),
     ("POST", "/charging/stop", charging.stop),
     ("POST", "/charging/start", charging.start),
-    ("GET", "/audit", trail.trail),
+    ("GET", "/audit", audit.audit_log),
     ("GET", "/password", account.password),
     ("POST", "/password", account.password),
 )
@@ -79,11 +70,11 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
 
 def build(deps: Deps) -> Starlette:
     """The console, to be mounted under /console. `deps` are the engine's."""
-    environment = template_environment(_HERE / "templates")
+    environment = pages.template_environment(_HERE / "templates")
     environment.globals["merchant"] = deps.settings.merchant
     environment.globals["base"] = BASE
-    door = Door(deps, Jinja2Templates(env=environment))
-    guard = _Guard(door)
+    context = AppContext(deps, Jinja2Templates(env=environment))
+    guard = _Guard(context)
     app = Starlette(
         routes=[
             Mount("/static", StaticFiles(directory=_HERE / "static")),
@@ -91,7 +82,7 @@ def build(deps: Deps) -> Starlette:
             Route("/sign-out", guard.sign_out, methods=["POST"]),
             *(Route(path, guard.route(method, path, view), methods=[method]) for method, path, view in VIEWS),
         ],
-        middleware=[Middleware(SecurityHeaders, headers=page_headers(deps.settings))],
+        middleware=[Middleware(SecurityHeaders, headers=pages.page_headers(deps.settings))],
         exception_handlers={
             Refused: guard.refused,
             HTTPException: guard.missing,
@@ -101,42 +92,42 @@ def build(deps: Deps) -> Starlette:
         },
     )
     app.router.redirect_slashes = False  # they would lead where the Host header says
-    app.state.quotas = [guard.crowd.quota]
+    app.state.rate_limits = [guard.address_limit.rate_limit]
     return app
 
 
 class _Guard:
-    """Judges who is there before a view runs, and answers for what goes wrong."""
+    """Authorizes the session before a view runs, and answers for what goes wrong."""
 
-    def __init__(self, door: Door) -> None:
-        self._door = door
-        self.crowd = Crowd("the console", door.deps.settings)
-        self._refusals = Refusals("console", door.deps.settings)
-        self._cookie = host_cookie("brimful_console", door.deps.settings)
+    def __init__(self, context: AppContext) -> None:
+        self._context = context
+        self.address_limit = AddressRateLimit("the console", context.deps.settings)
+        self._refusals = RefusalLog("console", context.deps.settings)
+        self._cookie = pages.host_cookie("brimful_console", context.deps.settings)
 
     def route(self, method: str, path: str, view: View) -> Callable[[Request], Awaitable[Response]]:
-        row = access.find("console", method, path)
+        row = permissions.row_for("console", method, path)
 
         async def handle(request: Request) -> Response:
-            self.crowd.admit(request)
-            require_plain(request)
+            self.address_limit.admit(request)
+            pages.refuse_nul(request)
             session = await self._session(request)
             if session is None:
                 if method == "GET":
                     return RedirectResponse(f"{BASE}/sign-in", 303)
                 raise Refused("unauthorized", "Sign in first.")
-            access.judge(row, access.Caller(session.role))
+            permissions.authorize(row, permissions.Caller(session.role))
             form = None
             if method == "POST":
-                require_same_origin(request, self._door.deps.settings)
-                form = await form_fields(request)
-                require_csrf(form, session)
-            return await view(Page(self._door, request, session, form))
+                pages.require_same_origin(request, self._context.deps.settings)
+                form = await pages.form_fields(request)
+                context.require_csrf(form, session)
+            return await view(Page(self._context, request, session, form))
 
         return handle
 
     async def _session(self, request: Request) -> OperatorSession | None:
-        proxy = self._door.deps.settings.console_proxy
+        proxy = self._context.deps.settings.console_proxy
         if proxy is not None:
             vouched = request.headers.get("x-brimful-proxy-secret", "")
             if not hmac.compare_digest(vouched.encode("utf-8", "replace"), proxy.secret.encode()):
@@ -149,27 +140,27 @@ class _Guard:
         cookie = request.cookies.get(self._cookie)
         if not cookie:
             return None
-        async with self._door.deps.database.transaction() as tx:
+        async with self._context.deps.database.transaction() as tx:
             return await operators.load(tx, cookie)
 
     async def sign_in(self, request: Request) -> Response:
         """Name, password and code. With a trusted proxy there is nothing to sign in to."""
-        self.crowd.admit(request)
-        settings = self._door.deps.settings
+        self.address_limit.admit(request)
+        settings = self._context.deps.settings
         if settings.console_proxy is not None:
             raise Refused("unauthorized", "Come through the proxy that this console trusts.")
         if request.method == "GET":
-            return self._door.show(request, "sign_in.html", {})
-        require_same_origin(request, settings)
-        form = await form_fields(request)
+            return self._context.show(request, "sign_in.html", {})
+        pages.require_same_origin(request, settings)
+        form = await pages.form_fields(request)
         name, password, code = (str(form.get(part, "")) for part in ("name", "password", "code"))
-        database = self._door.deps.database
+        database = self._context.deps.database
         try:
-            address = client_address(request, settings) or ""
+            address = pages.client_address(request, settings) or ""
             cookie = await operators.sign_in(database, name.strip().lower(), password, code, address=address)
         except Refused as refused:
             self._refusals.note(request, refused)
-            return self._door.show(request, "sign_in.html", {"error": refused.detail}, refused.status)
+            return self._context.show(request, "sign_in.html", {"error": refused.detail}, refused.status)
         before = request.cookies.get(self._cookie)
         if before:
             async with database.transaction() as tx:
@@ -184,9 +175,9 @@ class _Guard:
     async def sign_out(self, request: Request) -> Response:
         session = await self._session(request)
         if session is not None:
-            require_same_origin(request, self._door.deps.settings)
-            require_csrf(await form_fields(request), session)
-            async with self._door.deps.database.transaction() as tx:
+            pages.require_same_origin(request, self._context.deps.settings)
+            context.require_csrf(await pages.form_fields(request), session)
+            async with self._context.deps.database.transaction() as tx:
                 await operators.sign_out(tx, session)
         response = RedirectResponse(f"{BASE}/sign-in", 303)
         response.delete_cookie(self._cookie, path="/", secure=self._cookie.startswith("__Host-"))
@@ -196,23 +187,25 @@ class _Guard:
     async def refused(self, request: Request, error: Exception) -> Response:
         assert isinstance(error, Refused)
         self._refusals.note(request, error)
-        told = self._door.show(request, "error.html", {"title": "Refused", "text": error.detail}, error.status)
+        announced = self._context.show(request, "error.html", {"title": "Refused", "text": error.detail}, error.status)
         if "retry_after_s" in error.extra:
-            told.headers["Retry-After"] = str(error.extra["retry_after_s"])
-        return told
+            announced.headers["Retry-After"] = str(error.extra["retry_after_s"])
+        return announced
 
     async def missing(self, request: Request, error: Exception) -> Response:
         status = getattr(error, "status_code", 404)
-        return self._door.show(request, "error.html", {"title": "Not found", "text": "There is no such page."}, status)
+        return self._context.show(
+            request, "error.html", {"title": "Not found", "text": "There is no such page."}, status
+        )
 
     async def down(self, request: Request, _error: Exception) -> Response:
         text = "The database does not answer. Try again in a minute."
-        return self._door.show(request, "error.html", {"title": "Not available", "text": text}, 503)
+        return self._context.show(request, "error.html", {"title": "Not available", "text": text}, 503)
 
     async def failed(self, request: Request, error: Exception) -> Response:
         reference = ids.new("req")
         _log.error("%s: %s failed", reference, request.url.path, exc_info=error)
         text = f"Something failed on our side; {reference} names it in the log."
-        page = self._door.show(request, "error.html", {"title": "Something went wrong", "text": text}, 500)
-        page.headers.update(page_headers(self._door.deps.settings))
+        page = self._context.show(request, "error.html", {"title": "Something went wrong", "text": text}, 500)
+        page.headers.update(pages.page_headers(self._context.deps.settings))
         return page

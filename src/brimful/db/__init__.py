@@ -1,5 +1,3 @@
-"""The database room: connections and transactions, migrations, and the embedded server."""
+"""PostgreSQL: connections and transactions, migrations, and Citus."""
 
-from brimful.db.pool import Database, Query, Row, Tx
-
-__all__ = ["Database", "Query", "Row", "Tx"]
+from brimful.db import citus as citus, columns as columns, migrate as migrate, pool as pool

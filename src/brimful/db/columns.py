@@ -1,7 +1,7 @@
 """Columns: the values of one column, sent as one array parameter.
 
 psycopg's own dumper of lists looks at every element several times; on the hot path that took longer than the rest of
-a debit together. Each class knows its elements' type, so one pass is enough. They are lists: whoever reads them needs
+a debit together. Each class knows its elements' type, so one pass is enough. They are lists: reading them needs
 to know nothing of this.
 """
 
@@ -12,8 +12,6 @@ from decimal import Decimal
 
 import psycopg.adapt
 import psycopg.pq
-
-__all__ = ["ADAPTERS", "Bytes", "Moments", "Numbers", "Texts"]
 
 
 class Texts(list[str | None]):

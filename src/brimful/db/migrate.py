@@ -10,14 +10,13 @@ import psycopg.conninfo
 import psycopg.errors
 import psycopg.rows
 
-from brimful.db import cluster
-from brimful.errors import ConfigurationError
+from brimful.core.errors import ConfigurationError
+from brimful.db.citus import cluster
 
 with warnings.catch_warnings():  # yoyo asks for a per-user runtime directory that servers do not have
     warnings.simplefilter("ignore")
     import yoyo
 
-__all__ = ["MIGRATIONS", "apply", "check_server", "has_customers", "pending"]
 
 MIGRATIONS = pathlib.Path(__file__).parent / "migrations"
 _LOCK_WAIT_S = 60

@@ -1,4 +1,4 @@
-"""Connections and transactions. Rooms get a `Tx` and never commit; whoever opened it does."""
+"""Connections and transactions. Rooms get a `Tx` and never commit; the caller that opened it does."""
 
 import contextlib
 import dataclasses
@@ -13,11 +13,9 @@ import psycopg.conninfo
 import psycopg.rows
 import psycopg_pool
 
-from brimful.clock import Clock
-from brimful.crashes import crash_point
+from brimful.core import failpoints
+from brimful.core.clock import Clock
 from brimful.db.columns import ADAPTERS
-
-__all__ = ["Database", "Query", "Row", "Tx", "role_conninfo"]
 
 Row = dict[str, Any]
 Params = Mapping[str, Any] | Sequence[Any] | None
@@ -33,7 +31,7 @@ _SESSION: Options = {
     "TimeZone": "UTC",
 }  # fmt: skip
 _NONE: Options = {}
-# Then whoever asks next tries at once: a pool that waits twice as long each time comes back long after the database.
+# Then the next request tries at once: a pool that waits twice as long each time comes back long after the database.
 _RECONNECT_S = 3
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again
 _CLOCK = "SELECT clock_timestamp() AS now"
@@ -105,7 +103,7 @@ class Tx:
         return self._now
 
     def locked(self) -> None:
-        """Called by whoever took a row lock: time has passed while waiting, read the clock anew."""
+        """Call after taking a row lock: time has passed while waiting, so the clock is read again."""
         self._now = None
 
     def once_committed(self, call: Callable[[], object]) -> None:
@@ -241,10 +239,10 @@ class Database:
             tx = Tx(connection, self.clock, self._first)
             yield tx
             if at is not None:
-                await crash_point(f"before {at}")
+                await failpoints.crash_point(f"before {at}")
             await tx.commit()
         if at is not None:
-            await crash_point(f"after {at}")
+            await failpoints.crash_point(f"after {at}")
 
 
 def role_conninfo(url: str, role: str, options: Options = _NONE) -> str:

@@ -1,429 +1,3 @@
-CREATE TYPE public.procrastinate_job_event_type AS ENUM (
-    'deferred',
-    'started',
-    'deferred_for_retry',
-    'failed',
-    'succeeded',
-    'cancelled',
-    'abort_requested',
-    'aborted',
-    'scheduled',
-    'retried'
-);
-CREATE TYPE public.procrastinate_job_status AS ENUM (
-    'todo',
-    'doing',
-    'succeeded',
-    'failed',
-    'cancelled',
-    'aborting',
-    'aborted'
-);
-CREATE TYPE public.procrastinate_job_to_defer_v1 AS (
-	queue_name character varying,
-	task_name character varying,
-	priority integer,
-	lock text,
-	queueing_lock text,
-	args jsonb,
-	scheduled_at timestamp with time zone
-);
-CREATE FUNCTION public.procrastinate_cancel_job_v1(job_id bigint, abort boolean, delete_job boolean) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    _job_id bigint;
-BEGIN
-    IF delete_job THEN
-        DELETE FROM procrastinate_jobs
-        WHERE id = job_id AND status = 'todo'
-        RETURNING id INTO _job_id;
-    END IF;
-    IF _job_id IS NULL THEN
-        IF abort THEN
-            UPDATE procrastinate_jobs
-            SET abort_requested = true,
-                status = CASE status
-                    WHEN 'todo' THEN 'cancelled'::procrastinate_job_status ELSE status
-                END
-            WHERE id = job_id AND status IN ('todo', 'doing')
-            RETURNING id INTO _job_id;
-        ELSE
-            UPDATE procrastinate_jobs
-            SET status = 'cancelled'::procrastinate_job_status
-            WHERE id = job_id AND status = 'todo'
-            RETURNING id INTO _job_id;
-        END IF;
-    END IF;
-    RETURN _job_id;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_defer_jobs_v1(jobs public.procrastinate_job_to_defer_v1[]) RETURNS bigint[]
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    job_ids bigint[];
-BEGIN
-    WITH inserted_jobs AS (
-        INSERT INTO procrastinate_jobs (queue_name, task_name, priority, lock, queueing_lock, args, scheduled_at)
-        SELECT (job).queue_name,
-               (job).task_name,
-               (job).priority,
-               (job).lock,
-               (job).queueing_lock,
-               (job).args,
-               (job).scheduled_at
-        FROM unnest(jobs) AS job
-        RETURNING id
-    )
-    SELECT array_agg(id) FROM inserted_jobs INTO job_ids;
-    RETURN job_ids;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_defer_periodic_job_v2(_queue_name character varying, _lock character varying, _queueing_lock character varying, _task_name character varying, _priority integer, _periodic_id character varying, _defer_timestamp bigint, _args jsonb) RETURNS bigint
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-	_job_id bigint;
-	_defer_id bigint;
-BEGIN
-    INSERT
-        INTO procrastinate_periodic_defers (task_name, periodic_id, defer_timestamp)
-        VALUES (_task_name, _periodic_id, _defer_timestamp)
-        ON CONFLICT DO NOTHING
-        RETURNING id into _defer_id;
-    IF _defer_id IS NULL THEN
-        RETURN NULL;
-    END IF;
-    UPDATE procrastinate_periodic_defers
-        SET job_id = (
-            SELECT COALESCE((
-                SELECT unnest(procrastinate_defer_jobs_v1(
-                    ARRAY[
-                        ROW(
-                            _queue_name,
-                            _task_name,
-                            _priority,
-                            _lock,
-                            _queueing_lock,
-                            _args,
-                            NULL::timestamptz
-                        )
-                    ]::procrastinate_job_to_defer_v1[]
-                ))
-            ), NULL)
-        )
-        WHERE id = _defer_id
-        RETURNING job_id INTO _job_id;
-    DELETE
-        FROM procrastinate_periodic_defers
-        USING (
-            SELECT id
-            FROM procrastinate_periodic_defers
-            WHERE procrastinate_periodic_defers.task_name = _task_name
-            AND procrastinate_periodic_defers.periodic_id = _periodic_id
-            AND procrastinate_periodic_defers.defer_timestamp < _defer_timestamp
-            ORDER BY id
-            FOR UPDATE
-        ) to_delete
-        WHERE procrastinate_periodic_defers.id = to_delete.id;
-    RETURN _job_id;
-END;
-$$;
-CREATE TABLE public.procrastinate_jobs (
-    id bigint NOT NULL,
-    queue_name character varying(128) NOT NULL,
-    task_name character varying(128) NOT NULL,
-    priority integer DEFAULT 0 NOT NULL,
-    lock text,
-    queueing_lock text,
-    args jsonb DEFAULT '{}'::jsonb NOT NULL,
-    status public.procrastinate_job_status DEFAULT 'todo'::public.procrastinate_job_status NOT NULL,
-    scheduled_at timestamp with time zone,
-    attempts integer DEFAULT 0 NOT NULL,
-    abort_requested boolean DEFAULT false NOT NULL,
-    worker_id bigint,
-    CONSTRAINT check_not_todo_abort_requested CHECK ((NOT ((status = 'todo'::public.procrastinate_job_status) AND (abort_requested = true))))
-);
-CREATE FUNCTION public.procrastinate_fetch_job_v2(target_queue_names character varying[], p_worker_id bigint) RETURNS public.procrastinate_jobs
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-	found_jobs procrastinate_jobs;
-BEGIN
-    WITH candidate AS (
-        SELECT jobs.*
-            FROM procrastinate_jobs AS jobs
-            WHERE
-                -- reject the job if its lock has earlier or higher priority jobs
-                NOT EXISTS (
-                    SELECT 1
-                        FROM procrastinate_jobs AS other_jobs
-                        WHERE
-                            jobs.lock IS NOT NULL
-                            AND other_jobs.lock = jobs.lock
-                            AND (
-                                -- job with same lock is already running
-                                other_jobs.status = 'doing'
-                                OR
-                                -- job with same lock is waiting and has higher priority (or same priority but was queued first)
-                                (
-                                    other_jobs.status = 'todo'
-                                    AND (
-                                        other_jobs.priority > jobs.priority
-                                        OR (
-                                        other_jobs.priority = jobs.priority
-                                        AND other_jobs.id < jobs.id
-                                        )
-                                    )
-                                )
-                            )
-                )
-                AND jobs.status = 'todo'
-                AND (target_queue_names IS NULL OR jobs.queue_name = ANY( target_queue_names ))
-                AND (jobs.scheduled_at IS NULL OR jobs.scheduled_at <= now())
-            ORDER BY jobs.priority DESC, jobs.id ASC LIMIT 1
-            FOR UPDATE OF jobs SKIP LOCKED
-    )
-    UPDATE procrastinate_jobs
-        SET status = 'doing', worker_id = p_worker_id
-        FROM candidate
-        WHERE procrastinate_jobs.id = candidate.id
-        RETURNING procrastinate_jobs.* INTO found_jobs;
- RETURN found_jobs;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_finish_job_v1(job_id bigint, end_status public.procrastinate_job_status, delete_job boolean) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    _job_id bigint;
-BEGIN
-    IF end_status NOT IN ('succeeded', 'failed', 'aborted') THEN
-        RAISE 'End status should be either "succeeded", "failed" or "aborted" (job id: %)', job_id;
-    END IF;
-    IF delete_job THEN
-        DELETE FROM procrastinate_jobs
-        WHERE id = job_id AND status IN ('todo', 'doing')
-        RETURNING id INTO _job_id;
-    ELSE
-        UPDATE procrastinate_jobs
-        SET status = end_status,
-            abort_requested = false,
-            attempts = CASE status
-                WHEN 'doing' THEN attempts + 1 ELSE attempts
-            END
-        WHERE id = job_id AND status IN ('todo', 'doing')
-        RETURNING id INTO _job_id;
-    END IF;
-    IF _job_id IS NULL THEN
-        RAISE 'Job was not found or not in "doing" or "todo" status (job id: %)', job_id;
-    END IF;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_notify_queue_abort_job_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    payload TEXT;
-BEGIN
-    SELECT json_build_object('type', 'abort_job_requested', 'job_id', NEW.id)::text INTO payload;
-	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
-	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
-	RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_notify_queue_job_inserted_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    payload TEXT;
-BEGIN
-    SELECT json_build_object('type', 'job_inserted', 'job_id', NEW.id)::text INTO payload;
-	PERFORM pg_notify('procrastinate_queue_v1#' || NEW.queue_name, payload);
-	PERFORM pg_notify('procrastinate_any_queue_v1', payload);
-	RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_prune_stalled_workers_v1(seconds_since_heartbeat double precision) RETURNS TABLE(worker_id bigint)
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    RETURN QUERY
-    DELETE FROM procrastinate_workers
-    WHERE last_heartbeat < NOW() - (seconds_since_heartbeat || 'SECOND')::INTERVAL
-    RETURNING procrastinate_workers.id;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_register_worker_v1() RETURNS TABLE(worker_id bigint)
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    RETURN QUERY
-    INSERT INTO procrastinate_workers DEFAULT VALUES
-    RETURNING procrastinate_workers.id;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_retry_job_v1(job_id bigint, retry_at timestamp with time zone, new_priority integer, new_queue_name character varying, new_lock character varying) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    _job_id bigint;
-    _abort_requested boolean;
-BEGIN
-    SELECT abort_requested FROM procrastinate_jobs
-    WHERE id = job_id AND status = 'doing'
-    FOR UPDATE
-    INTO _abort_requested;
-    IF _abort_requested THEN
-        UPDATE procrastinate_jobs
-        SET status = 'failed'::procrastinate_job_status
-        WHERE id = job_id AND status = 'doing'
-        RETURNING id INTO _job_id;
-    ELSE
-        UPDATE procrastinate_jobs
-        SET status = 'todo'::procrastinate_job_status,
-            attempts = attempts + 1,
-            scheduled_at = retry_at,
-            priority = COALESCE(new_priority, priority),
-            queue_name = COALESCE(new_queue_name, queue_name),
-            lock = COALESCE(new_lock, lock)
-        WHERE id = job_id AND status = 'doing'
-        RETURNING id INTO _job_id;
-    END IF;
-    IF _job_id IS NULL THEN
-        RAISE 'Job was not found or not in "doing" status (job id: %)', job_id;
-    END IF;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_retry_job_v2(job_id bigint, retry_at timestamp with time zone, new_priority integer, new_queue_name character varying, new_lock character varying) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-DECLARE
-    _job_id bigint;
-    _abort_requested boolean;
-    _current_status procrastinate_job_status;
-BEGIN
-    SELECT status, abort_requested FROM procrastinate_jobs
-    WHERE id = job_id AND status IN ('doing', 'failed')
-    FOR UPDATE
-    INTO _current_status, _abort_requested;
-    IF _current_status = 'doing' AND _abort_requested THEN
-        UPDATE procrastinate_jobs
-        SET status = 'failed'::procrastinate_job_status
-        WHERE id = job_id AND status = 'doing'
-        RETURNING id INTO _job_id;
-    ELSE
-        UPDATE procrastinate_jobs
-        SET status = 'todo'::procrastinate_job_status,
-            attempts = attempts + 1,
-            scheduled_at = retry_at,
-            priority = COALESCE(new_priority, priority),
-            queue_name = COALESCE(new_queue_name, queue_name),
-            lock = COALESCE(new_lock, lock)
-        WHERE id = job_id AND status IN ('doing', 'failed')
-        RETURNING id INTO _job_id;
-    END IF;
-    IF _job_id IS NULL THEN
-        RAISE 'Job was not found or has an invalid status to retry (job id: %)', job_id;
-    END IF;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_trigger_abort_requested_events_procedure_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    INSERT INTO procrastinate_events(job_id, type)
-        VALUES (NEW.id, 'abort_requested'::procrastinate_job_event_type);
-    RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_trigger_function_scheduled_events_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    INSERT INTO procrastinate_events(job_id, type, at)
-        VALUES (NEW.id, 'scheduled'::procrastinate_job_event_type, NEW.scheduled_at);
-	RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_trigger_function_status_events_insert_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    INSERT INTO procrastinate_events(job_id, type)
-        VALUES (NEW.id, 'deferred'::procrastinate_job_event_type);
-	RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_trigger_function_status_events_update_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    WITH t AS (
-        SELECT CASE
-            WHEN OLD.status = 'todo'::procrastinate_job_status
-                AND NEW.status = 'doing'::procrastinate_job_status
-                THEN 'started'::procrastinate_job_event_type
-            WHEN OLD.status = 'doing'::procrastinate_job_status
-                AND NEW.status = 'todo'::procrastinate_job_status
-                THEN 'deferred_for_retry'::procrastinate_job_event_type
-            WHEN OLD.status = 'doing'::procrastinate_job_status
-                AND NEW.status = 'failed'::procrastinate_job_status
-                THEN 'failed'::procrastinate_job_event_type
-            WHEN OLD.status = 'doing'::procrastinate_job_status
-                AND NEW.status = 'succeeded'::procrastinate_job_status
-                THEN 'succeeded'::procrastinate_job_event_type
-            WHEN OLD.status = 'todo'::procrastinate_job_status
-                AND (
-                    NEW.status = 'cancelled'::procrastinate_job_status
-                    OR NEW.status = 'failed'::procrastinate_job_status
-                    OR NEW.status = 'succeeded'::procrastinate_job_status
-                )
-                THEN 'cancelled'::procrastinate_job_event_type
-            WHEN OLD.status = 'doing'::procrastinate_job_status
-                AND NEW.status = 'aborted'::procrastinate_job_status
-                THEN 'aborted'::procrastinate_job_event_type
-            WHEN OLD.status = 'failed'::procrastinate_job_status
-                AND NEW.status = 'todo'::procrastinate_job_status
-                THEN 'retried'::procrastinate_job_event_type
-            ELSE NULL
-        END as event_type
-    )
-    INSERT INTO procrastinate_events(job_id, type)
-        SELECT NEW.id, t.event_type
-        FROM t
-        WHERE t.event_type IS NOT NULL;
-	RETURN NEW;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_unlink_periodic_defers_v1() RETURNS trigger
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    UPDATE procrastinate_periodic_defers
-    SET job_id = NULL
-    WHERE job_id = OLD.id;
-    RETURN OLD;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_unregister_worker_v1(worker_id bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    DELETE FROM procrastinate_workers
-    WHERE id = worker_id;
-END;
-$$;
-CREATE FUNCTION public.procrastinate_update_heartbeat_v1(worker_id bigint) RETURNS void
-    LANGUAGE plpgsql
-    AS $$
-BEGIN
-    UPDATE procrastinate_workers
-    SET last_heartbeat = NOW()
-    WHERE id = worker_id;
-END;
-$$;
 CREATE TABLE public.accepted_differences (
     payment_id text NOT NULL,
     reason text NOT NULL,
@@ -437,7 +11,7 @@ CREATE TABLE public.accounts (
     balance numeric(38,12) DEFAULT 0 NOT NULL,
     seq bigint DEFAULT 0 NOT NULL,
     mac bytea DEFAULT '\x'::bytea NOT NULL,
-    armed_below numeric(38,12),
+    trigger_below numeric(38,12),
     created_at timestamp with time zone NOT NULL,
     held numeric(38,12) DEFAULT 0 NOT NULL,
     alert_below numeric(38,12),
@@ -671,7 +245,7 @@ CREATE TABLE public.rules (
 CREATE VIEW public.broken_i12 AS
  SELECT r.customer_id,
     r.asset AS thing,
-    'silent below its line'::text AS what
+    'below its threshold without a top-up or a reason'::text AS what
    FROM ((public.rules r
      JOIN public.accounts a ON (((a.customer_id = r.customer_id) AND (a.asset = r.asset))))
      JOIN public.rule_states s ON (((s.customer_id = r.customer_id) AND (s.asset = r.asset))))
@@ -681,12 +255,12 @@ CREATE VIEW public.broken_i12 AS
 UNION ALL
  SELECT a.customer_id,
     a.asset AS thing,
-    'armed at another line than its rule''s'::text AS what
+    'its trigger differs from its rule'::text AS what
    FROM (((public.accounts a
      LEFT JOIN public.rules r ON (((r.customer_id = a.customer_id) AND (r.asset = a.asset))))
      LEFT JOIN public.rule_states s ON (((s.customer_id = a.customer_id) AND (s.asset = a.asset))))
      LEFT JOIN public.top_ups t ON (((t.customer_id = a.customer_id) AND (t.asset = a.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))
-  WHERE (a.armed_below IS DISTINCT FROM
+  WHERE (a.trigger_below IS DISTINCT FROM
         CASE
             WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN r.threshold
             ELSE NULL::numeric
@@ -694,7 +268,7 @@ UNION ALL
 UNION ALL
  SELECT top_ups.customer_id,
     top_ups.top_up_id AS thing,
-    'nobody has looked for 15 minutes'::text AS what
+    'not checked for 15 minutes'::text AS what
    FROM public.top_ups
   WHERE ((top_ups.ended_at IS NULL) AND (COALESCE(top_ups.wake_at, top_ups.requested_at) < (clock_timestamp() - '00:15:00'::interval)));
 CREATE TABLE public.entries (
@@ -773,7 +347,7 @@ UNION ALL
 UNION ALL
  SELECT a.customer_id,
     a.asset AS thing,
-    'no alert was told below its line'::text AS what
+    'no alert was sent below its threshold'::text AS what
    FROM ((public.accounts a
      LEFT JOIN public.alerts l ON (((l.customer_id = a.customer_id) AND (l.asset = a.asset))))
      JOIN public.assets s ON ((s.code = a.asset)))
@@ -953,19 +527,11 @@ CREATE TABLE public.cards (
     consent_id text NOT NULL,
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
-    expiry_told date,
+    expiry_notified date,
     CONSTRAINT cards_exp_month_check CHECK (((exp_month >= 1) AND (exp_month <= 12))),
     CONSTRAINT cards_exp_year_check CHECK (((exp_year >= 2000) AND (exp_year <= 2200))),
     CONSTRAINT cards_last4_check CHECK ((last4 ~ '^[0-9]{4}$'::text)),
     CONSTRAINT cards_state_check CHECK ((state = ANY (ARRAY['active'::text, 'blocked'::text, 'detached'::text])))
-);
-CREATE TABLE public.charging_holds (
-    kind text NOT NULL,
-    reason text NOT NULL,
-    since timestamp with time zone NOT NULL,
-    probed_at timestamp with time zone NOT NULL,
-    CONSTRAINT charging_holds_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'operator'::text, 'restore'::text]))),
-    CONSTRAINT charging_holds_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 CREATE TABLE public.consent_evidence (
     customer_id text NOT NULL,
@@ -1030,6 +596,14 @@ CREATE TABLE public.disputes (
     CONSTRAINT disputes_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
+CREATE TABLE public.emails (
+    customer_id text NOT NULL,
+    event_id text NOT NULL,
+    address text,
+    created_at timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    CONSTRAINT emails_address_check CHECK ((length(address) <= 320))
+);
 CREATE TABLE public.entry_notes (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -1037,17 +611,6 @@ CREATE TABLE public.entry_notes (
     description text,
     metadata jsonb,
     CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500))
-);
-CREATE TABLE public.epochs (
-    one boolean DEFAULT true NOT NULL,
-    epoch integer DEFAULT 1 NOT NULL,
-    system_identifier bigint,
-    timeline integer,
-    beat bigint DEFAULT 0 NOT NULL,
-    beat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
-    went_back_from timestamp with time zone,
-    reconciled_at timestamp with time zone,
-    CONSTRAINT epochs_one_check CHECK (one)
 );
 CREATE TABLE public.idempotency (
     key text NOT NULL,
@@ -1058,13 +621,11 @@ CREATE TABLE public.idempotency (
     created_at timestamp with time zone NOT NULL,
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
-CREATE TABLE public.letters (
-    customer_id text NOT NULL,
-    event_id text NOT NULL,
-    address text,
-    created_at timestamp with time zone NOT NULL,
-    sent_at timestamp with time zone,
-    CONSTRAINT letters_address_check CHECK ((length(address) <= 320))
+CREATE TABLE public.installation (
+    one boolean DEFAULT true NOT NULL,
+    settings jsonb DEFAULT '{}'::jsonb NOT NULL,
+    published_at timestamp with time zone,
+    CONSTRAINT installation_one_check CHECK (one)
 );
 CREATE TABLE public.operator_sessions (
     session_id text NOT NULL,
@@ -1139,57 +700,11 @@ CREATE TABLE public.portal_sessions (
     CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
     CONSTRAINT portal_sessions_stepped_up_for_check CHECK ((octet_length(stepped_up_for) = 32))
 );
-CREATE TABLE public.procrastinate_events (
-    id bigint NOT NULL,
-    job_id bigint NOT NULL,
-    type public.procrastinate_job_event_type,
-    at timestamp with time zone DEFAULT now()
-);
-CREATE SEQUENCE public.procrastinate_events_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.procrastinate_events_id_seq OWNED BY public.procrastinate_events.id;
-CREATE SEQUENCE public.procrastinate_jobs_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.procrastinate_jobs_id_seq OWNED BY public.procrastinate_jobs.id;
-CREATE TABLE public.procrastinate_periodic_defers (
-    id bigint NOT NULL,
-    task_name character varying(128) NOT NULL,
-    defer_timestamp bigint,
-    job_id bigint,
-    periodic_id character varying(128) DEFAULT ''::character varying NOT NULL
-);
-CREATE SEQUENCE public.procrastinate_periodic_defers_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1;
-ALTER SEQUENCE public.procrastinate_periodic_defers_id_seq OWNED BY public.procrastinate_periodic_defers.id;
-CREATE TABLE public.procrastinate_workers (
-    id bigint NOT NULL,
-    last_heartbeat timestamp with time zone DEFAULT now() NOT NULL
-);
-ALTER TABLE public.procrastinate_workers ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
-    SEQUENCE NAME public.procrastinate_workers_id_seq
-    START WITH 1
-    INCREMENT BY 1
-    NO MINVALUE
-    NO MAXVALUE
-    CACHE 1
-);
-CREATE UNLOGGED TABLE public.quota_uses (
+CREATE UNLOGGED TABLE public.rate_limit_uses (
     span bigint NOT NULL,
     name bytea NOT NULL,
     used bigint NOT NULL,
-    CONSTRAINT quota_uses_name_check CHECK ((octet_length(name) = 16))
+    CONSTRAINT rate_limit_uses_name_check CHECK ((octet_length(name) = 16))
 )
 WITH (fillfactor='50');
 CREATE TABLE public.rates (
@@ -1202,6 +717,17 @@ CREATE TABLE public.rates (
     CONSTRAINT rates_check CHECK ((valid_to > valid_from)),
     CONSTRAINT rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric))
+);
+CREATE TABLE public.restore_guard (
+    one boolean DEFAULT true NOT NULL,
+    epoch integer DEFAULT 1 NOT NULL,
+    system_identifier bigint,
+    timeline integer,
+    heartbeat bigint DEFAULT 0 NOT NULL,
+    heartbeat_at timestamp with time zone DEFAULT clock_timestamp() NOT NULL,
+    restored_to timestamp with time zone,
+    reconciled_at timestamp with time zone,
+    CONSTRAINT restore_guard_one_check CHECK (one)
 );
 CREATE TABLE public.step_up_codes (
     session_id text NOT NULL,
@@ -1224,6 +750,14 @@ CREATE TABLE public.stripe_events (
     processed_at timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,
     CONSTRAINT stripe_events_state_check CHECK ((state = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'quarantined'::text])))
+);
+CREATE TABLE public.suspensions (
+    kind text NOT NULL,
+    reason text NOT NULL,
+    since timestamp with time zone NOT NULL,
+    probed_at timestamp with time zone NOT NULL,
+    CONSTRAINT suspensions_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'operator'::text, 'restore'::text]))),
+    CONSTRAINT suspensions_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 CREATE UNLOGGED TABLE public.token_buckets (
     name text NOT NULL,
@@ -1300,9 +834,14 @@ CREATE TABLE public.webhook_rejections (
     count bigint NOT NULL,
     last_at timestamp with time zone NOT NULL
 );
-ALTER TABLE ONLY public.procrastinate_events ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_events_id_seq'::regclass);
-ALTER TABLE ONLY public.procrastinate_jobs ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_jobs_id_seq'::regclass);
-ALTER TABLE ONLY public.procrastinate_periodic_defers ALTER COLUMN id SET DEFAULT nextval('public.procrastinate_periodic_defers_id_seq'::regclass);
+CREATE UNLOGGED TABLE public.workers (
+    worker_id text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    settings jsonb NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL
+);
 ALTER TABLE ONLY public.accepted_differences
     ADD CONSTRAINT accepted_differences_pkey PRIMARY KEY (payment_id);
 ALTER TABLE ONLY public.accounts
@@ -1335,8 +874,6 @@ ALTER TABLE ONLY public.cards
     ADD CONSTRAINT cards_customer_id_stripe_payment_method_id_key UNIQUE (customer_id, stripe_payment_method_id);
 ALTER TABLE ONLY public.cards
     ADD CONSTRAINT cards_pkey PRIMARY KEY (customer_id, card_id);
-ALTER TABLE ONLY public.charging_holds
-    ADD CONSTRAINT charging_holds_pkey PRIMARY KEY (kind);
 ALTER TABLE ONLY public.consent_evidence
     ADD CONSTRAINT consent_evidence_pkey PRIMARY KEY (customer_id, consent_id);
 ALTER TABLE ONLY public.consents
@@ -1349,20 +886,20 @@ ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT delivery_attempts_pkey PRIMARY KEY (event_id, endpoint_id, at);
 ALTER TABLE ONLY public.disputes
     ADD CONSTRAINT disputes_pkey PRIMARY KEY (customer_id, dispute_id);
+ALTER TABLE ONLY public.emails
+    ADD CONSTRAINT emails_pkey PRIMARY KEY (customer_id, event_id);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_customer_id_source_key_key UNIQUE (customer_id, source, key);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
-ALTER TABLE ONLY public.epochs
-    ADD CONSTRAINT epochs_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
-ALTER TABLE ONLY public.letters
-    ADD CONSTRAINT letters_pkey PRIMARY KEY (customer_id, event_id);
+ALTER TABLE ONLY public.installation
+    ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_cookie_hash_key UNIQUE (cookie_hash);
 ALTER TABLE ONLY public.operator_sessions
@@ -1385,24 +922,16 @@ ALTER TABLE ONLY public.portal_sessions
     ADD CONSTRAINT portal_sessions_cookie_hash_key UNIQUE (cookie_hash);
 ALTER TABLE ONLY public.portal_sessions
     ADD CONSTRAINT portal_sessions_pkey PRIMARY KEY (session_id);
-ALTER TABLE ONLY public.procrastinate_events
-    ADD CONSTRAINT procrastinate_events_pkey PRIMARY KEY (id);
-ALTER TABLE ONLY public.procrastinate_jobs
-    ADD CONSTRAINT procrastinate_jobs_pkey PRIMARY KEY (id);
-ALTER TABLE ONLY public.procrastinate_periodic_defers
-    ADD CONSTRAINT procrastinate_periodic_defers_pkey PRIMARY KEY (id);
-ALTER TABLE ONLY public.procrastinate_periodic_defers
-    ADD CONSTRAINT procrastinate_periodic_defers_unique UNIQUE (task_name, periodic_id, defer_timestamp);
-ALTER TABLE ONLY public.procrastinate_workers
-    ADD CONSTRAINT procrastinate_workers_pkey PRIMARY KEY (id);
-ALTER TABLE ONLY public.quota_uses
-    ADD CONSTRAINT quota_uses_pkey PRIMARY KEY (span, name);
+ALTER TABLE ONLY public.rate_limit_uses
+    ADD CONSTRAINT rate_limit_uses_pkey PRIMARY KEY (span, name);
 ALTER TABLE ONLY public.rates
     ADD CONSTRAINT rates_pkey PRIMARY KEY (asset, currency, valid_from);
 ALTER TABLE ONLY public.refunds
     ADD CONSTRAINT refunds_customer_id_stripe_refund_id_key UNIQUE (customer_id, stripe_refund_id);
 ALTER TABLE ONLY public.refunds
     ADD CONSTRAINT refunds_pkey PRIMARY KEY (customer_id, refund_id);
+ALTER TABLE ONLY public.restore_guard
+    ADD CONSTRAINT restore_guard_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.rules
@@ -1411,6 +940,8 @@ ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id, sent_at);
 ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
+ALTER TABLE ONLY public.suspensions
+    ADD CONSTRAINT suspensions_pkey PRIMARY KEY (kind);
 ALTER TABLE ONLY public.token_buckets
     ADD CONSTRAINT token_buckets_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.top_ups
@@ -1423,7 +954,9 @@ ALTER TABLE ONLY public.webhook_endpoints
     ADD CONSTRAINT webhook_endpoints_pkey PRIMARY KEY (endpoint_id);
 ALTER TABLE ONLY public.webhook_rejections
     ADD CONSTRAINT webhook_rejections_pkey PRIMARY KEY (day);
-CREATE INDEX accounts_armed ON public.accounts USING btree (customer_id, asset) WHERE (armed_below IS NOT NULL);
+ALTER TABLE ONLY public.workers
+    ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+CREATE INDEX accounts_triggered ON public.accounts USING btree (customer_id, asset) WHERE (trigger_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_completed ON public.card_setups USING btree (created_at) WHERE (state = 'completed'::text);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
@@ -1437,8 +970,6 @@ CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
 CREATE INDEX holds_open ON public.holds USING btree (customer_id, asset) WHERE (state = 'open'::text);
-CREATE INDEX idx_procrastinate_jobs_worker_not_null ON public.procrastinate_jobs USING btree (worker_id) WHERE ((worker_id IS NOT NULL) AND (status = 'doing'::public.procrastinate_job_status));
-CREATE INDEX idx_procrastinate_workers_last_heartbeat ON public.procrastinate_workers USING btree (last_heartbeat);
 CREATE INDEX operator_sessions_over ON public.operator_sessions USING btree (expires_at);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
 CREATE INDEX payments_by_top_up ON public.payments USING btree (customer_id, top_up_id, created_at);
@@ -1446,13 +977,6 @@ CREATE UNIQUE INDEX payments_one_open ON public.payments USING btree (customer_i
 CREATE INDEX portal_links_over ON public.portal_links USING btree (expires_at);
 CREATE INDEX portal_sessions_of_link ON public.portal_sessions USING btree (link_id);
 CREATE INDEX portal_sessions_over ON public.portal_sessions USING btree (expires_at);
-CREATE INDEX procrastinate_events_job_id_fkey_v1 ON public.procrastinate_events USING btree (job_id);
-CREATE INDEX procrastinate_jobs_id_lock_idx_v1 ON public.procrastinate_jobs USING btree (id, lock) WHERE (status = ANY (ARRAY['todo'::public.procrastinate_job_status, 'doing'::public.procrastinate_job_status]));
-CREATE UNIQUE INDEX procrastinate_jobs_lock_idx_v1 ON public.procrastinate_jobs USING btree (lock) WHERE (status = 'doing'::public.procrastinate_job_status);
-CREATE INDEX procrastinate_jobs_priority_idx_v1 ON public.procrastinate_jobs USING btree (priority DESC, id) WHERE (status = 'todo'::public.procrastinate_job_status);
-CREATE INDEX procrastinate_jobs_queue_name_idx_v1 ON public.procrastinate_jobs USING btree (queue_name);
-CREATE UNIQUE INDEX procrastinate_jobs_queueing_lock_idx_v1 ON public.procrastinate_jobs USING btree (queueing_lock) WHERE (status = 'todo'::public.procrastinate_job_status);
-CREATE INDEX procrastinate_periodic_defers_job_id_fkey_v1 ON public.procrastinate_periodic_defers USING btree (job_id);
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, payment_id);
 CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
@@ -1466,13 +990,6 @@ CREATE INDEX top_ups_newest ON public.top_ups USING btree (top_up_id DESC);
 CREATE UNIQUE INDEX top_ups_one_live_automatic ON public.top_ups USING btree (customer_id, asset) WHERE ((kind = 'automatic'::text) AND (ended_at IS NULL));
 CREATE INDEX top_ups_to_review ON public.top_ups USING btree (customer_id, top_up_id) WHERE needs_review;
 CREATE INDEX top_ups_wake ON public.top_ups USING btree (wake_at) WHERE (wake_at IS NOT NULL);
-CREATE TRIGGER procrastinate_jobs_notify_queue_job_aborted_v1 AFTER UPDATE OF abort_requested ON public.procrastinate_jobs FOR EACH ROW WHEN (((old.abort_requested = false) AND (new.abort_requested = true) AND (new.status = 'doing'::public.procrastinate_job_status))) EXECUTE FUNCTION public.procrastinate_notify_queue_abort_job_v1();
-CREATE TRIGGER procrastinate_jobs_notify_queue_job_inserted_v1 AFTER INSERT ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.status = 'todo'::public.procrastinate_job_status)) EXECUTE FUNCTION public.procrastinate_notify_queue_job_inserted_v1();
-CREATE TRIGGER procrastinate_trigger_abort_requested_events_v1 AFTER UPDATE OF abort_requested ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.abort_requested = true)) EXECUTE FUNCTION public.procrastinate_trigger_abort_requested_events_procedure_v1();
-CREATE TRIGGER procrastinate_trigger_delete_jobs_v1 BEFORE DELETE ON public.procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION public.procrastinate_unlink_periodic_defers_v1();
-CREATE TRIGGER procrastinate_trigger_scheduled_events_v1 AFTER INSERT OR UPDATE ON public.procrastinate_jobs FOR EACH ROW WHEN (((new.scheduled_at IS NOT NULL) AND (new.status = 'todo'::public.procrastinate_job_status))) EXECUTE FUNCTION public.procrastinate_trigger_function_scheduled_events_v1();
-CREATE TRIGGER procrastinate_trigger_status_events_insert_v1 AFTER INSERT ON public.procrastinate_jobs FOR EACH ROW WHEN ((new.status = 'todo'::public.procrastinate_job_status)) EXECUTE FUNCTION public.procrastinate_trigger_function_status_events_insert_v1();
-CREATE TRIGGER procrastinate_trigger_status_events_update_v1 AFTER UPDATE OF status ON public.procrastinate_jobs FOR EACH ROW EXECUTE FUNCTION public.procrastinate_trigger_function_status_events_update_v1();
 ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
 ALTER TABLE ONLY public.accounts
@@ -1503,12 +1020,12 @@ ALTER TABLE ONLY public.delivery_attempts
     ADD CONSTRAINT delivery_attempts_event_id_endpoint_id_fkey FOREIGN KEY (event_id, endpoint_id) REFERENCES public.deliveries(event_id, endpoint_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.disputes
     ADD CONSTRAINT disputes_customer_id_payment_id_fkey FOREIGN KEY (customer_id, payment_id) REFERENCES public.payments(customer_id, payment_id);
+ALTER TABLE ONLY public.emails
+    ADD CONSTRAINT emails_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
-ALTER TABLE ONLY public.letters
-    ADD CONSTRAINT letters_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operators(operator_id);
 ALTER TABLE ONLY public.operator_tries
@@ -1519,12 +1036,6 @@ ALTER TABLE ONLY public.payments
     ADD CONSTRAINT payments_customer_id_top_up_id_fkey FOREIGN KEY (customer_id, top_up_id) REFERENCES public.top_ups(customer_id, top_up_id);
 ALTER TABLE ONLY public.portal_sessions
     ADD CONSTRAINT portal_sessions_link_id_fkey FOREIGN KEY (link_id) REFERENCES public.portal_links(link_id);
-ALTER TABLE ONLY public.procrastinate_events
-    ADD CONSTRAINT procrastinate_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.procrastinate_jobs(id) ON DELETE CASCADE;
-ALTER TABLE ONLY public.procrastinate_jobs
-    ADD CONSTRAINT procrastinate_jobs_worker_id_fkey FOREIGN KEY (worker_id) REFERENCES public.procrastinate_workers(id) ON DELETE SET NULL;
-ALTER TABLE ONLY public.procrastinate_periodic_defers
-    ADD CONSTRAINT procrastinate_periodic_defers_job_id_fkey FOREIGN KEY (job_id) REFERENCES public.procrastinate_jobs(id);
 ALTER TABLE ONLY public.rates
     ADD CONSTRAINT rates_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
 ALTER TABLE ONLY public.refunds
@@ -1545,14 +1056,6 @@ ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
-REVOKE USAGE ON SCHEMA public FROM PUBLIC;
-GRANT ALL ON SCHEMA public TO brimful_owner;
-GRANT USAGE ON SCHEMA public TO brimful_api;
-GRANT USAGE ON SCHEMA public TO brimful_portal;
-GRANT USAGE ON SCHEMA public TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_jobs TO brimful_portal;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_jobs TO brimful_engine;
 GRANT SELECT ON TABLE public.accepted_differences TO brimful_api;
 GRANT SELECT ON TABLE public.accepted_differences TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.accepted_differences TO brimful_engine;
@@ -1568,9 +1071,9 @@ GRANT UPDATE(seq) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(mac) ON TABLE public.accounts TO brimful_engine;
-GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_api;
-GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_portal;
-GRANT UPDATE(armed_below) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(trigger_below) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(trigger_below) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(trigger_below) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(held) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(held) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(held) ON TABLE public.accounts TO brimful_engine;
@@ -1685,9 +1188,6 @@ GRANT UPDATE(state) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(state_reason) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(is_default) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(updated_at) ON TABLE public.cards TO brimful_portal;
-GRANT SELECT ON TABLE public.charging_holds TO brimful_api;
-GRANT SELECT ON TABLE public.charging_holds TO brimful_portal;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.charging_holds TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.consent_evidence TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.customers TO brimful_api;
 GRANT SELECT ON TABLE public.customers TO brimful_portal;
@@ -1712,15 +1212,15 @@ GRANT SELECT,INSERT ON TABLE public.delivery_attempts TO brimful_engine;
 GRANT SELECT ON TABLE public.disputes TO brimful_api;
 GRANT SELECT ON TABLE public.disputes TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.disputes TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.emails TO brimful_api;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.emails TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
-GRANT SELECT ON TABLE public.epochs TO brimful_api;
-GRANT SELECT ON TABLE public.epochs TO brimful_portal;
-GRANT SELECT,UPDATE ON TABLE public.epochs TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.letters TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.letters TO brimful_engine;
+GRANT SELECT ON TABLE public.installation TO brimful_api;
+GRANT SELECT ON TABLE public.installation TO brimful_portal;
+GRANT SELECT,UPDATE ON TABLE public.installation TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_tries TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;
@@ -1739,35 +1239,20 @@ GRANT SELECT(link_id) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(customer_id) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(expires_at) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.portal_sessions TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_events TO brimful_portal;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_events TO brimful_engine;
-GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_api;
-GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_portal;
-GRANT USAGE ON SEQUENCE public.procrastinate_events_id_seq TO brimful_engine;
-GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_api;
-GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_portal;
-GRANT USAGE ON SEQUENCE public.procrastinate_jobs_id_seq TO brimful_engine;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_portal;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_periodic_defers TO brimful_engine;
-GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_api;
-GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_portal;
-GRANT USAGE ON SEQUENCE public.procrastinate_periodic_defers_id_seq TO brimful_engine;
-GRANT SELECT ON TABLE public.procrastinate_workers TO brimful_api;
-GRANT SELECT ON TABLE public.procrastinate_workers TO brimful_portal;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.procrastinate_workers TO brimful_engine;
-GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_api;
-GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_portal;
-GRANT USAGE ON SEQUENCE public.procrastinate_workers_id_seq TO brimful_engine;
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.quota_uses TO brimful_api;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_limit_uses TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
+GRANT SELECT ON TABLE public.restore_guard TO brimful_api;
+GRANT SELECT ON TABLE public.restore_guard TO brimful_portal;
+GRANT SELECT,UPDATE ON TABLE public.restore_guard TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
+GRANT SELECT ON TABLE public.suspensions TO brimful_api;
+GRANT SELECT ON TABLE public.suspensions TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.suspensions TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_engine;
@@ -1792,9 +1277,6 @@ GRANT UPDATE(updated_at) ON TABLE public.webhook_endpoints TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.webhook_rejections TO brimful_api;
 GRANT SELECT ON TABLE public.webhook_rejections TO brimful_portal;
 GRANT SELECT ON TABLE public.webhook_rejections TO brimful_engine;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_api;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_portal;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT USAGE ON SEQUENCES TO brimful_engine;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_api;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_portal;
-ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public GRANT SELECT ON TABLES TO brimful_engine;
+GRANT SELECT ON TABLE public.workers TO brimful_api;
+GRANT SELECT ON TABLE public.workers TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.workers TO brimful_engine;

@@ -1,6 +1,3 @@
-"""Words in the customer's language: texts, money, numbers, dates. The portal and the letters speak through here."""
+"""The customer's language: texts, money, numbers, dates."""
 
-from brimful.i18n import consents, reasons
-from brimful.i18n.words import LANGUAGES, Unit, Words, choose, speak
-
-__all__ = ["LANGUAGES", "Unit", "Words", "choose", "consents", "reasons", "speak"]
+from brimful.i18n import consents as consents, reasons as reasons, words as words

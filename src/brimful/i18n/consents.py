@@ -1,12 +1,10 @@
 """The sentences a customer agrees to. Their version goes into every consent.
 
-Changing a word here is changing the terms: give them a new version, tell the customers `notice_days`
+Changing a word here is changing the terms: give them a new version, notify the customers `notice_days`
 before, and everybody is asked again when they next save a rule. A test holds text and version together.
 """
 
 from brimful.i18n.words import Words
-
-__all__ = ["TERMS_VERSION", "auto_top_up", "save_card"]
 
 TERMS_VERSION = "2026-11-01"
 

@@ -2,8 +2,6 @@
 
 from brimful.i18n.words import Words
 
-__all__ = ["failed", "paused"]
-
 
 def failed(words: Words, reason: str | None) -> str:
     """Why a payment was not made. Fraud, lost and stolen read like any other decline."""

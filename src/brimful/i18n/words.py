@@ -20,10 +20,8 @@ import babel.numbers
 import babel.support
 from babel.messages import mofile, pofile
 
-from brimful import money
-from brimful.errors import Refused
-
-__all__ = ["LANGUAGES", "Unit", "Words", "choose", "speak"]
+from brimful.core import money
+from brimful.core.errors import Refused
 
 LANGUAGES = {"en": "English", "de": "Deutsch", "ar": "العربية"}
 _REGIONS = {"en": "en_US", "de": "de_DE", "ar": "ar"}

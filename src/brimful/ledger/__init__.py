@@ -1,46 +1,10 @@
-"""The ledger room: immutable entries, the chain that binds them, and queries that prove both."""
+"""The ledger: accounts, holds, immutable entries, and the hash chain that binds them."""
 
-from brimful.ledger.chain import Keyring, Tail
-from brimful.ledger.entries import (
-    Draft,
-    Entry,
-    Kind,
-    Known,
-    Left,
-    credits_page,
-    extend,
-    find_by_key,
-    find_known,
-    finding_known,
-    insert,
-    left_of_payment,
-    newest,
-    newest_additions,
+from brimful.ledger import (
+    accounts as accounts,
+    entries as entries,
+    hash_chain as hash_chain,
+    holds as holds,
+    post as post,
+    statements as statements,
 )
-from brimful.ledger.history import Place, Series, additions, below_zero_since, places, sample, series
-
-__all__ = [
-    "Draft",
-    "Entry",
-    "Keyring",
-    "Kind",
-    "Known",
-    "Left",
-    "Place",
-    "Series",
-    "Tail",
-    "additions",
-    "below_zero_since",
-    "credits_page",
-    "extend",
-    "find_by_key",
-    "find_known",
-    "finding_known",
-    "insert",
-    "left_of_payment",
-    "newest",
-    "newest_additions",
-    "places",
-    "sample",
-    "series",
-]

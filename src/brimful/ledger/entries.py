@@ -8,26 +8,11 @@ from typing import Any, Literal, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from brimful import ids
-from brimful.db import Query, Row, Tx
+from brimful.core import ids
 from brimful.db.columns import Bytes, Moments, Numbers, Texts
-from brimful.ledger.chain import Keyring, Tail, message
-
-__all__ = [
-    "Draft",
-    "Entry",
-    "Known",
-    "Left",
-    "credits_page",
-    "extend",
-    "find_by_key",
-    "find_known",
-    "finding_known",
-    "insert",
-    "left_of_payment",
-    "newest",
-    "newest_additions",
-]
+from brimful.db.pool import Query, Row, Tx
+from brimful.ledger import hash_chain
+from brimful.ledger.hash_chain import ChainHead, Keyring
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
 Source = Literal["usage", "hold", "api", "stripe", "system"]
@@ -66,7 +51,7 @@ class Entry(NamedTuple):
     mac: bytes
 
 
-class Known(NamedTuple):
+class ExistingEntry(NamedTuple):
     """What is already written under a key."""
 
     kind: str
@@ -76,11 +61,11 @@ class Known(NamedTuple):
     recorded_at: dt.datetime
 
 
-def extend(keyring: Keyring, tail: Tail, draft: Draft, now: dt.datetime) -> tuple[Entry, Tail]:
+def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) -> tuple[Entry, ChainHead]:
     """The next entry of a chain and the chain's new end. Pure."""
-    seq, balance = tail.seq + 1, tail.balance + draft.amount
+    seq, balance = head.seq + 1, head.balance + draft.amount
     entry_id, occurred_at = ids.new("ent"), draft.occurred_at or now
-    content = message(
+    content = hash_chain.message(
         customer_id=draft.customer_id,
         asset=draft.asset,
         seq=seq,
@@ -96,8 +81,8 @@ def extend(keyring: Keyring, tail: Tail, draft: Draft, now: dt.datetime) -> tupl
         occurred_at=occurred_at,
         recorded_at=now,
     )
-    mac = keyring.sign(tail.mac, content)
-    return Entry(draft, entry_id, seq, balance, occurred_at, now, mac), Tail(balance, seq, mac)
+    mac = keyring.sign(head.mac, content)
+    return Entry(draft, entry_id, seq, balance, occurred_at, now, mac), ChainHead(balance, seq, mac)
 
 
 _INSERT = """
@@ -152,7 +137,7 @@ def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
 # LATERAL with a LIMIT can only be run as one look-up in the unique index per key. As a plain join it was read as a
 # whole table now and then, for want of fresh statistics. The second condition on customers is for a coordinator, which
 # prunes by it; in this collation it can be no index condition, and the index of keys stays the best one.
-_FIND_KNOWN = """
+_FIND_EXISTING = """
     SELECT e.customer_id, e.source, e.key, e.kind, e.asset, e.amount, e.balance_after, e.recorded_at
     FROM unnest(%(customers)s::text[], %(sources)s::text[], %(keys)s::text[]) AS wanted (customer_id, source, key)
     CROSS JOIN LATERAL (
@@ -169,22 +154,22 @@ _FIND_KNOWN = """
 """
 
 
-def finding_known(wanted: Collection[tuple[str, str, str]]) -> Query[dict[tuple[str, str, str], Known]]:
+def existing_query(wanted: Collection[tuple[str, str, str]]) -> Query[dict[tuple[str, str, str], ExistingEntry]]:
     """Which of these (customer, source, key) are written. To be asked after the lock, in a statement of its own:
     in one statement with the lock, READ COMMITTED does not see rows that were committed while it waited.
     """
     customers, sources, keys = (Texts(column) for column in zip(*sorted(wanted), strict=True))
-    return Query(_FIND_KNOWN, {"customers": customers, "sources": sources, "keys": keys}, _known)
+    return Query(_FIND_EXISTING, {"customers": customers, "sources": sources, "keys": keys}, _existing)
 
 
-async def find_known(tx: Tx, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], Known]:
+async def find_existing(tx: Tx, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], ExistingEntry]:
     """The same, asked alone."""
-    return await tx.ask(finding_known(wanted))
+    return await tx.ask(existing_query(wanted))
 
 
-def _known(rows: Sequence[Row]) -> dict[tuple[str, str, str], Known]:
+def _existing(rows: Sequence[Row]) -> dict[tuple[str, str, str], ExistingEntry]:
     return {
-        (row["customer_id"], row["source"], row["key"]): Known(
+        (row["customer_id"], row["source"], row["key"]): ExistingEntry(
             row["kind"], row["asset"], row["amount"], row["balance_after"], row["recorded_at"]
         )
         for row in rows
@@ -192,29 +177,28 @@ def _known(rows: Sequence[Row]) -> dict[tuple[str, str, str], Known]:
 
 
 @dataclasses.dataclass(frozen=True)
-class Left:
+class Remaining:
     """What is left of a payment after its reversals: minor units of money, units of the asset."""
 
     money_minor: int
     units: Decimal
 
 
-_LEFT = """
+_REMAINING = """
     SELECT sum(money_minor)::bigint AS money_minor, sum(amount) AS units FROM entries
     WHERE customer_id = %s AND payment_id = %s AND payment_id IS NOT NULL
 """
 
 
-async def left_of_payment(tx: Tx, customer_id: str, payment_id: str) -> Left | None:
+async def remaining_of_payment(tx: Tx, customer_id: str, payment_id: str) -> Remaining | None:
     """The sum of a payment's entries; None before its credit."""
-    row = await tx.one(_LEFT, (customer_id, payment_id))
-    return None if row is None or row["units"] is None else Left(**row)
+    row = await tx.one(_REMAINING, (customer_id, payment_id))
+    return None if row is None or row["units"] is None else Remaining(**row)
 
 
 _COLUMNS = """
-    SELECT e.*, n.description, n.metadata, p.top_up_id
+    SELECT e.*, n.description, n.metadata
     FROM entries AS e
-    LEFT JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
     LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
 """
 
@@ -248,9 +232,8 @@ _NEWEST_ADDITIONS = """
         SELECT * FROM entries
         WHERE customer_id = %(customer_id)s AND source IN ('api', 'stripe', 'system') AND kind <> 'charge'
     )
-    SELECT e.*, n.description, n.metadata, p.top_up_id
+    SELECT e.*, n.description, n.metadata
     FROM (SELECT * FROM found WHERE asset = %(asset)s AND seq < %(before)s ORDER BY seq DESC LIMIT %(limit)s) AS e
-    LEFT JOIN payments AS p ON p.customer_id = %(customer_id)s AND p.payment_id = e.payment_id
     LEFT JOIN entry_notes AS n ON n.customer_id = %(customer_id)s AND n.asset = e.asset AND n.seq = e.seq
     ORDER BY e.seq DESC
 """

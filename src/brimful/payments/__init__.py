@@ -1,32 +1,17 @@
-"""The payments room: what we ask of the payment provider, and what its answers mean."""
+"""A top-up through Stripe to its credit, and what may reverse it."""
 
-from brimful.payments.declines import Kind as DeclineKind
-from brimful.payments.declines import classify
-from brimful.payments.gateway import (
-    CardReading,
-    CheckoutReading,
-    Decline,
-    DisputeReading,
-    Failure,
-    FailureKind,
-    Gateway,
-    IntentReading,
-    RefundReading,
+from brimful.payments import (
+    advance as advance,
+    checkout as checkout,
+    context as context,
+    create as create,
+    explain as explain,
+    poll as poll,
+    reconcile as reconcile,
+    refunds as refunds,
+    restore_guard as restore_guard,
+    reversals as reversals,
+    settle as settle,
+    stripe_events as stripe_events,
+    suspensions as suspensions,
 )
-from brimful.payments.limits import Limits, Turns
-
-__all__ = [
-    "CardReading",
-    "CheckoutReading",
-    "Decline",
-    "DeclineKind",
-    "DisputeReading",
-    "Failure",
-    "FailureKind",
-    "Gateway",
-    "IntentReading",
-    "Limits",
-    "RefundReading",
-    "Turns",
-    "classify",
-]

@@ -17,27 +17,18 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from brimful import access, i18n, ids, sessions
-from brimful.deps import Deps
-from brimful.errors import Refused
-from brimful.portal import step_up
-from brimful.portal.door import Door, Page
+from brimful import i18n
+from brimful.auth import permissions, portal_sessions
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.portal import csrf, step_up
+from brimful.portal.context import AppContext, Page
 from brimful.portal.live import Hub
-from brimful.portal.pages import activity, alerts, cards, overview, pay, rules, top_up
-from brimful.portal.security import cookie_name, require_csrf
+from brimful.portal.pages import activity, balance_alerts, cards, overview, pay, rules, top_up
 from brimful.portal.theme import Theme
-from brimful.web import (
-    Crowd,
-    SecurityHeaders,
-    client_address,
-    form_fields,
-    page_headers,
-    require_plain,
-    require_same_origin,
-    template_environment,
-)
-
-__all__ = ["build"]
+from brimful.web import pages
+from brimful.web.pages import AddressRateLimit, SecurityHeaders
+from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
 _HERE = pathlib.Path(__file__).parent
@@ -50,28 +41,28 @@ _GET, _POST, _BOTH = ["GET"], ["POST"], ["GET", "POST"]
 
 def build(deps: Deps) -> Starlette:
     """The portal, to be mounted under /billing. `state.hub.stop()` ends its streams before the process goes."""
-    environment = template_environment(_HERE / "templates")
+    environment = pages.template_environment(_HERE / "templates")
     theme = Theme.of(deps.settings.portal)
     environment.globals["merchant"] = deps.settings.merchant
     environment.globals["has_logo"] = theme.logo is not None
     environment.globals["assets_version"] = _static_version()
     hub = Hub(deps.database)
-    door = Door(deps, Jinja2Templates(env=environment), hub)
-    crowd = Crowd("the portal", deps.settings)
+    context = AppContext(deps, Jinja2Templates(env=environment), hub)
+    address_limit = AddressRateLimit("the portal", deps.settings)
     app = Starlette(
-        routes=[*_routes(door, crowd), *_files(theme)],
-        middleware=[Middleware(SecurityHeaders, headers=page_headers(deps.settings))],
+        routes=[*_routes(context, address_limit), *_files(theme)],
+        middleware=[Middleware(SecurityHeaders, headers=pages.page_headers(deps.settings))],
         exception_handlers={
-            Refused: door.refused,
-            HTTPException: door.missing,
-            psycopg.OperationalError: door.database_down,
-            psycopg_pool.PoolTimeout: door.database_down,
-            Exception: _failed(door),
+            Refused: context.refused,
+            HTTPException: context.missing,
+            psycopg.OperationalError: context.database_down,
+            psycopg_pool.PoolTimeout: context.database_down,
+            Exception: _failed(context),
         },
     )
     app.router.redirect_slashes = False  # they would lead where the Host header says
     app.state.hub = hub
-    app.state.quotas = [crowd.quota]
+    app.state.rate_limits = [address_limit.rate_limit]
     return app
 
 
@@ -91,8 +82,8 @@ _VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
     ("/auto-top-up/{asset}", rules.rule),
     ("/auto-top-up/{asset}/terms", rules.rule_terms),
     ("/auto-top-up/{asset}/off", rules.rule_off),
-    ("/alerts/{asset}", alerts.alert),
-    ("/alerts/{asset}/off", alerts.alert_off),
+    ("/alerts/{asset}", balance_alerts.alert),
+    ("/alerts/{asset}/off", balance_alerts.alert_off),
     ("/turn-off", rules.turn_off),
     ("/consents/{consent_id}", rules.consent),
     ("/cards", cards.card_list),
@@ -105,12 +96,12 @@ _VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
 )
 
 
-def _routes(door: Door, crowd: Crowd) -> list[Route]:
-    page = _Pages(door, crowd)
-    listed = {path: [row.method for row in access.rows("billing") if row.path == path] for path, _ in _VIEWS}
+def _routes(context: AppContext, address_limit: AddressRateLimit) -> list[Route]:
+    page = _Pages(context, address_limit)
+    listed = {path: [row.method for row in permissions.rows_of("billing") if row.path == path] for path, _ in _VIEWS}
     assert all(listed.values()), listed
     return [
-        Route("/open/{token}", _WayIn(door, crowd).handle, methods=_BOTH),
+        Route("/open/{token}", _Entrance(context, address_limit).handle, methods=_BOTH),
         # A stream of live balances is no visit: a page left open must not keep its session alive.
         *(Route(path, page(path, view, touch=path != "/live"), methods=listed[path]) for path, view in _VIEWS),
     ]
@@ -141,88 +132,88 @@ def _static_version() -> str:
     return digest.hexdigest()[:10]
 
 
-def _failed(door: Door) -> Callable[[Request, Exception], Awaitable[Response]]:
+def _failed(context: AppContext) -> Callable[[Request, Exception], Awaitable[Response]]:
     async def failed(request: Request, error: Exception) -> Response:
         reference = ids.new("req")
         _log.error("%s: %s failed", reference, request.url.path, exc_info=error)
-        words = door.words(request)
+        words = context.words(request)
         title = words.t("Something went wrong")
         text = words.t("Something failed on our side. Nothing more was charged. Reference: {reference}",
                        reference=reference)  # fmt: skip
-        page = door.error(request, title, text, status=500, words=words)
-        page.headers.update(page_headers(door.deps.settings))
+        page = context.error(request, title, text, status=500, words=words)
+        page.headers.update(pages.page_headers(context.deps.settings))
         return page
 
     return failed
 
 
-class _WayIn:
+class _Entrance:
     """The landing page and its button."""
 
-    def __init__(self, door: Door, crowd: Crowd) -> None:
-        self._door = door
-        self._crowd = crowd
+    def __init__(self, context: AppContext, address_limit: AddressRateLimit) -> None:
+        self._context = context
+        self._address_limit = address_limit
 
     async def handle(self, request: Request) -> Response:
-        self._crowd.admit(request)
+        self._address_limit.admit(request)
         token = request.path_params["token"]
-        deps = self._door.deps
+        deps = self._context.deps
         if request.method != "POST":
             async with deps.database.transaction() as tx:
-                opens = await sessions.peek(tx, token)
-            words = self._door.words(request, None if opens is None else opens.locale)
+                opens = await portal_sessions.peek(tx, token)
+            words = self._context.words(request, None if opens is None else opens.locale)
             status = 200 if opens else 410
-            return self._door.page(request, "landing.html", {"opens": opens}, words=words, status=status)
-        require_same_origin(request, deps.settings)
+            return self._context.page(request, "landing.html", {"opens": opens}, words=words, status=status)
+        pages.require_same_origin(request, deps.settings)
         async with deps.database.transaction() as tx:
-            opens = await sessions.peek(tx, token)
-            locale = i18n.choose(None if opens is None else opens.locale, request.headers.get("accept-language"))
-            cookie = await sessions.exchange(tx, token, locale=locale)
-            session = await sessions.load(tx, cookie, address=None, agent=None)
+            opens = await portal_sessions.peek(tx, token)
+            locale = i18n.words.choose(None if opens is None else opens.locale, request.headers.get("accept-language"))
+            cookie = await portal_sessions.exchange(tx, token, locale=locale)
+            session = await portal_sessions.load(tx, cookie, address=None, agent=None)
         assert session is not None
         target = _FLOWS[session.flow]
         if session.asset is not None and session.flow == "auto_top_up":
             target += f"/{session.asset}"
         elif session.asset is not None and session.flow == "top_up":
             target += f"?asset={session.asset}"
-        response = RedirectResponse(self._door.url(target), 303)
-        name = cookie_name(deps.settings)
+        response = RedirectResponse(self._context.url(target), 303)
+        name = csrf.cookie_name(deps.settings)
         response.set_cookie(
             name, cookie, path="/", httponly=True, samesite="lax", secure=name.startswith("__Host-"),
-            max_age=int(sessions.SESSION_LIFE.total_seconds()),
+            max_age=int(portal_sessions.SESSION_LIFE.total_seconds()),
         )  # fmt: skip
         return response
 
 
-_WHO: dict[str, access.Who] = {"portal": "customer", "payment": "payment_link", "turn_off": "turn_off_link"}
+_WHO: dict[str, permissions.Who] = {"portal": "customer", "payment": "payment_link", "turn_off": "turn_off_link"}
 
 
 class _Pages:
     """Turns a view into a route: session first, then for a form its origin and token."""
 
-    def __init__(self, door: Door, crowd: Crowd) -> None:
-        self._door = door
-        self._crowd = crowd
+    def __init__(self, context: AppContext, address_limit: AddressRateLimit) -> None:
+        self._context = context
+        self._address_limit = address_limit
 
     def __call__(
         self, path: str, view: Callable[[Page], Awaitable[Response]], *, touch: bool
     ) -> Callable[[Request], Awaitable[Response]]:
         async def handle(request: Request) -> Response:
-            self._crowd.admit(request)
-            require_plain(request)
+            self._address_limit.admit(request)
+            pages.refuse_nul(request)
             session = await self._session(request, touch=touch)
             if session is None:
-                return self._door.page(request, "ended.html", {}, status=401)
-            words = self._door.words(request, session.locale, zone=session.time_zone)
+                return self._context.page(request, "ended.html", {}, status=401)
+            words = self._context.words(request, session.locale, zone=session.time_zone)
             request.state.words = words
-            row = access.find("billing", request.method, path)
-            access.judge(row, access.Caller(_WHO[session.kind]))
+            row = permissions.row_for("billing", request.method, path)
+            permissions.authorize(row, permissions.Caller(_WHO[session.kind]))
             fields: Any = None
             if request.method == "POST":
-                require_same_origin(request, self._door.deps.settings)
-                fields = await form_fields(request)
-                require_csrf(fields, session)
-            page = Page(self._door, request, session, fields, words)
+                pages.require_same_origin(request, self._context.deps.settings)
+                fields = await pages.form_fields(request)
+                csrf.require_csrf(fields, session)
+            page = Page(self._context, request, session, fields, words)
             asked = None
             if row.step_up or (session.kind == "portal" and page.field("save_card") == "yes"):
                 asked = await step_up.interposed(page)
@@ -230,11 +221,11 @@ class _Pages:
 
         return handle
 
-    async def _session(self, request: Request, *, touch: bool) -> sessions.PortalSession | None:
-        cookie = request.cookies.get(cookie_name(self._door.deps.settings))
+    async def _session(self, request: Request, *, touch: bool) -> portal_sessions.PortalSession | None:
+        cookie = request.cookies.get(csrf.cookie_name(self._context.deps.settings))
         if not cookie:
             return None
-        address = client_address(request, self._door.deps.settings)
+        address = pages.client_address(request, self._context.deps.settings)
         agent = request.headers.get("user-agent", "")[:500]
-        async with self._door.deps.database.transaction() as tx:
-            return await sessions.load(tx, cookie, address=address, agent=agent, touch=touch)
+        async with self._context.deps.database.transaction() as tx:
+            return await portal_sessions.load(tx, cookie, address=address, agent=agent, touch=touch)

@@ -9,8 +9,6 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-__all__ = ["Bar", "Chart", "Day", "Mark", "Point", "bars", "draw", "ticks"]
-
 _BOX = 1000
 _HEADROOM = Decimal("1.08")
 

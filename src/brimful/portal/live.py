@@ -12,9 +12,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import psycopg_pool
 
-from brimful.db import Database
-
-__all__ = ["HEARTBEAT_S", "Hub"]
+from brimful.db.pool import Database
 
 _log = logging.getLogger(__name__)
 HEARTBEAT_S = 15

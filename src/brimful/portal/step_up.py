@@ -5,43 +5,42 @@ import smtplib
 import aiosmtplib
 from starlette.responses import Response
 
-from brimful import customers, letters, stepping
-from brimful.errors import Refused
-from brimful.portal import refusals
-from brimful.portal.door import Page
-
-__all__ = ["interposed"]
+from brimful import customers, email
+from brimful.auth import step_up
+from brimful.core.errors import Refused
+from brimful.portal import error_messages
+from brimful.portal.context import Page
 
 _OURS = ("step_up_code", "step_up_again")
 
 
 async def interposed(page: Page) -> Response | None:
     """What is shown instead of doing what a form asks for, or None when it may be done."""
-    post = page.deps.post
-    if post is None:
+    mailer = page.deps.mailer
+    if mailer is None:
         return None
     async with page.deps.database.transaction() as tx:
         address = (await customers.get(tx, page.session.customer_id)).email
-        if address is None or await stepping.done(tx, page.session, address):
+        if address is None or await step_up.verified(tx, page.session, address):
             return None
     given = page.field("step_up_code")
     if given and not page.field("step_up_again"):
         async with page.deps.database.transaction() as tx:
-            right = await stepping.finish(tx, page.session, page.deps.keyring, address, given)
+            right = await step_up.verify_code(tx, page.session, page.deps.keyring, address, given)
         if right:
             return None
-        wrong = page.words.t("This code is not right, or no longer. Look again, or send a new one.")
+        wrong = page.words.t("This code is wrong or has expired. Check it, or send a new one.")
         return _show(page, address, wrong, status=422)
-    return await _send(page, post, address)
+    return await _send(page, mailer, address)
 
 
-async def _send(page: Page, post: letters.Post, address: str) -> Response:
+async def _send(page: Page, mailer: email.send.Mailer, address: str) -> Response:
     try:
         async with page.deps.database.transaction() as tx:
-            code, now = await stepping.begin(tx, page.session, page.deps.keyring), await tx.now()
-        await letters.send_code(post, page.words, address, code, at=now)
+            code, now = await step_up.send_new_code(tx, page.session, page.deps.keyring), await tx.now()
+        await email.send.send_code(mailer, page.words, address, code, at=now)
     except Refused as refused:
-        return _show(page, address, refusals.text(page.words, refused), status=refused.status)
+        return _show(page, address, error_messages.text(page.words, refused), status=refused.status)
     except (aiosmtplib.SMTPException, smtplib.SMTPException, OSError):
         problem = page.words.t("The code could not be sent at the moment. Nothing was changed; try again in a minute.")
         return _show(page, address, problem, status=503)

@@ -9,12 +9,11 @@ from PIL import Image, UnidentifiedImageError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful.errors import ConfigurationError
-from brimful.settings import PortalSettings, contrast, rgb
+from brimful.core import colors
+from brimful.core.errors import ConfigurationError
+from brimful.settings.model import PortalSettings
 
-__all__ = ["Theme"]
-
-_DARK_CARD = rgb("#171d1a")
+_DARK_CARD = colors.rgb("#171d1a")
 _CONTRAST_MIN = 6.0  # of the accent on dark cards: lightened until it reads well
 _CALM = 0.6  # of the saturation: bright colours glare on dark
 _LOGO_BYTES_MAX = 2_000_000
@@ -53,17 +52,17 @@ class Theme:
 
 def _lightened(colour: str) -> str:
     """The accent in a lighter shade that reads on a dark card."""
-    hue, light, saturation = colorsys.rgb_to_hls(*(part / 255 for part in rgb(colour)))
+    hue, light, saturation = colorsys.rgb_to_hls(*(part / 255 for part in colors.rgb(colour)))
     for percent in range(int(light * 100), 101):
         parts = colorsys.hls_to_rgb(hue, percent / 100, saturation * _CALM)
         mixed = (round(parts[0] * 255), round(parts[1] * 255), round(parts[2] * 255))
-        if contrast(mixed, _DARK_CARD) >= _CONTRAST_MIN:
+        if colors.contrast(mixed, _DARK_CARD) >= _CONTRAST_MIN:
             return "#" + "".join(f"{part:02x}" for part in mixed)
     return "#ffffff"
 
 
 def _logo(path: pathlib.Path) -> bytes:
-    """The picture drawn anew: whatever else the file held stays behind."""
+    """Re-encode the picture: everything else that the file held is dropped."""
     try:
         data = path.read_bytes()
         if len(data) > _LOGO_BYTES_MAX:

@@ -13,14 +13,11 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from brimful.sandbox import intents, pages, reversals, shapes
-from brimful.sandbox.books import books
-from brimful.sandbox.calls import Answer, Calls, find, refusal
+from brimful.sandbox import books, calls, intents, pages, reversals, shapes, webhooks
+from brimful.sandbox.calls import Answer, Calls
 from brimful.sandbox.errors import ApiError
-from brimful.sandbox.webhooks import Webhooks, create_endpoint
+from brimful.sandbox.webhooks import Webhooks
 from brimful.sandbox.world import World
-
-__all__ = ["build"]
 
 Object = dict[str, Any]
 _BODY_MAX = 100_000
@@ -56,14 +53,16 @@ class Api:
         path = root + request.scope["path"].removeprefix(root)
         try:
             self._authorise(request)
-            call, _, _ = find(request.method, path)
+            call, _, _ = calls.find(request.method, path)
         except ApiError as error:
-            return _response(refusal(error))
+            return _response(calls.refusal(error))
         text = body if request.method == "POST" else str(request.url.query)
         key = request.headers.get("idempotency-key") if request.method == "POST" else None
         if key is not None and key in self._running:
             message = "There is currently another in-progress request using this Idempotent Key."
-            return _response(refusal(ApiError(409, message, code="idempotency_key_in_use", kind="idempotency_error")))
+            return _response(
+                calls.refusal(ApiError(409, message, code="idempotency_key_in_use", kind="idempotency_error"))
+            )
         if key is not None:
             self._running.add(key)
         try:
@@ -155,7 +154,7 @@ class Control:
         }
         act = acts.get(request.path_params["act"])
         if act is None:
-            return _response(refusal(ApiError(404, f"A payment can {', '.join(acts)}.")))
+            return _response(calls.refusal(ApiError(404, f"A payment can {', '.join(acts)}.")))
         return await self._act(request, act)
 
     async def finish_refund(self, request: Request) -> Response:
@@ -176,7 +175,7 @@ class Control:
         try:
             return JSONResponse(act(request.path_params["id"], json.loads(await request.body() or b"{}")))
         except ApiError as error:
-            return _response(refusal(error))
+            return _response(calls.refusal(error))
 
     async def clock(self, request: Request) -> Response:
         """Move the sandbox's clock by so many seconds."""
@@ -184,7 +183,7 @@ class Control:
         return JSONResponse({"now": self._world.now()})
 
     async def books(self, _request: Request) -> Response:
-        return JSONResponse(books(self._world))
+        return JSONResponse(books.books(self._world))
 
 
 def _ensure_endpoint(world: World, url: str, secret: str) -> None:
@@ -195,4 +194,4 @@ def _ensure_endpoint(world: World, url: str, secret: str) -> None:
             endpoint["url"] = url
             world.store.save("webhook_endpoint", endpoint)
             return
-    create_endpoint(world, {"url": url}, secret)
+    webhooks.create_endpoint(world, {"url": url}, secret)

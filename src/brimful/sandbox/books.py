@@ -5,8 +5,6 @@ from typing import Any
 from brimful.sandbox import reversals
 from brimful.sandbox.world import World
 
-__all__ = ["books"]
-
 
 def books(world: World) -> dict[str, Any]:
     """Succeeded payments, refunds and disputes by customer and currency (minor units, upper-case codes), and per

@@ -10,13 +10,10 @@ import re
 from collections.abc import Callable
 from typing import Any
 
-from brimful.sandbox import checkout, intents, params, reversals, shapes
+from brimful.sandbox import checkout, intents, params, reversals, shapes, webhooks
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TEST_METHODS
-from brimful.sandbox.webhooks import create_endpoint, list_endpoints, update_endpoint
 from brimful.sandbox.world import World
-
-__all__ = ["Answer", "Calls", "find", "refusal"]
 
 Object = dict[str, Any]
 Handler = Callable[[World, Object, str], Object]
@@ -106,9 +103,9 @@ _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
      _retrieve("early_fraud_warning")),
     ("GET", "/v1/events", "events.list", _event_list),
     ("GET", "/v1/events/{id}", "events.retrieve", _retrieve("event")),
-    ("POST", "/v1/webhook_endpoints", "webhook_endpoints.create", lambda w, p, _: create_endpoint(w, p)),
-    ("POST", "/v1/webhook_endpoints/{id}", "webhook_endpoints.update", update_endpoint),
-    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list", list_endpoints),
+    ("POST", "/v1/webhook_endpoints", "webhook_endpoints.create", lambda w, p, _: webhooks.create_endpoint(w, p)),
+    ("POST", "/v1/webhook_endpoints/{id}", "webhook_endpoints.update", webhooks.update_endpoint),
+    ("GET", "/v1/webhook_endpoints", "webhook_endpoints.list", webhooks.list_endpoints),
 )  # fmt: skip
 
 _ROUTES = [
@@ -119,7 +116,7 @@ _ROUTES = [
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What goes back. A dropped one was made, and nobody hears it."""
+    """What goes back. A dropped one was made, and does not arrive."""
 
     status: int
     body: Object

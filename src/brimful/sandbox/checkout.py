@@ -7,8 +7,6 @@ from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TEST_CARDS
 from brimful.sandbox.world import World
 
-__all__ = ["create", "expand", "expire", "expire_old", "list_sessions", "submit"]
-
 Object = dict[str, Any]
 _PENDING = "checkout_card"  # the card that waits for its authentication
 
@@ -18,7 +16,7 @@ def create(world: World, params: Object) -> Object:
     if "customer" in params:
         world.find("customer", params["customer"], "customer")
     if params["mode"] == "payment":
-        _judge_lines(params)
+        _validate_lines(params)
     for name in ("success_url", "cancel_url"):
         if not params.get(name, "").startswith(("http://", "https://")):
             raise ApiError(400, f"Not a valid URL: {name}", code="url_invalid", param=name)
@@ -33,7 +31,7 @@ def create(world: World, params: Object) -> Object:
     return world.store.save("checkout_session", session)
 
 
-def _judge_lines(params: Object) -> None:
+def _validate_lines(params: Object) -> None:
     lines = params.get("line_items") or []
     if not lines or not all("quantity" in line and "unit_amount" in line.get("price_data", {}) for line in lines):
         raise ApiError(
@@ -79,7 +77,7 @@ def _open(world: World, session_id: str) -> Object:
 
 
 def _set_up_failed(world: World, session: Object) -> None:
-    """Stripe tells of each card that could not be saved; the page stays open."""
+    """Stripe sends an event for each card that could not be saved; the page stays open."""
     intent = intents.create_setup(world, {"customer": session["customer"], "metadata": {}})
     world.emit("setup_intent.setup_failed", intent)
 
@@ -135,7 +133,7 @@ def expire(world: World, session_id: str) -> Object:
 
 
 def expire_old(world: World, session: Object) -> Object:
-    """A session whose time is over is expired when somebody looks."""
+    """Expire a session whose time is up when it is read."""
     if session["status"] == "open" and session["expires_at"] <= world.now():
         return _expire(world, session)
     return session

@@ -2,8 +2,6 @@
 
 from typing import Any
 
-__all__ = ["ApiError"]
-
 
 class ApiError(Exception):
     """An answer other than 200, in Stripe's form."""

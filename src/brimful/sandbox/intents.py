@@ -8,10 +8,6 @@ from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TestCard
 from brimful.sandbox.world import MINIMUM_MINOR, World
 
-__all__ = [
-    "authenticate", "cancel", "confirm", "create", "create_setup", "expand", "finish", "list_intents",
-]  # fmt: skip
-
 Object = dict[str, Any]
 _CONFIRMABLE = {"requires_confirmation", "requires_payment_method", "requires_action"}
 _CANCELABLE = {"requires_confirmation", "requires_payment_method", "requires_action", "processing"}

@@ -13,8 +13,6 @@ from brimful.sandbox.switches import FAULTS
 from brimful.sandbox.testcards import TEST_CARDS
 from brimful.sandbox.world import World
 
-__all__ = ["routes"]
-
 _STYLE = """
 :root { color-scheme: light dark; font: 16px/1.5 system-ui, sans-serif; }
 body { max-width: 30rem; margin: 3rem auto; padding: 0 1rem; }
@@ -120,7 +118,7 @@ def _checkout_page(world: World, session_id: str, error: str | None) -> Response
     except ApiError as missing:
         return _page("Not found", f"<p>{html.escape(str(missing))}</p>", 404)
     if session["status"] != "open":
-        return _page("This page is over", "<p>Go back to the shop.</p>", 410)
+        return _page("This page has expired", "<p>Go back to the shop.</p>", 410)
     title = "Save a card" if session["mode"] == "setup" else _pay_title(session)
     buttons = "".join(
         f'<button name="number" value="{card.number}">{html.escape(card.label)} '

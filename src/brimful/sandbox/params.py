@@ -10,8 +10,6 @@ from typing import Any
 
 from brimful.sandbox.errors import ApiError
 
-__all__ = ["CALLS", "decode"]
-
 _PART = re.compile(r"\[([^\]]*)\]")
 _LIST = {"limit": "int", "starting_after": "str", "ending_before": "str", "expand[]": "str"}
 _CREATED = {"created[gte]": "int", "created[gt]": "int", "created[lte]": "int", "created[lt]": "int", "created": "int"}
@@ -79,7 +77,7 @@ CALLS: dict[str, dict[str, str]] = {
 
 
 def decode(call: str, text: str) -> dict[str, Any]:
-    """Form-encoded text as nested data, each value judged by the table."""
+    """Form-encoded text as nested data, each value checked by the table."""
     known = CALLS[call]
     decoded: dict[str, Any] = {}
     for name, value in urllib.parse.parse_qsl(text, keep_blank_values=True):

@@ -6,11 +6,6 @@ from brimful.sandbox import shapes
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.world import World
 
-__all__ = [
-    "close_dispute", "create_refund", "finish_refund", "list_disputes", "list_refunds", "open_dispute", "refunded",
-    "warn", "withdrawn",
-]  # fmt: skip
-
 Object = dict[str, Any]
 _GONE = {"pending", "requires_action", "succeeded"}
 

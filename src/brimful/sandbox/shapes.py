@@ -3,11 +3,6 @@
 import secrets
 from typing import Any
 
-__all__ = [
-    "charge", "checkout_session", "customer", "dispute", "event", "movement", "new_id", "payment_intent",
-    "payment_method", "refund", "setup_intent", "warning", "webhook_endpoint",
-]  # fmt: skip
-
 API_VERSION = "2026-10-28.endive"
 Object = dict[str, Any]
 

@@ -10,8 +10,6 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-__all__ = ["Store"]
-
 Object = dict[str, Any]
 
 _SCHEMA = """

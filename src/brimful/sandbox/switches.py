@@ -33,8 +33,6 @@ from typing import Any
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.params import CALLS
 
-__all__ = ["FAULTS", "Switch", "Switches"]
-
 FAULTS = (
     "drop_before", "drop_after", "error_before", "error_after", "busy", "busy_retry", "lock_timeout", "forbidden",
     "slow", "slow_answer", "garbled", "processing", "decline", "refund_pending",

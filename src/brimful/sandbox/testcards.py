@@ -7,8 +7,6 @@ that each kind of decline can be met off-session.
 import dataclasses
 from typing import Literal
 
-__all__ = ["TEST_CARDS", "TEST_METHODS", "TestCard"]
-
 
 @dataclasses.dataclass(frozen=True)
 class TestCard:

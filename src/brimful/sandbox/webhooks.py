@@ -10,11 +10,8 @@ from typing import Any
 
 import httpx
 
-from brimful.sandbox import shapes
-from brimful.sandbox.intents import new_secret
+from brimful.sandbox import intents, shapes
 from brimful.sandbox.world import World
-
-__all__ = ["Webhooks", "create_endpoint", "list_endpoints", "update_endpoint"]
 
 _log = logging.getLogger(__name__)
 _WAITS_S = (0.5, 2, 5, 10, 30, 60, 300, 900, 3600)
@@ -24,7 +21,9 @@ Object = dict[str, Any]
 
 def create_endpoint(world: World, params: Object, secret: str | None = None) -> Object:
     """An endpoint; its secret is shown this once."""
-    return world.store.save("webhook_endpoint", shapes.webhook_endpoint(world.now(), params, secret or new_secret()))
+    return world.store.save(
+        "webhook_endpoint", shapes.webhook_endpoint(world.now(), params, secret or intents.new_secret())
+    )
 
 
 def update_endpoint(world: World, params: Object, item_id: str) -> Object:
@@ -97,7 +96,7 @@ class Webhooks:
         if mode == "reordered":
             await self._let_the_next_go_first()
         if mode == "forged":
-            await self._send({**endpoint, "secret": new_secret()}, body)
+            await self._send({**endpoint, "secret": intents.new_secret()}, body)
             await self._send(endpoint, body, signed=body[:-1] + b" }")
         for wait_s in (*_WAITS_S, None):
             if await self._send(self._world.find("webhook_endpoint", delivery["endpoint"]), body):

@@ -11,8 +11,6 @@ from brimful.sandbox.store import Store
 from brimful.sandbox.switches import Switches
 from brimful.sandbox.testcards import TEST_CARDS, TestCard
 
-__all__ = ["MINIMUM_MINOR", "World"]
-
 Object = dict[str, Any]
 _PAGE_MAX = 100
 # Stripe's minimum charge for a USD-settled account (docs.stripe.com/currencies), in minor units.

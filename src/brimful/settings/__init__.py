@@ -1,41 +1,7 @@
 """Settings: the only reader of the environment.
 
-Every name begins with `BRIMFUL_` but for those that the field has agreed on, `DATABASE_URL`, `STRIPE_*` and `OTEL_*`. A
-value that cannot be used is a `ConfigurationError` of one line.
+Every name begins with `BRIMFUL_` but for those that the field has agreed on, `DATABASE_URL`, `STRIPE_*` and `OTEL_*`.
+What cannot be used is a `ConfigurationError` that names every setting at fault.
 """
 
-from brimful.settings.alone import (
-    StripeAccess,
-    bench_beside,
-    database_url,
-    embedded_version,
-    ledger_keyring,
-    load_file,
-    merchant,
-    pace,
-    preset_api_key,
-    stripe_access,
-)
-from brimful.settings.doors import contrast, rgb
-from brimful.settings.model import ConsoleProxy, PortalSettings, Settings
-from brimful.settings.whole import child_environment, read
-
-__all__ = [
-    "ConsoleProxy",
-    "PortalSettings",
-    "Settings",
-    "StripeAccess",
-    "bench_beside",
-    "child_environment",
-    "contrast",
-    "database_url",
-    "embedded_version",
-    "ledger_keyring",
-    "load_file",
-    "merchant",
-    "pace",
-    "preset_api_key",
-    "read",
-    "rgb",
-    "stripe_access",
-]
+from brimful.settings import environment as environment, model as model, values as values

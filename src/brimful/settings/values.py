@@ -1,4 +1,4 @@
-"""Values as the environment has them: judged, and refused in one line."""
+"""What a value may look like: each function takes the variable's text, and raises ValueError with the reason."""
 
 import base64
 import ipaddress
@@ -7,176 +7,153 @@ import re
 import urllib.parse
 from collections.abc import Mapping
 from decimal import Decimal
+from typing import Annotated, Literal
 
-from brimful.errors import ConfigurationError
-from brimful.urls import LOOPBACK
+from pydantic import AfterValidator, BeforeValidator
 
-__all__ = [
-    "LIVE_KEYS",
-    "address",
-    "directory",
-    "integer",
-    "integers",
-    "ledger_keys",
-    "listed",
-    "networks",
-    "one_of",
-    "preset_key",
-    "ranges",
-    "refuse_live_key_elsewhere",
-    "refuse_plain_http",
-    "required",
-    "signing",
-    "smtp_url",
-]
+from brimful.core import colors
+from brimful.core.urls import LOOPBACK
 
 LIVE_KEYS = ("sk_live_", "rk_live_")
+_CONTRAST_MIN = 4.5  # WCAG 2.2, 1.4.3: text of normal size
 _PORT_MAX = 65535
+Role = Literal["viewer", "operator"]
 
 
-def ranges(env: Mapping[str, str], name: str, *, single: bool = False) -> dict[str, tuple[Decimal, Decimal]]:
-    """`USD:5-500,MINUTES:10-1000`, or with `single` `USD:200`."""
-    found: dict[str, tuple[Decimal, Decimal]] = {}
+def listed(text: str) -> tuple[str, ...]:
+    """Parts between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def whole_number(text: object) -> int:
+    value = str(text)
+    if not (value.isascii() and value.isdigit() and 0 < len(value) <= 9):
+        raise ValueError(f"{value!r} is not a whole number from 0 to 999999999")
+    return int(value)
+
+
+def positive(value: int) -> int:
+    if value < 1:
+        raise ValueError(f"{str(value)!r} is not a whole number from 1 to 999999999")
+    return value
+
+
+def seconds(text: str) -> tuple[int, ...]:
+    parts = listed(text)
+    if not all(part.isascii() and part.isdigit() for part in parts):
+        raise ValueError(f"{text!r} is not a list of seconds such as 14400,43200")
+    return tuple(int(part) for part in parts)
+
+
+def networks(text: str) -> tuple[str, ...]:
+    parts = listed(text)
+    for part in parts:
+        try:
+            ipaddress.ip_network(part, strict=False)
+        except ValueError:
+            raise ValueError(f"{part!r} is no network such as 10.0.0.0/8") from None
+    return parts
+
+
+def ranges(text: str, *, single: bool = False) -> dict[str, tuple[Decimal, Decimal]]:
     number = r"[0-9]{1,12}(?:\.[0-9]{1,6})?"
     pattern = rf"([A-Z][A-Z0-9_]{{1,31}}):({number})" + ("" if single else rf"-({number})")
-    for part in listed(env.get(name, "")):
+    found: dict[str, tuple[Decimal, Decimal]] = {}
+    for part in listed(text):
         match = re.fullmatch(pattern, part, re.ASCII)
         if match is None:
-            form = "USD:200,EUR:200" if single else "USD:5-500,MINUTES:10-1000"
-            raise ConfigurationError(f"{name} must look like {form}; {part!r} does not.")
+            raise ValueError(f"{part!r} does not look like {'USD:200' if single else 'USD:5-500'}")
         low, high = Decimal(match[2]), Decimal(match[2] if single else match[3])
         if low > high:
-            raise ConfigurationError(f"{name}: {part!r} has its bounds the wrong way round.")
+            raise ValueError(f"{part!r} has its bounds the wrong way round")
         found[match[1]] = (low, high)
     return found
 
 
-def one_of(env: Mapping[str, str], name: str, default: str, known: tuple[str, ...]) -> str:
-    """One of a few words, in capitals."""
-    value = env.get(name, default).upper()
-    if value not in known:
-        raise ConfigurationError(f"{name}={env[name]!r} is not one of {', '.join(known)}.")
-    return value
+def amounts(text: str) -> dict[str, Decimal]:
+    return {code: low for code, (low, _) in ranges(text, single=True).items()}
 
 
-def address(env: Mapping[str, str], name: str) -> str | None:
-    """host:port, or None."""
-    value = env.get(name)
-    if value is not None and not (
-        re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}", value) and int(value.rpartition(":")[2]) <= _PORT_MAX
-    ):
-        raise ConfigurationError(f"{name}={value!r} must look like 127.0.0.1:9464.")
-    return value
+def accent(value: str) -> str:
+    if not re.fullmatch(r"#[0-9a-fA-F]{6}", value):
+        raise ValueError(f"{value!r} is not a color such as #0b6e5b")
+    ratio = colors.contrast(colors.rgb(value), (255, 255, 255))
+    if ratio < _CONTRAST_MIN:
+        raise ValueError(f"{value} has a contrast of {ratio:.1f}:1 with white; choose a darker color (4.5:1)")
+    return value.lower()
 
 
-def directory(env: Mapping[str, str], name: str) -> str | None:
-    """A directory that is there, or None."""
-    value = env.get(name)
-    if value is not None and not pathlib.Path(value).is_dir():
-        raise ConfigurationError(f"{name}={value!r} is no directory: create it, for the worker's user.")
-    return value
-
-
-def smtp_url(value: str | None) -> str | None:
-    """The address of a mail server, or None."""
-    if value is None:
-        return None
-    parts = urllib.parse.urlsplit(value)
-    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
-        raise ConfigurationError("BRIMFUL_SMTP_URL must look like smtp://user:password@host:587 or smtps://host.")
-    return value
-
-
-def refuse_plain_http(public_url: str, *, sandbox: bool) -> None:
-    """Links and cookies of real customers do not go in the clear; on this machine alone they may."""
-    parts = urllib.parse.urlsplit(public_url)
-    if parts.scheme != "https" and not sandbox and parts.hostname not in LOOPBACK:
-        raise ConfigurationError(f"BRIMFUL_PUBLIC_URL={public_url!r} must be https://: put a proxy with TLS before it.")
-
-
-def networks(text: str) -> tuple[str, ...]:
-    """Networks such as 10.0.0.0/8, comma-separated."""
-    found = listed(text)
-    for part in found:
-        try:
-            ipaddress.ip_network(part, strict=False)
-        except ValueError:
-            raise ConfigurationError(f"BRIMFUL_TRUSTED_PROXIES: {part!r} is no network such as 10.0.0.0/8.") from None
-    return found
-
-
-def required(env: Mapping[str, str], name: str, what: str) -> str:
-    """A value that must be there."""
-    value = env.get(name)
-    if value is None:
-        raise ConfigurationError(f"{name} is not set: give {what}.")
-    return value
-
-
-def integer(env: Mapping[str, str], name: str, default: int, *, least: int = 0) -> int:
-    """A whole number of at most nine digits."""
-    value = env.get(name)
-    if value is None:
-        return default
-    if not (value.isascii() and value.isdigit() and 0 < len(value) <= 9) or int(value) < least:
-        raise ConfigurationError(f"{name}={value!r} is not a whole number from {least} to 999999999.")
-    return int(value)
-
-
-def integers(value: str) -> tuple[int, ...]:
-    """Seconds, comma-separated."""
-    parts = listed(value)
-    if not all(part.isascii() and part.isdigit() for part in parts):
-        raise ConfigurationError(f"BRIMFUL_RETRY_WAITS_S={value!r} is not a list of seconds such as 14400,43200.")
-    return tuple(int(part) for part in parts)
-
-
-def listed(value: str) -> tuple[str, ...]:
-    """Parts between commas."""
-    return tuple(part.strip() for part in value.split(",") if part.strip())
-
-
-def preset_key(value: str | None) -> str | None:
-    """An API key that was chosen, not made."""
-    if value is None:
-        return None
+def api_key(value: str) -> str:
     allowed = value.isascii() and value.replace("-", "").replace("_", "").isalnum()
     if not (allowed and 24 <= len(value) <= 128):
-        raise ConfigurationError("BRIMFUL_API_KEY must be 24 to 128 characters of A-Z a-z 0-9 _ -.")
+        raise ValueError("must be 24 to 128 characters of A-Z a-z 0-9 _ -")
     return value
 
 
-def signing(env: Mapping[str, str]) -> int:
-    """The key that signs: the highest, unless another is named while a new one is handed out."""
-    known = ledger_keys(env.get("BRIMFUL_LEDGER_KEYS", ""))
-    number = integer(env, "BRIMFUL_LEDGER_SIGNING", max(known), least=1)
-    if number not in known:
-        raise ConfigurationError(f"BRIMFUL_LEDGER_SIGNING={number} is none of the numbers in BRIMFUL_LEDGER_KEYS.")
-    return number
-
-
-def ledger_keys(value: str) -> dict[int, bytes]:
-    """Keys by number."""
+def ledger_keys(text: str) -> dict[int, bytes]:
     keys: dict[int, bytes] = {}
-    for part in listed(value):
+    for part in listed(text):
         number, _, encoded = part.partition(":")
         try:
             keys[int(number)] = base64.b64decode(encoded, validate=True)
         except ValueError:
-            raise ConfigurationError("BRIMFUL_LEDGER_KEYS must look like 1:BASE64,2:BASE64.") from None
+            raise ValueError("must look like 1:BASE64,2:BASE64") from None
     if not keys or not all(0 < number < 256 and len(key) == 32 for number, key in keys.items()):
-        raise ConfigurationError("BRIMFUL_LEDGER_KEYS needs keys of 32 bytes, numbered 1 to 255.")
+        raise ValueError("needs keys of 32 bytes, numbered 1 to 255")
     return keys
 
 
-def refuse_live_key_elsewhere(key: str | None, url: str | None) -> None:
+def address(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9.:\[\]-]+:[0-9]{1,5}", value) or int(value.rpartition(":")[2]) > _PORT_MAX:
+        raise ValueError(f"{value!r} must look like 127.0.0.1:9464")
+    return value
+
+
+def directory(value: str) -> str:
+    if not pathlib.Path(value).is_dir():
+        raise ValueError(f"{value!r} is no directory: create it, for the worker's user")
+    return value
+
+
+def smtp_url(value: str) -> str:
+    parts = urllib.parse.urlsplit(value)
+    if parts.scheme not in {"smtp", "smtps"} or not parts.hostname:
+        raise ValueError("must look like smtp://user:password@host:587 or smtps://host")
+    return value
+
+
+def roles(text: str) -> dict[str, Role]:
+    roles: dict[str, Role] = {}
+    for part in listed(text):
+        name, _, role = part.rpartition(":")
+        if not name or role not in {"viewer", "operator"}:
+            raise ValueError("must look like ada@example.com:operator,bob:viewer")
+        roles[name.lower()] = "operator" if role == "operator" else "viewer"
+    return roles
+
+
+Whole = Annotated[int, BeforeValidator(whole_number)]
+Positive = Annotated[Whole, AfterValidator(positive)]
+Listed = Annotated[tuple[str, ...], BeforeValidator(listed)]
+Ranges = Annotated[Mapping[str, tuple[Decimal, Decimal]], BeforeValidator(ranges)]
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
+
+
+def require_https(public_url: str, *, sandbox: bool) -> None:
+    """Links and cookies of real customers do not go in the clear; on this machine alone they may."""
+    parts = urllib.parse.urlsplit(public_url)
+    if parts.scheme != "https" and not sandbox and parts.hostname not in LOOPBACK:
+        raise ValueError(f"BRIMFUL_PUBLIC_URL={public_url!r} must be https://: put a proxy with TLS before it")
+
+
+def require_stripe_for_live_key(key: str | None, url: str | None) -> None:
     """A live key sent to another address than Stripe's would hand the account to a stranger."""
     if url is None:
         return
     if (key or "").startswith(LIVE_KEYS):
-        raise ConfigurationError(
-            "STRIPE_API_KEY is a live key but STRIPE_API_URL points away from Stripe: remove one of the two."
+        raise ValueError(
+            "STRIPE_API_KEY is a live key but STRIPE_API_URL points away from Stripe: remove one of the two"
         )
     host = urllib.parse.urlsplit(url).hostname
     if host not in LOOPBACK:
-        raise ConfigurationError(f"STRIPE_API_URL must be a loopback address (the sandbox), not {host!r}.")
+        raise ValueError(f"STRIPE_API_URL must be a loopback address (the sandbox), not {host!r}")

@@ -1,18 +1,26 @@
 """Every route of the API but the hot one, a file per thing."""
 
-from brimful.api.routes import alerts, assets, customer_only, customers, holds, portal, top_ups, wallets, webhooks
-
-__all__ = ["ROUTERS"]
+from brimful.api.routes import (
+    assets,
+    auto_top_up,
+    balance_alerts,
+    customers,
+    holds,
+    portal_sessions,
+    top_ups,
+    wallets,
+    webhooks,
+)
 
 ROUTERS = (
     customers.router,
     assets.router,
     holds.router,  # before the wallet's: an account could be named holds
     wallets.router,
-    alerts.router,
+    balance_alerts.router,
     top_ups.router,
     top_ups.refund_router,
-    portal.router,
+    portal_sessions.router,
     webhooks.router,
-    customer_only.router,
+    auto_top_up.router,
 )

@@ -4,21 +4,20 @@ from decimal import Decimal
 
 from starlette.responses import Response
 
-from brimful import assets, clock, money
-from brimful.api import given, taken
-from brimful.api.door import DoorOf, router_for
-from brimful.api.paging import Limit, Offset
-from brimful.errors import Refused
+from brimful import assets
+from brimful.api import context, schemas
+from brimful.api.context import Context
+from brimful.api.pagination import Limit, Offset
+from brimful.core import clock, money
+from brimful.core.errors import Refused
 
-__all__ = ["router"]
-
-router = router_for("Assets")
+router = context.router_for("Assets")
 
 
 @router.post("/assets", status_code=201)
-async def create_asset(door: DoorOf, body: taken.CreateAsset) -> given.CreatedAsset:
+async def create_asset(context: Context, body: schemas.requests.CreateAsset) -> schemas.balances.CreatedAsset:
     """Create an asset: a currency of Stripe's, or a unit of your own with prices."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         asset = await assets.create(
             tx, code=body.code, name=body.name, scale=body.precision, label=body.label, symbol=body.symbol
         )
@@ -26,40 +25,40 @@ async def create_asset(door: DoorOf, body: taken.CreateAsset) -> given.CreatedAs
             await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
         if body.hold_bridge is not None:
             await assets.set_bridge(tx, asset, money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge"))
-    return given.CreatedAsset(code=asset.code, created_at=clock.rfc3339(asset.created_at))
+    return schemas.balances.CreatedAsset(code=asset.code, created_at=clock.rfc3339(asset.created_at))
 
 
 @router.get("/assets")
-async def list_assets(door: DoorOf, limit: Limit = 50, offset: Offset = 0) -> given.AssetPage:
+async def list_assets(context: Context, limit: Limit = 50, offset: Offset = 0) -> schemas.balances.AssetPage:
     """List assets by code."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         page, total = await assets.list_page(tx, limit=limit, offset=offset)
-    items = [given.AssetItem(code=asset.code, name=asset.name) for asset in page]
-    return given.AssetPage(items=items, total_count=total, limit=limit, offset=offset)
+    items = [schemas.balances.AssetItem(code=asset.code, name=asset.name) for asset in page]
+    return schemas.balances.AssetPage(items=items, total_count=total, limit=limit, offset=offset)
 
 
 @router.get("/assets/{code}")
-async def get_asset(door: DoorOf, code: str) -> given.Asset:
+async def get_asset(context: Context, code: str) -> schemas.balances.Asset:
     """One asset with its rates."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         asset = await assets.get(tx, code)
-        return given.Asset.of(asset, await assets.rates_of(tx, asset.code))
+        return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
 @router.patch("/assets/{code}")
-async def update_asset(door: DoorOf, code: str, body: taken.UpdateAsset) -> given.Asset:
+async def update_asset(context: Context, code: str, body: schemas.requests.UpdateAsset) -> schemas.balances.Asset:
     """Set how far below zero holds may take an account while a top-up that covers them is in flight."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         asset = await assets.get(tx, code)
         bridge = money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge")
         asset = await assets.set_bridge(tx, asset, bridge)
-        return given.Asset.of(asset, await assets.rates_of(tx, asset.code))
+        return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
 @router.post("/assets/{code}/rates", status_code=204)
-async def add_rate(door: DoorOf, code: str, body: taken.AddRate) -> Response:
+async def add_rate(context: Context, code: str, body: schemas.requests.AddRate) -> Response:
     """Set the price of one unit, from now or from a time on."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         await assets.add_rate(
             tx,
             await assets.get(tx, code),
@@ -72,9 +71,9 @@ async def add_rate(door: DoorOf, code: str, body: taken.AddRate) -> Response:
 
 
 @router.post("/assets/{code}/quote")
-async def quote(door: DoorOf, code: str, body: taken.AskQuote) -> given.Quote:
+async def quote(context: Context, code: str, body: schemas.requests.QuoteRequest) -> schemas.balances.Quote:
     """How many units an amount of a currency buys."""
-    async with door.deps.database.transaction() as tx:
+    async with context.deps.database.transaction() as tx:
         asset = await assets.get(tx, code)
         shape = money.currency(body.source)
         amount = money.positive(money.parse(body.amount, scale=shape.exponent))
@@ -82,7 +81,7 @@ async def quote(door: DoorOf, code: str, body: taken.AskQuote) -> given.Quote:
     if rate is None:
         raise Refused("rate_missing", f"{asset.code} has no price in {body.source} at that time.")
     units = money.units_bought(money.minor_exact(amount, body.source), body.source, rate=rate, scale=asset.scale)
-    return given.Quote(
+    return schemas.balances.Quote(
         source=body.source,
         source_amount=money.text(amount),
         destination=asset.code,
@@ -91,7 +90,7 @@ async def quote(door: DoorOf, code: str, body: taken.AskQuote) -> given.Quote:
     )
 
 
-def _starting_rate(starting: taken.StartingRate) -> Decimal:
+def _starting_rate(starting: schemas.requests.StartingRate) -> Decimal:
     if (starting.rate is None) == (starting.inverse_rate is None):
         raise Refused("invalid_field", "Give either rate or inverse_rate.", field="rates")
     if starting.rate is not None:

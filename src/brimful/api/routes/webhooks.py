@@ -9,37 +9,40 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import clock, webhooks
-from brimful.api import given, taken
-from brimful.api.body import Instant
-from brimful.api.door import Door, DoorOf, router_for
-from brimful.api.paging import Limit, cursor_after, read_cursor
-from brimful.errors import Refused
-
-__all__ = ["router"]
+from brimful.api import context, pagination, schemas
+from brimful.api.context import AppContext, Context
+from brimful.api.json_body import Instant
+from brimful.api.pagination import Limit, read_cursor
+from brimful.core import clock
+from brimful.core.errors import Refused
+from brimful.notifications import webhooks
 
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)  # what everybody can read
 
-router = router_for("Webhooks")
+router = context.router_for("Webhooks")
 
 
 @router.post("/webhooks", status_code=201)
-async def create_webhook(door: DoorOf, body: taken.CreateWebhook) -> given.CreatedWebhook:
+async def create_webhook(context: Context, body: schemas.requests.CreateWebhook) -> schemas.webhooks.CreatedWebhook:
     """Have events sent to a URL, signed by Standard Webhooks. The secret is in the answer."""
     if body.connect:
         raise Refused("invalid_field", "There are no connected accounts here.", field="connect")
-    url = _judge(door, body.url)
-    async with door.deps.database.transaction() as tx:
-        made = await webhooks.create(tx, url=url, topics=body.topics)
-    return given.CreatedWebhook(id=made.endpoint_id, secret=made.secret, created_at=clock.rfc3339(made.created_at))
+    url = _validate(context, body.url)
+    async with context.deps.database.transaction() as tx:
+        made = await webhooks.endpoints.create(tx, url=url, topics=body.topics)
+    return schemas.webhooks.CreatedWebhook(
+        id=made.endpoint_id, secret=made.secret, created_at=clock.rfc3339(made.created_at)
+    )
 
 
 @router.get("/webhooks")
-async def list_webhooks(door: DoorOf, enabled: bool | None = None, connect: bool | None = None) -> given.Webhooks:
+async def list_webhooks(
+    context: Context, enabled: bool | None = None, connect: bool | None = None
+) -> schemas.webhooks.Webhooks:
     """Every endpoint, the oldest first."""
-    async with door.deps.database.transaction() as tx:
-        found = [] if connect else await webhooks.list_all(tx, enabled=enabled)
-    return given.Webhooks(items=[given.WebhookItem.of(endpoint) for endpoint in found])
+    async with context.deps.database.transaction() as tx:
+        found = [] if connect else await webhooks.endpoints.list_all(tx, enabled=enabled)
+    return schemas.webhooks.Webhooks(items=[schemas.webhooks.WebhookItem.of(endpoint) for endpoint in found])
 
 
 class EventFilter(BaseModel):
@@ -55,16 +58,16 @@ class EventFilter(BaseModel):
 
 
 @router.get("/webhooks/events")
-async def list_events(door: DoorOf, narrowed: Annotated[EventFilter, Query()]) -> given.Deliveries:
+async def list_events(context: Context, narrowed: Annotated[EventFilter, Query()]) -> schemas.webhooks.Deliveries:
     """Deliveries, newest first."""
     if narrowed.next is not None and narrowed.prev is not None:
         raise Refused("invalid_field", "Give next or prev, not both.", field="next")
-    newer, limit = _place(read_cursor("d", narrowed.prev)), narrowed.limit
-    async with door.deps.database.transaction() as tx:
-        found = await webhooks.log.list_page(
+    newer, limit = _position(read_cursor("d", narrowed.prev)), narrowed.limit
+    async with context.deps.database.transaction() as tx:
+        found = await webhooks.attempts.list_page(
             tx,
             limit=limit + 1,
-            older_than=_place(read_cursor("d", narrowed.next)),
+            older_than=_position(read_cursor("d", narrowed.next)),
             newer_than=newer,
             endpoint_ids=None if narrowed.destination_id is None else narrowed.destination_id.split(","),
             failed=None if narrowed.status is None else narrowed.status == "Failed",
@@ -74,99 +77,107 @@ async def list_events(door: DoorOf, narrowed: Annotated[EventFilter, Query()]) -
     more = len(found) > limit
     page = (found[1:] if newer else found[:limit]) if more else found
     older_exist, newer_exist = (True, more) if newer else (more, narrowed.next is not None)
-    pagination = given.Pagination(
+    pagination = schemas.webhooks.Pagination(
         limit=limit,
         next=_cursor(page[-1]) if page and older_exist else None,
         prev=_cursor(page[0]) if page and newer_exist else None,
     )
-    return given.Deliveries(models=[given.DeliveryItem.of(delivery) for delivery in page], pagination=pagination)
+    return schemas.webhooks.Deliveries(
+        models=[schemas.webhooks.DeliveryItem.of(delivery) for delivery in page], pagination=pagination
+    )
 
 
 @router.get("/webhooks/events/{event_id}")
-async def get_event(door: DoorOf, event_id: str) -> given.EventLog:
+async def get_event(context: Context, event_id: str) -> schemas.webhooks.EventLog:
     """An event with every attempt to deliver it."""
-    async with door.deps.database.transaction() as tx:
-        event, deliveries = await webhooks.log.deliveries_of(tx, event_id)
-        attempts = await webhooks.log.attempts(tx, event_id)
-    return given.EventLog(
+    async with context.deps.database.transaction() as tx:
+        event, deliveries = await webhooks.attempts.deliveries_of(tx, event_id)
+        attempts = await webhooks.attempts.attempts(tx, event_id)
+    return schemas.webhooks.EventLog(
         id=event["event_id"],
         topic=event["type"],
         customer_id=event["customer_id"],
         time=clock.rfc3339(event["created_at"]),
         data=event["payload"],
-        deliveries=[given.DeliveryItem.of(delivery) for delivery in deliveries],
-        attempts=[given.Attempt.of(row) for row in attempts],
+        deliveries=[schemas.webhooks.DeliveryItem.of(delivery) for delivery in deliveries],
+        attempts=[schemas.webhooks.Attempt.of(row) for row in attempts],
     )
 
 
 @router.post("/webhooks/events/{event_id}/replay", status_code=202)
-async def replay_event(door: DoorOf, event_id: str, body: taken.ReplayEvent | None = None) -> given.Replayed:
+async def replay_event(
+    context: Context, event_id: str, body: schemas.requests.ReplayEvent | None = None
+) -> schemas.webhooks.Replayed:
     """Send an event again: to one endpoint, or to all that it went to and that want it now. Its id stays the same."""
-    async with door.deps.database.transaction() as tx:
-        queued = await webhooks.log.replay(tx, event_id, None if body is None else body.webhook_id)
-    return given.Replayed(queued=queued)
+    async with context.deps.database.transaction() as tx:
+        queued = await webhooks.attempts.replay(tx, event_id, None if body is None else body.webhook_id)
+    return schemas.webhooks.Replayed(queued=queued)
 
 
 @router.post("/webhooks/test/{topic}", status_code=202)
-async def test_webhooks(door: DoorOf, request: Request, topic: str) -> given.Id:
+async def test_webhooks(context: Context, request: Request, topic: str) -> schemas.balances.Id:
     """Send an event that did not happen, with the body as its data, to every endpoint that wants the topic."""
-    return await _test(door, request, topic, None)
+    return await _test(context, request, topic, None)
 
 
 @router.get("/webhooks/{webhook_id}")
-async def get_webhook(door: DoorOf, webhook_id: str) -> given.Webhook:
+async def get_webhook(context: Context, webhook_id: str) -> schemas.webhooks.Webhook:
     """One endpoint with its secret."""
-    async with door.deps.database.transaction() as tx:
-        endpoint = await webhooks.get(tx, webhook_id)
-    return given.Webhook.of(endpoint, secret=endpoint.secret)
+    async with context.deps.database.transaction() as tx:
+        endpoint = await webhooks.endpoints.get(tx, webhook_id)
+    return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.patch("/webhooks/{webhook_id}")
-async def update_webhook(door: DoorOf, webhook_id: str, body: taken.UpdateWebhook) -> given.Webhook:
+async def update_webhook(
+    context: Context, webhook_id: str, body: schemas.requests.UpdateWebhook
+) -> schemas.webhooks.Webhook:
     """Change URL or topics; turn it off, or on again after it was disabled."""
-    url = None if body.url is None else _judge(door, body.url)
-    async with door.deps.database.transaction() as tx:
-        endpoint = await webhooks.update(tx, webhook_id, url=url, topics=body.topics, enabled=body.enabled)
-    return given.Webhook.of(endpoint, secret=endpoint.secret)
+    url = None if body.url is None else _validate(context, body.url)
+    async with context.deps.database.transaction() as tx:
+        endpoint = await webhooks.endpoints.update(tx, webhook_id, url=url, topics=body.topics, enabled=body.enabled)
+    return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204)
-async def delete_webhook(door: DoorOf, webhook_id: str) -> Response:
+async def delete_webhook(context: Context, webhook_id: str) -> Response:
     """Remove an endpoint with the log of its deliveries. The events stay, and can be replayed to another."""
-    async with door.deps.database.transaction() as tx:
-        await webhooks.delete(tx, webhook_id)
+    async with context.deps.database.transaction() as tx:
+        await webhooks.endpoints.delete(tx, webhook_id)
     return Response(status_code=204)
 
 
 @router.post("/webhooks/{webhook_id}/rotate")
-async def rotate_secret(door: DoorOf, webhook_id: str) -> given.Webhook:
+async def rotate_secret(context: Context, webhook_id: str) -> schemas.webhooks.Webhook:
     """A new secret. For 24 hours everything is signed with the old one as well."""
-    async with door.deps.database.transaction() as tx:
-        endpoint = await webhooks.rotate(tx, webhook_id)
-    return given.Webhook.of(endpoint, secret=endpoint.secret)
+    async with context.deps.database.transaction() as tx:
+        endpoint = await webhooks.endpoints.rotate(tx, webhook_id)
+    return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202)
-async def replay_missed(door: DoorOf, webhook_id: str, body: taken.ReplaySince) -> given.Replayed:
+async def replay_missed(
+    context: Context, webhook_id: str, body: schemas.requests.ReplaySince
+) -> schemas.webhooks.Replayed:
     """Send everything since a time that this endpoint wants and has not got: after a long outage."""
-    async with door.deps.database.transaction() as tx:
-        return given.Replayed(queued=await webhooks.log.replay_since(tx, webhook_id, body.since))
+    async with context.deps.database.transaction() as tx:
+        return schemas.webhooks.Replayed(queued=await webhooks.attempts.replay_since(tx, webhook_id, body.since))
 
 
 @router.post("/webhooks/{webhook_id}/test/{topic}", status_code=202)
-async def test_webhook(door: DoorOf, request: Request, webhook_id: str, topic: str) -> given.Id:
+async def test_webhook(context: Context, request: Request, webhook_id: str, topic: str) -> schemas.balances.Id:
     """Send an event that did not happen, with the body as its data, to one endpoint."""
-    return await _test(door, request, topic, webhook_id)
+    return await _test(context, request, topic, webhook_id)
 
 
-async def _test(door: Door, request: Request, topic: str, webhook_id: str | None) -> given.Id:
+async def _test(context: AppContext, request: Request, topic: str, webhook_id: str | None) -> schemas.balances.Id:
     data = {}
     if body := await request.body():
         await request.json()  # refuses what is no object
         json.loads(body, parse_int=_short, parse_float=_short)
         data = json.loads(body)  # for the receiver, numbers are numbers
-    async with door.deps.database.transaction() as tx:
-        return given.Id(id=await webhooks.log.send_test(tx, topic, data, webhook_id))
+    async with context.deps.database.transaction() as tx:
+        return schemas.balances.Id(id=await webhooks.attempts.send_test(tx, topic, data, webhook_id))
 
 
 def _short(text: str) -> str:
@@ -175,15 +186,15 @@ def _short(text: str) -> str:
     return text
 
 
-def _judge(door: Door, url: str) -> str:
-    return webhooks.judge_url(url, loopback=door.deps.settings.sandbox)
+def _validate(context: AppContext, url: str) -> str:
+    return webhooks.ssrf.validate_url(url, loopback=context.deps.settings.sandbox)
 
 
-def _cursor(delivery: webhooks.log.Delivery) -> str:
-    return cursor_after("d", " ".join(delivery.place))
+def _cursor(delivery: webhooks.attempts.Delivery) -> str:
+    return pagination.cursor_after("d", " ".join(delivery.place))
 
 
-def _place(text: str | None) -> webhooks.log.Place | None:
+def _position(text: str | None) -> webhooks.attempts.Place | None:
     if text is None:
         return None
     event_id, _, endpoint_id = text.partition(" ")

@@ -2,12 +2,10 @@
 
 from starlette.responses import Response
 
-from brimful import operators
-from brimful.console.door import Page
-from brimful.errors import Refused
-from brimful.web import client_address
-
-__all__ = ["password"]
+from brimful.auth import operators
+from brimful.console.context import Page
+from brimful.core.errors import Refused
+from brimful.web import pages
 
 
 async def password(page: Page) -> Response:
@@ -16,13 +14,13 @@ async def password(page: Page) -> Response:
         raise Refused("not_found", "Nobody signs in by password here: change it where you sign in.")
     values = {"session": page.session, "saved": False}
     if page.form is None:
-        return page.door.show(page.request, "password.html", values)
+        return page.context.show(page.request, "password.html", values)
     given = [str(page.form.get(name, "")) for name in ("password", "code", "new")]
-    address = client_address(page.request, page.deps.settings) or ""
+    address = pages.client_address(page.request, page.deps.settings) or ""
     try:
         await operators.change_password(
             page.database, page.session, *given, merchant=page.deps.settings.merchant, address=address
         )
     except Refused as refused:
-        return page.door.show(page.request, "password.html", {**values, "error": refused.detail}, refused.status)
-    return page.door.show(page.request, "password.html", {**values, "saved": True})
+        return page.context.show(page.request, "password.html", {**values, "error": refused.detail}, refused.status)
+    return page.context.show(page.request, "password.html", {**values, "saved": True})

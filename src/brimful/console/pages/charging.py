@@ -2,28 +2,29 @@
 
 from starlette.responses import Response
 
-from brimful import charging
-from brimful.console.door import Page
-from brimful.console.screen import Act, Cell, Field, Screen, Table, moment
-from brimful.errors import Refused
-
-__all__ = ["shown", "start", "stop"]
+from brimful import payments
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Act, Cell, Field, Table, View
+from brimful.core.errors import Refused
 
 
 async def shown(page: Page) -> Response:
     """Every hold that stands."""
     async with page.database.transaction() as tx:
-        holds = await charging.holds(tx)
-    facts: list[tuple[str, Cell | str]] = [("Charging", Cell("held", None, "bad") if holds else "open")]
+        holds = await payments.suspensions.list_all(tx)
+    facts: list[tuple[str, Cell | str]] = [("Charging", Cell("suspended", None, "bad") if holds else "open")]
     table = Table(
-        "Holds", ("Kind", "Reason", "Since"), [[hold.kind, hold.reason, moment(hold.since)] for hold in holds]
+        "Holds",
+        ("Kind", "Reason", "Since"),
+        [[hold.kind, hold.reason, view_model.moment(hold.since)] for hold in holds],
     )
     stopped = any(hold.kind == "operator" for hold in holds)
     reason = [Field("reason", "Reason", required=True)]
     acts = [Act("/charging/start", "Lift the operator's hold", reason)] if stopped else [
         Act("/charging/stop", "Stop charging", reason, "Debits go on; top-ups are requested and wait.")
     ]  # fmt: skip
-    return page.show(Screen("Charging", "charging", facts, [table], acts))
+    return page.show(View("Charging", "charging", facts, [table], acts))
 
 
 def _reason(page: Page) -> str:
@@ -35,12 +36,12 @@ def _reason(page: Page) -> str:
 async def stop(page: Page) -> Response:
     """Send no payment until it is started."""
     async with page.database.transaction() as tx:
-        await charging.hold(tx, "operator", _reason(page), actor=page.session.actor)
+        await payments.suspensions.suspend(tx, "operator", _reason(page), actor=page.session.actor)
     return page.go("/charging")
 
 
 async def start(page: Page) -> Response:
     """Lift the operator's hold; others stand on."""
     async with page.database.transaction() as tx:
-        await charging.lift(tx, "operator", actor=page.session.actor, reason=_reason(page))
+        await payments.suspensions.resume(tx, "operator", actor=page.session.actor, reason=_reason(page))
     return page.go("/charging")

@@ -1,14 +1,16 @@
 """Customers: find one, see everything about them, read a ledger, pause a rule."""
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
-from brimful import auto_topup, cards, customers, desk, explain, ledger, money, topups, wallets
-from brimful.console.door import Page
-from brimful.console.screen import Act, Cell, Field, Screen, Table, cash, moment
-from brimful.db import Tx
-from brimful.errors import Refused
-
-__all__ = ["customer", "ledger_of", "look", "pause", "search"]
+from brimful import auto_top_up, cards, customers, ledger, operations, payments, top_ups
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Act, Cell, Field, Table, View
+from brimful.core import money
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
 
 _PAGE = 100
 _LATEST = 20
@@ -27,11 +29,11 @@ async def search(page: Page) -> Response:
                 [Cell(one.name, f"/customers/{one.customer_id}"), one.customer_id,
                  Cell(f"{one.by} {one.top_up_id}", f"/top-ups/{one.customer_id}/{one.top_up_id}")
                  if one.top_up_id else one.by]
-                for one in await desk.search(tx, text)
+                for one in await operations.lookup.search(tx, text)
             ]  # fmt: skip
     table = Table("Newest customers" if text is None else "Found", ("Name", "Id", "By"), rows, "Nobody.")
     hint = "Name, e-mail, id, external id, cus_, pi_ or top-up"
-    return page.show(Screen("Customers", "customers", tables=[table], filters=[Field("q", hint, text or "")]))
+    return page.show(View("Customers", "customers", tables=[table], filters=[Field("q", hint, text or "")]))
 
 
 async def customer(page: Page) -> Response:
@@ -39,72 +41,67 @@ async def customer(page: Page) -> Response:
     customer_id = page.path("customer_id")
     async with page.database.transaction() as tx:
         one = await customers.get(tx, customer_id)
-        accounts = await wallets.list_for(tx, customer_id)
+        accounts = await ledger.accounts.list_for(tx, customer_id)
         rules, acts = await _rules(page, tx, customer_id)
-        saved = await cards.list_for(tx, customer_id)
-        latest = await topups.list_page(tx, customer_id, limit=_LATEST)
-        held = await wallets.holds.list_page(tx, customer_id, limit=_LATEST)
-        trail = await desk.trail(tx, customer_id=customer_id, limit=_LATEST)
+        saved = await cards.store.list_for(tx, customer_id)
+        latest = await top_ups.store.list_page(tx, customer_id, limit=_LATEST)
+        held = await ledger.holds.list_page(tx, customer_id, limit=_LATEST)
+        trail = await operations.lookup.audit_trail(tx, customer_id=customer_id, limit=_LATEST)
     facts: list[tuple[str, Cell | str]] = [
         ("Id", customer_id), ("External id", one.external_id or "-"), ("E-mail", one.email or "-"),
-        ("At Stripe", one.stripe_customer_id or "-"), ("Since", moment(one.created_at)),
+        ("At Stripe", one.stripe_customer_id or "-"), ("Since", view_model.moment(one.created_at)),
     ]  # fmt: skip
+    saved_rows = [[card.label, card.expiry, card.state, card.state_reason or ""] for card in saved]
+    trail_rows = [[view_model.moment(row["at"]), row["actor"], row["action"]] for row in trail]
     tables = [
-        Table(
-            "Balances",
-            ("Asset", "Available", "Balance", "Held"),
-            [
-                [Cell(account.asset, f"/customers/{customer_id}/ledger/{account.asset}"), money.text(account.available),
-                 money.text(account.balance), money.text(account.held)]
-                for account in accounts
-            ],
-        ),
+        _balances(customer_id, accounts),
         rules,
-        Table(
-            "Cards",
-            ("Card", "Expires", "State", "Why"),
-            [[card.label, card.expiry, card.state, card.state_reason or ""] for card in saved],
-        ),
-        Table(
-            "Latest top-ups",
-            ("Top-up", "Amount", "State", "Reason", "Requested"),
-            [
-                [Cell(top_up.top_up_id, f"/top-ups/{customer_id}/{top_up.top_up_id}"),
-                 cash(top_up.amount_minor, top_up.currency), top_up.state, top_up.reason or "",
-                 moment(top_up.requested_at)]
-                for top_up in latest
-            ],
-        ),
-        Table(
-            "Latest holds",
-            ("Hold", "Amount", "State", "Expires"),
-            [
-                [item.hold_id, f"{money.text(item.amount)} {item.asset}", item.state, moment(item.expires_at)]
-                for item in held
-            ],
-        ),
-        Table(
-            "Audit",
-            ("At", "Who", "What"),
-            [[moment(row["at"]), row["actor"], row["action"]] for row in trail],
-        ),
+        Table("Cards", ("Card", "Expires", "State", "Why"), saved_rows),
+        _top_ups(customer_id, latest),
+        _holds(held),
+        Table("Audit", ("At", "Who", "What"), trail_rows),
+    ]
+    hint = "Portal sessions, and every link that is still valid: one was stolen, or went to somebody else."
+    acts.append(Act(f"/customers/{customer_id}/sign-out", "End sessions and links", hint=hint))
+    return page.show(View(one.name, "customers", facts, tables, acts))
+
+
+def _balances(customer_id: str, accounts: Sequence[ledger.accounts.Account]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [Cell(one.asset, f"/customers/{customer_id}/ledger/{one.asset}"), money.text(one.available),
+         money.text(one.balance), money.text(one.held)]
+        for one in accounts
     ]  # fmt: skip
-    hint = (
-        "Sessions in the portal, and every link that still opens something: one was stolen, or went to somebody else."
-    )
-    acts.append(Act(f"/customers/{customer_id}/sign-out", "End what is open", hint=hint))
-    return page.show(Screen(one.name, "customers", facts, tables, acts))
+    return Table("Balances", ("Asset", "Available", "Balance", "Held"), rows)
+
+
+def _top_ups(customer_id: str, latest: Sequence[top_ups.model.TopUp]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [Cell(one.top_up_id, f"/top-ups/{customer_id}/{one.top_up_id}"),
+         view_model.cash(one.amount_minor, one.currency), one.state, one.reason or "",
+         view_model.moment(one.requested_at)]
+        for one in latest
+    ]  # fmt: skip
+    return Table("Latest top-ups", ("Top-up", "Amount", "State", "Reason", "Requested"), rows)
+
+
+def _holds(held: Sequence[ledger.holds.Hold]) -> Table:
+    rows = [
+        [one.hold_id, f"{money.text(one.amount)} {one.asset}", one.state, view_model.moment(one.expires_at)]
+        for one in held
+    ]
+    return Table("Latest holds", ("Hold", "Amount", "State", "Expires"), rows)
 
 
 async def _rules(page: Page, tx: Tx, customer_id: str) -> tuple[Table, list[Act]]:
     rows, acts = [], []
-    for rule in await auto_topup.list_rules(tx, customer_id):
-        found = await explain.explain(tx, customer_id, rule.asset, page.deps.pace)
+    for rule in await auto_top_up.rules.list_rules(tx, customer_id):
+        found = await payments.explain.explain(tx, customer_id, rule.asset, page.deps.pace)
         why = "" if found is None else found.sentence
         state = "paused" if rule.pause_reason else "on" if rule.enabled else "off"
-        terms = f"below {money.text(rule.threshold)} add {cash(rule.amount_minor, rule.currency)}"
-        rows.append([rule.asset, state, terms, f"{cash(rule.limit_minor, rule.currency)} a month", why])
-        acts.append(Act(f"/customers/{customer_id}/rules/{rule.asset}/look", f"Judge {rule.asset} again"))
+        terms = f"below {money.text(rule.threshold)} add {view_model.cash(rule.amount_minor, rule.currency)}"
+        rows.append([rule.asset, state, terms, f"{view_model.cash(rule.limit_minor, rule.currency)} a month", why])
+        acts.append(Act(f"/customers/{customer_id}/rules/{rule.asset}/look", f"Evaluate {rule.asset} again"))
         if rule.enabled and rule.pause_reason is None:
             hint = "Only the customer can turn it on again."
             acts.append(Act(f"/customers/{customer_id}/rules/{rule.asset}/pause", f"Pause {rule.asset}", hint=hint))
@@ -120,26 +117,27 @@ async def ledger_of(page: Page) -> Response:
     async with page.database.transaction() as tx:
         one = await customers.get(tx, customer_id)
         place = None if before is None else int(before)
-        rows = await ledger.newest(tx, customer_id, asset, before=place, limit=_PAGE + 1)
+        rows = await ledger.entries.newest(tx, customer_id, asset, before=place, limit=_PAGE + 1)
+        rows = await top_ups.store.with_top_ups(tx, customer_id, rows)
     shown = [
         [str(row["seq"]), row["kind"], money.text(row["amount"]), money.text(row["balance_after"]), row["key"],
          row["description"] or "",
          Cell(row["top_up_id"], f"/top-ups/{customer_id}/{row['top_up_id']}") if row["top_up_id"] else "",
-         moment(row["recorded_at"])]
+         view_model.moment(row["recorded_at"])]
         for row in rows[:_PAGE]
     ]  # fmt: skip
     path = f"/customers/{customer_id}/ledger/{asset}"
     more = f"{path}?before={rows[_PAGE - 1]['seq']}" if len(rows) > _PAGE else None
     columns = ("Seq", "Kind", "Amount", "After", "Key", "Description", "Top-up", "Recorded")
     facts = [("Customer", Cell(one.name, f"/customers/{customer_id}"))]
-    return page.show(Screen(f"Ledger of {asset}", "customers", facts, [Table("Entries", columns, shown, more=more)]))
+    return page.show(View(f"Ledger of {asset}", "customers", facts, [Table("Entries", columns, shown, more=more)]))
 
 
 async def pause(page: Page) -> Response:
     """Let a rule rest."""
     customer_id, asset = page.path("customer_id"), page.path("asset")
     async with page.database.transaction() as tx:
-        await desk.pause_rule(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
+        await operations.actions.pause_rule(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")
 
 
@@ -147,13 +145,13 @@ async def sign_out(page: Page) -> Response:
     """End what a customer has open."""
     customer_id = page.path("customer_id")
     async with page.database.transaction() as tx:
-        await desk.sign_out(tx, customer_id, actor=page.session.actor)
+        await operations.actions.sign_out(tx, customer_id, actor=page.session.actor)
     return page.go(f"/customers/{customer_id}")
 
 
-async def look(page: Page) -> Response:
-    """Judge an account anew."""
+async def lookup(page: Page) -> Response:
+    """Evaluate an account again."""
     customer_id, asset = page.path("customer_id"), page.path("asset")
     async with page.database.transaction() as tx:
-        await desk.look_again(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
+        await operations.actions.check_event(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")

@@ -4,11 +4,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import charging, health, verify
-from brimful.console.door import Page
-from brimful.console.screen import Cell, Screen, Sign, Table, moment
-
-__all__ = ["overview"]
+from brimful import operations, payments
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Cell, Sign, Table, View
 
 _STATES = """
     SELECT state, count(*) AS n, min(requested_at) AS oldest FROM top_ups WHERE ended_at IS NULL GROUP BY state
@@ -24,31 +23,31 @@ async def overview(page: Page) -> Response:
     """Holds, invariants, what waits for a person, what is live, what ended."""
     async with page.database.transaction() as tx:
         now = await tx.now()
-        holds = await charging.holds(tx)
-        found = await verify.last(tx)
+        holds = await payments.suspensions.list_all(tx)
+        found = await operations.verify.last(tx)
         states = await tx.all(_STATES)
         ended = await tx.all(_ENDED, (now,))
-        standing = await health.read(tx)
+        report = await operations.health.read(tx)
     signs = [
-        Sign("Charging", Cell("held", "/charging", "bad") if holds else "open"),
-        Sign("Workers alive", str(standing.workers) if standing.workers else Cell("0", None, "bad")),
-        Sign("Age of the oldest job", f"{standing.queue_age_s:.0f} s"),
-        Sign("Top-ups to look at", _counted(standing.review, "/queue")),
-        Sign("Events of Stripe set aside", _counted(standing.events_aside, "/stripe?state=quarantined")),
-        Sign("Webhooks disabled", _counted(standing.webhooks_disabled, "/webhooks")),
-        Sign("Deliveries being retried", _counted(standing.deliveries_retried, "/webhooks?status=Failed")),
+        Sign("Charging", Cell("suspended", "/charging", "bad") if holds else "open"),
+        Sign("Workers alive", str(report.workers) if report.workers else Cell("0", None, "bad")),
+        Sign("Age of the oldest job", f"{report.queue_age_s:.0f} s"),
+        Sign("Top-ups to look at", _counted(report.review, "/queue")),
+        Sign("Events of Stripe set aside", _counted(report.events_aside, "/stripe?state=quarantined")),
+        Sign("Webhooks disabled", _counted(report.webhooks_disabled, "/webhooks")),
+        Sign("Deliveries being retried", _counted(report.deliveries_retried, "/webhooks?status=Failed")),
     ]
     tables = [
         Table(
             "Invariants",
             ("", "Holds", "Verified"),
-            [[row["invariant"], _ok(row["ok"]), moment(row["at"])] for row in found],
+            [[row["invariant"], _ok(row["ok"]), view_model.moment(row["at"])] for row in found],
             "Never verified: run `brimful verify`, or wait for the worker.",
         ),
         Table(
             "Live top-ups",
             ("State", "How many", "Oldest"),
-            [[_state(row["state"]), str(row["n"]), moment(row["oldest"])] for row in states],
+            [[_state(row["state"]), str(row["n"]), view_model.moment(row["oldest"])] for row in states],
         ),
         Table(
             "Ended in the last 24 hours",
@@ -56,7 +55,7 @@ async def overview(page: Page) -> Response:
             [[_state(row["state"]), row["reason"], str(row["n"])] for row in ended],
         ),
     ]
-    return page.show(Screen("Overview", "home", signs=signs, tables=tables))
+    return page.show(View("Overview", "home", signs=signs, tables=tables))
 
 
 def _counted(count: int, href: str) -> Cell | str:

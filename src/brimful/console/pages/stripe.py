@@ -2,13 +2,13 @@
 
 from starlette.responses import Response
 
-from brimful import audit, jobs, reconcile
-from brimful.console.door import Page
-from brimful.console.screen import Act, Cell, Field, Screen, Table, moment
-from brimful.db import Row
-from brimful.errors import Refused
-
-__all__ = ["again", "compare", "events", "leave", "reconciliation"]
+from brimful import payments
+from brimful.auth import audit
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Act, Cell, Field, Table, View
+from brimful.core.errors import Refused
+from brimful.db.pool import Row
 
 _PAGE = 100
 _EVENTS = """
@@ -27,16 +27,24 @@ async def events(page: Page) -> Response:
         "Events from Stripe",
         ("Event", "Type", "Object", "State", "Outcome", "Failures", "Made", "Received", "Applied", "", ""),
         [
-            [row["event_id"], row["type"], row["object_id"] or "",
-             Cell(row["state"], None, "warn") if row["state"] == "quarantined" else row["state"], row["outcome"] or "",
-             str(row["failures"]), moment(row["created_at"]), moment(row["received_at"]), moment(row["processed_at"]),
-             *_acts(row)]
+            [
+                row["event_id"],
+                row["type"],
+                row["object_id"] or "",
+                Cell(row["state"], None, "warn") if row["state"] == "quarantined" else row["state"],
+                row["outcome"] or "",
+                str(row["failures"]),
+                view_model.moment(row["created_at"]),
+                view_model.moment(row["received_at"]),
+                view_model.moment(row["processed_at"]),
+                *_acts(row),
+            ]
             for row in rows
         ],
-    )  # fmt: skip
+    )
     options = ("", "received", "done", "ignored", "quarantined")
     filters = [Field("state", "State", state or "", options)]
-    return page.show(Screen("Stripe", "stripe", tables=[table], filters=filters))
+    return page.show(View("Stripe", "stripe", tables=[table], filters=filters))
 
 
 def _acts(row: Row) -> tuple[Act | str, Act | str]:
@@ -46,19 +54,11 @@ def _acts(row: Row) -> tuple[Act | str, Act | str]:
     return Act(f"{path}/again", "Apply again"), Act(f"{path}/leave", "Leave it")
 
 
-_AGAIN = """
-    UPDATE stripe_events SET state = 'received', failures = 0, outcome = NULL, processed_at = NULL
-    WHERE event_id = %s AND state = 'quarantined'
-"""
-
-
 async def again(page: Page) -> Response:
     """Apply an event that was set aside."""
     event_id = page.path("event_id")
     async with page.database.transaction() as tx:
-        if not await tx.execute(_AGAIN, (event_id,)):
-            raise Refused("event_not_found", "This event is not set aside.")
-        await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event_id}])
+        await payments.stripe_events.retry(tx, event_id)
         await audit.record(
             tx, actor=page.session.actor, action="stripe_event.applied_again",
             before={"event_id": event_id, "state": "quarantined"}, after={"event_id": event_id, "state": "received"},
@@ -66,26 +66,19 @@ async def again(page: Page) -> Response:
     return page.go("/stripe")
 
 
-_LEAVE = """
-    UPDATE stripe_events SET state = 'ignored', outcome = 'left by an operator', processed_at = %s
-    WHERE event_id = %s AND state = 'quarantined'
-"""
-
-
 async def leave(page: Page) -> Response:
     """An event that was set aside is nobody's: leave it."""
     event_id = page.path("event_id")
     async with page.database.transaction() as tx:
-        if not await tx.execute(_LEAVE, (await tx.now(), event_id)):
-            raise Refused("event_not_found", "This event is not set aside.")
+        await payments.stripe_events.dismiss(tx, event_id)
         await audit.record(
-            tx, actor=page.session.actor, action="stripe_event.left",
+            tx, actor=page.session.actor, action="stripe_event.dismissed",
             before={"event_id": event_id, "state": "quarantined"}, after={"event_id": event_id, "state": "ignored"},
         )  # fmt: skip
     return page.go("/stripe")
 
 
-_EPOCH = "SELECT reconciled_at, went_back_from FROM epochs"
+_EPOCH = "SELECT reconciled_at, restored_to FROM restore_guard"
 
 
 async def reconciliation(page: Page) -> Response:
@@ -94,32 +87,37 @@ async def reconciliation(page: Page) -> Response:
         row = await tx.one(_EPOCH)
     assert row is not None
     facts: list[tuple[str, Cell | str]] = [
-        ("Compared last", moment(row["reconciled_at"]) or "never"),
-        ("Went back from", moment(row["went_back_from"]) or "-"),
+        ("Compared last", view_model.moment(row["reconciled_at"]) or "never"),
+        ("Went back from", view_model.moment(row["restored_to"]) or "-"),
     ]
     hint = "Reads Stripe's lists and says what would be repaired; changes nothing. The worker repairs each hour."
     act = Act("/reconciliation/compare", "Compare now", hint=hint)
-    return page.show(Screen("Reconciliation", "reconciliation", facts, acts=[act]))
+    return page.show(View("Reconciliation", "reconciliation", facts, acts=[act]))
 
 
 async def compare(page: Page) -> Response:
     """A comparison that changes nothing."""
-    till = page.deps.till
-    if till is None:
+    context = page.deps.payments
+    if context is None:
         raise Refused("payments_unavailable", "No payment provider is configured here.")
     async with page.database.transaction() as tx:
-        since = await reconcile.since_last(tx)
-        await audit.record(tx, actor=page.session.actor, action="books.compared", after={"since": moment(since)})
+        since = await payments.reconcile.since_last(tx)
+        await audit.record(
+            tx, actor=page.session.actor, action="books.compared", after={"since": view_model.moment(since)}
+        )
     try:
-        report = await reconcile.run(till, since=since, dry_run=True)
+        report = await payments.reconcile.run(context, since=since, dry_run=True)
     except ConnectionError as error:
         raise Refused("payments_unavailable", str(error)) from error
     facts: list[tuple[str, Cell | str]] = [
-        ("Since", moment(report.since)), ("Payments", str(report.payments)), ("Refunds", str(report.refunds)),
-        ("Disputes", str(report.disputes)), ("Not ours", str(report.foreign)),
-    ]  # fmt: skip
+        ("Since", view_model.moment(report.since)),
+        ("Payments", str(report.payments)),
+        ("Refunds", str(report.refunds)),
+        ("Disputes", str(report.disputes)),
+        ("Not ours", str(report.foreign)),
+    ]
     tables = [
         Table("For a person", ("What",), [[Cell(what, None, "bad")] for what in report.differences], "Nothing."),
         Table("Would be repaired", ("What",), [[what] for what in report.repaired], "Nothing."),
     ]
-    return page.show(Screen("Reconciliation", "reconciliation", facts, tables))
+    return page.show(View("Reconciliation", "reconciliation", facts, tables))

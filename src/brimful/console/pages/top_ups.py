@@ -5,12 +5,12 @@ import urllib.parse
 
 from starlette.responses import Response
 
-from brimful import customers, desk, ids, money, paying, topups
-from brimful.console.door import Page
-from brimful.console.screen import Act, Cell, Field, Screen, Table, cash, moment
-from brimful.errors import Refused
-
-__all__ = ["ask", "cancel", "listed", "one", "queue", "refund", "resolve", "retry"]
+from brimful import customers, operations, payments, top_ups
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Act, Cell, Field, Table, View
+from brimful.core import ids, money
+from brimful.core.errors import Refused
 
 _PAGE = 100
 _REFUND_HINT = "Its units leave the wallet, and what it touches is paused."
@@ -22,7 +22,7 @@ async def listed(page: Page) -> Response:
     """Everybody's, newest first."""
     state, reason, before = page.query("state"), page.query("reason"), page.query("before")
     async with page.database.transaction() as tx:
-        lines = await desk.list_top_ups(
+        lines = await operations.lookup.list_top_ups(
             tx, limit=_PAGE + 1, states=None if state is None else [state], reason=reason, before=before
         )
     more = None
@@ -30,19 +30,22 @@ async def listed(page: Page) -> Response:
         kept = {"state": state or "", "reason": reason or "", "before": lines[_PAGE - 1].top_up_id}
         more = f"/top-ups?{urllib.parse.urlencode(kept)}"
     table = Table("Top-ups", _COLUMNS, [_line(line) for line in lines[:_PAGE]], more=more)
-    filters = [Field("state", "State", state or "", ("", *topups.STATES)), Field("reason", "Reason", reason or "")]
-    return page.show(Screen("Top-ups", "top-ups", tables=[table], filters=filters))
+    filters = [
+        Field("state", "State", state or "", ("", *top_ups.model.STATES)),
+        Field("reason", "Reason", reason or ""),
+    ]
+    return page.show(View("Top-ups", "top-ups", tables=[table], filters=filters))
 
 
 async def queue(page: Page) -> Response:
     """What wants a person, a customer or time."""
     async with page.database.transaction() as tx:
-        review = await desk.list_top_ups(tx, limit=_PAGE, review=True)
-        waiting = await desk.list_top_ups(tx, limit=_PAGE, states=["action_required"], live=True)
-        retries = await desk.list_top_ups(tx, limit=_PAGE, states=["retry_wait"], live=True)
-        unknown = await desk.list_top_ups(tx, limit=_PAGE, states=["unknown", "processing"], live=True)
-        stuck = await desk.list_top_ups(tx, limit=_PAGE, live=True, overdue=True)
-        failed = await desk.list_top_ups(tx, limit=_PAGE, states=["failed"])
+        review = await operations.lookup.list_top_ups(tx, limit=_PAGE, review=True)
+        waiting = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["action_required"], live=True)
+        retries = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["retry_wait"], live=True)
+        unknown = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["unknown", "processing"], live=True)
+        stuck = await operations.lookup.list_top_ups(tx, limit=_PAGE, live=True, overdue=True)
+        failed = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["failed"])
     tables = [
         Table(title, _COLUMNS, [_line(line) for line in lines])
         for title, lines in (
@@ -51,66 +54,90 @@ async def queue(page: Page) -> Response:
             ("Failed, newest first", failed),
         )
     ]  # fmt: skip
-    return page.show(Screen("Queue", "queue", tables=tables))
+    return page.show(View("Queue", "queue", tables=tables))
 
 
-def _line(line: desk.Line) -> list[Cell | str]:
+def _line(line: operations.lookup.TopUpLine) -> list[Cell | str]:
     return [
         Cell(line.top_up_id, f"/top-ups/{line.customer_id}/{line.top_up_id}"),
         Cell(line.customer_name, f"/customers/{line.customer_id}"),
-        f"{line.money} for {line.asset}", line.state, line.reason or "", str(line.tries),
-        moment(line.requested_at), moment(line.wake_at), Cell("look", None, "warn") if line.needs_review else "",
-    ]  # fmt: skip
+        f"{line.money} for {line.asset}",
+        line.state,
+        line.reason or "",
+        str(line.tries),
+        view_model.moment(line.requested_at),
+        view_model.moment(line.wake_at),
+        Cell("look", None, "warn") if line.needs_review else "",
+    ]
 
 
 async def one(page: Page) -> Response:
     """One top-up with every try, and what can be done about it."""
     customer_id, top_up_id = page.path("customer_id"), page.path("top_up_id")
     async with page.database.transaction() as tx:
-        top_up = await topups.get(tx, customer_id, top_up_id)
+        top_up = await top_ups.store.get(tx, customer_id, top_up_id)
         owner = await customers.get(tx, customer_id)
-        tries = await desk.payments_of(tx, customer_id, top_up_id)
-        back = await paying.refunds.list_of_top_up(tx, customer_id, top_up_id)
+        tries = await operations.lookup.payments_of(tx, customer_id, top_up_id)
+        back = await payments.refunds.list_of_top_up(tx, customer_id, top_up_id)
     facts: list[tuple[str, Cell | str]] = [
-        ("Customer", Cell(owner.name, f"/customers/{customer_id}")), ("Kind", top_up.kind), ("State", top_up.state),
-        ("Reason", top_up.reason or "-"), ("Amount", cash(top_up.amount_minor, top_up.currency)),
-        ("Units", f"{money.text(top_up.units)} {top_up.asset}"), ("Card", top_up.card_id or "-"),
-        ("Consent", top_up.consent_id or "-"), ("Requested", moment(top_up.requested_at)),
-        ("Next look", moment(top_up.wake_at) or "-"), ("Expires", moment(top_up.expires_at) or "-"),
-        ("Ended", moment(top_up.ended_at) or "-"),
+        ("Customer", Cell(owner.name, f"/customers/{customer_id}")),
+        ("Kind", top_up.kind),
+        ("State", top_up.state),
+        ("Reason", top_up.reason or "-"),
+        ("Amount", view_model.cash(top_up.amount_minor, top_up.currency)),
+        ("Units", f"{money.text(top_up.units)} {top_up.asset}"),
+        ("Card", top_up.card_id or "-"),
+        ("Consent", top_up.consent_id or "-"),
+        ("Requested", view_model.moment(top_up.requested_at)),
+        ("Next look", view_model.moment(top_up.wake_at) or "-"),
+        ("Expires", view_model.moment(top_up.expires_at) or "-"),
+        ("Ended", view_model.moment(top_up.ended_at) or "-"),
         ("Somebody should look", Cell("yes", None, "warn") if top_up.needs_review else "no"),
-    ]  # fmt: skip
-    payments = Table(
+    ]
+    tries_table = Table(
         "Payments",
         ("Payment", "At Stripe", "State", "Error", "Decline", "Advice", "Made", "Closed"),
         [
-            [row["payment_id"], row["stripe_intent_id"] or row["stripe_session_id"] or "", row["state"],
-             row["error_code"] or "", row["decline_code"] or "", row["advice_code"] or "", moment(row["created_at"]),
-             moment(row["closed_at"])]
+            [
+                row["payment_id"],
+                row["stripe_intent_id"] or row["stripe_session_id"] or "",
+                row["state"],
+                row["error_code"] or "",
+                row["decline_code"] or "",
+                row["advice_code"] or "",
+                view_model.moment(row["created_at"]),
+                view_model.moment(row["closed_at"]),
+            ]
             for row in tries
         ],
         "None yet.",
-    )  # fmt: skip
+    )
     refunds = Table(
         "Refunds",
         ("Refund", "Amount", "State", "Asked by", "At"),
         [
-            [row.refund_id, cash(row.amount_minor, row.currency), row.state, row.actor, moment(row.created_at)]
+            [
+                row.refund_id,
+                view_model.cash(row.amount_minor, row.currency),
+                row.state,
+                row.actor,
+                view_model.moment(row.created_at),
+            ]
             for row in back
         ],
     )
-    return page.show(Screen(top_up_id, "top-ups", facts, [payments, refunds], _acts(top_up)))
+    return page.show(View(top_up_id, "top-ups", facts, [tries_table, refunds], _acts(top_up)))
 
 
-def _acts(top_up: topups.TopUp) -> list[Act]:
+def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
     path = f"/top-ups/{top_up.customer_id}/{top_up.top_up_id}"
     acts = []
     if top_up.state == "retry_wait":
-        hint = "Rule, consent, card, its declines and the month's limit are judged again first."
+        hint = "Rule, consent, card, decline budget and the month's limit are evaluated again first."
         acts.append(Act(f"{path}/retry", "Try again now", hint=hint))
     if top_up.state == "action_required":
         acts.append(Act(f"{path}/ask", "Ask the customer again"))
-    if top_up.state in topups.WAITING_STATES:
+    if top_up.state in top_ups.model.WAITING_STATES:
         acts.append(Act(f"{path}/cancel", "Take it back"))
     if top_up.needs_review:
         acts.append(Act(f"{path}/resolve", "I have looked", [Field("note", "What you found", required=True)]))
@@ -131,28 +158,28 @@ def _back(page: Page) -> Response:
 async def retry(page: Page) -> Response:
     """Try again now."""
     async with page.database.transaction() as tx:
-        await desk.retry(tx, *_place(page), actor=page.session.actor)
+        await operations.actions.retry(tx, *_place(page), actor=page.session.actor)
     return _back(page)
 
 
 async def ask(page: Page) -> Response:
     """Ask the customer again."""
     async with page.database.transaction() as tx:
-        await desk.ask_again(tx, *_place(page), actor=page.session.actor)
+        await operations.actions.resend_confirmation(tx, *_place(page), actor=page.session.actor)
     return _back(page)
 
 
 async def cancel(page: Page) -> Response:
     """Take back what waits."""
     async with page.database.transaction() as tx:
-        await desk.cancel(tx, *_place(page), actor=page.session.actor, pace=page.deps.pace)
+        await operations.actions.cancel(tx, *_place(page), actor=page.session.actor, pace=page.deps.pace)
     return _back(page)
 
 
 async def resolve(page: Page) -> Response:
     """Somebody has looked."""
     async with page.database.transaction() as tx:
-        await desk.resolve(tx, *_place(page), actor=page.session.actor, note=page.field("note"))
+        await operations.actions.resolve(tx, *_place(page), actor=page.session.actor, note=page.field("note"))
     return _back(page)
 
 
@@ -162,12 +189,12 @@ async def refund(page: Page) -> Response:
     if not _REFUND_ID.fullmatch(page.field("key")):
         raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
     async with page.database.transaction() as tx:
-        top_up = await topups.get(tx, customer_id, top_up_id)
+        top_up = await top_ups.store.get(tx, customer_id, top_up_id)
         minor = None
         if page.field("amount"):
             exact = money.parse(page.field("amount"), scale=money.currency(top_up.currency).exponent)
             minor = money.minor_exact(money.positive(exact), top_up.currency)
-        await paying.request_refund(
+        await payments.reversals.request_refund(
             tx, customer_id, top_up_id, amount_minor=minor, actor=page.session.actor, refund_id=page.field("key")
         )
     return _back(page)

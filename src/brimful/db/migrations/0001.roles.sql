@@ -1,5 +1,5 @@
 -- Roles: one owns the schema, three serve. A login takes one of them by its start-up options
--- (-c role=brimful_api); which tables each may write is in 0004.grants.sql.
+-- (-c role=brimful_api); which tables each may write is in 0005.grants.sql.
 DO $$
 DECLARE
     wanted text;
@@ -25,7 +25,7 @@ GRANT USAGE, CREATE ON SCHEMA public TO brimful_owner;
 
 GRANT USAGE ON SCHEMA public TO brimful_api, brimful_portal, brimful_engine;
 
--- Later tables too: every service role may read, unless 0004 takes it back, and draw from sequences.
+-- Later tables too: every service role may read, unless 0005 takes it back, and draw from sequences.
 ALTER DEFAULT PRIVILEGES FOR ROLE brimful_owner IN SCHEMA public
     GRANT SELECT ON TABLES TO brimful_api, brimful_portal, brimful_engine;
 

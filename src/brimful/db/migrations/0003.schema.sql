@@ -1,4 +1,4 @@
--- The tables of Brimful. docs/tables.md tells how each is spread when the database is distributed:
+-- The tables of Brimful. docs/tables.md says how each is placed when the database is distributed:
 -- customer data leads every key with customer_id; look-ups by anything else go through aliases.
 SET LOCAL ROLE brimful_owner;
 
@@ -14,6 +14,8 @@ CREATE TABLE assets (
     label text CHECK (length(label) <= 50),
     symbol text CHECK (length(symbol) <= 8),
     created_at timestamptz NOT NULL,
+    -- How far below zero a hold may take an account, while a top-up that covers it is in flight.
+    bridge_max numeric(38, 12) NOT NULL DEFAULT 0 CHECK (bridge_max >= 0),
     CHECK (kind = 'unit' OR code ~ '^[A-Z]{3}$')
 );
 
@@ -39,25 +41,33 @@ CREATE TABLE customers (
     metadata jsonb NOT NULL DEFAULT '{}',
     external_accounts jsonb NOT NULL DEFAULT '[]',
     stripe_customer_id text,
-    created_at timestamptz NOT NULL
+    created_at timestamptz NOT NULL,
+    locale text CHECK (locale ~ '^[a-z]{2}$'),
+    erased_at timestamptz  -- nothing of an erased customer can be changed or opened again
 );
 
--- One balance in one asset. armed_below is derived by auto_topup.trigger.rearm and by nothing else:
--- the hot path compares the balance with it and reads no other table.
+-- One balance in one asset. `held` is the sum of the account's open holds; available is balance - held.
+-- `trigger_below` is derived by auto_top_up.evaluate.reevaluate and by nothing else: the hot path compares what is
+-- available with it (and with `alert_below`) and reads no other table.
 CREATE TABLE accounts (
     customer_id text NOT NULL REFERENCES customers,
     asset text NOT NULL REFERENCES assets,
     balance numeric(38, 12) NOT NULL DEFAULT 0,
     seq bigint NOT NULL DEFAULT 0 CHECK (seq >= 0),
     mac bytea NOT NULL DEFAULT '' CHECK (octet_length(mac) = CASE WHEN seq = 0 THEN 0 ELSE 17 END),
-    armed_below numeric(38, 12),
+    trigger_below numeric(38, 12),
     created_at timestamptz NOT NULL,
+    held numeric(38, 12) NOT NULL DEFAULT 0 CHECK (held >= 0),
+    alert_below numeric(38, 12),
     PRIMARY KEY (customer_id, asset)
-) WITH (fillfactor = 70);
+) WITH (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_cost_delay = 0);
 
--- The sweep looks at armed accounts only. The balance is not in the index, so that debits stay HOT.
-CREATE INDEX accounts_armed ON accounts (customer_id, asset) WHERE armed_below IS NOT NULL;
+-- The sweep reads accounts with a trigger only. The balance is not in the index, so that debits stay HOT.
+CREATE INDEX accounts_triggered ON accounts (customer_id, asset) WHERE trigger_below IS NOT NULL;
 
+-- No foreign key to accounts: every entry is written under the lock of its account, no service role may delete or
+-- rename one, and `verify` names entries without an account. The check per row cost a fifth of a batch
+-- (docs/performance.md).
 CREATE TABLE entries (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -66,7 +76,7 @@ CREATE TABLE entries (
     kind text NOT NULL,
     amount numeric(38, 12) NOT NULL,
     balance_after numeric(38, 12) NOT NULL,
-    source text NOT NULL CHECK (source IN ('usage', 'api', 'stripe', 'system')),
+    source text NOT NULL CHECK (source IN ('usage', 'hold', 'api', 'stripe', 'system')),
     key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
     payment_id text,
     money_minor bigint,
@@ -76,10 +86,9 @@ CREATE TABLE entries (
     mac bytea NOT NULL CHECK (octet_length(mac) = 17),
     PRIMARY KEY (customer_id, asset, seq),
     UNIQUE (customer_id, source, key),
-    FOREIGN KEY (customer_id, asset) REFERENCES accounts,
     CONSTRAINT entries_sign CHECK (
         CASE kind
-            WHEN 'usage' THEN amount < 0 AND source = 'usage'
+            WHEN 'usage' THEN amount < 0 AND source IN ('usage', 'hold')
             WHEN 'charge' THEN amount < 0 AND source = 'api'
             WHEN 'adjustment' THEN amount <> 0 AND source IN ('api', 'system')
             WHEN 'top_up' THEN amount > 0 AND money_minor > 0 AND source = 'stripe'
@@ -94,7 +103,10 @@ CREATE TABLE entries (
         AND (money_minor IS NULL) = (payment_id IS NULL)
         AND (money_minor IS NULL) = (kind IN ('usage', 'charge', 'adjustment'))
     )
-);
+) WITH (autovacuum_vacuum_insert_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
+
+-- Entries that moved money, which are few: verification and reversals find them without reading usage.
+CREATE INDEX entries_paid ON entries (customer_id, payment_id) WHERE payment_id IS NOT NULL;
 
 -- Free text beside the ledger, so that it can be erased without touching the chain.
 CREATE TABLE entry_notes (
@@ -122,9 +134,12 @@ CREATE TABLE cards (
     consent_id text NOT NULL,
     created_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    expiry_notified date,  -- the month of expiry that the customer was notified about
     PRIMARY KEY (customer_id, card_id),
     UNIQUE (customer_id, stripe_payment_method_id)
 );
+
+CREATE INDEX cards_expiring ON cards (exp_year, exp_month) WHERE state = 'active';
 
 -- Insert-only. A withdrawal is a row that names the consent it ends. What identifies a person (text,
 -- address, agent) lies in consent_evidence; evidence_hash, salted, binds the two.
@@ -236,6 +251,8 @@ CREATE TABLE top_ups (
     failure_url text,
     description text CHECK (length(description) <= 500),
     metadata jsonb NOT NULL DEFAULT '{}',
+    failures integer NOT NULL DEFAULT 0,
+    available_after numeric(38, 12),  -- once credited: whether it left the account below its threshold
     PRIMARY KEY (customer_id, top_up_id),
     FOREIGN KEY (customer_id, asset) REFERENCES accounts,
     FOREIGN KEY (customer_id, card_id) REFERENCES cards,
@@ -247,13 +264,20 @@ CREATE TABLE top_ups (
         AND limit_month IS NOT NULL))
 );
 
--- The lock of the product: one live automatic top-up per account, whoever inserts it.
+-- The lock of the product: one live automatic top-up per account.
 CREATE UNIQUE INDEX top_ups_one_live_automatic ON top_ups (customer_id, asset)
     WHERE kind = 'automatic' AND ended_at IS NULL;
 
 CREATE INDEX top_ups_by_account ON top_ups (customer_id, asset, requested_at DESC);
 
 CREATE INDEX top_ups_wake ON top_ups (wake_at) WHERE wake_at IS NOT NULL;
+
+CREATE INDEX top_ups_to_review ON top_ups (customer_id, top_up_id) WHERE needs_review;
+
+-- The newest of all customers, and the owner of a top-up: automatic ones have no alias.
+CREATE INDEX top_ups_newest ON top_ups (top_up_id DESC);
+
+CREATE INDEX top_ups_ended ON top_ups (ended_at) WHERE ended_at IS NOT NULL;
 
 CREATE TABLE payments (
     customer_id text NOT NULL,
@@ -276,6 +300,7 @@ CREATE TABLE payments (
     created_at timestamptz NOT NULL,
     confirm_sent_at timestamptz,
     closed_at timestamptz,
+    receipt_url text,  -- Stripe's own receipt, where there is one
     PRIMARY KEY (customer_id, payment_id),
     FOREIGN KEY (customer_id, top_up_id) REFERENCES top_ups,
     FOREIGN KEY (customer_id, card_id) REFERENCES cards,
@@ -287,6 +312,50 @@ CREATE TABLE payments (
 CREATE UNIQUE INDEX payments_one_open ON payments (customer_id, top_up_id) WHERE closed_at IS NULL;
 
 CREATE INDEX payments_by_top_up ON payments (customer_id, top_up_id, created_at);
+
+-- One refund of one payment. Ours begin as `requested`, before Stripe is asked; those made at Stripe are
+-- recorded when an event names them. stripe_refund_id keys the entries.
+CREATE TABLE refunds (
+    customer_id text NOT NULL,
+    refund_id text NOT NULL,
+    payment_id text NOT NULL,
+    stripe_refund_id text,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    state text NOT NULL CHECK (state IN ('requested', 'pending', 'succeeded', 'failed', 'canceled', 'refused')),
+    reason text,
+    actor text NOT NULL,
+    wake_at timestamptz,
+    polls integer NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    PRIMARY KEY (customer_id, refund_id),
+    UNIQUE (customer_id, stripe_refund_id),
+    FOREIGN KEY (customer_id, payment_id) REFERENCES payments,
+    CHECK ((closed_at IS NOT NULL) = (state IN ('succeeded', 'failed', 'canceled', 'refused'))),
+    CHECK (stripe_refund_id IS NOT NULL OR state IN ('requested', 'refused'))
+);
+
+CREATE INDEX refunds_by_payment ON refunds (customer_id, payment_id);
+
+CREATE INDEX refunds_wake ON refunds (wake_at) WHERE wake_at IS NOT NULL;
+
+-- One dispute, as last read. The money moves when Stripe withdraws or reinstates it, once each.
+CREATE TABLE disputes (
+    customer_id text NOT NULL,
+    dispute_id text NOT NULL,
+    payment_id text NOT NULL,
+    amount_minor bigint NOT NULL CHECK (amount_minor > 0),
+    currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
+    status text NOT NULL,
+    reason text,
+    opened_at timestamptz NOT NULL,
+    closed_at timestamptz,
+    PRIMARY KEY (customer_id, dispute_id),
+    FOREIGN KEY (customer_id, payment_id) REFERENCES payments
+);
+
+CREATE INDEX disputes_by_payment ON disputes (customer_id, payment_id);
 
 -- A card being added: by Checkout in setup mode, or beside a payment when its save box was ticked.
 -- The inbox may make a card only from an open row, which it closes.
@@ -310,6 +379,94 @@ CREATE TABLE card_setups (
 );
 
 CREATE INDEX card_setups_recent ON card_setups (customer_id, created_at);
+
+-- Cards that were added within the last hour, for the limits against card testing.
+CREATE INDEX card_setups_completed ON card_setups (created_at) WHERE state = 'completed';
+
+-- Units set aside for a job whose cost is not known yet.
+CREATE TABLE holds (
+    customer_id text NOT NULL,
+    hold_id text NOT NULL CHECK (hold_id ~ '^[A-Za-z0-9._:~-]{1,128}$'),
+    asset text NOT NULL,
+    amount numeric(38, 12) NOT NULL CHECK (amount > 0),
+    state text NOT NULL CHECK (state IN ('open', 'captured', 'released', 'expired')),
+    captured numeric(38, 12) CHECK (captured > 0),
+    description text CHECK (length(description) <= 500),
+    expires_at timestamptz NOT NULL,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    PRIMARY KEY (customer_id, hold_id),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts (customer_id, asset),
+    CHECK ((ended_at IS NULL) = (state = 'open')),
+    CHECK ((captured IS NOT NULL) = (state = 'captured'))
+);
+
+CREATE INDEX holds_expiring ON holds (expires_at) WHERE state = 'open';
+
+CREATE INDEX holds_open ON holds (customer_id, asset) WHERE state = 'open';
+
+CREATE INDEX holds_newest ON holds (customer_id, created_at, hold_id);
+
+-- Balance alerts, whether the account is topped up or not. `level` is what was sent last.
+CREATE TABLE alerts (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    threshold numeric(38, 12) NOT NULL CHECK (threshold > 0),
+    level text NOT NULL CHECK (level IN ('ok', 'low', 'depleted')),
+    updated_at timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, asset),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts (customer_id, asset)
+);
+
+-- E-mails to customers, at most one per event. The address is kept only where it is no longer the customer's own: the old
+-- one is notified of the change.
+CREATE TABLE emails (
+    customer_id text NOT NULL REFERENCES customers,
+    event_id text NOT NULL,
+    address text CHECK (length(address) <= 320),
+    created_at timestamptz NOT NULL,
+    sent_at timestamptz,
+    PRIMARY KEY (customer_id, event_id)
+);
+
+-- How far each account's chain has been verified. The mark is signed with the ledger's key: one that was
+-- changed is not believed, and the account is read from its beginning.
+CREATE TABLE verified_marks (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    balance numeric(38, 12) NOT NULL,
+    mac bytea NOT NULL,
+    signature bytea NOT NULL,
+    PRIMARY KEY (customer_id, asset)
+);
+
+-- Usage that has left the ledger for a file. What stays: a signed checkpoint of each chain, the keys (an id is never used
+-- twice), and every entry that is not usage.
+CREATE TABLE archive_marks (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL CHECK (seq > 0),  -- usage up to here is in the archive
+    balance numeric(38, 12) NOT NULL,
+    mac bytea NOT NULL CHECK (octet_length(mac) = 17),
+    dropped numeric(38, 12) NOT NULL,  -- the sum of what is in the archive alone
+    kept bytea NOT NULL CHECK (octet_length(kept) = 32),  -- a hash of the entries up to here that stay
+    signature bytea NOT NULL,
+    archived_at timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, asset)
+);
+
+CREATE TABLE archived_keys (
+    customer_id text NOT NULL,
+    source text NOT NULL,
+    key text NOT NULL,
+    kind text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(38, 12) NOT NULL,
+    balance_after numeric(38, 12) NOT NULL,
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, source, key)
+);
 
 -- Local ----------------------------------------------------------------------------------------------
 
@@ -342,10 +499,22 @@ CREATE TABLE stripe_events (
     received_at timestamptz NOT NULL,
     state text NOT NULL CHECK (state IN ('received', 'done', 'ignored', 'quarantined')),
     outcome text,
-    processed_at timestamptz
+    processed_at timestamptz,
+    failures integer NOT NULL DEFAULT 0
 );
 
 CREATE INDEX stripe_events_waiting ON stripe_events (received_at) WHERE state = 'received';
+
+CREATE INDEX stripe_events_newest ON stripe_events (received_at);
+
+CREATE INDEX stripe_events_setup_failed ON stripe_events (received_at) WHERE type = 'setup_intent.setup_failed';
+
+-- Events that came with a wrong signature: the doctor distinguishes a wrong secret from a quiet day by them.
+CREATE TABLE webhook_rejections (
+    day date PRIMARY KEY,
+    count bigint NOT NULL,
+    last_at timestamptz NOT NULL
+);
 
 CREATE TABLE outgoing_events (
     event_id text PRIMARY KEY,
@@ -357,6 +526,53 @@ CREATE TABLE outgoing_events (
 
 CREATE INDEX outgoing_events_by_customer ON outgoing_events (customer_id, event_id);
 
+-- Outgoing webhooks: where events go, and how each delivery stands.
+CREATE TABLE webhook_endpoints (
+    endpoint_id text PRIMARY KEY,
+    url text NOT NULL CHECK (length(url) <= 2000),
+    topics text[] NOT NULL CHECK (cardinality(topics) > 0),
+    enabled boolean NOT NULL,
+    disabled_reason text,
+    failing_since timestamptz,
+    secret text NOT NULL,
+    old_secret text,
+    old_secret_until timestamptz,
+    created_at timestamptz NOT NULL,
+    updated_at timestamptz NOT NULL,
+    CHECK ((old_secret IS NULL) = (old_secret_until IS NULL)),
+    CHECK (disabled_reason IS NULL OR NOT enabled)
+);
+
+CREATE TABLE deliveries (
+    event_id text NOT NULL REFERENCES outgoing_events,
+    -- No foreign key: a webhook that is deleted meanwhile must never break the movement that the event announces.
+    endpoint_id text NOT NULL,
+    state text NOT NULL DEFAULT 'pending' CHECK (state IN ('pending', 'succeeded', 'failed')),
+    attempts integer NOT NULL DEFAULT 0 CHECK (attempts >= 0),
+    next_at timestamptz,
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    PRIMARY KEY (event_id, endpoint_id),
+    CHECK ((state = 'pending') = (next_at IS NOT NULL)),
+    CHECK ((state = 'pending') = (ended_at IS NULL))
+);
+
+CREATE INDEX deliveries_due ON deliveries (next_at) WHERE state = 'pending';
+
+CREATE INDEX deliveries_by_endpoint ON deliveries (endpoint_id, event_id);
+
+CREATE TABLE delivery_attempts (
+    event_id text NOT NULL,
+    endpoint_id text NOT NULL,
+    attempt integer NOT NULL,
+    at timestamptz NOT NULL,
+    status integer,
+    error text,
+    took_ms integer NOT NULL,
+    PRIMARY KEY (event_id, endpoint_id, at),
+    FOREIGN KEY (event_id, endpoint_id) REFERENCES deliveries ON DELETE CASCADE
+);
+
 CREATE TABLE api_keys (
     key_id text PRIMARY KEY,
     name text NOT NULL CHECK (length(name) BETWEEN 1 AND 100),
@@ -364,38 +580,104 @@ CREATE TABLE api_keys (
     scopes text[] NOT NULL,
     created_at timestamptz NOT NULL,
     expires_at timestamptz,
-    revoked_at timestamptz
+    revoked_at timestamptz,
+    last_used_at timestamptz  -- to the hour
 );
 
 CREATE TABLE portal_links (
     link_id text PRIMARY KEY,
     customer_id text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('portal', 'payment')),
+    kind text NOT NULL CHECK (kind IN ('portal', 'payment', 'turn_off')),
     top_up_id text,
     token_hash bytea NOT NULL UNIQUE CHECK (octet_length(token_hash) = 32),
     return_url text,
     failure_url text,
-    flow text NOT NULL DEFAULT 'overview' CHECK (flow IN ('overview', 'top_up', 'auto_top_up', 'cards', 'pay')),
+    flow text NOT NULL DEFAULT 'overview' CHECK (flow IN ('overview', 'top_up', 'auto_top_up', 'cards', 'pay', 'turn_off')),
     asset text,
     locale text,
     created_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
     used_at timestamptz,
-    CHECK ((kind = 'payment') = (top_up_id IS NOT NULL))
+    CHECK ((kind = 'payment') = (top_up_id IS NOT NULL)),
+    CONSTRAINT portal_links_turn_off CHECK (kind <> 'turn_off' OR asset IS NOT NULL)
 );
+
+-- Sessions and links that ended long ago are deleted by the worker.
+CREATE INDEX portal_links_over ON portal_links (expires_at);
 
 CREATE TABLE portal_sessions (
     session_id text PRIMARY KEY,
     link_id text NOT NULL REFERENCES portal_links,
     customer_id text NOT NULL,
-    kind text NOT NULL CHECK (kind IN ('portal', 'payment')),
+    kind text NOT NULL CHECK (kind IN ('portal', 'payment', 'turn_off')),
     top_up_id text,
     cookie_hash bytea NOT NULL UNIQUE CHECK (octet_length(cookie_hash) = 32),
     created_at timestamptz NOT NULL,
     seen_at timestamptz NOT NULL,
     expires_at timestamptz NOT NULL,
+    revoked_at timestamptz,
+    locale text CHECK (locale ~ '^[a-z]{2}$'),
+    stepped_up_at timestamptz,
+    -- The address (a hash) whose mailbox gave the code: trust ends with it.
+    stepped_up_for bytea CHECK (octet_length(stepped_up_for) = 32)
+);
+
+CREATE INDEX portal_sessions_over ON portal_sessions (expires_at);
+
+CREATE INDEX portal_sessions_of_link ON portal_sessions (link_id);
+
+-- Codes by mail, required before a card or a consent is changed.
+CREATE TABLE step_up_codes (
+    session_id text NOT NULL REFERENCES portal_sessions ON DELETE CASCADE,
+    sent_at timestamptz NOT NULL,
+    customer_id text NOT NULL,
+    code_hash bytea NOT NULL CHECK (octet_length(code_hash) = 32),
+    expires_at timestamptz NOT NULL,
+    tries integer NOT NULL,
+    PRIMARY KEY (session_id, sent_at)
+);
+
+CREATE INDEX step_up_codes_recent ON step_up_codes (customer_id, sent_at);
+
+-- Cards that one address is about to add, in windows of an hour. The address is a hash, deleted after two hours.
+CREATE TABLE card_attempts (
+    address_hash bytea NOT NULL CHECK (octet_length(address_hash) = 32),
+    hour timestamptz NOT NULL,
+    count integer NOT NULL,
+    PRIMARY KEY (address_hash, hour)
+);
+
+CREATE TABLE operators (
+    operator_id text PRIMARY KEY,
+    name text NOT NULL UNIQUE CHECK (name ~ '^[a-z0-9][a-z0-9._@+-]{0,99}$'),
+    role text NOT NULL CHECK (role IN ('viewer', 'operator')),
+    password_hash text NOT NULL,
+    totp_secret text NOT NULL,
+    totp_step bigint NOT NULL DEFAULT 0,
+    created_at timestamptz NOT NULL,
+    disabled_at timestamptz
+);
+
+-- Attempts to sign in, by address and ('') from everywhere, within a quarter of an hour.
+CREATE TABLE operator_tries (
+    operator_id text NOT NULL REFERENCES operators,
+    address text NOT NULL,
+    tries integer NOT NULL,
+    until timestamptz NOT NULL,
+    PRIMARY KEY (operator_id, address)
+);
+
+CREATE TABLE operator_sessions (
+    session_id text PRIMARY KEY,
+    operator_id text NOT NULL REFERENCES operators,
+    cookie_hash bytea NOT NULL UNIQUE,
+    created_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL,
+    expires_at timestamptz NOT NULL,
     revoked_at timestamptz
 );
+
+CREATE INDEX operator_sessions_over ON operator_sessions (expires_at);
 
 CREATE TABLE idempotency (
     key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
@@ -419,38 +701,92 @@ CREATE TABLE audit (
 
 CREATE INDEX audit_by_customer ON audit (customer_id, audit_id);
 
--- One row: whether payments may be sent at all. Opened again by a good answer from Stripe.
-CREATE TABLE charging (
-    one boolean PRIMARY KEY DEFAULT true CHECK (one),
-    open boolean NOT NULL DEFAULT true,
-    reason text,
-    since timestamptz NOT NULL DEFAULT clock_timestamp()
+-- Charging is suspended while a row stands here. `key`: Stripe refuses the platform's key. `operator`: a person stopped
+-- it. `restore`: the database went back in time; reconciliation resumes it.
+CREATE TABLE suspensions (
+    kind text PRIMARY KEY CHECK (kind IN ('key', 'operator', 'restore')),
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    since timestamptz NOT NULL,
+    probed_at timestamptz NOT NULL
 );
 
-INSERT INTO charging DEFAULT VALUES;
+-- One row: which database this is and how far it has come. `heartbeat` only rises; a process that is still running, or
+-- the file of BRIMFUL_EPOCH_FILE, knows when it has gone back.
+CREATE TABLE restore_guard (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    epoch integer NOT NULL DEFAULT 1,
+    system_identifier bigint,
+    timeline integer,
+    heartbeat bigint NOT NULL DEFAULT 0,
+    heartbeat_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    restored_to timestamptz,
+    reconciled_at timestamptz
+);
+
+INSERT INTO restore_guard DEFAULT VALUES;
+
+-- One row: the settings that the installation's workers share, as digests by name. The worker that starts last publishes
+-- its own; one with others takes no part.
+CREATE TABLE installation (
+    one boolean PRIMARY KEY DEFAULT true CHECK (one),
+    settings jsonb NOT NULL DEFAULT '{}',
+    published_at timestamptz
+);
+
+INSERT INTO installation DEFAULT VALUES;
+
+-- Worker processes, as they last reported.
+CREATE UNLOGGED TABLE workers (
+    worker_id text PRIMARY KEY,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    settings jsonb NOT NULL,
+    started_at timestamptz NOT NULL,
+    seen_at timestamptz NOT NULL
+);
+
+-- Differences between our books and Stripe's that a person has reviewed and accepted.
+CREATE TABLE accepted_differences (
+    payment_id text PRIMARY KEY,
+    reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
+    actor text NOT NULL,
+    at timestamptz NOT NULL
+);
+
+-- The latest result of each invariant: what /metrics shows. `figures`: how far the books differ, by currency, in minor units.
+CREATE TABLE verifications (
+    invariant text PRIMARY KEY,
+    ok boolean NOT NULL,
+    detail text NOT NULL,
+    at timestamptz NOT NULL,
+    figures jsonb NOT NULL DEFAULT '{}'
+);
+
+-- Shared between processes, so that they keep Stripe's rates and our own rate limits together. None of it needs to outlive
+-- a crash: the tables are not in the WAL, and a server that recovers begins with empty ones.
+CREATE UNLOGGED TABLE token_buckets (
+    name text PRIMARY KEY,
+    due_at timestamptz NOT NULL  -- when the next token falls due
+) WITH (fillfactor = 50);
+
+-- Calls in a row that nobody answered, and when one may try again.
+CREATE UNLOGGED TABLE breakers (
+    name text PRIMARY KEY,
+    lost integer NOT NULL CHECK (lost >= 0),
+    probe_at timestamptz NOT NULL
+);
+
+-- Requests of one name (a hash) in one span of ten seconds, of all processes.
+CREATE UNLOGGED TABLE rate_limit_uses (
+    span bigint NOT NULL,
+    name bytea NOT NULL CHECK (octet_length(name) = 16),
+    used bigint NOT NULL,
+    PRIMARY KEY (span, name)
+) WITH (fillfactor = 50);
 
 INSERT INTO assets (code, name, kind, scale, label, symbol, created_at)
 VALUES ('USD', 'US dollars', 'currency', 6, NULL, '$', clock_timestamp()),
     ('EUR', 'Euros', 'currency', 6, NULL, '€', clock_timestamp()),
     ('GBP', 'Pounds sterling', 'currency', 6, NULL, '£', clock_timestamp());
-
--- Views ----------------------------------------------------------------------------------------------
-
--- Double entry without a hot row: the kind of an entry names its other side.
-CREATE VIEW trial_balance AS
-SELECT asset, currency, contra AS account, -sum(amount) AS units, -sum(money_minor) AS money_minor
-FROM (
-    SELECT asset, currency, amount, money_minor,
-        CASE kind
-            WHEN 'usage' THEN 'revenue'
-            WHEN 'charge' THEN 'revenue'
-            WHEN 'adjustment' THEN 'adjustments'
-            ELSE 'stripe_clearing'
-        END AS contra
-    FROM entries
-) AS sides
-GROUP BY asset, currency, contra
-UNION ALL
-SELECT asset, NULL, 'wallets', sum(balance), NULL FROM accounts GROUP BY asset;
 
 RESET ROLE;

@@ -10,14 +10,12 @@ from typing import Any
 
 from starlette.responses import Response, StreamingResponse
 
-from brimful import assets, i18n, ledger, money, sheets, topups, wallets
-from brimful.db import Row, Tx
-from brimful.errors import Refused
-from brimful.portal import show
-from brimful.portal.door import Page
-from brimful.portal.offer import shown_assets
-
-__all__ = ["activity", "activity_csv", "latest"]
+from brimful import assets, i18n, ledger, top_ups
+from brimful.core import csv, money
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
+from brimful.portal import limits, presenters
+from brimful.portal.context import Page
 
 _PAGE = 200
 _CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:top_[0-9a-f]{32})?", re.ASCII)
@@ -76,8 +74,8 @@ async def latest(page: Page, tx: Tx, held: Sequence[assets.Asset], *, limit: int
 
 
 async def _held(page: Page, tx: Tx) -> list[assets.Asset]:
-    held = {account.asset for account in await wallets.list_for(tx, page.session.customer_id)}
-    return [asset for asset in await shown_assets(page, tx) if asset.code in held]
+    held = {account.asset for account in await ledger.accounts.list_for(tx, page.session.customer_id)}
+    return [asset for asset in await limits.shown_assets(page, tx) if asset.code in held]
 
 
 async def _page_of(
@@ -91,7 +89,7 @@ async def _page_of(
         rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
         found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
     if kinds is None or "top_up" in kinds:
-        missed = await topups.list_missed(tx, page.session.customer_id, before=top_up_mark, limit=limit)
+        missed = await top_ups.store.list_missed(tx, page.session.customer_id, before=top_up_mark, limit=limit)
         by_code = {asset.code: asset for asset in wanted}
         found += [
             (top_up.ended_at or top_up.requested_at, "", top_up.top_up_id, _missed(page, top_up, by_code[top_up.asset]))
@@ -122,14 +120,16 @@ async def _rows(
 ) -> list[Row]:
     """One more than the limit, so that it shows whether there are more."""
     if kinds is not None and "top_up" in kinds:
-        return await ledger.newest_additions(tx, customer_id, asset, before=before, limit=limit + 1)
-    return await ledger.newest(tx, customer_id, asset, before=before, limit=limit + 1, kinds=kinds)
+        rows = await ledger.entries.newest_additions(tx, customer_id, asset, before=before, limit=limit + 1)
+    else:
+        rows = await ledger.entries.newest(tx, customer_id, asset, before=before, limit=limit + 1, kinds=kinds)
+    return await top_ups.store.with_top_ups(tx, customer_id, rows)
 
 
 def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
     words = page.words
     spending = row["kind"] in {"usage", "charge"}
-    what = row["description"] or show.activity(words, row["kind"], row["amount"])
+    what = row["description"] or presenters.activity(words, row["kind"], row["amount"])
     top_up_id = row["top_up_id"] if row["kind"] == "top_up" else None
     return Item(
         at=row["recorded_at"],
@@ -143,7 +143,7 @@ def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
     )
 
 
-def _missed(page: Page, top_up: topups.TopUp, asset: assets.Asset) -> Item:
+def _missed(page: Page, top_up: top_ups.model.TopUp, asset: assets.Asset) -> Item:
     """An automatic top-up that failed: a row with its reason and what to do."""
     words = page.words
     reason = i18n.reasons.failed(words, top_up.reason)
@@ -196,18 +196,21 @@ async def activity_csv(page: Page) -> Response:
 
 async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]:
     names = ("date", "type", "description", "asset", "amount", "balance_after", "reference")
-    yield sheets.line(names)
+    yield csv.csv_row(names)
     zone = zoneinfo.ZoneInfo(page.session.time_zone)
     for asset in wanted:
         before: int | None = None
         while True:
             async with page.deps.database.transaction() as tx:
-                rows = await ledger.newest(tx, page.session.customer_id, asset.code, before=before, limit=_CSV_CHUNK)
+                rows = await ledger.entries.newest(
+                    tx, page.session.customer_id, asset.code, before=before, limit=_CSV_CHUNK
+                )
+                rows = await top_ups.store.with_top_ups(tx, page.session.customer_id, rows)
             if not rows:
                 break
             before = rows[-1]["seq"]
             yield "".join(
-                sheets.line((
+                csv.csv_row((
                     row["recorded_at"].astimezone(zone).isoformat(timespec="seconds"), row["kind"],
                     row["description"] or "", asset.code, money.text(row["amount"]), money.text(row["balance_after"]),
                     row["top_up_id"] or row["key"],

@@ -4,12 +4,10 @@ import re
 
 from starlette.responses import RedirectResponse, Response
 
-from brimful import auto_topup, cards, i18n, jobs, paying
-from brimful.db import Tx
-from brimful.errors import Refused
-from brimful.portal.door import Page
-
-__all__ = ["card_add", "card_added", "card_default", "card_list", "card_remove"]
+from brimful import auto_top_up, cards, i18n, jobs, payments
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
+from brimful.portal.context import Page
 
 _WAIT_PAGES_MAX = 20
 _ASSET = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
@@ -19,23 +17,23 @@ _CARD = re.compile(r"card_[0-9a-f]{32}", re.ASCII)
 async def card_list(page: Page) -> Response:
     """Saved cards, what each is used for, add, make default, remove."""
     async with page.deps.database.transaction() as tx:
-        known = await cards.list_for(tx, page.session.customer_id)
+        known = await cards.store.list_for(tx, page.session.customer_id)
         used = {card.card_id: await _used_for(page, tx, card.card_id) for card in known}
         now = await tx.now()
-    expiring = {card.card_id for card in known if card.usable_until <= now + auto_topup.EXPIRY_NOTICE}
+    expiring = {card.card_id for card in known if card.usable_until <= now + auto_top_up.card_expiry.EXPIRY_NOTICE}
     values = {
         "cards": known,
         "used": {card_id: [name for _, name in names] for card_id, names in used.items()},
         "expiring": expiring,
         "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant),
-        "available": page.deps.till is not None,
+        "available": page.deps.payments is not None,
     }
     return page.show("cards.html", values)
 
 
 async def _used_for(page: Page, tx: Tx, card_id: str) -> list[tuple[str, str]]:
     """Code and name of each asset whose auto top-up charges this card."""
-    rules = await auto_topup.list_rules(tx, page.session.customer_id)
+    rules = await auto_top_up.rules.list_rules(tx, page.session.customer_id)
     codes = [rule.asset for rule in rules if rule.enabled and rule.card_id == card_id]
     return [(code, page.words.asset(await page.deps.catalogue.get(tx, code))) for code in codes]
 
@@ -50,13 +48,13 @@ async def card_add(page: Page) -> Response:
         return_to = f"/auto-top-up/{asset}"
     elif _CARD.fullmatch(replaced):
         return_to = f"/cards/{replaced}/remove"
-    url = await paying.open_setup_page(
-        page.till(),
+    url = await payments.checkout.open_setup_page(
+        page.payment_context(),
         page.session,
         rendered=i18n.consents.save_card(page.words, page.deps.settings.merchant),
         limits=page.card_limits,
         return_to=return_to,
-        urls=lambda setup_id: (page.door.url(f"/cards/added/{setup_id}"), page.door.url(return_to)),
+        urls=lambda setup_id: (page.context.url(f"/cards/added/{setup_id}"), page.context.url(return_to)),
     )
     return RedirectResponse(url, 303)
 
@@ -74,8 +72,8 @@ async def card_added(page: Page) -> Response:
         path = setup.return_to or "/cards"
         return page.go(f"{path}?card={setup.card_id}" if path != "/cards" else path)
     turn = page.query("turn")
-    turns = int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 3 else 0
-    again = page.door.url(f"/cards/added/{setup_id}?turn={turns + 1}") if turns < _WAIT_PAGES_MAX else None
+    locks = int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 3 else 0
+    again = page.context.url(f"/cards/added/{setup_id}?turn={locks + 1}") if locks < _WAIT_PAGES_MAX else None
     return page.show("card_added.html", {"state": setup.state, "again": again})
 
 
@@ -83,9 +81,9 @@ async def card_remove(page: Page) -> Response:
     """Take a card away. Where rules use it, first a page that names them and offers another card or turning off."""
     card_id = page.request.path_params["card_id"]
     async with page.deps.database.transaction() as tx:
-        card = await cards.get(tx, page.session.customer_id, card_id)
+        card = await cards.store.get(tx, page.session.customer_id, card_id)
         used = await _used_for(page, tx, card_id)
-        others = [other for other in await cards.list_for(tx, page.session.customer_id)
+        others = [other for other in await cards.store.list_for(tx, page.session.customer_id)
                   if other.card_id != card_id and other.state == "active"]  # fmt: skip
     if card.state == "detached":
         return page.go("/cards")
@@ -96,14 +94,14 @@ async def card_remove(page: Page) -> Response:
                   "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant)}  # fmt: skip
         return page.show("card_remove.html", values)
     async with page.deps.database.transaction() as tx:
-        card = await auto_topup.remove_card(tx, page.session, card_id, page.deps.pace)
-    if page.deps.till is not None:
-        await page.deps.till.gateway.detach_card(card.stripe_payment_method_id)
+        card = await auto_top_up.rules.remove_card(tx, page.session, card_id, page.deps.pace)
+    if page.deps.payments is not None:
+        await page.deps.payments.gateway.detach_card(card.stripe_payment_method_id)
     return page.go("/cards")
 
 
 async def card_default(page: Page) -> Response:
     """Preselect a card in forms."""
     async with page.deps.database.transaction() as tx:
-        await cards.make_default(tx, page.session, page.request.path_params["card_id"])
+        await cards.store.make_default(tx, page.session, page.request.path_params["card_id"])
     return page.go("/cards")

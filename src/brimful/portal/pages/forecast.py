@@ -6,14 +6,12 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, ledger, topups
-from brimful.auto_topup import RuleForm, preview
-from brimful.db import Tx
-from brimful.portal import show
-from brimful.portal.door import Page
-from brimful.portal.pages import past
-
-__all__ = ["read", "usual_day"]
+from brimful import assets, auto_top_up, ledger, top_ups
+from brimful.auto_top_up.rules import RuleForm
+from brimful.db.pool import Tx
+from brimful.portal import presenters
+from brimful.portal.context import Page
+from brimful.portal.pages import spending
 
 _WINDOW = dt.timedelta(days=30)
 _ENTRIES_MAX = 100_000  # beyond, the preview covers the latest and calls itself an estimate
@@ -22,7 +20,7 @@ _TIME_TO_CREDIT = dt.timedelta(seconds=10)  # before the first automatic top-up 
 
 async def usual_day(page: Page, tx: Tx, asset: str) -> Decimal:
     """Spent on an average day of the last week."""
-    one = await past.read(page, tx, asset)
+    one = await spending.read(page, tx, asset)
     return Decimal(0) if one is None else one.usual_day
 
 
@@ -31,52 +29,53 @@ async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: De
     customer_id = page.session.customer_id
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
-        series = await ledger.series(tx, customer_id, asset.code, now - _WINDOW, limit=_ENTRIES_MAX)
-        added = await ledger.additions(tx, customer_id, asset.code, now - _WINDOW)
-        automatic = await topups.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
-        measured = await topups.time_to_credit(tx, customer_id, asset.code)
+        series = await ledger.statements.series(tx, customer_id, asset.code, now - _WINDOW, limit=_ENTRIES_MAX)
+        added = await ledger.statements.additions(tx, customer_id, asset.code, now - _WINDOW)
+        automatic = await top_ups.store.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
+        measured = await top_ups.store.time_to_credit(tx, customer_id, asset.code)
     if not series.at_ms:
         return None
     skipped = [row["seq"] - series.first_seq for row in added if row["payment_id"] in automatic]
     # In a thread: a hundred thousand movements take a while, and debits share this process.
-    return await asyncio.to_thread(_judge, page, asset, draft, rate, series, skipped, measured, now)
+    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, now)
 
 
-def _judge(
+def _projected(
     page: Page,
     asset: assets.Asset,
     draft: RuleForm | None,
     rate: Decimal | None,
-    series: ledger.Series,
+    series: ledger.statements.Series,
     skipped: list[int],
     measured: dt.timedelta | None,
     now: dt.datetime,
 ) -> dict[str, Any]:
     words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
-    past_ = preview.Past(series.opening, series.at_ms, _without(series, skipped), now)
-    suggested = preview.suggest(past_, time_to_credit, scale=asset.scale)
+    past_ = auto_top_up.preview.Past(series.opening, series.at_ms, _without(series, skipped), now)
+    suggested = auto_top_up.preview.suggest(past_, time_to_credit, scale=asset.scale)
     shown: dict[str, Any] = {
         "whole": series.whole,
         "entries": len(series.at_ms),
         "suggested": None if suggested is None else words.amount(suggested, asset),
-        "credit_time": show.span(words, time_to_credit),
+        "credit_time": presenters.span(words, time_to_credit),
         "result": None,
     }
     if draft is None or rate is None:
         return shown
-    proposal = preview.Proposal(asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor,
-                                rate)  # fmt: skip
-    result = preview.replay(past_, proposal, page.deps.pace, time_to_credit)
+    proposal = auto_top_up.preview.Proposal(
+        asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor, rate
+    )
+    result = auto_top_up.preview.replay(past_, proposal, page.deps.pace, time_to_credit)
     shown["result"] = {
         **dataclasses.asdict(result),
         "charged": words.cash(result.charged_minor, draft.currency),
         "lowest": words.amount_rounded(result.lowest, asset),
-        "below_zero": show.span(words, result.below_zero) if result.below_zero else None,
+        "below_zero": presenters.span(words, result.below_zero) if result.below_zero else None,
     }
     return shown
 
 
-def _without(series: ledger.Series, skipped: list[int]) -> list[Decimal]:
+def _without(series: ledger.statements.Series, skipped: list[int]) -> list[Decimal]:
     """The amounts with automatic top-ups taken out: the proposed rule makes its own."""
     amounts = list(series.amounts)
     for place in skipped:

@@ -9,16 +9,14 @@ import psycopg
 import psycopg_pool
 from starlette.responses import RedirectResponse, Response, StreamingResponse
 
-from brimful import i18n, sessions
-from brimful.db import Tx
-from brimful.portal import chart
-from brimful.portal.door import Page
+from brimful import i18n
+from brimful.auth import portal_sessions
+from brimful.db.pool import Tx
+from brimful.portal import chart, csrf
+from brimful.portal.context import Page
 from brimful.portal.live import HEARTBEAT_S
-from brimful.portal.pages import activity, past
-from brimful.portal.pages.panels import Panel, banner, panels
-from brimful.portal.security import cookie_name
-
-__all__ = ["language", "leave", "live", "overview"]
+from brimful.portal.pages import activity, panels, spending
+from brimful.portal.pages.panels import Panel
 
 _LATEST = 5
 _STREAM_LIFE_S = 600
@@ -26,17 +24,17 @@ _THROTTLE_S = 2
 
 
 async def overview(page: Page) -> Response:
-    """Every balance with its line, what is on its way, and the latest movements."""
+    """Every balance with its threshold, what is on its way, and the latest movements."""
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
-        shown = await panels(page, tx)
-        pasts = {panel.asset.code: await past.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
+        shown = await panels.panels(page, tx)
+        pasts = {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
         latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.opened], limit=_LATEST)
         section = await _section(page, tx, shown, pasts)
     low = {code for code, one in pasts.items() if one is not None and _is_low(shown, code, one)}
     values: dict[str, Any] = {
         "panels": shown,
-        "banner": banner(page, shown, now, low),
+        "banner": panels.banner(page, shown, now, low),
         "spent": {code: _spent(page, shown, code, one) for code, one in pasts.items() if one is not None},
         "section": section,
         "latest": latest,
@@ -46,19 +44,21 @@ async def overview(page: Page) -> Response:
     return page.show("overview.html", values)
 
 
-def _is_low(shown: list[Panel], code: str, one: past.Past) -> bool:
+def _is_low(shown: list[Panel], code: str, one: spending.Spending) -> bool:
     """Less than a usual day's use left."""
     panel = next(panel for panel in shown if panel.asset.code == code)
     return 0 < panel.balance < one.usual_day
 
 
-def _spent(page: Page, shown: list[Panel], code: str, one: past.Past) -> dict[str, Any]:
+def _spent(page: Page, shown: list[Panel], code: str, one: spending.Spending) -> dict[str, Any]:
     """What a panel says about spending: this month in words, thirty days as small bars."""
     asset = next(panel.asset for panel in shown if panel.asset.code == code)
     return {"month": page.words.amount_rounded(one.month_spent, asset), "bars": chart.bars(one.days)}
 
 
-async def _section(page: Page, tx: Tx, shown: list[Panel], pasts: dict[str, past.Past | None]) -> dict[str, Any] | None:
+async def _section(
+    page: Page, tx: Tx, shown: list[Panel], pasts: dict[str, spending.Spending | None]
+) -> dict[str, Any] | None:
     """The chart and its table: of the asset that was asked for, else of the first that has a past."""
     wanted = page.query("asset")
     codes = [code for code, one in pasts.items() if one is not None]
@@ -72,7 +72,7 @@ async def _section(page: Page, tx: Tx, shown: list[Panel], pasts: dict[str, past
     return {
         "panel": panel,
         "others": [item for item in shown if item.asset.code in codes and item.asset.code != code],
-        "chart": await past.draw(page, tx, one, threshold),
+        "chart": await spending.draw(page, tx, one, threshold),
         "threshold": None if threshold is None else page.words.amount(threshold, panel.asset),
         "days": one.days,
         "bars": chart.bars(one.days),
@@ -93,7 +93,7 @@ async def _stream(page: Page) -> AsyncIterator[str]:
     seen = page.request.headers.get("last-event-id", "")[:32]
     loop = asyncio.get_running_loop()
     ends_at = loop.time() + _STREAM_LIFE_S
-    async with page.door.hub.listen(page.session.customer_id) as queue:
+    async with page.context.hub.listen(page.session.customer_id) as queue:
         yield "retry: 3000\n\n"
         while queue is not None and loop.time() < ends_at:
             try:
@@ -114,7 +114,7 @@ async def _stream(page: Page) -> AsyncIterator[str]:
 
 
 async def _change(page: Page, changed: bool) -> str | None:
-    """The panels as they are now, "" where nothing changed; None where the stream ends: the session is over, or the
+    """The panels as they are now, "" where nothing changed; None where the stream ends: the session has ended, or the
     database does not answer. The browser comes back in three seconds.
     """
     try:
@@ -128,22 +128,22 @@ async def _change(page: Page, changed: bool) -> str | None:
 async def _still_open(page: Page) -> bool:
     """A page left open must not see more than its session may, nor keep the session alive."""
     async with page.deps.database.transaction() as tx:
-        return await sessions.still_open(tx, page.session)
+        return await portal_sessions.still_open(tx, page.session)
 
 
 async def _fragments(page: Page) -> str:
     async with page.deps.database.transaction() as tx:
-        shown = await panels(page, tx)
+        shown = await panels.panels(page, tx)
         now: dt.datetime = await tx.now()
-    return page.door.render("live.html", {"panels": shown, "now": now}, page.words)
+    return page.context.render("live.html", {"panels": shown, "now": now}, page.words)
 
 
 async def language(page: Page) -> Response:
-    """The customer chooses a language, for here and for letters."""
+    """The customer chooses a language, for the portal and for e-mails."""
     wanted, back = page.field("language"), page.field("back")
-    if wanted in i18n.LANGUAGES:
+    if wanted in i18n.words.LANGUAGES:
         async with page.deps.database.transaction() as tx:
-            await sessions.set_locale(tx, page.session, wanted)
+            await portal_sessions.set_locale(tx, page.session, wanted)
     safe = back.startswith("/billing/") and "\\" not in back and "//" not in back
     return page.go(back.removeprefix("/billing") if safe else "/")
 
@@ -151,9 +151,9 @@ async def language(page: Page) -> Response:
 async def leave(page: Page) -> Response:
     """Sign out, back to the platform."""
     async with page.deps.database.transaction() as tx:
-        await sessions.end(tx, page.session)
-    response = RedirectResponse(page.session.return_url or page.door.url("/"), 303)
-    name = cookie_name(page.deps.settings)
+        await portal_sessions.end(tx, page.session)
+    response = RedirectResponse(page.session.return_url or page.context.url("/"), 303)
+    name = csrf.cookie_name(page.deps.settings)
     response.delete_cookie(name, path="/", secure=name.startswith("__Host-"))
     response.headers["Clear-Site-Data"] = '"cache", "storage"'
     return response

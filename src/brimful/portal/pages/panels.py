@@ -1,18 +1,15 @@
-"""One panel per balance: on the overview, and again whenever the stream tells of a change."""
+"""One panel per balance: on the overview, and again when the stream reports a change."""
 
 import dataclasses
 import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from brimful import assets, auto_topup, cards, ledger, topups, wallets
-from brimful.auto_topup import Rule
-from brimful.db import Tx
-from brimful.portal import show
-from brimful.portal.door import Page
-from brimful.portal.offer import shown_assets
-
-__all__ = ["Banner", "Panel", "banner", "panels"]
+from brimful import assets, auto_top_up, cards, ledger, top_ups
+from brimful.auto_top_up.rules import Rule
+from brimful.db.pool import Tx
+from brimful.portal import limits, presenters
+from brimful.portal.context import Page
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,13 +23,13 @@ class Panel:
     unit: str | None
     worth: str | None
     pending: str | None
-    state: show.State
+    state: presenters.State
     filled: int
     line_at: int | None
     line: str | None
     rule: Rule | None
-    card: cards.Card | None
-    live: topups.TopUp | None
+    card: cards.store.Card | None
+    live: top_ups.model.TopUp | None
     spent_minor: int
     opened: bool  # whether the customer has this account at all
     aside: str | None  # what is held for running jobs, beside the balance
@@ -41,15 +38,17 @@ class Panel:
 async def panels(page: Page, tx: Tx) -> list[Panel]:
     """Every balance of the customer, in one fixed order."""
     customer_id = page.session.customer_id
-    rules = {rule.asset: rule for rule in await auto_topup.list_rules(tx, customer_id)}
-    known = {card.card_id: card for card in await cards.list_for(tx, customer_id)}
-    accounts = {account.asset: account for account in await wallets.list_for(tx, customer_id)}
+    rules = {rule.asset: rule for rule in await auto_top_up.rules.list_rules(tx, customer_id)}
+    known = {card.card_id: card for card in await cards.store.list_for(tx, customer_id)}
+    accounts = {account.asset: account for account in await ledger.accounts.list_for(tx, customer_id)}
     keys = [(customer_id, code) for code in rules]
-    spent = {item.asset: item.facts.spent_minor for item in await auto_topup.read_facts(tx, keys)} if keys else {}
+    spent = (
+        {item.asset: item.facts.spent_minor for item in await auto_top_up.facts.read_facts(tx, keys)} if keys else {}
+    )
     made = []
-    for asset in await shown_assets(page, tx):
+    for asset in await limits.shown_assets(page, tx):
         rule = rules.get(asset.code)
-        live = await topups.live_by_account(tx, customer_id, asset.code) if rule is not None else None
+        live = await top_ups.store.live_by_account(tx, customer_id, asset.code) if rule is not None else None
         card = None if rule is None else known.get(rule.card_id)
         panel = await _panel(page, tx, asset, accounts.get(asset.code), rule, card, live, spent.get(asset.code, 0))
         made.append(panel)
@@ -60,18 +59,18 @@ async def _panel(
     page: Page,
     tx: Tx,
     asset: assets.Asset,
-    account: wallets.Account | None,
+    account: ledger.accounts.Account | None,
     rule: Rule | None,
-    card: cards.Card | None,
-    live: topups.TopUp | None,
+    card: cards.store.Card | None,
+    live: top_ups.model.TopUp | None,
     spent_minor: int,
 ) -> Panel:
     words, balance = page.words, Decimal(0) if account is None else account.available
     line = rule.threshold if rule is not None and rule.enabled else None
     pending = Decimal(0)
     if account is not None:
-        pending = await topups.pending_units(tx, page.session.customer_id, asset.code)
-    filled, line_at = show.vessel(balance, line, await _full(tx, asset, account, rule, live))
+        pending = await top_ups.store.pending_units(tx, page.session.customer_id, asset.code)
+    filled, line_at = presenters.vessel(balance, line, await _full(tx, asset, account, rule, live))
     own = asset.kind == "unit"
     return Panel(
         asset=asset,
@@ -81,7 +80,7 @@ async def _panel(
         unit=words.unit(balance, asset) if own else None,
         worth=await _worth(page, tx, asset, balance) if own and balance > 0 else None,
         pending=words.amount(pending, asset) if pending else None,
-        state=show.account_state(words, asset, rule, card, live, spent_minor),
+        state=presenters.account_state(words, asset, rule, card, live, spent_minor),
         filled=filled,
         line_at=line_at,
         line=None if line is None else words.amount(line, asset),
@@ -95,9 +94,13 @@ async def _panel(
 
 
 async def _full(
-    tx: Tx, asset: assets.Asset, account: wallets.Account | None, rule: Rule | None, live: topups.TopUp | None
+    tx: Tx,
+    asset: assets.Asset,
+    account: ledger.accounts.Account | None,
+    rule: Rule | None,
+    live: top_ups.model.TopUp | None,
 ) -> Decimal:
-    """What fills the vessel: the line and a top-up above it; without a rule, what the latest addition left."""
+    """What fills the vessel: the threshold and a top-up above it; without a rule, what the latest addition left."""
     if rule is not None and rule.enabled:
         if live is not None:
             return rule.threshold + live.units
@@ -106,7 +109,7 @@ async def _full(
             return rule.threshold + assets.units_for(rule.amount_minor, rule.currency, rate, asset)
     if account is None:
         return Decimal(0)
-    rows = await ledger.newest_additions(tx, account.customer_id, asset.code, before=None, limit=1)
+    rows = await ledger.entries.newest_additions(tx, account.customer_id, asset.code, before=None, limit=1)
     return rows[0]["balance_after"] if rows else Decimal(0)
 
 
@@ -131,9 +134,9 @@ class Banner:
 
 def banner(page: Page, shown: Sequence[Panel], now: dt.datetime, low: set[str]) -> Banner | None:
     """At most one, the most severe. `low` names balances with less than a usual day's use left."""
-    for judge in (_confirm, _paused, _empty, _low(low), _expiring(now), _near_limit):
+    for check in (_confirm, _paused, _empty, _low(low), _expiring(now), _near_limit):
         for panel in shown:
-            found = judge(page, panel)
+            found = check(page, panel)
             if found is not None:
                 return found
     return None
@@ -164,8 +167,8 @@ def _empty(page: Page, panel: Panel) -> Banner | None:
     return Banner("warn", text, t("Top up"), f"/billing/top-up?asset={panel.asset.code}")
 
 
-def _low(low: set[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of the judges above
-    def judge(page: Page, panel: Panel) -> Banner | None:
+def _low(low: set[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of the checks above
+    def check(page: Page, panel: Panel) -> Banner | None:
         below = panel.rule is not None and panel.rule.enabled and panel.balance < panel.rule.threshold
         if panel.live is not None or not (below or panel.asset.code in low):
             return None
@@ -174,29 +177,29 @@ def _low(low: set[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one o
                  balance=page.words.amount(panel.balance, panel.asset))  # fmt: skip
         return Banner("warn", text, t("Top up"), f"/billing/top-up?asset={panel.asset.code}")
 
-    return judge
+    return check
 
 
 def _expiring(now: dt.datetime):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    def judge(page: Page, panel: Panel) -> Banner | None:
+    def check(page: Page, panel: Panel) -> Banner | None:
         card = panel.card
         if card is None or panel.rule is None or not panel.rule.enabled:
             return None
-        if card.usable_until > now + auto_topup.EXPIRY_NOTICE:
+        if card.usable_until > now + auto_top_up.card_expiry.EXPIRY_NOTICE:
             return None
         t = page.words.t
         text = t("{card} expires {expiry}. Auto top-up for {asset} uses it.", card=card.label, expiry=card.expiry,
                  asset=panel.name)  # fmt: skip
         return Banner("note", text, t("Choose another card"), _settings(panel))
 
-    return judge
+    return check
 
 
 def _near_limit(page: Page, panel: Panel) -> Banner | None:
     rule = panel.rule
     if rule is None or not rule.enabled:
         return None
-    if panel.spent_minor * 100 < rule.limit_minor * auto_topup.LIMIT_NEAR_PERCENT:
+    if panel.spent_minor * 100 < rule.limit_minor * auto_top_up.evaluate.LIMIT_NEAR_PERCENT:
         return None
     t, words = page.words.t, page.words
     text = t(

@@ -2,13 +2,11 @@
 
 from starlette.responses import Response
 
-from brimful import cards, i18n, paying, topups
-from brimful.errors import Refused
-from brimful.portal import show
-from brimful.portal.door import Page
-from brimful.portal.pages.top_up import pay_new, pay_saved
-
-__all__ = ["confirm", "pay_link", "receipt", "result"]
+from brimful import cards, i18n, payments, top_ups
+from brimful.core.errors import Refused
+from brimful.portal import presenters
+from brimful.portal.context import Page
+from brimful.portal.pages import top_up
 
 
 async def result(page: Page) -> Response:
@@ -16,16 +14,16 @@ async def result(page: Page) -> Response:
     top_up_id = page.request.path_params["top_up_id"]
     _only_its_own(page, top_up_id)
     async with page.deps.database.transaction() as tx:
-        found = await topups.get(tx, page.session.customer_id, top_up_id)
-    if found.live and page.deps.till is not None:
-        await paying.pay(page.deps.till, page.session.customer_id, top_up_id)
+        found = await top_ups.store.get(tx, page.session.customer_id, top_up_id)
+    if found.live and page.deps.payments is not None:
+        await payments.advance.advance(page.deps.payments, page.session.customer_id, top_up_id)
     async with page.deps.database.transaction() as tx:
-        found = await topups.get(tx, page.session.customer_id, top_up_id)
-        payment = await topups.open_payment(tx, found)
+        found = await top_ups.store.get(tx, page.session.customer_id, top_up_id)
+        payment = await top_ups.store.open_payment(tx, found)
         asset = await page.deps.catalogue.get(tx, found.asset)
     waits = found.live and found.state not in {"action_required", "requested", "retry_wait"}
     back = page.session.return_url if found.state == "succeeded" else page.session.failure_url
-    heading, sentence = show.outcome(page.words, found, asset)
+    heading, sentence = presenters.outcome(page.words, found, asset)
     confirms = found.state == "action_required" and found.card_id is not None and found.kind == "automatic"
     return page.show(
         "result.html",
@@ -54,13 +52,13 @@ async def pay_link(page: Page) -> Response:
     if top_up_id is None:
         return page.go("/")
     async with page.deps.database.transaction() as tx:
-        found = await topups.get(tx, page.session.customer_id, top_up_id)
+        found = await top_ups.store.get(tx, page.session.customer_id, top_up_id)
     if found.kind == "automatic":
         return await _confirm(page, top_up_id)
     if not found.live or found.state not in {"requested", "action_required"}:
         return page.go(f"/top-ups/{top_up_id}")
     if page.posted:
-        return await pay_new(page, page.till(), top_up_id)
+        return await top_up.pay_new(page, page.payment_context(), top_up_id)
     async with page.deps.database.transaction() as tx:
         asset = await page.deps.catalogue.get(tx, found.asset)
     return page.show(
@@ -83,14 +81,14 @@ async def confirm(page: Page) -> Response:
 
 async def _confirm(page: Page, top_up_id: str) -> Response:
     async with page.deps.database.transaction() as tx:
-        found = await topups.get(tx, page.session.customer_id, top_up_id)
+        found = await top_ups.store.get(tx, page.session.customer_id, top_up_id)
     if found.state != "action_required" or found.card_id is None:
         return page.go(f"/top-ups/{top_up_id}")
     if page.posted:
-        return await pay_saved(page, page.till(), top_up_id, found.card_id)
+        return await top_up.pay_saved(page, page.payment_context(), top_up_id, found.card_id)
     async with page.deps.database.transaction() as tx:
         asset = await page.deps.catalogue.get(tx, found.asset)
-        card = await cards.get(tx, page.session.customer_id, found.card_id)
+        card = await cards.store.get(tx, page.session.customer_id, found.card_id)
     assert found.expires_at is not None
     return page.show(
         "confirm.html",
@@ -110,12 +108,12 @@ async def receipt(page: Page) -> Response:
     top_up_id = page.request.path_params["top_up_id"]
     _only_its_own(page, top_up_id)
     async with page.deps.database.transaction() as tx:
-        found = await topups.get(tx, page.session.customer_id, top_up_id)
-        payment = await topups.paid_by(tx, found)
+        found = await top_ups.store.get(tx, page.session.customer_id, top_up_id)
+        payment = await top_ups.store.paid_by(tx, found)
         asset = await page.deps.catalogue.get(tx, found.asset)
         if payment is None:
             raise Refused("top_up_not_found", "This top-up has not been paid.")
-        card = None if payment.card_id is None else await cards.get(tx, found.customer_id, payment.card_id)
+        card = None if payment.card_id is None else await cards.store.get(tx, found.customer_id, payment.card_id)
     words = page.words
     facts = [
         (words.t("Paid to"), page.deps.settings.merchant),

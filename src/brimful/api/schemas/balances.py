@@ -1,0 +1,338 @@
+"""Customers, assets, balances and what is held of them."""
+
+from typing import Any, Literal, Self
+
+from pydantic import BaseModel, Field
+
+from brimful import assets, customers, ledger
+from brimful.api.schemas.base import Amount, Moment, NextCursor, Paged
+from brimful.core import clock, money
+from brimful.db.pool import Row
+from brimful.notifications import balance_alerts
+
+
+class ExternalAccount(BaseModel):
+    """The customer's id at another provider."""
+
+    provider: str
+    provider_id: str
+
+
+class Customer(BaseModel):
+    """A customer. Subscriptions are Credyt's and always empty here."""
+
+    id: str
+    external_id: str | None
+    name: str
+    email: str | None
+    time_zone: str
+    active_subscription_count: int = 0
+    metadata: dict[str, str]
+    subscriptions: list[Any] = []
+    external_accounts: list[ExternalAccount]
+    created_at: Moment
+
+    @classmethod
+    def of(cls, customer: customers.Customer) -> Self:
+        return cls(
+            id=customer.customer_id,
+            external_id=customer.external_id,
+            name=customer.name,
+            email=customer.email,
+            time_zone=customer.time_zone,
+            metadata=dict(customer.metadata),
+            external_accounts=[ExternalAccount(**account) for account in customer.external_accounts],
+            created_at=clock.rfc3339(customer.created_at),
+        )
+
+
+class CustomerPage(Paged):
+    """Customers, newest first."""
+
+    items: list[Customer]
+
+
+class CreatedAsset(BaseModel):
+    """An asset that was just created."""
+
+    code: str
+    created_at: Moment
+
+
+class Priced(BaseModel):
+    """The price of one unit from a time on."""
+
+    valid_from: Moment
+    valid_to: Moment | None
+    rate: Amount
+
+
+class Rates(BaseModel):
+    """The prices in one currency."""
+
+    source: str
+    schedule: list[Priced]
+
+
+class Asset(BaseModel):
+    """An asset with its rates by source currency."""
+
+    code: str
+    name: str
+    kind: Literal["currency", "unit"]
+    precision: int
+    label: str | None
+    symbol: str | None
+    hold_bridge: Amount
+    rates: list[Rates]
+    created_at: Moment
+
+    @classmethod
+    def of(cls, asset: assets.Asset, rates: list[assets.Rate]) -> Self:
+        schedules: dict[str, list[Priced]] = {}
+        for rate in rates:
+            until = None if rate.valid_to is None else clock.rfc3339(rate.valid_to)
+            priced = Priced(valid_from=clock.rfc3339(rate.valid_from), valid_to=until, rate=money.text(rate.rate))
+            schedules.setdefault(rate.currency, []).append(priced)
+        return cls(
+            code=asset.code,
+            name=asset.name,
+            kind=asset.kind,
+            precision=asset.scale,
+            label=asset.label,
+            symbol=asset.symbol,
+            hold_bridge=money.text(asset.bridge_max),
+            rates=[Rates(source=source, schedule=schedule) for source, schedule in schedules.items()],
+            created_at=clock.rfc3339(asset.created_at),
+        )
+
+
+class AssetItem(BaseModel):
+    """An asset in a list."""
+
+    code: str
+    name: str
+
+
+class AssetPage(Paged):
+    """Assets by code."""
+
+    items: list[AssetItem]
+
+
+class Quote(BaseModel):
+    """What an amount of a currency buys."""
+
+    source: str
+    source_amount: Amount
+    destination: str
+    destination_amount: Amount
+    rate: Amount
+
+
+class Account(BaseModel):
+    """One balance. `available` is the balance less what is held."""
+
+    id: str = Field(examples=["default:USD"])
+    name: str
+    asset: str
+    available: Amount
+    balance: Amount
+    held: Amount
+
+    @classmethod
+    def of(cls, account: ledger.accounts.Account, **more: str) -> Self:
+        return cls(
+            id=account.name,
+            name="default",
+            asset=account.asset,
+            available=money.text(account.available),
+            balance=money.text(account.balance),
+            held=money.text(account.held),
+            **more,
+        )
+
+
+class AccountDetails(Account):
+    """One balance, with what is on its way in (live top-ups) and out (holds)."""
+
+    pending_in: Amount
+    pending_out: Amount
+
+
+class Wallet(BaseModel):
+    """Every balance of a customer."""
+
+    accounts: list[Account]
+
+
+class Entry(BaseModel):
+    """One line of the ledger."""
+
+    id: str
+    seq: int
+    kind: str
+    amount: Amount
+    balance_after: Amount
+    key: str
+    money_minor: int | None
+    currency: str | None
+    description: str | None
+    metadata: dict[str, Any] | None
+    occurred_at: Moment
+    recorded_at: Moment
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=row["entry_id"],
+            seq=row["seq"],
+            kind=row["kind"],
+            amount=money.text(row["amount"]),
+            balance_after=money.text(row["balance_after"]),
+            key=row["key"],
+            money_minor=row["money_minor"],
+            currency=row["currency"],
+            description=row["description"],
+            metadata=row["metadata"],
+            occurred_at=clock.rfc3339(row["occurred_at"]),
+            recorded_at=clock.rfc3339(row["recorded_at"]),
+        )
+
+
+class Entries(BaseModel):
+    """The ledger of one balance, newest first."""
+
+    items: list[Entry]
+    next_cursor: NextCursor
+
+
+class Id(BaseModel):
+    """What was made, or was known already."""
+
+    id: str
+
+
+class Created(Id):
+    """The same, with when it was recorded."""
+
+    created_at: Moment | None
+
+
+class Transaction(BaseModel):
+    """An adjustment or a charge, in Credyt's form."""
+
+    id: str
+    type: Literal["fee", "adjustment"]
+    account_id: str
+    asset: str
+    amount: Amount
+    description: str | None
+    metadata: dict[str, Any]
+    created_at: Moment
+    executed_at: Moment
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=row["key"],
+            type="fee" if row["kind"] == "charge" else "adjustment",
+            account_id=f"default:{row['asset']}",
+            asset=row["asset"],
+            amount=money.text(row["amount"]),
+            description=row["description"],
+            metadata=row["metadata"] or {},
+            created_at=clock.rfc3339(row["recorded_at"]),
+            executed_at=clock.rfc3339(row["recorded_at"]),
+        )
+
+
+class Grant(BaseModel):
+    """A credit in the form of Credyt's grants. Credits are not consumed one by one here and do not expire: `available`
+    is what was credited, and `expires_at` the last moment there is.
+    """
+
+    id: str
+    available: Amount
+    effective_at: Moment
+    expires_at: Moment
+    purpose: str
+    created_at: Moment
+
+    @classmethod
+    def of(cls, row: Row) -> Self:
+        return cls(
+            id=row["entry_id"],
+            available=money.text(row["amount"]),
+            effective_at=clock.rfc3339(row["occurred_at"]),
+            expires_at="9999-12-31T23:59:59Z",
+            purpose=row["kind"],
+            created_at=clock.rfc3339(row["recorded_at"]),
+        )
+
+
+class Grants(Paged):
+    """The credits of one balance, newest first."""
+
+    items: list[Grant]
+
+
+class Hold(BaseModel):
+    """Units set aside."""
+
+    id: str
+    customer_id: str
+    asset: str
+    amount: Amount
+    state: Literal["open", "captured", "released", "expired"]
+    captured: Amount | None
+    description: str | None
+    expires_at: Moment
+    created_at: Moment
+    ended_at: Moment | None
+
+    @classmethod
+    def of(cls, hold: ledger.holds.Hold) -> Self:
+        return cls(
+            id=hold.hold_id,
+            customer_id=hold.customer_id,
+            asset=hold.asset,
+            amount=money.text(hold.amount),
+            state=hold.state,
+            captured=None if hold.captured is None else money.text(hold.captured),
+            description=hold.description,
+            expires_at=clock.rfc3339(hold.expires_at),
+            created_at=clock.rfc3339(hold.created_at),
+            ended_at=None if hold.ended_at is None else clock.rfc3339(hold.ended_at),
+        )
+
+
+class Holds(BaseModel):
+    """A customer's holds, newest first."""
+
+    items: list[Hold]
+    next_cursor: NextCursor
+
+
+class Alert(BaseModel):
+    """When the platform and the customer are notified of a low balance; `level` is what was announced last."""
+
+    asset: str
+    threshold: Amount
+    level: Literal["ok", "low", "depleted"]
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, alert: balance_alerts.Alert) -> Self:
+        return cls(
+            asset=alert.asset,
+            threshold=money.text(alert.threshold),
+            level=alert.level,
+            updated_at=clock.rfc3339(alert.updated_at),
+        )
+
+
+class Alerts(BaseModel):
+    """A customer's alerts."""
+
+    items: list[Alert]

@@ -1,0 +1,205 @@
+"""What the API takes. Unknown fields are refused."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool
+
+from brimful.api.json_body import AmountText, Instant, Metadata, Place, Text, Whole
+from brimful.core import money
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewExternalAccount(_Body):
+    """The customer's id at another provider."""
+
+    provider: Text
+    provider_id: Text
+
+
+class CreateCustomer(_Body):
+    """A new customer."""
+
+    name: Text = Field(min_length=1, max_length=200)
+    external_id: Text | None = Field(None, min_length=1, max_length=255)
+    email: Text | None = Field(None, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")
+    time_zone: Text = "UTC"
+    metadata: Metadata | None = None
+    external_accounts: list[NewExternalAccount] = Field(default=[], max_length=20)
+
+
+class UpdateCustomer(_Body):
+    """What may change about a customer."""
+
+    name: Text = Field("", min_length=1, max_length=200)  # only what is sent changes: the defaults are never used
+    external_id: Text | None = Field(None, min_length=1, max_length=255)
+    email: Text | None = Field(None, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")
+    time_zone: Text = "UTC"
+
+
+class StartingRate(_Body):
+    """A price of one unit: `rate` in the source currency, or `inverse_rate` units for one of it."""
+
+    source: Text
+    rate: AmountText | None = None
+    inverse_rate: AmountText | None = None
+
+
+class CreateAsset(_Body):
+    """A new asset. `precision` is the number of decimals."""
+
+    code: Text
+    name: Text = Field(min_length=1, max_length=100)
+    precision: Whole | None = Field(None, ge=0, le=money.SCALE_MAX)
+    label: Text | None = Field(None, max_length=50)
+    symbol: Text | None = Field(None, max_length=8)
+    rates: list[StartingRate] = Field(default=[], max_length=20)
+    hold_bridge: AmountText | None = None
+
+
+class AddRate(_Body):
+    """A price of one unit in the source currency, from a time on."""
+
+    source: Text
+    rate: AmountText
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
+
+
+class QuoteRequest(_Body):
+    """How many units an amount of the source currency buys."""
+
+    source: Text
+    amount: AmountText
+    exchange_at: Instant | None = None
+
+
+class _Transaction(_Body):
+    transaction_id: Text = Field(min_length=1, max_length=255)
+    account_name: Text | None = None
+    asset: Text
+    amount: AmountText
+    description: Text | None = None
+    metadata: Metadata | None = None
+
+
+class Adjustment(_Transaction):
+    """A signed change of a balance, keyed by `transaction_id`."""
+
+    reason: Literal["gift", "external_topup", "external_refund", "other"] = "other"
+    effective_at: Instant | None = None
+    expires_at: Instant | None = None
+
+
+class Charge(_Transaction):
+    """A fee that the balance must cover, keyed by `transaction_id`. The amount is positive."""
+
+    subject: Text | None = None
+    input_units: Whole | None = None
+    input_volume: Whole | None = None
+    unit_price: AmountText | None = None
+    volume_rate: AmountText | None = None
+    package_size: Whole | None = None
+
+
+class Destination(_Body):
+    """Where a top-up goes."""
+
+    account_name: Text | None = None
+    asset: Text
+    exchange_rate: AmountText | None = None
+
+
+class CreateTopUp(_Body):
+    """Ask for a link by which the customer can pay. `amount` is money in `currency`."""
+
+    customer_id: Text
+    amount: AmountText
+    currency: Text
+    description: Text | None = None
+    destination: Destination | None = None
+    credit_expires_at: Instant | None = None
+    return_url: Place
+    failure_url: Place
+    metadata: Metadata | None = None
+
+
+class CreateRefund(_Body):
+    """Give money of a paid top-up back. `amount` is money in its currency; all that is left without it."""
+
+    amount: AmountText | None = None
+
+
+class CreateSession(_Body):
+    """Ask for a link to the Billing Portal."""
+
+    customer_id: Text
+    return_url: Place
+    failure_url: Place
+    flow: Literal["overview", "top_up", "auto_top_up", "cards"] = "overview"
+    asset: Text | None = None
+    locale: Text | None = Field(None, max_length=20)
+
+
+class UpdateAsset(_Body):
+    """What may change about an asset. `hold_bridge` is how far below zero a hold may take an account of it, while an
+    automatic top-up that covers it is in flight.
+    """
+
+    hold_bridge: AmountText
+
+
+class CreateHold(_Body):
+    """Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive."""
+
+    id: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_:~-][A-Za-z0-9._:~-]{0,127}$")]
+    asset: Text
+    amount: AmountText
+    expires_in_s: Whole = Field(3600, ge=1, le=7 * 86_400)
+    description: Text | None = None
+
+
+class CaptureHold(_Body):
+    """Turn a hold into a debit of what the job cost; the rest becomes available. `overrun` says what an amount above
+    the hold may do: be refused, take what is available besides, or be recorded in any case.
+    """
+
+    amount: AmountText
+    overrun: Literal["refuse", "covered", "record"] = "refuse"
+    description: Text | None = None
+
+
+class SetAlert(_Body):
+    """Tell when what is available falls below `threshold`, and when it is used up."""
+
+    threshold: AmountText
+
+
+class CreateWebhook(_Body):
+    """A new endpoint. `connect` is Credyt's, for accounts that are connected to a platform: there are none here."""
+
+    url: Place
+    topics: list[Text] = Field(["*"], min_length=1, max_length=50)
+    connect: StrictBool = False
+
+
+class UpdateWebhook(_Body):
+    """What may change about an endpoint."""
+
+    url: Place | None = None
+    topics: list[Text] | None = Field(None, min_length=1, max_length=50)
+    enabled: StrictBool | None = None
+
+
+class ReplayEvent(_Body):
+    """Where an event is to be sent again: everywhere that wants it, or to one endpoint."""
+
+    webhook_id: Text | None = None
+
+
+class ReplaySince(_Body):
+    """From when on an endpoint is to be sent what it has not got."""
+
+    since: Instant

@@ -1,0 +1,174 @@
+"""Top-ups, refunds, cards and rules."""
+
+from typing import Literal, Self
+
+from pydantic import BaseModel
+
+from brimful import auto_top_up, cards, payments, top_ups
+from brimful.api.schemas.base import Amount, Moment, NextCursor
+from brimful.core import clock, money
+
+
+class TopUpDestination(BaseModel):
+    """Where a top-up goes."""
+
+    account_name: str
+    asset: str
+    exchange_rate: Amount
+
+
+class TopUp(BaseModel):
+    """A top-up: Credyt's status beside our own state and reason."""
+
+    id: str
+    customer_id: str
+    kind: Literal["automatic", "manual"]
+    status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
+    state: str
+    reason: str | None
+    amount: Amount
+    currency: str
+    destination: TopUpDestination
+    units: Amount
+    balance_after: Amount | None
+    tries: int
+    requested_at: Moment
+    ended_at: Moment | None
+
+    @classmethod
+    def of(cls, top_up: top_ups.model.TopUp) -> Self:
+        destination = TopUpDestination(
+            account_name="default", asset=top_up.asset, exchange_rate=money.text(top_up.rate)
+        )
+        return cls(
+            id=top_up.top_up_id,
+            customer_id=top_up.customer_id,
+            kind=top_up.kind,
+            status=top_ups.model.credyt_status(top_up),
+            state=top_up.state,
+            reason=top_up.reason,
+            amount=money.text(money.major(top_up.amount_minor, top_up.currency)),
+            currency=top_up.currency,
+            destination=destination,
+            units=money.text(top_up.units),
+            balance_after=None if top_up.balance_after is None else money.text(top_up.balance_after),
+            tries=top_up.tries,
+            requested_at=clock.rfc3339(top_up.requested_at),
+            ended_at=None if top_up.ended_at is None else clock.rfc3339(top_up.ended_at),
+        )
+
+
+class TopUps(BaseModel):
+    """A customer's top-ups, newest first."""
+
+    items: list[TopUp]
+    next_cursor: NextCursor
+
+
+class PaymentLink(BaseModel):
+    """A link by which the customer can pay once."""
+
+    id: str
+    status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
+    redirect_url: str
+    created_at: Moment
+    expires_at: Moment
+
+
+class PortalLink(BaseModel):
+    """A link into the Billing Portal."""
+
+    redirect_url: str
+    expires_at: Moment
+
+
+class Refund(BaseModel):
+    """A refund as it stands."""
+
+    id: str
+    state: str
+    reason: str | None
+    amount: Amount
+    currency: str
+    created_at: Moment
+
+    @classmethod
+    def of(cls, refund: payments.refunds.Refund) -> Self:
+        return cls(
+            id=refund.refund_id,
+            state=refund.state,
+            reason=refund.reason,
+            amount=money.text(money.major(refund.amount_minor, refund.currency)),
+            currency=refund.currency,
+            created_at=clock.rfc3339(refund.created_at),
+        )
+
+
+class Card(BaseModel):
+    """A card, masked."""
+
+    id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    state: str
+    default: bool
+
+    @classmethod
+    def of(cls, card: cards.store.Card) -> Self:
+        return cls(
+            id=card.card_id,
+            brand=card.brand,
+            last4=card.last4,
+            exp_month=card.exp_month,
+            exp_year=card.exp_year,
+            state=card.state,
+            default=card.is_default,
+        )
+
+
+class Cards(BaseModel):
+    """A customer's saved cards."""
+
+    items: list[Card]
+
+
+class Rule(BaseModel):
+    """A rule with why it charges, or does not."""
+
+    asset: str
+    enabled: bool
+    card_id: str
+    threshold: Amount
+    amount: Amount
+    monthly_limit: Amount
+    currency: str
+    version: int
+    paused: str | None
+    reason: str
+    until: Moment | None
+    updated_at: Moment
+
+    @classmethod
+    def of(cls, rule: auto_top_up.rules.Rule) -> Self:
+        return cls(
+            asset=rule.asset,
+            enabled=rule.enabled,
+            card_id=rule.card_id,
+            threshold=money.text(rule.threshold),
+            amount=money.text(money.major(rule.amount_minor, rule.currency)),
+            monthly_limit=money.text(money.major(rule.limit_minor, rule.currency)),
+            currency=rule.currency,
+            version=rule.version,
+            paused=rule.pause_reason,
+            reason=rule.reason,
+            until=None if rule.wake_at is None else clock.rfc3339(rule.wake_at),
+            updated_at=clock.rfc3339(rule.updated_at),
+        )
+
+
+class Rules(BaseModel):
+    """A customer's rules."""
+
+    items: list[Rule]

@@ -1,0 +1,11 @@
+"""Auto top-up: the customer's rule, the policy that evaluates it, and what follows in the transaction."""
+
+from brimful.auto_top_up import (
+    card_expiry as card_expiry,
+    evaluate as evaluate,
+    facts as facts,
+    pauses as pauses,
+    policy as policy,
+    preview as preview,
+    rules as rules,
+)

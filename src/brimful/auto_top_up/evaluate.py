@@ -1,0 +1,190 @@
+"""Evaluate accounts in the transaction that changed them, and set the trigger of the hot path.
+
+`reevaluate` is called under the accounts' locks in every transaction that starts or ends a top-up, credits,
+saves a rule, pauses, or blocks or removes a card; a debit calls it when it crosses `trigger_below`. It
+derives everything from the rows, so one call more never does harm.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from brimful import jobs, ledger, top_ups
+from brimful.auto_top_up import facts, policy
+from brimful.auto_top_up.facts import RuleStatus
+from brimful.auto_top_up.policy import Judgement, Pace, Reason
+from brimful.core import clock, money
+from brimful.db.pool import Tx
+from brimful.notifications import balance_alerts, events
+from brimful.notifications.events import Topic
+
+LIMIT_NEAR_PERCENT = 80  # of the month's limit
+
+
+async def reevaluate(tx: Tx, keys: Iterable[ledger.accounts.AccountKey], pace: Pace) -> None:
+    """Evaluate these accounts and write what follows: `trigger_below`, reasons, waits, top-ups and their jobs.
+
+    The caller holds the accounts' locks. Balance alerts are evaluated as well, because every change of a balance
+    passes here. Accounts without a rule are left alone.
+    """
+    keys = list(keys)
+    await balance_alerts.evaluate(tx, keys)
+    statuses = await facts.read_facts(tx, keys)
+    if not statuses:
+        return
+    if await _end_superseded(tx, statuses):
+        statuses = await facts.read_facts(tx, [status.key for status in statuses])
+    now = await tx.now()
+    evaluated = [(status, _keep_wait(status, policy.evaluate(status.facts, pace, now), now)) for status in statuses]
+    await ledger.accounts.set_triggers(tx, [(status.key, verdict.trigger_below) for status, verdict in evaluated])
+    await _save_reasons(tx, evaluated)
+    await _request(tx, evaluated)
+
+
+def _keep_wait(status: RuleStatus, verdict: Judgement, now: dt.datetime) -> Judgement:
+    """Keep a wait that stands: another evaluation must not defer another job."""
+    same = status.reason == verdict.reason.value and verdict.wake_at is not None
+    if same and status.wake_at is not None and now < status.wake_at < verdict.wake_at:  # type: ignore[operator]
+        return dataclasses.replace(verdict, wake_at=status.wake_at)
+    return verdict
+
+
+async def _end_superseded(tx: Tx, statuses: Sequence[RuleStatus]) -> bool:
+    """Cancel top-ups that only wait when the need, the rule or the card behind them is gone."""
+    ended = False
+    for status in statuses:
+        if not status.facts.live:
+            continue
+        top_up = await top_ups.store.live_by_account(tx, *status.key)
+        if top_up is None or top_up.state not in top_ups.model.WAITING_STATES or top_up.rule_version is None:
+            continue
+        reason = policy.superseded(status.facts, top_up.rule_version)
+        if reason is not None:
+            await top_ups.request.cancel_waiting(tx, top_up, reason.value)
+            ended = True
+    return ended
+
+
+_KEEP = """
+    UPDATE rule_states AS s SET reason = new.reason, wake_at = new.wake_at,
+        reason_at = CASE WHEN s.reason = new.reason THEN s.reason_at ELSE %(now)s END
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(reasons)s::text[], %(wakes)s::timestamptz[])
+        AS new (customer_id, asset, reason, wake_at)
+    WHERE s.customer_id = new.customer_id AND s.asset = new.asset AND s.customer_id = ANY(%(customers)s)
+        AND (s.reason, s.wake_at) IS DISTINCT FROM (new.reason, new.wake_at)
+"""
+
+
+async def _save_reasons(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) -> None:
+    changed = [(s, j) for s, j in evaluated if (s.reason, s.wake_at) != (j.reason.value, j.wake_at)]
+    if not changed:
+        return
+    await tx.execute(
+        _KEEP,
+        {
+            "now": await tx.now(),
+            "customers": [status.customer_id for status, _ in changed],
+            "assets": [status.asset for status, _ in changed],
+            "reasons": [verdict.reason.value for _, verdict in changed],
+            "wakes": [verdict.wake_at for _, verdict in changed],
+        },
+    )
+    for status, verdict in changed:
+        if verdict.wake_at is not None:
+            arguments = {"customer_id": status.customer_id, "asset": status.asset}
+            await jobs.defer(tx, jobs.Name.EVALUATE, [arguments], at=verdict.wake_at)
+        if status.reason != verdict.reason.value:
+            await _announce(tx, status, verdict)
+
+
+_SILENT = {
+    Reason.ARMED,
+    Reason.OFF,
+    Reason.IN_FLIGHT,
+    Reason.PAUSED,
+    Reason.TRIGGERED,
+}  # announced by events of their own
+
+
+async def _announce(tx: Tx, status: RuleStatus, verdict: Judgement) -> None:
+    """Announce a reason when it changes, not per debit."""
+    if verdict.reason in _SILENT:
+        return
+    data: dict[str, Any] = {"asset": status.asset, "reason": verdict.reason.value}
+    if verdict.wake_at is not None:
+        data["until"] = clock.rfc3339(verdict.wake_at)
+    topic = Topic.AUTO_TOP_UP_SKIPPED
+    if verdict.reason is Reason.LIMIT_REACHED:
+        topic = Topic.AUTO_TOP_UP_LIMIT_REACHED
+        data |= {"spent_minor": status.facts.spent_minor, "limit_minor": status.facts.limit_minor,
+                 "currency": status.facts.currency}  # fmt: skip
+    await events.emit(tx, topic, status.customer_id, data)
+
+
+async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) -> None:
+    wishes = []
+    for status, verdict in evaluated:
+        if verdict.units is None:
+            continue
+        facts = status.facts
+        assert facts.rate is not None
+        wishes.append(
+            top_ups.request.AutomaticWish(
+                status.customer_id, status.asset, facts.currency, facts.amount_minor, verdict.units, facts.rate,
+                status.card_id, status.consent_id, facts.version,
+            )
+        )  # fmt: skip
+    made = await top_ups.request.request_automatic(tx, wishes)
+    by_key: Mapping[ledger.accounts.AccountKey, top_ups.request.AutomaticWish] = {
+        (w.customer_id, w.asset): w for w in wishes
+    }
+    announced = [(by_key[key].customer_id, _event_data(by_key[key], top_up_id)) for key, top_up_id in made.items()]
+    await events.emit_each(tx, Topic.AUTO_TOP_UP_TRIGGERED, announced)
+
+
+def _event_data(wish: top_ups.request.AutomaticWish, top_up_id: str) -> dict[str, Any]:
+    return {
+        "asset": wish.asset,
+        "top_up_id": top_up_id,
+        "amount_minor": wish.amount_minor,
+        "currency": wish.currency,
+        "units": money.text(wish.units),
+    }
+
+
+async def announce_limit_near(tx: Tx, key: ledger.accounts.AccountKey, amount_minor: int) -> None:
+    """Announce once, with the payment that crosses it, that most of the month's limit is used."""
+    for status in await facts.read_facts(tx, [key]):
+        spent, limit = status.facts.spent_minor, status.facts.limit_minor
+        near = limit * LIMIT_NEAR_PERCENT
+        if (spent - amount_minor) * 100 < near <= spent * 100:
+            data = {"asset": status.asset, "spent_minor": spent, "limit_minor": limit,
+                    "currency": status.facts.currency}  # fmt: skip
+            await events.emit(tx, Topic.AUTO_TOP_UP_LIMIT_NEAR, status.customer_id, data)
+
+
+async def evaluate_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
+    """Lock one account and evaluate it: when a wait has run out, or the sweep found an inconsistency."""
+    await ledger.accounts.lock(tx, [(customer_id, asset)])
+    await reevaluate(tx, [(customer_id, asset)], pace)
+
+
+_ENABLED = """
+    SELECT customer_id, asset FROM rules WHERE enabled AND (customer_id, asset) > (%s, %s)
+    ORDER BY customer_id, asset LIMIT %s
+"""
+
+
+async def enabled_after(tx: Tx, key: ledger.accounts.AccountKey, *, limit: int) -> list[ledger.accounts.AccountKey]:
+    """Accounts whose rule is on, in key order, beginning after one: for the slow sweep."""
+    return [(row["customer_id"], row["asset"]) for row in await tx.all(_ENABLED, (*key, limit))]
+
+
+_OVERDUE = "SELECT customer_id, asset FROM rule_states WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"
+
+
+async def overdue_waits(tx: Tx, *, limit: int) -> list[ledger.accounts.AccountKey]:
+    """Accounts whose wait has run out and that no job has evaluated."""
+    rows = await tx.all(_OVERDUE, (await tx.now(), limit))
+    return [(row["customer_id"], row["asset"]) for row in rows]

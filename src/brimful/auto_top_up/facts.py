@@ -1,0 +1,122 @@
+"""The facts about an account's rule, read under the account's lock."""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Iterable
+
+from brimful.auto_top_up.policy import Facts
+from brimful.core import clock, money
+from brimful.db.pool import Row, Tx
+from brimful.ledger.accounts import AccountKey
+
+
+@dataclasses.dataclass(frozen=True)
+class RuleStatus:
+    """An account with a rule: the facts for the policy, and what acting on its judgement needs."""
+
+    customer_id: str
+    asset: str
+    facts: Facts
+    card_id: str
+    consent_id: str
+    reason: str
+    wake_at: dt.datetime | None
+
+    @property
+    def key(self) -> AccountKey:
+        return self.customer_id, self.asset
+
+
+_FACTS = """
+    SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
+        r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.card_id, r.consent_id,
+        st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
+        EXISTS (
+            SELECT FROM consents AS g
+            WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
+                AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
+                AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
+                AND NOT EXISTS (
+                    SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
+        ) AS consent_stands,
+        (
+            SELECT rate FROM rates
+            WHERE rates.asset = a.asset AND rates.currency = r.currency AND valid_from <= %(now)s
+                AND (valid_to IS NULL OR valid_to > %(now)s)
+        ) AS rate,
+        (
+            SELECT coalesce(sum(t.amount_minor), 0) FROM top_ups AS t
+            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+                AND t.currency = r.currency AND t.limit_month = %(month)s AND t.top_up_id <> %(without)s
+                AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
+        )::bigint AS spent_minor,
+        (
+            SELECT coalesce(array_agg(t.requested_at ORDER BY t.requested_at), '{}') FROM top_ups AS t
+            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+                AND t.requested_at > %(hour_ago)s
+        ) AS recent,
+        (
+            SELECT CASE WHEN coalesce(t.available_after, t.balance_after) < r.threshold THEN t.requested_at END
+            FROM top_ups AS t
+            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+            ORDER BY t.requested_at DESC LIMIT 1
+        ) AS left_below_at,
+        EXISTS (
+            SELECT FROM top_ups AS t
+            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+                AND t.ended_at IS NULL AND t.top_up_id <> %(without)s
+        ) AS live
+    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    JOIN accounts AS a ON a.customer_id = wanted.customer_id AND a.asset = wanted.asset
+    JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
+    JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset
+    JOIN cards AS c ON c.customer_id = a.customer_id AND c.card_id = r.card_id
+    JOIN assets AS s ON s.code = a.asset
+    WHERE a.customer_id = ANY(%(customers)s)
+"""
+
+
+async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -> list[RuleStatus]:
+    """Facts of those accounts that have a rule. `without` names a top-up to leave out of the month's sum."""
+    customers, assets = ([key[i] for key in keys] for i in (0, 1)) if (keys := sorted(set(keys))) else ([], [])
+    now = await tx.now()
+    rows = await tx.all(
+        _FACTS,
+        {
+            "customers": customers,
+            "assets": assets,
+            "now": now,
+            "month": clock.month_start(now),
+            "hour_ago": now - dt.timedelta(hours=1),
+            "without": without,
+        },
+    )
+    return [_status(row) for row in rows]
+
+
+def _status(row: Row) -> RuleStatus:
+    rate = row["rate"]
+    if row["is_currency"]:
+        rate = money.ONE if row["asset"] == row["currency"] else None
+    facts = Facts(
+        available=row["available"],
+        scale=row["scale"],
+        enabled=row["enabled"],
+        version=row["version"],
+        threshold=row["threshold"],
+        currency=row["currency"],
+        amount_minor=row["amount_minor"],
+        limit_minor=row["limit_minor"],
+        paused=row["paused"],
+        not_before=row["not_before"],
+        consent_stands=row["consent_stands"],
+        card_usable=row["card_usable"],
+        rate=rate,
+        spent_minor=row["spent_minor"],
+        recent=tuple(row["recent"]),
+        left_below_at=row["left_below_at"],
+        live=row["live"],
+    )
+    return RuleStatus(
+        row["customer_id"], row["asset"], facts, row["card_id"], row["consent_id"], row["reason"], row["wake_at"]
+    )

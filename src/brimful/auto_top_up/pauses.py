@@ -1,0 +1,69 @@
+"""Pauses and waits of a rule: what stops it until the customer turns it on again, or until a moment."""
+
+import datetime as dt
+
+from brimful import ledger
+from brimful.auto_top_up import evaluate
+from brimful.auto_top_up.policy import Pace
+from brimful.cards.store import Card
+from brimful.db.pool import Tx
+from brimful.notifications import events
+from brimful.notifications.events import Topic
+
+_PAUSE = """
+    UPDATE rule_states SET paused_at = %(now)s, pause_reason = %(reason)s
+    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND paused_at IS NULL
+        AND EXISTS (
+            SELECT FROM rules
+            WHERE rules.customer_id = rule_states.customer_id AND rules.asset = rule_states.asset
+                AND rules.card_id = coalesce(%(card_id)s::text, rules.card_id))
+"""
+
+
+async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: str | None = None) -> None:
+    """Pause a rule until the customer turns it on again; with `card_id`, only while it uses that card. The caller
+    reevaluates.
+    """
+    values = {"now": await tx.now(), "reason": reason, "customer_id": customer_id, "asset": asset, "card_id": card_id}
+    if await tx.execute(_PAUSE, values):
+        await events.emit(tx, Topic.AUTO_TOP_UP_PAUSED, customer_id, {"asset": asset, "reason": reason})
+
+
+_TOUCHED = """
+    SELECT r.asset, r.card_id IS NOT DISTINCT FROM %(card_id)s AS by_card, a.balance - a.held < r.threshold AS below
+    FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
+    WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
+"""
+
+
+async def pause_after_reversal(tx: Tx, customer_id: str, card_id: str | None, reason: str, pace: Pace) -> None:
+    """Money went back, or may: pause every rule that uses that card, or that is below its threshold now, so that what
+    was given back is not charged again. The caller holds the locks of the customer's accounts.
+    """
+    rows = await tx.all(_TOUCHED, {"customer_id": customer_id, "card_id": card_id})
+    for row in rows:
+        if row["by_card"] or row["below"]:
+            await pause(tx, customer_id, row["asset"], reason)
+    await evaluate.reevaluate(tx, [(customer_id, row["asset"]) for row in rows], pace)
+
+
+async def set_not_before(tx: Tx, customer_id: str, asset: str, moment: dt.datetime) -> None:
+    """Charge nothing by this rule before that moment. The caller reevaluates."""
+    await tx.execute(
+        "UPDATE rule_states SET not_before = greatest(not_before, %s) WHERE customer_id = %s AND asset = %s",
+        (moment, customer_id, asset),
+    )
+
+
+_USING = "SELECT customer_id, asset FROM rules WHERE customer_id = %s AND card_id = %s AND enabled ORDER BY asset"
+
+
+async def card_lost(tx: Tx, card: Card, reason: str, pace: Pace) -> None:
+    """A card can no longer be charged: pause the rules that use it and evaluate their accounts."""
+    keys = [(row["customer_id"], row["asset"]) for row in await tx.all(_USING, (card.customer_id, card.card_id))]
+    if not keys:
+        return
+    await ledger.accounts.lock(tx, keys)
+    for customer_id, asset in keys:
+        await pause(tx, customer_id, asset, reason)
+    await evaluate.reevaluate(tx, keys, pace)

@@ -1,0 +1,209 @@
+"""A proposed rule, run over the account's own past: what it would have done in the last days. Pure.
+
+It evaluates with the engine's own `policy.evaluate`; what happened by itself (usage, manual top-ups,
+adjustments) is replayed, what automatic top-ups did is left out.
+"""
+
+import collections
+import dataclasses
+import datetime as dt
+import decimal
+import itertools
+from collections.abc import Sequence
+from decimal import Decimal
+
+from brimful.auto_top_up import policy
+from brimful.auto_top_up.policy import Facts, Pace
+from brimful.core import clock
+
+_HOUR = dt.timedelta(hours=1)
+_HOUR_MS = 3_600_000
+_EVALUATIONS_MAX = 20_000  # a rule that is always below its threshold is evaluated at each end of a wait
+
+
+@dataclasses.dataclass(frozen=True)
+class Past:
+    """An account's movements in order, without automatic top-ups: when (ms since 1970, UTC) and how much."""
+
+    opening: Decimal
+    at_ms: Sequence[int]
+    amounts: Sequence[Decimal]
+    until: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Proposal:
+    """The rule as the form has it. Threshold in the asset, money in minor units, `rate` as of now."""
+
+    scale: int
+    currency: str
+    threshold: Decimal
+    amount_minor: int
+    limit_minor: int
+    rate: Decimal
+
+
+@dataclasses.dataclass(frozen=True)
+class Preview:
+    """What the rule would have done. `charged_minor` is money, `lowest` a balance of the asset."""
+
+    payments: int
+    charged_minor: int
+    lowest: Decimal
+    below_zero: dt.timedelta
+    limit_reached: bool
+
+
+def replay(past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> Preview:
+    """Run the rule over the past. Each payment succeeds and is credited after `time_to_credit`."""
+    run = _Run(past, proposal, pace, time_to_credit)
+    line, place = proposal.threshold, 0
+    while place < len(past.at_ms):
+        if run.idle and run.balance >= line:
+            place = run.glide(past.amounts, place)
+            if place == len(past.at_ms):
+                break
+        at_ms = past.at_ms[place]
+        if run.next_ms is not None and run.next_ms <= at_ms:
+            run.advance(at_ms)
+        run.move(at_ms, past.amounts[place])
+        if run.idle and run.balance < line:
+            run.evaluate(at_ms)
+        place += 1
+    run.advance(_ms(past.until))
+    return run.result(_ms(past.until))
+
+
+class _Run:
+    """One rule on its way through the past. Either a credit or the end of a wait may be outstanding."""
+
+    def __init__(self, past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> None:
+        self.balance = past.opening
+        self.lowest = past.opening
+        self.next_ms: int | None = None
+        self._credit = Decimal(0)
+        self._asked_ms = 0
+        self._proposal, self._pace = proposal, pace
+        self._delay_ms = max(1, int(time_to_credit.total_seconds() * 1000))
+        self._recent: collections.deque[dt.datetime] = collections.deque()
+        self._spent: collections.Counter[dt.date] = collections.Counter()
+        self._left_below_at: dt.datetime | None = None
+        self._payments = 0
+        self._evaluations = 0
+        self._limit_reached = False
+        self._negative_since: int | None = None
+        self._negative_ms = 0
+
+    @property
+    def idle(self) -> bool:
+        return self.next_ms is None
+
+    def glide(self, amounts: Sequence[Decimal], place: int) -> int:
+        """Move while the balance stays above the threshold, as it nearly always does. Returns where it does not."""
+        balance, lowest, line = self.balance, self.lowest, self._proposal.threshold
+        for amount in itertools.islice(amounts, place, None):
+            moved = balance + amount
+            if moved < line:
+                break
+            balance = moved
+            lowest = min(lowest, moved)
+            place += 1
+        self.balance, self.lowest = balance, lowest
+        return place
+
+    def move(self, at_ms: int, amount: Decimal) -> None:
+        self.balance += amount
+        self.lowest = min(self.lowest, self.balance)
+        if self.balance < 0:
+            if self._negative_since is None:
+                self._negative_since = at_ms
+        elif self._negative_since is not None:
+            self._negative_ms += at_ms - self._negative_since
+            self._negative_since = None
+
+    def advance(self, until_ms: int) -> None:
+        """Let credits arrive and waits run out."""
+        while self.next_ms is not None and self.next_ms <= until_ms:
+            at_ms, self.next_ms = self.next_ms, None
+            if self._credit:
+                credit, self._credit = self._credit, Decimal(0)
+                self.move(at_ms, credit)
+                below = self.balance < self._proposal.threshold
+                self._left_below_at = _moment(self._asked_ms) if below else None
+            if self.balance < self._proposal.threshold:
+                self.evaluate(at_ms)
+
+    def evaluate(self, at_ms: int) -> None:
+        self._evaluations += 1
+        if self._evaluations > _EVALUATIONS_MAX:
+            return
+        now, month = _moment(at_ms), clock.month_start(_moment(at_ms))
+        while self._recent and self._recent[0] <= now - _HOUR:
+            self._recent.popleft()
+        verdict = policy.evaluate(self._facts(month), self._pace, now)
+        if verdict.units is not None:
+            self._credit, self._asked_ms, self.next_ms = verdict.units, at_ms, at_ms + self._delay_ms
+            self._payments += 1
+            self._spent[month] += self._proposal.amount_minor
+            self._recent.append(now)
+        elif verdict.wake_at is not None:
+            self.next_ms = max(_ms(verdict.wake_at), at_ms + 1)
+            self._limit_reached |= verdict.reason is policy.Reason.LIMIT_REACHED
+
+    def _facts(self, month: dt.date) -> Facts:
+        proposal = self._proposal
+        return Facts(
+            available=self.balance,
+            scale=proposal.scale,
+            enabled=True,
+            version=0,
+            threshold=proposal.threshold,
+            currency=proposal.currency,
+            amount_minor=proposal.amount_minor,
+            limit_minor=proposal.limit_minor,
+            paused=None,
+            not_before=None,
+            consent_stands=True,
+            card_usable=True,
+            rate=proposal.rate,
+            spent_minor=self._spent[month],
+            recent=tuple(self._recent),
+            left_below_at=self._left_below_at,
+            live=False,
+        )
+
+    def result(self, until_ms: int) -> Preview:
+        negative_ms = self._negative_ms
+        if self._negative_since is not None:
+            negative_ms += until_ms - self._negative_since
+        return Preview(
+            self._payments,
+            sum(self._spent.values()),
+            self.lowest,
+            dt.timedelta(milliseconds=negative_ms),
+            self._limit_reached,
+        )
+
+
+def suggest(past: Past, time_to_credit: dt.timedelta, *, scale: int) -> Decimal | None:
+    """A threshold that covers the busiest hour of the past and the time a credit takes, rounded up to two digits;
+    None where nothing was used.
+    """
+    hours: collections.defaultdict[int, Decimal] = collections.defaultdict(Decimal)
+    for at_ms, amount in zip(past.at_ms, past.amounts, strict=True):
+        if amount < 0:
+            hours[at_ms // _HOUR_MS] -= amount
+    if not hours:
+        return None
+    share = Decimal(int(time_to_credit.total_seconds())) / 3600
+    wanted = max(hours.values()) * (1 + share)
+    step = Decimal(1).scaleb(max(wanted.adjusted() - 1, -min(scale, 2)))
+    return max(wanted.quantize(step, rounding=decimal.ROUND_CEILING), step)
+
+
+def _moment(at_ms: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(at_ms // 1000, dt.UTC) + dt.timedelta(milliseconds=at_ms % 1000)
+
+
+def _ms(moment: dt.datetime) -> int:
+    return int(moment.timestamp()) * 1000 + moment.microsecond // 1000

@@ -1,0 +1,158 @@
+"""Saved cards: brand, last four and expiry; the card itself is at Stripe."""
+
+import dataclasses
+import datetime as dt
+from typing import Literal
+
+from brimful.auth.portal_sessions import PortalSession
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
+from brimful.gateway.gateway import CardSnapshot
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """A card of the customer. `active` may be charged off-session where a rule's consent names it."""
+
+    customer_id: str
+    card_id: str
+    stripe_payment_method_id: str
+    fingerprint: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    state: Literal["active", "blocked", "detached"]
+    state_reason: str | None
+    is_default: bool
+    created_at: dt.datetime
+
+    @property
+    def label(self) -> str:
+        """As people know it: `Visa ···· 4242`."""
+        names = {"amex": "American Express", "mastercard": "Mastercard", "visa": "Visa"}
+        return f"{names.get(self.brand, self.brand.title())} ···· {self.last4}"
+
+    @property
+    def usable_until(self) -> dt.datetime:
+        """The end of its month of expiry."""
+        year, month = (self.exp_year + 1, 1) if self.exp_month == 12 else (self.exp_year, self.exp_month + 1)
+        return dt.datetime(year, month, 1, tzinfo=dt.UTC)
+
+    @property
+    def expiry(self) -> str:
+        return f"{self.exp_month:02d}/{self.exp_year % 100:02d}"
+
+
+_COLUMNS = """
+    SELECT customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year, state,
+        state_reason, is_default, created_at
+    FROM cards
+"""
+_LIST = _COLUMNS + "WHERE customer_id = %s AND state <> 'detached' ORDER BY is_default DESC, created_at"
+
+
+async def list_for(tx: Tx, customer_id: str) -> list[Card]:
+    """The customer's cards, the default first, without removed ones."""
+    return [_card(row) for row in await tx.all(_LIST, (customer_id,))]
+
+
+_GET = _COLUMNS + "WHERE customer_id = %s AND card_id = %s"
+
+
+async def get(tx: Tx, customer_id: str, card_id: str) -> Card:
+    """One card of this customer; refuses any other."""
+    row = await tx.one(_GET, (customer_id, card_id))
+    if row is None:
+        raise Refused("card_unavailable", "This card is not on file: choose another or add one.", field="card")
+    return _card(row)
+
+
+_FIND = _COLUMNS + "WHERE customer_id = %s AND stripe_payment_method_id = %s"
+
+
+async def find_by_payment_method(tx: Tx, customer_id: str, payment_method_id: str) -> Card | None:
+    """The card behind Stripe's id."""
+    row = await tx.one(_FIND, (customer_id, payment_method_id))
+    return None if row is None else _card(row)
+
+
+_INSERT = """
+    INSERT INTO cards (customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year,
+        state, is_default, consent_id, created_at, updated_at)
+    SELECT %(customer_id)s, %(card_id)s, %(payment_method)s, %(fingerprint)s, %(brand)s, %(last4)s, %(exp_month)s,
+        %(exp_year)s, 'active',
+        NOT EXISTS (SELECT FROM cards WHERE customer_id = %(customer_id)s AND is_default AND state <> 'detached'),
+        %(consent_id)s, %(now)s, %(now)s
+    ON CONFLICT (customer_id, stripe_payment_method_id) DO NOTHING
+"""
+
+
+async def insert(tx: Tx, values: dict[str, object]) -> None:
+    """A new card. Only `setups.complete` calls this, from an open row that carries the consent."""
+    await tx.execute(_INSERT, {**values, "now": await tx.now()})
+
+
+_SET_STATE = """
+    UPDATE cards SET state = %(state)s, state_reason = %(reason)s, is_default = false, updated_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s AND state <> 'detached' AND state <> %(state)s
+"""
+
+
+async def block(tx: Tx, customer_id: str, card_id: str, reason: str) -> bool:
+    """Never charge this card off-session again. True when that is news."""
+    return await _set_state(tx, customer_id, card_id, "blocked", reason)
+
+
+async def detach(tx: Tx, customer_id: str, card_id: str, reason: str) -> bool:
+    """The card is gone: removed by the customer, or at Stripe. True when that is news."""
+    return await _set_state(tx, customer_id, card_id, "detached", reason)
+
+
+async def _set_state(tx: Tx, customer_id: str, card_id: str, state: str, reason: str) -> bool:
+    values = {"customer_id": customer_id, "card_id": card_id, "state": state, "reason": reason, "now": await tx.now()}
+    return await tx.execute(_SET_STATE, values) == 1
+
+
+_RENEW = """
+    UPDATE cards SET fingerprint = %(fingerprint)s, brand = %(brand)s, last4 = %(last4)s, exp_month = %(exp_month)s,
+        exp_year = %(exp_year)s, updated_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s
+"""
+
+
+async def renew(tx: Tx, card: Card, snapshot: CardSnapshot) -> Card:
+    """Keep what the card's network changed: number, expiry, brand. Returns the card as it is now."""
+    values = {**dataclasses.asdict(snapshot), "customer_id": card.customer_id, "card_id": card.card_id}
+    await tx.execute(_RENEW, {**values, "now": await tx.now()})
+    return await get(tx, card.customer_id, card.card_id)
+
+
+_MAKE_DEFAULT = """
+    UPDATE cards SET is_default = (card_id = %(card_id)s), updated_at = %(now)s
+    WHERE customer_id = %(customer_id)s AND is_default <> (card_id = %(card_id)s)
+"""
+
+
+async def make_default(tx: Tx, session: PortalSession, card_id: str) -> None:
+    """Preselect this card in forms. It changes no rule."""
+    card = await get(tx, session.customer_id, card_id)
+    if card.state != "active":
+        raise Refused("card_unavailable", "This card cannot be used any more: choose another.", field="card")
+    values = {"customer_id": session.customer_id, "card_id": card_id, "now": await tx.now()}
+    await tx.execute(_MAKE_DEFAULT, values)
+
+
+def _card(row: Row) -> Card:
+    return Card(**row)
+
+
+_EXPIRY_NOTIFIED = """
+    UPDATE cards SET expiry_notified = make_date(exp_year, exp_month, 1)
+    WHERE customer_id = %s AND card_id = %s AND expiry_notified IS DISTINCT FROM make_date(exp_year, exp_month, 1)
+"""
+
+
+async def note_expiry_notified(tx: Tx, customer_id: str, card_id: str) -> bool:
+    """Note that the customer was notified of this card's expiry. False if that was noted before."""
+    return bool(await tx.execute(_EXPIRY_NOTIFIED, (customer_id, card_id)))

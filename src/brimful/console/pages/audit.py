@@ -1,0 +1,38 @@
+"""The audit trail."""
+
+import json
+import urllib.parse
+
+from starlette.responses import Response
+
+from brimful import operations
+from brimful.console import view_model
+from brimful.console.context import Page
+from brimful.console.view_model import Cell, Field, Table, View
+
+_PAGE = 100
+
+
+async def audit_log(page: Page) -> Response:
+    """Who changed what, newest first."""
+    narrowed = {name: page.query(name) for name in ("customer_id", "actor", "action")}
+    async with page.database.transaction() as tx:
+        rows = await operations.lookup.audit_trail(tx, limit=_PAGE + 1, before=page.query("before"), **narrowed)
+    shown = [
+        [view_model.moment(row["at"]), row["actor"], row["action"],
+         Cell(row["customer_id"], f"/customers/{row['customer_id']}") if row["customer_id"] else "",
+         _short(row["before"]), _short(row["after"])]
+        for row in rows[:_PAGE]
+    ]  # fmt: skip
+    more = None
+    if len(rows) > _PAGE:
+        kept = {name: value or "" for name, value in narrowed.items()} | {"before": rows[_PAGE - 1]["audit_id"]}
+        more = f"/audit?{urllib.parse.urlencode(kept)}"
+    columns = ("At", "Who", "What", "Customer", "Before", "After")
+    labels = {"customer_id": "Customer", "actor": "Who", "action": "What"}
+    filters = [Field(name, labels[name], value or "") for name, value in narrowed.items()]
+    return page.show(View("Audit", "audit", tables=[Table("Trail", columns, shown, more=more)], filters=filters))
+
+
+def _short(values: object) -> str:
+    return "" if values is None else json.dumps(values, ensure_ascii=False)

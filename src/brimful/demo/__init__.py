@@ -1,5 +1,0 @@
-"""The demo: the main job on real usage, driven from outside like a platform and its customers would."""
-
-from brimful.demo.run import run
-
-__all__ = ["run"]

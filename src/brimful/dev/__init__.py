@@ -1,0 +1,1 @@
+"""Tools for development: simulation, benchmarks and the demo. Not part of the product."""

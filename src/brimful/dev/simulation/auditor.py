@@ -1,0 +1,232 @@
+"""The auditor: every invariant, after every step, from the tables and from the provider's own memory.
+
+It shares no code with what it audits but the chain's macs, the decline table and the shapes of rows.
+"""
+
+import collections
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from brimful import ledger
+from brimful.dev.simulation.tables import Row
+from brimful.dev.simulation.world import SimulatedWorld
+
+_OUT = {"failed", "canceled"}
+_DAYS_30 = 30 * 86_400
+_MESSAGE = (
+    "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
+    "money_minor", "currency", "occurred_at", "recorded_at",
+)  # fmt: skip
+
+
+class Violation(AssertionError):  # noqa: N818 - the word of the field
+    """An invariant does not hold."""
+
+
+def _must(holds: bool, invariant: str, detail: Any) -> None:
+    if not holds:
+        raise Violation(f"{invariant}: {detail}")
+
+
+class Auditor:
+    """Checks the invariants over one history."""
+
+    def __init__(self, world: SimulatedWorld) -> None:
+        self._world = world
+        self._tables = world.tables
+        self._heads: dict[tuple[str, str], tuple[int, Decimal, bytes]] = {}
+        self._seen = 0
+        self._tries_seen = 0
+        self._order: dict[str, int] = {}
+        self._hard_known: dict[str, dt.datetime] = {}  # since when we know that a card was declined for good
+        self.acknowledged: dict[tuple[str, str, str], Decimal] = {}  # what was acknowledged to the platform
+
+    def step(self) -> None:
+        """What must hold at any moment."""
+        self._chain()
+        self._one_live()
+        self._credits()
+        self._consents()
+        self._limits()
+        self._triggers()
+        self._tries()
+
+    def end(self) -> None:
+        """What must hold once faults are off and everything has run."""
+        self.step()
+        self._books()
+        self._nothing_lost()
+        self._lively()
+
+    # I1
+    def _chain(self) -> None:
+        rows = list(self._tables.all("entries"))
+        for row in rows[self._seen :]:
+            key = row["customer_id"], row["asset"]
+            seq, balance, mac = self._heads.get(key, (0, Decimal(0), b""))
+            _must(row["seq"] == seq + 1, "I1", f"{key}: {row['seq']} follows {seq}")
+            _must(row["balance_after"] == balance + row["amount"], "I1", f"{key}: {row['balance_after']}")
+            content = ledger.hash_chain.message(**{name: row[name] for name in _MESSAGE})
+            _must(self._world.keyring.recognises(row["mac"], mac, content), "I1", f"{key}: mac of {row['seq']}")
+            self._heads[key] = row["seq"], row["balance_after"], row["mac"]
+        self._seen = len(rows)
+        for account in self._tables.all("accounts"):
+            key = account["customer_id"], account["asset"]
+            head = self._heads.get(key, (0, Decimal(0), b""))
+            _must((account["seq"], account["balance"], account["mac"]) == head, "I1", f"{key} ends elsewhere")
+
+    # I3
+    def _one_live(self) -> None:
+        live = collections.Counter(
+            (row["customer_id"], row["asset"]) for row in self._tables.where("top_ups", kind="automatic", ended_at=None)
+        )
+        _must(all(count == 1 for count in live.values()), "I3", live)
+
+    # I2 at any moment, I4, I5
+    def _credits(self) -> None:
+        paid: dict[str, Row] = {}
+        by_top_up: collections.Counter[str] = collections.Counter()
+        for intent in self._world.sandbox.store.newest("payment_intent"):
+            if intent["status"] == "succeeded":
+                paid[intent["metadata"]["payment_id"]] = intent
+                by_top_up[intent["metadata"]["top_up_id"]] += 1
+        _must(all(count == 1 for count in by_top_up.values()), "I5", by_top_up)
+        left: dict[str, list[Any]] = {}
+        credited: collections.Counter[str] = collections.Counter()
+        for entry in self._tables.all("entries"):
+            if entry["payment_id"] is None:
+                continue
+            sums = left.setdefault(entry["payment_id"], [0, Decimal(0)])
+            sums[0] += entry["money_minor"]
+            sums[1] += entry["amount"]
+            credited[entry["payment_id"]] += entry["kind"] == "top_up"
+            _must(entry["payment_id"] in paid, "I2", f"{entry['payment_id']} is credited and was not paid")
+        _must(all(count == 1 for count in credited.values()), "I4", credited)
+        for payment_id, (minor, units) in left.items():
+            self._proportion(payment_id, minor, units, paid[payment_id]["amount"])
+
+    def _proportion(self, payment_id: str, minor: int, units: Decimal, whole: int) -> None:
+        payment = self._payment(payment_id)
+        top_up = self._tables.get("top_ups", payment["customer_id"], payment["top_up_id"])
+        assert top_up is not None
+        _must(Decimal(0) <= units <= top_up["units"], "I2", f"{payment_id}: {units} of {top_up['units']} left")
+        _must(minor != whole or units == top_up["units"], "I2", f"{payment_id}: whole money, {units} units")
+        _must(minor > 0 or units == 0, "I2", f"{payment_id}: no money left, {units} units")
+
+    # I9, I10
+    def _consents(self) -> None:
+        for payment in self._tables.where("payments", presence="off_session"):
+            sent_at = payment["confirm_sent_at"]
+            if sent_at is None:
+                continue
+            top_up = self._tables.get("top_ups", payment["customer_id"], payment["top_up_id"])
+            assert top_up is not None
+            given = self._tables.get("consents", payment["customer_id"], top_up["consent_id"])
+            ended = self._tables.where("consents", customer_id=payment["customer_id"], withdraws=top_up["consent_id"])
+            name, slack = payment["payment_id"], self._world.time.slack
+            _must(given is not None and given["recorded_at"] <= sent_at + slack, "I9", name)
+            _must(
+                all(row["recorded_at"] >= sent_at - slack for row in ended),
+                "I9",
+                f"{name}: withdrawn before it was sent",
+            )
+            assert given is not None
+            same = ("card_id", "amount_minor", "currency")
+            _must(all(payment[one] == given[one] for one in same), "I10", name)
+
+    # I8, by what was confirmed and not given up
+    def _limits(self) -> None:
+        spent: collections.Counter[tuple[Any, ...]] = collections.Counter()
+        for row in self._tables.where("top_ups", kind="automatic"):
+            if row["confirmed_at"] is not None:
+                self._place(row["top_up_id"])
+        counted = [row for row in self._tables.where("top_ups", kind="automatic") if row["confirmed_at"] is not None
+                   and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
+        # In the order in which they were sent: clocks may go back. A retry keeps the place of its first try.
+        for row in sorted(counted, key=lambda one: self._place(one["top_up_id"])):
+            key = row["customer_id"], row["asset"], row["currency"], row["limit_month"]
+            spent[key] += row["amount_minor"]
+            consent = self._tables.get("consents", row["customer_id"], row["consent_id"])
+            assert consent is not None
+            _must(spent[key] <= consent["limit_minor"], "I8", f"{key}: {spent[key]} of {consent['limit_minor']}")
+
+    def _place(self, top_up_id: str) -> int:
+        return self._order.setdefault(top_up_id, len(self._order))
+
+    # I12 at any moment: armed as the rule says; below the threshold there is a live top-up or a reason
+    def _triggers(self) -> None:
+        for account in self._tables.all("accounts"):
+            key = account["customer_id"], account["asset"]
+            rule, state = self._tables.get("rules", *key), self._tables.get("rule_states", *key)
+            line = None
+            if rule is not None and state is not None:
+                live = bool(self._tables.where("top_ups", customer_id=key[0], asset=key[1], kind="automatic",
+                                               ended_at=None))  # fmt: skip
+                if rule["enabled"] and state["paused_at"] is None and state["reason"] == "armed" and not live:
+                    line = rule["threshold"]
+                silent = state["reason"] in {"armed", "off", "triggered", "in_flight"}
+                below = rule["enabled"] and account["balance"] - account["held"] < rule["threshold"]
+                _must(live or not (below and silent), "I12", f"{key} is below its threshold, {state['reason']}")
+            _must(account["trigger_below"] == line, "I12", f"{key} is armed at {account['trigger_below']}, not {line}")
+
+    # F17, F18: the provider's own memory of what each card went through
+    def _tries(self) -> None:
+        tries = self._world.provider.tries
+        for place in range(self._tries_seen, len(tries)):
+            latest = tries[place]
+            before = [one for one in tries[:place] if one.fingerprint == latest.fingerprint
+                      and one.at > latest.at - _DAYS_30 and one.status == "requires_payment_method"]  # fmt: skip
+            _must(len(before) < 8, "F17", f"{latest.fingerprint} was declined {len(before)} times in 30 days")
+            sent_at = self._payment(latest.payment_id)["confirm_sent_at"]
+            known = self._hard_known.get(latest.fingerprint)
+            after = known is not None and sent_at > known + self._world.time.slack
+            _must(not after, "F18", f"{latest.fingerprint} was sent after a hard decline was known")
+        for one in tries:
+            hard = one.advice in {"do_not_try_again", "confirm_card_data"}
+            if hard and self._payment(one.payment_id)["decline_code"] is not None:
+                self._hard_known.setdefault(one.fingerprint, self._world.time.now)
+        self._tries_seen = len(tries)
+        per_top_up = collections.Counter(one.top_up_id for one in tries if one.status == "requires_payment_method")
+        _must(all(count <= 3 for count in per_top_up.values()), "F17", per_top_up)
+
+    def _payment(self, payment_id: str) -> Row:
+        [payment] = [row for row in self._tables.all("payments") if row["payment_id"] == payment_id]
+        return payment
+
+    # I2 at the end: the provider's books and ours are the same
+    def _books(self) -> None:
+        from brimful.sandbox import books
+
+        theirs = books.books(self._world.sandbox)
+        ours: collections.Counter[str] = collections.Counter()
+        for entry in self._tables.all("entries"):
+            if entry["payment_id"] is None:
+                continue
+            disputed = entry["key"].startswith("dp_")
+            name = "charged" if entry["kind"] == "top_up" else "disputed" if disputed else "refunded"
+            ours[name] += entry["money_minor"] if name == "charged" else -entry["money_minor"]
+        for name in ("charged", "refunded", "disputed"):
+            _must(theirs[name].get("USD", 0) == ours[name], "I2", f"{name}: {theirs[name]} there, {ours[name]} here")
+
+    # I6, I7
+    def _nothing_lost(self) -> None:
+        for (customer_id, source, key), amount in self.acknowledged.items():
+            found = [row["amount"] for row in self._tables.where("entries", customer_id=customer_id, source=source,
+                                                                 key=key)]  # fmt: skip
+            _must(found == [amount], "I6", f"{key} was acknowledged and is {found}")
+
+    # I12 at the end
+    def _lively(self) -> None:
+        now = self._world.time.now
+        for row in self._tables.where("top_ups", ended_at=None):
+            waits = row["state"] in {"action_required", "retry_wait"} or (
+                row["kind"] == "manual" and row["state"] == "requested"
+            )
+            _must(waits and not row["needs_review"], "I12", f"{row['top_up_id']} is still {row['state']}")
+            _must(row["wake_at"] is not None and row["wake_at"] > now - dt.timedelta(hours=1), "I12", "nobody looks")
+        waiting = [row["event_id"] for row in self._tables.where("stripe_events", state="received")]
+        _must(not waiting, "I12", f"events {waiting} were never applied")
+        open_claims = self._tables.where("card_tries", state="open")
+        live = {row["payment_id"] for row in self._tables.where("payments", closed_at=None)}
+        _must(all(row["payment_id"] in live for row in open_claims), "F17", f"claims left behind: {open_claims}")

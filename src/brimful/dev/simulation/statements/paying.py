@@ -1,0 +1,345 @@
+"""Top-ups, payments, refunds, disputes, the inbox."""
+
+import dataclasses
+import datetime as dt
+from typing import Any
+
+from brimful import payments, top_ups
+from brimful.dev.simulation.statements import registry
+from brimful.dev.simulation.tables import Row, Tables
+
+# --- top-ups and payments --------------------------------------------------------------------------------------
+
+
+def _top_up(row: Row | None) -> list[Row]:
+    return [] if row is None else [registry.only(row, top_ups.model.TopUp)]
+
+
+@registry.on(top_ups.store._GET, top_ups.store._LOCK)
+def _get_top_up(t: Tables, p: Any) -> list[Row]:
+    return _top_up(t.get("top_ups", *p))
+
+
+@registry.on(top_ups.store._LIVE)
+def _live(t: Tables, p: Any) -> list[Row]:
+    found = t.where("top_ups", customer_id=p[0], asset=p[1], kind="automatic", ended_at=None)
+    return _top_up(found[0]) if found else []
+
+
+@registry.on(top_ups.store._MOVE)
+def _move(t: Tables, p: Any) -> int:
+    row = t.get("top_ups", p["customer_id"], p["top_up_id"])
+    fenced = row is not None and (row["state"], row["fence"]) == (p["from_state"], p["fence"])
+    if row is None or not fenced or row["ended_at"] is not None:
+        return 0
+    names = ("state", "next_state", "reason", "tries", "polls", "failures", "needs_review", "wake_at", "expires_at",
+             "limit_month", "confirmed_at", "ended_at", "balance_after", "available_after", "card_id")  # fmt: skip
+    t.update("top_ups", row, fence=p["new_fence"], **{name: p[name] for name in names})
+    return 1
+
+
+@registry.on(top_ups.store._DUE)
+def _due(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.all("top_ups") if row["wake_at"] is not None and row["wake_at"] <= p[0]]
+    return sorted(rows, key=lambda row: row["wake_at"])[: p[1]]
+
+
+@registry.on(top_ups.store._FAILED)
+def _top_up_failed(t: Tables, p: Any) -> list[Row]:
+    row = t.get("top_ups", p["customer_id"], p["top_up_id"])
+    if row is None or row["ended_at"] is not None:
+        return []
+    failures = row["failures"] + 1
+    review = row["needs_review"] or failures >= p["most"]
+    return [t.update("top_ups", row, failures=failures, wake_at=p["wake_at"], needs_review=review)]
+
+
+def _payment(row: Row | None) -> list[Row]:
+    return [] if row is None else [registry.only(row, top_ups.model.Payment)]
+
+
+@registry.on(top_ups.store._OPEN)
+def _open_payment(t: Tables, p: Any) -> list[Row]:
+    found = t.where("payments", customer_id=p[0], top_up_id=p[1], closed_at=None)
+    return _payment(found[0]) if found else []
+
+
+@registry.on(top_ups.store._FIND_PAYMENT, top_ups.store._FIND_PAYMENT + " FOR NO KEY UPDATE")
+def _find_payment(t: Tables, p: Any) -> list[Row]:
+    return _payment(t.get("payments", *p))
+
+
+@registry.on("SELECT count(*) AS n FROM payments WHERE customer_id = %s AND top_up_id = %s")
+def _count_payments(t: Tables, p: Any) -> list[Row]:
+    return [{"n": len(t.where("payments", customer_id=p[0], top_up_id=p[1]))}]
+
+
+@registry.on(top_ups.store._SUCCEEDED)
+def _succeeded(t: Tables, p: Any) -> list[Row]:
+    return t.where("payments", customer_id=p[0], top_up_id=p[1], state="succeeded")
+
+
+_PAYMENT_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.Payment)]
+
+
+@registry.on(top_ups.store._INSERT_PAYMENT)
+def _insert_payment(t: Tables, p: Any) -> int:
+    names = ("customer_id", "payment_id", "top_up_id", "kind", "presence", "card_id", "currency", "amount_minor",
+             "setup_id", "created_at")  # fmt: skip
+    row = {**dict.fromkeys(_PAYMENT_FIELDS), **dict(zip(names, p, strict=True)), "state": "new"}
+    t.insert("payments", row)
+    return 1
+
+
+@registry.on(top_ups.store._SAVE_PAYMENT)
+def _save_payment(t: Tables, p: Any) -> int:
+    row = t.get("payments", p["customer_id"], p["payment_id"])
+    if row is None or row["state"] != p["from_state"]:
+        return 0
+    names = ("state", "stripe_intent_id", "stripe_session_id", "redirect_url", "error_code", "decline_code",
+             "advice_code", "confirm_sent_at", "closed_at", "receipt_url")  # fmt: skip
+    t.update("payments", row, **{name: p[name] for name in names})
+    return 1
+
+
+@registry.on("UPDATE payments SET state = 'succeeded' WHERE customer_id = %s AND payment_id = %s")
+def _succeeded_late(t: Tables, p: Any) -> int:
+    row = t.get("payments", *p)
+    assert row is not None
+    t.update("payments", row, state="succeeded")
+    return 1
+
+
+@registry.on("UPDATE top_ups SET needs_review = true, balance_after = %s WHERE customer_id = %s AND top_up_id = %s")
+def _flag(t: Tables, p: Any) -> int:
+    row = t.get("top_ups", p[1], p[2])
+    assert row is not None
+    t.update("top_ups", row, needs_review=True, balance_after=p[0])
+    return 1
+
+
+_TOP_UP_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.TopUp)]
+_FRESH: Row = {**dict.fromkeys(_TOP_UP_FIELDS), "state": "requested", "fence": 0, "tries": 0, "polls": 0,
+               "failures": 0, "needs_review": False, "metadata": {}}  # fmt: skip
+
+
+@registry.on(top_ups.request._INSERT_AUTOMATIC)
+def _insert_automatic(t: Tables, p: Any) -> list[Row]:
+    made = []
+    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "card_id", "consent_id",
+             "rule_version")  # fmt: skip
+    arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "cards", "consents",
+               "versions")  # fmt: skip
+    for values in registry.columns(p, *arrays):
+        row = {**_FRESH, **dict(zip(names, values, strict=True)), "kind": "automatic", "limit_month": p["month"],
+               "wake_at": p["now"], "requested_at": p["now"]}  # fmt: skip
+        same = {"customer_id": row["customer_id"], "asset": row["asset"], "kind": "automatic", "ended_at": None}
+        if not t.where("top_ups", **same):
+            t.insert("top_ups", row)
+            made.append(row)
+    return made
+
+
+@registry.on(top_ups.store._OWNER)
+def _owner(t: Tables, p: Any) -> list[Row]:
+    return [{"customer_id": row["customer_id"]} for row in t.where("top_ups", top_up_id=p[0])]
+
+
+@registry.on(top_ups.request._INSERT_MANUAL)
+def _insert_manual(t: Tables, p: Any) -> int:
+    if t.get("top_ups", p["customer_id"], p["top_up_id"]) is not None:
+        return 0
+    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "expires_at",
+             "return_url", "failure_url", "description")  # fmt: skip
+    t.insert("top_ups", {**_FRESH, **{name: p[name] for name in names}, "kind": "manual", "wake_at": p["expires_at"],
+                         "requested_at": p["now"]})  # fmt: skip
+    return 1
+
+
+# --- holds, refunds, disputes, the inbox -----------------------------------------------------------------------
+
+
+@registry.on("SELECT kind FROM suspensions LIMIT 1", "SELECT kind, reason, since FROM suspensions ORDER BY since, kind")
+def _holds(t: Tables, _p: Any) -> list[Row]:
+    return list(t.all("suspensions"))
+
+
+@registry.on("SELECT kind FROM suspensions WHERE kind = %s")
+def _hold_of(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("suspensions", p[0]))
+
+
+@registry.on("SELECT has_table_privilege('suspensions', 'UPDATE') AS may")
+def _may(_t: Tables, _p: Any) -> list[Row]:
+    return [{"may": True}]
+
+
+@registry.on(payments.suspensions._TURNED)
+def _turned(_t: Tables, _p: Any) -> list[Row]:
+    return []  # a history has one server
+
+
+@registry.on(payments.suspensions._PROBE)
+def _probe(t: Tables, p: Any) -> list[Row]:
+    row = t.get("suspensions", "key")
+    others = [other for other in t.all("suspensions") if other["kind"] != "key"]
+    if row is None or others or row["probed_at"] >= p["now"] - dt.timedelta(seconds=30):
+        return []
+    return [t.update("suspensions", row, probed_at=p["now"])]
+
+
+@registry.on(payments.suspensions._SUSPEND)
+def _hold(t: Tables, p: Any) -> int:
+    if t.get("suspensions", p[0]) is not None:
+        return 0
+    t.insert("suspensions", dict(zip(("kind", "reason", "since", "probed_at"), p, strict=True)))
+    return 1
+
+
+@registry.on("DELETE FROM suspensions WHERE kind = %s")
+def _lift(t: Tables, p: Any) -> int:
+    row = t.get("suspensions", p[0])
+    if row is None:
+        return 0
+    t.delete("suspensions", row)
+    return 1
+
+
+def _refund(row: Row | None) -> list[Row]:
+    return [] if row is None else [registry.only(row, payments.refunds.Refund)]
+
+
+@registry.on(payments.refunds._GET)
+def _get_refund(t: Tables, p: Any) -> list[Row]:
+    return _refund(t.get("refunds", *p))
+
+
+@registry.on(payments.refunds._FIND)
+def _find_refund(t: Tables, p: Any) -> list[Row]:
+    found = [row for row in t.where("refunds", customer_id=p[0])
+             if row["stripe_refund_id"] == p[1] or row["refund_id"] == p[2]]  # fmt: skip
+    return _refund(found[0]) if found else []
+
+
+@registry.on(payments.refunds._LIST)
+def _list_refunds(t: Tables, p: Any) -> list[Row]:
+    return [
+        registry.only(row, payments.refunds.Refund) for row in t.where("refunds", customer_id=p[0], payment_id=p[1])
+    ]
+
+
+_FRESH_REFUND: Row = {"stripe_refund_id": None, "reason": None, "wake_at": None, "polls": 0, "closed_at": None}
+
+
+@registry.on(payments.refunds._INSERT)
+def _insert_refund(t: Tables, p: Any) -> int:
+    if t.get("refunds", p["customer_id"], p["refund_id"]) is not None:
+        return 0
+    names = ("customer_id", "refund_id", "payment_id", "amount_minor", "currency", "actor")
+    t.insert("refunds", {**_FRESH_REFUND, **{name: p[name] for name in names}, "state": "requested",
+                         "wake_at": p["now"], "created_at": p["now"]})  # fmt: skip
+    return 1
+
+
+@registry.on(payments.refunds._MEET)
+def _meet_refund(t: Tables, p: Any) -> int:
+    names = ("customer_id", "refund_id", "payment_id", "stripe_refund_id", "amount_minor", "currency")
+    t.insert("refunds", {**_FRESH_REFUND, **{name: p[name] for name in names}, "state": "pending", "actor": "stripe",
+                         "created_at": p["now"]})  # fmt: skip
+    return 1
+
+
+@registry.on(payments.refunds._NOTE)
+def _note_refund(t: Tables, p: Any) -> int:
+    row = t.get("refunds", p["customer_id"], p["refund_id"])
+    if row is None or row["state"] in {"failed", "canceled"}:
+        return 0
+    names = ("state", "stripe_refund_id", "reason", "closed_at", "wake_at")
+    t.update("refunds", row, **{name: p[name] for name in names})
+    return 1
+
+
+@registry.on(payments.refunds._REFUSE)
+def _refuse_refund(t: Tables, p: Any) -> int:
+    row = t.get("refunds", p[2], p[3])
+    if row is None or row["state"] != "requested":
+        return 0
+    t.update("refunds", row, state="refused", reason=p[0], closed_at=p[1], wake_at=None)
+    return 1
+
+
+@registry.on("UPDATE refunds SET polls = polls + 1, wake_at = %s WHERE customer_id = %s AND refund_id = %s")
+def _refund_later(t: Tables, p: Any) -> int:
+    row = t.get("refunds", p[1], p[2])
+    assert row is not None
+    t.update("refunds", row, polls=row["polls"] + 1, wake_at=p[0])
+    return 1
+
+
+@registry.on(payments.refunds._DUE)
+def _refunds_due(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.all("refunds") if row["wake_at"] is not None and row["wake_at"] <= p[0]]
+    return sorted(rows, key=lambda row: row["wake_at"])[: p[1]]
+
+
+@registry.on(payments.reversals._NOTE_DISPUTE)
+def _note_dispute(t: Tables, p: Any) -> int:
+    if t.get("disputes", p["customer_id"], p["dispute_id"]) is not None:
+        return 0
+    names = ("customer_id", "dispute_id", "payment_id", "amount_minor", "currency", "status", "reason")
+    t.insert("disputes", {**{name: p[name] for name in names}, "opened_at": p["now"], "closed_at": None})
+    return 1
+
+
+@registry.on(payments.reversals._CLOSE_DISPUTE)
+def _dispute_end(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("disputes", *p))
+
+
+@registry.on(payments.reversals._UPDATE_DISPUTE)
+def _update_dispute(t: Tables, p: Any) -> int:
+    row = t.get("disputes", p["customer_id"], p["dispute_id"])
+    assert row is not None
+    closed_at = (row["closed_at"] or p["now"]) if p["closed"] else None
+    t.update("disputes", row, status=p["status"], amount_minor=p["amount_minor"], closed_at=closed_at)
+    return 1
+
+
+@registry.on(payments.stripe_events._INSERT)
+def _insert_event(t: Tables, p: Any) -> int:
+    if t.get("stripe_events", p[0]) is not None:
+        return 0
+    names = ("event_id", "type", "object_id", "livemode", "created_at", "received_at")
+    t.insert("stripe_events", {**dict(zip(names, p, strict=True)), "state": "received", "outcome": None,
+                               "processed_at": None, "failures": 0})  # fmt: skip
+    return 1
+
+
+@registry.on(payments.stripe_events._GET)
+def _get_event(t: Tables, p: Any) -> list[Row]:
+    row = t.get("stripe_events", p[0])
+    return registry.maybe(row if row is not None and row["state"] == "received" else None)
+
+
+@registry.on(payments.stripe_events._DONE)
+def _done(t: Tables, p: Any) -> int:
+    row = t.get("stripe_events", p[3])
+    assert row is not None
+    t.update("stripe_events", row, state=p[0], outcome=p[1], processed_at=p[2])
+    return 1
+
+
+@registry.on(payments.stripe_events._WAITING)
+def _waiting(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.where("stripe_events", state="received") if row["received_at"] < p[0]]
+    return rows[: p[1]]
+
+
+@registry.on(payments.stripe_events._FAILED)
+def _event_failed(t: Tables, p: Any) -> list[Row]:
+    row = t.get("stripe_events", p["event_id"])
+    if row is None or row["state"] != "received":
+        return []
+    failures = row["failures"] + 1
+    state = "quarantined" if failures >= p["most"] else row["state"]
+    return [t.update("stripe_events", row, failures=failures, state=state, outcome=p["outcome"])]

@@ -1,0 +1,173 @@
+"""Customers, assets, balances, entries."""
+
+import datetime as dt
+from decimal import Decimal
+from typing import Any
+
+from brimful import assets, cards, customers, ledger
+from brimful.auth import audit
+from brimful.dev.simulation.statements import registry
+from brimful.dev.simulation.tables import Row, Tables
+from brimful.notifications import balance_alerts, events
+
+# --- customers, assets, events ----------------------------------------------------------------------------
+
+
+@registry.on(customers._GET, customers._LOCK)
+def _customer(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("customers", p[0]))
+
+
+@registry.on("INSERT INTO aliases (kind, value, customer_id, target_id) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING")
+def _add_alias(t: Tables, p: Any) -> int:
+    if t.get("aliases", p[0], p[1]) is not None:
+        return 0
+    t.insert("aliases", {"kind": p[0], "value": p[1], "customer_id": p[2], "target_id": p[3]})
+    return 1
+
+
+@registry.on("SELECT customer_id, target_id FROM aliases WHERE kind = %s AND value = %s")
+def _find_alias(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("aliases", p[0], p[1]))
+
+
+@registry.on(assets._GET)
+def _asset(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("assets", p[0]))
+
+
+def rate_of(t: Tables, asset: str, currency: str, at: dt.datetime) -> Decimal | None:
+    for row in t.where("rates", asset=asset, currency=currency):
+        if row["valid_from"] <= at and (row["valid_to"] is None or row["valid_to"] > at):
+            rate: Decimal = row["rate"]
+            return rate
+    return None
+
+
+@registry.on(assets._RATE_AT)
+def _rate_at(t: Tables, p: Any) -> list[Row]:
+    rate = rate_of(t, p["asset"], p["currency"], p["at"])
+    return [] if rate is None else [{"rate": rate}]
+
+
+@registry.on(events._INSERT)
+def _event(t: Tables, p: Any) -> int:
+    for event_id, customer_id in zip(p["ids"], p["customers"], strict=True):
+        row = {"event_id": event_id, "customer_id": customer_id, "type": p["type"], "created_at": p["now"]}
+        t.insert("outgoing_events", row)
+    return len(p["ids"])
+
+
+@registry.on(events._DELIVER)
+def _deliver(_t: Tables, _p: Any) -> int:
+    return 0  # no endpoints
+
+
+@registry.on(audit._INSERT, cards.consents._INSERT_EVIDENCE, ledger.entries._INSERT_NOTES)
+def _beside_the_point(_t: Tables, _p: Any) -> int:
+    return 1
+
+
+# --- wallets and ledger --------------------------------------------------------------------------------------
+
+
+@registry.on(ledger.accounts._LOCK)
+def _lock(t: Tables, p: Any) -> list[Row]:
+    found = [row for row in t.all("accounts") if row["customer_id"] in p[0] and row["asset"] in p[1]]
+    return sorted(found, key=lambda row: (row["customer_id"], row["asset"]))
+
+
+@registry.on(ledger.accounts._LOCK_WALLET, ledger.accounts._LIST)
+def _wallet(t: Tables, p: Any) -> list[Row]:
+    return sorted(t.where("accounts", customer_id=p[0]), key=lambda row: row["asset"])
+
+
+@registry.on(ledger.accounts._GET)
+def _account(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("accounts", *p))
+
+
+@registry.on(ledger.accounts._CREATE)
+def _create_accounts(t: Tables, p: Any) -> int:
+    made = 0
+    for customer_id, asset in sorted(registry.columns(p, "customers", "assets")):
+        if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
+            t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
+                                  "mac": b"", "held": Decimal(0),
+                                  "trigger_below": None, "alert_below": None, "created_at": p["now"]})  # fmt: skip
+            made += 1
+    return made
+
+
+@registry.on(ledger.accounts._UPDATE_HEADS)
+def _heads(t: Tables, p: Any) -> int:
+    changed = 0
+    for customer_id, asset, balance, seq, mac in registry.columns(p, "customers", "assets", "balances", "seqs", "macs"):
+        row = t.get("accounts", customer_id, asset)
+        if row is not None:
+            t.update("accounts", row, balance=balance, seq=seq, mac=mac)
+            changed += 1
+    return changed
+
+
+@registry.on(ledger.accounts._SET_TRIGGERS)
+def _triggers(t: Tables, p: Any) -> int:
+    changed = 0
+    for customer_id, asset, line in registry.columns(p, "customers", "assets", "lines"):
+        row = t.get("accounts", customer_id, asset)
+        if row is not None and row["trigger_below"] != line:
+            t.update("accounts", row, trigger_below=line)
+            changed += 1
+    return changed
+
+
+@registry.on(ledger.accounts._MISSED)
+def _missed(t: Tables, p: Any) -> list[Row]:
+    rows = [
+        row
+        for row in t.all("accounts")
+        if row["trigger_below"] is not None and row["balance"] - row["held"] < row["trigger_below"]
+    ]
+    return rows[: p[0]]
+
+
+@registry.on(balance_alerts._FACTS)
+def _no_alerts(_t: Tables, _p: Any) -> list[Row]:
+    return []
+
+
+_ENTRY = (
+    "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
+    "money_minor", "currency", "occurred_at", "recorded_at", "mac",
+)  # fmt: skip
+
+
+@registry.on(ledger.entries._INSERT)
+def _insert_entries(t: Tables, p: Any) -> int:
+    rows = [dict(zip(_ENTRY, values, strict=True)) for values in zip(*p, strict=True)]
+    for row in rows:
+        t.insert("entries", row)
+    return len(rows)
+
+
+@registry.on(ledger.entries._FIND_EXISTING)
+def _known(t: Tables, p: Any) -> list[Row]:
+    wanted = set(registry.columns(p, "customers", "sources", "keys"))
+    if not any(t.entry_written(*key) for key in wanted):
+        return []
+    return [row for row in t.all("entries") if (row["customer_id"], row["source"], row["key"]) in wanted]
+
+
+@registry.on(ledger.entries._REMAINING)
+def _left(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("entries", customer_id=p[0], payment_id=p[1])
+    if not rows:
+        return [{"money_minor": None, "units": None}]
+    return [{"money_minor": sum(row["money_minor"] for row in rows), "units": sum(row["amount"] for row in rows)}]
+
+
+@registry.on(ledger.statements._BELOW_SINCE)
+def _below_since(t: Tables, p: Any) -> list[Row]:
+    chain = t.where("entries", customer_id=p["customer_id"], asset=p["asset"])
+    left = [row["seq"] for row in chain if row["seq"] <= p["seq"] and row["balance_after"] >= 0]
+    return [{"recorded_at": row["recorded_at"]} for row in chain if row["seq"] == 1 + max(left, default=0)]

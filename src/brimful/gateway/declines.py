@@ -1,0 +1,61 @@
+"""What a decline means: never again, later, or with the customer present.
+
+Sources: docs.stripe.com/declines/codes and docs.stripe.com/declines/card (advice codes), network rules on
+retries. An advice code outranks the table.
+"""
+
+import enum
+
+from brimful.gateway.gateway import Decline
+
+
+class DeclineKind(enum.Enum):
+    """How to go on after a decline."""
+
+    HARD = "hard"  # never again with this card
+    SOFT = "soft"  # a few spaced tries
+    AUTHENTICATE = "authenticate"  # only with the customer present
+
+
+HARD = frozenset(
+    {
+        "card_not_supported",
+        "currency_not_supported",
+        "expired_card",
+        "fraudulent",
+        "highest_risk_level",
+        "incorrect_cvc",
+        "incorrect_number",
+        "incorrect_zip",
+        "invalid_account",
+        "invalid_cvc",
+        "invalid_expiry_month",
+        "invalid_expiry_year",
+        "invalid_number",
+        "lost_card",
+        "merchant_blacklist",
+        "pickup_card",
+        "restricted_card",
+        "revocation_of_all_authorizations",
+        "revocation_of_authorization",
+        "security_violation",
+        "stolen_card",
+        "stop_payment_order",
+        "transaction_not_allowed",
+    }
+)
+_ADVICE = {
+    "do_not_try_again": DeclineKind.HARD,
+    "confirm_card_data": DeclineKind.HARD,
+    "try_again_later": DeclineKind.SOFT,
+}
+
+
+def classify(decline: Decline) -> DeclineKind:
+    """How to go on. Unknown codes are soft: a few tries cannot hurt, a card is not lost for a new code."""
+    code = decline.decline_code or decline.code or ""
+    if code == "authentication_required" or decline.code == "authentication_required":
+        return DeclineKind.AUTHENTICATE
+    if decline.advice_code in _ADVICE:
+        return _ADVICE[decline.advice_code]
+    return DeclineKind.HARD if code in HARD else DeclineKind.SOFT

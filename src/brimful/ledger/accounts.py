@@ -1,0 +1,211 @@
+"""Accounts: the balance row that every debit locks."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from brimful.db.columns import Bytes, Numbers, Texts
+from brimful.db.pool import Query, Row, Tx
+from brimful.ledger.hash_chain import ChainHead
+
+AccountKey = tuple[str, str]  # customer_id, asset
+
+
+class Account(NamedTuple):
+    """One balance.
+
+    `held` is what its open holds set aside. `trigger_below` is the threshold while a debit alone may start a top-up,
+    else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available.
+    """
+
+    customer_id: str
+    asset: str
+    head: ChainHead
+    held: Decimal
+    trigger_below: Decimal | None
+    alert_below: Decimal | None
+
+    @property
+    def key(self) -> AccountKey:
+        return self.customer_id, self.asset
+
+    @property
+    def balance(self) -> Decimal:
+        return self.head.balance
+
+    @property
+    def available(self) -> Decimal:
+        return self.head.balance - self.held
+
+    @property
+    def name(self) -> str:
+        """The id that the API shows."""
+        return f"default:{self.asset}"
+
+
+# Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
+# customer's other asset of the same batch as well, which only costs a moment.
+_LOCK = """
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below
+    FROM accounts
+    WHERE customer_id = ANY(%s) AND asset = ANY(%s)
+    ORDER BY customer_id, asset
+    FOR NO KEY UPDATE
+"""
+
+
+async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
+    """Lock these accounts for the rest of the transaction. Missing ones are absent from the answer."""
+    accounts = await tx.ask(lock_query(keys))
+    tx.locked()
+    return accounts
+
+
+def lock_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
+    """The same as a query, for `Tx.lock_then_read`."""
+    wanted = set(keys)
+    customers, assets = Texts(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
+
+    def read(rows: Sequence[Row]) -> dict[AccountKey, Account]:
+        return {account[:2]: account for account in map(_account, rows) if account[:2] in wanted}
+
+    return Query(_LOCK, (customers, assets), read)
+
+
+_LOCK_WALLET = """
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below
+    FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
+"""
+
+
+async def lock_wallet(tx: Tx, customer_id: str) -> dict[AccountKey, Account]:
+    """Lock every account of a customer: what happens to a card may reach all of them."""
+    rows = await tx.all(_LOCK_WALLET, (customer_id,))
+    tx.locked()
+    return {account.key: account for account in map(_account, rows)}
+
+
+_CREATE = """
+    INSERT INTO accounts (customer_id, asset, created_at)
+    SELECT c.customer_id, wanted.asset, %(now)s
+    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    JOIN customers AS c ON c.customer_id = wanted.customer_id
+    WHERE c.customer_id = ANY(%(customers)s)
+    ORDER BY 1, 2
+    ON CONFLICT DO NOTHING
+"""
+
+
+async def create_missing(tx: Tx, keys: Iterable[AccountKey]) -> None:
+    """Open accounts for those customers that exist. The caller commits before it locks them."""
+    customers, assets = (list(column) for column in zip(*sorted(set(keys)), strict=True))
+    await tx.execute(_CREATE, {"now": await tx.now(), "customers": customers, "assets": assets})
+
+
+_GET = "SELECT * FROM accounts WHERE customer_id = %s AND asset = %s"
+
+
+async def get(tx: Tx, customer_id: str, asset: str) -> Account | None:
+    """One account, unlocked."""
+    row = await tx.one(_GET, (customer_id, asset))
+    return None if row is None else _account(row)
+
+
+_LIST = "SELECT * FROM accounts WHERE customer_id = %s ORDER BY asset"
+
+
+async def list_for(tx: Tx, customer_id: str) -> list[Account]:
+    """Every account of a customer: the wallet."""
+    return [_account(row) for row in await tx.all(_LIST, (customer_id,))]
+
+
+_UPDATE_HEADS = """
+    UPDATE accounts SET balance = new.balance, seq = new.seq, mac = new.mac
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(balances)s::numeric[], %(seqs)s::bigint[],
+        %(macs)s::bytea[]) AS new (customer_id, asset, balance, seq, mac)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+"""
+
+
+def update_heads(tx: Tx, heads: Mapping[AccountKey, ChainHead]) -> None:
+    """Write the new ends of locked accounts, all in one statement, at the latest before the commit."""
+    columns = {
+        "customers": Texts([key[0] for key in heads]),
+        "assets": Texts([key[1] for key in heads]),
+        "balances": Numbers([head.balance for head in heads.values()]),
+        "seqs": Numbers([head.seq for head in heads.values()]),
+        "macs": Bytes([head.mac for head in heads.values()]),
+    }
+    tx.later(_UPDATE_HEADS, columns, rows=len(heads))
+
+
+def _set_levels(column: str) -> str:
+    return f"""
+        UPDATE accounts SET {column} = new.line
+        FROM unnest(%(customers)s::text[], %(assets)s::text[], %(lines)s::numeric[]) AS new (customer_id, asset, line)
+        WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+            AND accounts.customer_id = ANY(%(customers)s) AND accounts.{column} IS DISTINCT FROM new.line
+    """
+
+
+_SET_TRIGGERS = _set_levels("trigger_below")
+_SET_ALERT = _set_levels("alert_below")
+Lines = Sequence[tuple[AccountKey, Decimal | None]]
+
+
+async def set_triggers(tx: Tx, lines: Lines) -> None:
+    """Write `trigger_below`. Only auto_top_up.evaluate.reevaluate may call this."""
+    await tx.execute(_SET_TRIGGERS, _columns(lines))
+
+
+async def set_alert_levels(tx: Tx, lines: Lines) -> None:
+    """Write `alert_below`. Only the alerts room may call this."""
+    await tx.execute(_SET_ALERT, _columns(lines))
+
+
+def _columns(lines: Lines) -> dict[str, Any]:
+    return {
+        "customers": Texts(key[0] for key, _ in lines),
+        "assets": Texts(key[1] for key, _ in lines),
+        "lines": Numbers(line for _, line in lines),
+    }
+
+
+_UPDATE_HELD = """
+    UPDATE accounts SET held = new.held
+    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(held)s::numeric[]) AS new (customer_id, asset, held)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+"""
+
+
+def update_held(tx: Tx, held: Mapping[AccountKey, Decimal]) -> None:
+    """Write what is held on locked accounts, at the latest before the commit. Only ledger.holds may call this."""
+    columns = {
+        "customers": Texts([key[0] for key in held]),
+        "assets": Texts([key[1] for key in held]),
+        "held": Numbers(held.values()),
+    }
+    tx.later(_UPDATE_HELD, columns, rows=len(held))
+
+
+_MISSED = """
+    SELECT customer_id, asset FROM accounts WHERE trigger_below IS NOT NULL AND balance - held < trigger_below LIMIT %s
+"""
+
+
+async def missed_crossings(tx: Tx, *, limit: int) -> list[AccountKey]:
+    """Accounts below their trigger that were not evaluated. There should be none."""
+    return [(row["customer_id"], row["asset"]) for row in await tx.all(_MISSED, (limit,))]
+
+
+def _account(row: Row) -> Account:
+    return Account(
+        row["customer_id"],
+        row["asset"],
+        ChainHead(row["balance"], row["seq"], bytes(row["mac"])),
+        row["held"],
+        row["trigger_below"],
+        row["alert_below"],
+    )

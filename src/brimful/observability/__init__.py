@@ -1,0 +1,3 @@
+"""Logs, metrics and traces."""
+
+from brimful.observability import logging as logging, metrics as metrics, tracing as tracing

@@ -1,0 +1,174 @@
+"""Refunds in the database: ours begin as `requested`, those made at Stripe are recorded when an event names them."""
+
+import dataclasses
+import datetime as dt
+from typing import Literal
+
+from brimful import jobs
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
+from brimful.gateway.gateway import RefundSnapshot
+from brimful.top_ups.model import Payment
+
+_POLLS_S = (5, 15, 30, 60, 120, 300)
+
+
+@dataclasses.dataclass(frozen=True)
+class Refund:
+    """Money given back for one payment, in minor units of `currency`."""
+
+    customer_id: str
+    refund_id: str
+    payment_id: str
+    stripe_refund_id: str | None
+    amount_minor: int
+    currency: str
+    state: Literal["requested", "pending", "succeeded", "failed", "canceled", "refused"]
+    reason: str | None
+    actor: str
+    polls: int
+    created_at: dt.datetime
+    closed_at: dt.datetime | None
+
+
+_COLUMNS = "SELECT " + ", ".join(field.name for field in dataclasses.fields(Refund)) + " FROM refunds "
+_GET = _COLUMNS + "WHERE customer_id = %s AND refund_id = %s"
+_FIND = _COLUMNS + "WHERE customer_id = %s AND (stripe_refund_id = %s OR refund_id = %s)"
+_LIST = _COLUMNS + "WHERE customer_id = %s AND payment_id = %s ORDER BY created_at, refund_id"
+
+
+async def get(tx: Tx, customer_id: str, refund_id: str) -> Refund | None:
+    """One refund, by our id."""
+    row = await tx.one(_GET, (customer_id, refund_id))
+    return None if row is None else Refund(**row)
+
+
+async def find(tx: Tx, customer_id: str, snapshot: RefundSnapshot) -> Refund | None:
+    """The row that a reading belongs to: by Stripe's id, or by ours in its metadata."""
+    row = await tx.one(_FIND, (customer_id, snapshot.refund_id, snapshot.metadata.get("refund_id", "")))
+    return None if row is None else Refund(**row)
+
+
+async def list_for(tx: Tx, payment: Payment) -> list[Refund]:
+    """Every refund of a payment."""
+    return [Refund(**row) for row in await tx.all(_LIST, (payment.customer_id, payment.payment_id))]
+
+
+_OF_TOP_UP = """
+    SELECT r.* FROM refunds AS r JOIN payments AS p ON p.customer_id = r.customer_id AND p.payment_id = r.payment_id
+    WHERE p.customer_id = %s AND p.top_up_id = %s ORDER BY r.created_at, r.refund_id
+"""
+
+
+async def list_of_top_up(tx: Tx, customer_id: str, top_up_id: str) -> list[Refund]:
+    """Every refund of a top-up's payments."""
+    names = [field.name for field in dataclasses.fields(Refund)]
+    rows = await tx.all(_OF_TOP_UP, (customer_id, top_up_id))
+    return [Refund(**{name: row[name] for name in names}) for row in rows]
+
+
+_INSERT = """
+    INSERT INTO refunds (customer_id, refund_id, payment_id, amount_minor, currency, state, actor, wake_at, created_at)
+    VALUES (%(customer_id)s, %(refund_id)s, %(payment_id)s, %(amount_minor)s, %(currency)s, 'requested', %(actor)s,
+        %(now)s, %(now)s)
+    ON CONFLICT (customer_id, refund_id) DO NOTHING
+"""
+_GIVES_BACK = {"requested", "pending", "succeeded"}
+
+
+async def request(tx: Tx, payment: Payment, amount_minor: int | None, *, actor: str, refund_id: str | None) -> Refund:
+    """Ask for a refund; a job sends it. Without an amount, all that is left. The same `refund_id` twice is one.
+
+    Refuses more than is left of the payment. The caller holds the account's lock.
+    """
+    chosen = refund_id or ids.new("ref")
+    known = await get(tx, payment.customer_id, chosen)
+    if known is not None:
+        return known
+    given = sum(refund.amount_minor for refund in await list_for(tx, payment) if refund.state in _GIVES_BACK)
+    left = payment.amount_minor - given
+    wanted = left if amount_minor is None else amount_minor
+    if not 0 < wanted <= left:
+        raise Refused("not_refundable", f"At most {left} (minor units of {payment.currency}) are left to give back.",
+                      field="amount")  # fmt: skip
+    values = {"customer_id": payment.customer_id, "refund_id": chosen, "payment_id": payment.payment_id,
+              "amount_minor": wanted, "currency": payment.currency, "actor": actor, "now": await tx.now()}  # fmt: skip
+    await tx.execute(_INSERT, values)
+    await jobs.defer(tx, jobs.Name.REFUND, [{"customer_id": payment.customer_id, "refund_id": chosen}])
+    made = await get(tx, payment.customer_id, chosen)
+    assert made is not None
+    return made
+
+
+_MEET = """
+    INSERT INTO refunds (customer_id, refund_id, payment_id, stripe_refund_id, amount_minor, currency, state, actor,
+        created_at)
+    VALUES (%(customer_id)s, %(refund_id)s, %(payment_id)s, %(stripe_refund_id)s, %(amount_minor)s, %(currency)s,
+        'pending', 'stripe', %(now)s)
+"""
+_NOTE = """
+    UPDATE refunds SET state = %(state)s, stripe_refund_id = %(stripe_refund_id)s, reason = %(reason)s,
+        closed_at = %(closed_at)s, wake_at = %(wake_at)s
+    WHERE customer_id = %(customer_id)s AND refund_id = %(refund_id)s
+        AND state NOT IN ('failed', 'canceled')
+"""
+_STATES = {"requires_action": "pending"}
+_PENDING_POLL = dt.timedelta(hours=1)
+
+
+async def note(tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> bool:
+    """Keep what was read of a refund. True when its state is news. A failed one never succeeds after all; one that
+    succeeded may still fail, days later.
+    """
+    now, before = await tx.now(), await find(tx, payment.customer_id, snapshot)
+    state = _STATES.get(snapshot.status, snapshot.status)
+    values = {
+        "customer_id": payment.customer_id,
+        "refund_id": ids.new("ref") if before is None else before.refund_id,
+        "payment_id": payment.payment_id,
+        "stripe_refund_id": snapshot.refund_id,
+        "amount_minor": snapshot.amount_minor,
+        "currency": snapshot.currency,
+        "state": state,
+        "reason": snapshot.reason,
+        "closed_at": None if state == "pending" else now,
+        "wake_at": now + _PENDING_POLL if state == "pending" else None,
+        "now": now,
+    }
+    if before is None:
+        await tx.execute(_MEET, values)
+    elif before.state == state and before.stripe_refund_id is not None:
+        return False
+    return await tx.execute(_NOTE, values) == 1
+
+
+_REFUSE = """
+    UPDATE refunds SET state = 'refused', reason = %s, closed_at = %s, wake_at = NULL
+    WHERE customer_id = %s AND refund_id = %s AND state = 'requested'
+"""
+
+
+async def refuse(tx: Tx, refund: Refund, reason: str) -> None:
+    """Stripe will not make it: it ends, and no money has moved."""
+    await tx.execute(_REFUSE, (reason, await tx.now(), refund.customer_id, refund.refund_id))
+
+
+async def poll_later(tx: Tx, refund: Refund) -> None:
+    """Its outcome is not known: look again, each time a little later."""
+    wait_s = _POLLS_S[min(refund.polls, len(_POLLS_S) - 1)] * ids.spread(f"{refund.refund_id}{refund.polls}")
+    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
+    await tx.execute(
+        "UPDATE refunds SET polls = polls + 1, wake_at = %s WHERE customer_id = %s AND refund_id = %s",
+        (wake_at, refund.customer_id, refund.refund_id),
+    )
+    arguments = {"customer_id": refund.customer_id, "refund_id": refund.refund_id}
+    await jobs.defer(tx, jobs.Name.REFUND, [arguments], at=wake_at)
+
+
+_DUE = "SELECT customer_id, refund_id FROM refunds WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"
+
+
+async def due(tx: Tx, *, late_s: float, limit: int) -> list[Row]:
+    """Refunds whose time came `late_s` ago."""
+    return await tx.all(_DUE, (await tx.now() - dt.timedelta(seconds=late_s), limit))

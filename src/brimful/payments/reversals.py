@@ -1,0 +1,252 @@
+"""Reversals: money that goes back to a customer takes its units with it. Once each, in any order.
+
+A refund moves the ledger once it is on its way, and back again should it fail; a dispute when Stripe withdraws
+or reinstates the money. What a payment has left in units follows from what it has left in money, so partial
+reversals sum exactly in any order.
+"""
+
+import datetime as dt
+import logging
+from typing import Any
+
+from brimful import assets, auto_top_up, cards, ledger, top_ups
+from brimful.auth import audit
+from brimful.core import money
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
+from brimful.gateway.gateway import DisputeSnapshot, Failure, FailureKind, RefundSnapshot
+from brimful.notifications import events
+from brimful.notifications.events import Topic
+from brimful.payments import refunds, settle
+from brimful.payments.context import PaymentContext
+from brimful.top_ups.model import Payment, TopUp
+
+_log = logging.getLogger(__name__)
+_KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
+
+
+async def request_refund(
+    tx: Tx,
+    customer_id: str,
+    top_up_id: str,
+    *,
+    amount_minor: int | None,
+    actor: str,
+    refund_id: str | None = None,
+) -> refunds.Refund:
+    """Ask for money of a paid top-up to go back, in whole or in part; a job sends it.
+
+    Args:
+        tx: under the API's or the engine's role.
+        customer_id: whose top-up it is.
+        top_up_id: a paid one.
+        amount_minor: None for all that is left.
+        actor: who asks, for the audit trail.
+        refund_id: the caller's key; the same one twice is one refund.
+    """
+    top_up = await top_ups.store.get(tx, customer_id, top_up_id)
+    await ledger.accounts.lock(tx, [(customer_id, top_up.asset)])  # two requests at once must see each other
+    payment = await top_ups.store.paid_by(tx, top_up)
+    if payment is None:
+        raise Refused("not_refundable", "This top-up has taken no money: there is nothing to give back.")
+    made = await refunds.request(tx, payment, amount_minor, actor=actor, refund_id=refund_id)
+    after = {"top_up_id": top_up_id, "refund_id": made.refund_id, "amount_minor": made.amount_minor}
+    await audit.record(tx, actor=actor, action="refund.requested", customer_id=customer_id, after=after)
+    return made
+
+
+async def send_refund(context: PaymentContext, customer_id: str, refund_id: str) -> None:
+    """Take a refund as far as it goes now: ask Stripe for it, or read what became of it."""
+    async with context.database.transaction() as tx:
+        refund = await refunds.get(tx, customer_id, refund_id)
+        if refund is None or refund.closed_at is not None:
+            return
+        payment = await top_ups.store.find_payment(tx, customer_id, refund.payment_id)
+        now = await tx.now()
+    assert payment is not None
+    assert payment.stripe_intent_id is not None
+    answer: RefundSnapshot | Failure
+    if refund.stripe_refund_id is not None:
+        answer = await context.gateway.read_refund(refund.stripe_refund_id)
+    elif now - refund.created_at > _KEY_LIFE:
+        answer = await _look_for(context, refund, payment.stripe_intent_id)
+    else:
+        answer = await context.gateway.create_refund(
+            key=f"{refund_id}:create",
+            intent_id=payment.stripe_intent_id,
+            amount_minor=refund.amount_minor,
+            metadata={"refund_id": refund_id, "payment_id": payment.payment_id},
+        )
+        if isinstance(answer, Failure) and answer.kind is FailureKind.SERVER_ERROR:
+            answer = await _look_for(context, refund, payment.stripe_intent_id)
+    await context.note_key_rejection(answer, opens=True)
+    async with context.database.transaction("refund") as tx:
+        if isinstance(answer, RefundSnapshot):
+            await record_refund(context, tx, payment, answer)
+        elif answer.kind is FailureKind.REFUSED:
+            await refunds.refuse(tx, refund, answer.code or "refused")
+            _log.error("Stripe refused refund %s: %s", refund_id, answer.message)
+        else:
+            await refunds.poll_later(tx, refund)
+
+
+async def _look_for(context: PaymentContext, refund: refunds.Refund, intent_id: str) -> RefundSnapshot | Failure:
+    """The answer is lost for good and its key with it: what did it make?"""
+    found = await context.gateway.list_refunds(intent_id=intent_id)
+    if isinstance(found, Failure):
+        return found
+    for snapshot in found:
+        if snapshot.metadata.get("refund_id") == refund.refund_id:
+            return snapshot
+    return Failure(FailureKind.REFUSED, "not_created", "Stripe answered with an error and made no refund.")
+
+
+async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> None:
+    """Bring the books to what was read of a refund. The payment must have been credited before."""
+    account, top_up = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
+    if not await refunds.note(tx, payment, snapshot):
+        return
+    gone = snapshot.status not in {"failed", "canceled"}
+    key = snapshot.refund_id if gone else f"{snapshot.refund_id}:{snapshot.status}"
+    if not gone and not await _written(tx, payment, snapshot.refund_id):
+        return  # it failed before we ever booked it
+    kind: ledger.entries.Kind = "refund" if gone else "reinstatement"
+    moved = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor)
+    shown = {**_shown(payment, top_up), "refund_id": snapshot.refund_id, "amount_minor": snapshot.amount_minor,
+             "state": snapshot.status}  # fmt: skip
+    await events.emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
+    if moved and gone:
+        await auto_top_up.pauses.pause_after_reversal(
+            tx, payment.customer_id, await _card_of(tx, payment), "refunded", context.pace
+        )
+    await auto_top_up.evaluate.reevaluate(
+        tx, [account.key], context.pace
+    )  # also where there is no rule: an alert may be due
+
+
+async def record_dispute(context: PaymentContext, tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> None:
+    """Bring the books to what was read of a dispute. Its card is not charged automatically again."""
+    account, top_up = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
+    opened, closed = await _note_dispute(tx, payment, snapshot)
+    minor = snapshot.amount_minor
+    if snapshot.currency != payment.currency:
+        _log.critical("ALARM dispute %s is in %s, its payment in %s: booked whole", snapshot.dispute_id,
+                      snapshot.currency, payment.currency)  # fmt: skip
+        minor = payment.amount_minor
+    movements: list[tuple[ledger.entries.Kind, str]] = []
+    if snapshot.withdrawn:
+        movements.append(("dispute", "withdrawn"))
+    if snapshot.reinstated:
+        movements.append(("reinstatement", "reinstated"))
+    for kind, name in movements:
+        [fresh] = (await ledger.accounts.lock(tx, [account.key])).values()
+        await _book(context, tx, fresh, top_up, payment, kind=kind, key=f"{snapshot.dispute_id}:{name}", minor=minor)
+    shown = {**_shown(payment, top_up), "dispute_id": snapshot.dispute_id, "amount_minor": minor,
+             "status": snapshot.status}  # fmt: skip
+    if opened:
+        await events.emit(tx, Topic.DISPUTE_OPENED, payment.customer_id, shown)
+        await _block_and_pause(context, tx, payment, "disputed")
+    if closed:
+        await events.emit(tx, Topic.DISPUTE_CLOSED, payment.customer_id, shown)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def record_warning(context: PaymentContext, tx: Tx, payment: Payment) -> None:
+    """The card's issuer suspects fraud: the card is not charged automatically again, before a dispute comes."""
+    await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
+    await _block_and_pause(context, tx, payment, "fraud_warning")
+
+
+async def _block_and_pause(context: PaymentContext, tx: Tx, payment: Payment, reason: str) -> None:
+    card_id = await _card_of(tx, payment)
+    if card_id is not None:
+        await cards.store.block(tx, payment.customer_id, card_id, reason)
+    await auto_top_up.pauses.pause_after_reversal(tx, payment.customer_id, card_id, reason, context.pace)
+
+
+async def _card_of(tx: Tx, payment: Payment) -> str | None:
+    """The card that paid, if it is on file: a new card that was saved with its payment too."""
+    if payment.card_id is not None or payment.setup_id is None:
+        return payment.card_id
+    setup = await cards.setups.get(tx, payment.customer_id, payment.setup_id)
+    return None if setup is None else setup.card_id
+
+
+async def _written(tx: Tx, payment: Payment, key: str) -> bool:
+    return bool(await ledger.entries.find_existing(tx, [(payment.customer_id, "stripe", key)]))
+
+
+async def _book(
+    context: PaymentContext,
+    tx: Tx,
+    account: ledger.accounts.Account,
+    top_up: TopUp,
+    payment: Payment,
+    *,
+    kind: ledger.entries.Kind,
+    key: str,
+    minor: int,
+) -> bool:
+    """One entry for one movement of money at Stripe. False when it is written already.
+
+    Raises:
+        AssertionError: the payment was never credited; the caller settles it first.
+    """
+    if await _written(tx, payment, key):
+        return False
+    left = await ledger.entries.remaining_of_payment(tx, payment.customer_id, payment.payment_id)
+    assert left is not None, f"{payment.payment_id} goes back before it was credited"
+    signed = minor if kind == "reinstatement" else -minor
+    asset = await assets.get(tx, top_up.asset)
+    units = money.units_left(top_up.units, left.money_minor + signed, payment.amount_minor, scale=asset.scale)
+    draft = ledger.entries.Draft(
+        customer_id=payment.customer_id,
+        asset=top_up.asset,
+        kind=kind,
+        amount=units - left.units,
+        source="stripe",
+        key=key,
+        payment_id=payment.payment_id,
+        money_minor=signed,
+        currency=payment.currency,
+    )
+    await ledger.post.post(tx, context.keyring, {account.key: account}, [draft])
+    return True
+
+
+_NOTE_DISPUTE = """
+    INSERT INTO disputes (customer_id, dispute_id, payment_id, amount_minor, currency, status, reason, opened_at)
+    VALUES (%(customer_id)s, %(dispute_id)s, %(payment_id)s, %(amount_minor)s, %(currency)s, %(status)s, %(reason)s,
+        %(now)s)
+    ON CONFLICT (customer_id, dispute_id) DO NOTHING
+"""
+_UPDATE_DISPUTE = """
+    UPDATE disputes SET status = %(status)s, amount_minor = %(amount_minor)s,
+        closed_at = CASE WHEN %(closed)s THEN coalesce(closed_at, %(now)s) END
+    WHERE customer_id = %(customer_id)s AND dispute_id = %(dispute_id)s
+"""
+_CLOSE_DISPUTE = "SELECT closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
+
+
+async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> tuple[bool, bool]:
+    """Keep what was read. Returns whether it is new, and whether its end is."""
+    values = {
+        "customer_id": payment.customer_id,
+        "dispute_id": snapshot.dispute_id,
+        "payment_id": payment.payment_id,
+        "amount_minor": snapshot.amount_minor,
+        "currency": snapshot.currency,
+        "status": snapshot.status,
+        "reason": snapshot.reason,
+        "closed": snapshot.closed,
+        "now": await tx.now(),
+    }
+    opened = await tx.execute(_NOTE_DISPUTE, values) == 1
+    row = await tx.one(_CLOSE_DISPUTE, (payment.customer_id, snapshot.dispute_id))
+    was_closed = row is not None and row["closed_at"] is not None
+    await tx.execute(_UPDATE_DISPUTE, values)
+    return opened, snapshot.closed and not was_closed
+
+
+def _shown(payment: Payment, top_up: TopUp) -> dict[str, Any]:
+    return {"top_up_id": top_up.top_up_id, "asset": top_up.asset, "currency": payment.currency}

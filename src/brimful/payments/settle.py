@@ -1,0 +1,357 @@
+"""Settling: a payment as read at Stripe becomes the state of its top-up, and its credit.
+
+Reply, webhook, poll and reconciliation all come here, in any order and any number of times. The reading
+decides, not who brought it; ends are absorbing; a credit is unique per payment. No network here.
+"""
+
+import datetime as dt
+import logging
+import time
+from typing import Any
+
+from brimful import auto_top_up, cards, jobs, ledger, observability, top_ups
+from brimful.core import money
+from brimful.db.pool import Tx
+from brimful.gateway import declines
+from brimful.gateway.declines import DeclineKind
+from brimful.gateway.gateway import Decline, PaymentIntentSnapshot
+from brimful.notifications import events
+from brimful.notifications.events import Topic
+from brimful.payments.context import ANSWER_S, PaymentContext
+from brimful.top_ups.model import Payment, TopUp
+
+_log = logging.getLogger(__name__)
+CONFIRM_LIFE = dt.timedelta(hours=24)
+_UNSENT_WAITS_S = (2.0, 30.0, 300.0, 3600.0)
+_WAIT_AFTER_UNEXPECTED_END = dt.timedelta(hours=1)  # a payment canceled by somebody else at Stripe: look again later
+
+
+async def lock_both(tx: Tx, customer_id: str, top_up_id: str) -> tuple[ledger.accounts.Account, TopUp]:
+    """The customer's accounts, then the top-up: the order of locks. All accounts, because a decline may
+    block a card that serves the others too.
+    """
+    accounts = await ledger.accounts.lock_wallet(tx, customer_id)
+    top_up = await top_ups.store.lock(tx, customer_id, top_up_id)
+    return accounts[customer_id, top_up.asset], top_up
+
+
+async def settle(context: PaymentContext, tx: Tx, payment: Payment, snapshot: PaymentIntentSnapshot) -> None:
+    """Bring a payment and its top-up to what was read.
+
+    Args:
+        context: for the keyring, the pace and the retry waits.
+        tx: a short transaction of its own; account and top-up are locked here.
+        payment: ours; read again under the lock.
+        snapshot: from Stripe, just now or a while ago: a later state that we know already wins.
+    """
+    with observability.tracing.span(f"settle {snapshot.status}", payment.top_up_id):
+        await _settle(context, tx, payment, snapshot)
+
+
+async def _settle(context: PaymentContext, tx: Tx, payment: Payment, snapshot: PaymentIntentSnapshot) -> None:
+    account, top_up = await lock_both(tx, payment.customer_id, payment.top_up_id)
+    fresh = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
+    assert fresh is not None
+    if not _ours(context, fresh, snapshot):
+        _log.critical("ALARM payment %s: %s does not match our books; not credited", fresh.payment_id, snapshot)
+        return
+    if snapshot.status == "succeeded":
+        await _succeeded(context, tx, account, top_up, fresh, snapshot)
+    elif fresh.closed_at is not None or not top_up.live:
+        return
+    elif snapshot.status == "canceled":
+        await _canceled(context, tx, account, top_up, fresh, snapshot.decline)
+    elif snapshot.status == "processing":
+        if top_up.state != "processing" and "processing" in _moves(top_up):
+            await top_ups.store.move(tx, top_up, "processing", wake_in_s=5)
+    elif snapshot.status == "requires_action":
+        await _needs_customer(tx, top_up, fresh, snapshot)
+    else:
+        await _not_paid(context, tx, account, top_up, fresh, snapshot.decline)
+
+
+def _moves(top_up: TopUp) -> frozenset[str]:
+    return top_ups.model.MOVES[top_up.state]
+
+
+def _ours(context: PaymentContext, payment: Payment, snapshot: PaymentIntentSnapshot) -> bool:
+    """Amount, currency, mode and identity agree with what we asked for."""
+    same_money = (snapshot.amount_minor, snapshot.currency) == (payment.amount_minor, payment.currency)
+    paid_whole = snapshot.status != "succeeded" or snapshot.received_minor == payment.amount_minor
+    same_one = payment.stripe_intent_id in {None, snapshot.intent_id}
+    names_us = snapshot.metadata.get("payment_id") == payment.payment_id
+    return same_money and paid_whole and same_one and names_us and snapshot.livemode == context.gateway.livemode
+
+
+async def _succeeded(
+    context: PaymentContext,
+    tx: Tx,
+    account: ledger.accounts.Account,
+    top_up: TopUp,
+    payment: Payment,
+    snapshot: PaymentIntentSnapshot,
+) -> None:
+    key = payment.customer_id, "stripe", payment.payment_id
+    if await ledger.entries.find_existing(tx, [key]):
+        return
+    if await top_ups.store.succeeded_payments(tx, top_up):
+        _log.critical("ALARM top-up %s was paid twice: %s is credited too", top_up.top_up_id, payment.payment_id)
+    draft = ledger.entries.Draft(
+        customer_id=top_up.customer_id,
+        asset=top_up.asset,
+        kind="top_up",
+        amount=top_up.units,
+        source="stripe",
+        key=payment.payment_id,
+        payment_id=payment.payment_id,
+        money_minor=snapshot.received_minor,
+        currency=payment.currency,
+    )
+    [entry] = await ledger.post.post(tx, context.keyring, {account.key: account}, [draft])
+    await cards.decline_budget.release(tx, payment.payment_id)
+    if payment.setup_id is not None:
+        await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": payment.customer_id, "setup_id": payment.setup_id}])
+    if payment.closed_at is None:
+        await top_ups.store.save_payment(tx, payment, state="succeeded", stripe_intent_id=snapshot.intent_id,
+                                  receipt_url=snapshot.receipt_url)  # fmt: skip
+    else:
+        await top_ups.store.mark_succeeded_late(tx, payment)
+    if top_up.live:
+        available = entry.balance_after - account.held
+        await top_ups.store.move(tx, top_up, "succeeded", reason=None, balance_after=entry.balance_after,
+                          available_after=available)  # fmt: skip
+    else:
+        _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
+        await top_ups.store.flag_late_success(tx, top_up, entry.balance_after)
+    await events.emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
+    await _measure(tx, account, top_up, snapshot)
+    if top_up.kind == "automatic":
+        await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def _measure(tx: Tx, account: ledger.accounts.Account, top_up: TopUp, snapshot: PaymentIntentSnapshot) -> None:
+    """How long the credit took, and how long its customer had waited for it."""
+    now = await tx.now()
+    below_s = 0.0
+    if account.balance < 0:
+        since = await ledger.statements.below_zero_since(tx, account.customer_id, account.asset, account.head.seq)
+        below_s = 0.0 if since is None else (now - since).total_seconds()
+    waited_s = (now - top_up.requested_at).total_seconds()
+
+    def count() -> None:
+        observability.metrics.CREDIT.observe(time.monotonic() - snapshot.received_s)
+        observability.metrics.BELOW_ZERO.observe(below_s)
+        if top_up.kind == "automatic":
+            observability.metrics.FUNDING.observe(waited_s)
+
+    tx.once_committed(count)
+
+
+async def _canceled(
+    context: PaymentContext,
+    tx: Tx,
+    account: ledger.accounts.Account,
+    top_up: TopUp,
+    payment: Payment,
+    decline: Decline | None,
+) -> None:
+    if decline is not None and top_up.state == "canceling":
+        top_up, payment = await _declined_meanwhile(context, tx, account, top_up, payment, decline)
+    closed = "expired" if payment.kind == "checkout" else "canceled"
+    await top_ups.store.save_payment(tx, payment, state=closed)
+    await cards.decline_budget.release(tx, payment.payment_id)
+    if top_up.state == "canceling":
+        await finish_canceling(context, tx, account, top_up)
+        return
+    if top_up.kind == "automatic":
+        await auto_top_up.pauses.set_not_before(
+            tx, top_up.customer_id, top_up.asset, await tx.now() + _WAIT_AFTER_UNEXPECTED_END
+        )
+    ended = await top_ups.store.move(tx, top_up, "canceled", reason="canceled_at_stripe")
+    await announce_failed(tx, ended)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def announce_action_required(tx: Tx, top_up: TopUp) -> None:
+    """Announce, or announce again, that a payment waits for its customer."""
+    await events.emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(top_up, None))
+
+
+async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp) -> None:
+    """Leave `canceling`, now that no payment is open, for the state that was stored with the reason."""
+    assert top_up.state == "canceling"
+    assert top_up.next_state is not None
+    now = await tx.now()
+    if top_up.next_state == "retry_wait":
+        await top_ups.store.move(tx, top_up, "retry_wait", wake_in_s=await _retry_in_s(context, tx, top_up))
+        await auto_top_up.evaluate.reevaluate(
+            tx, [account.key], context.pace
+        )  # the rule may have gone while the payment was canceled
+        return
+    if top_up.next_state == "action_required":
+        expires_at = top_up.expires_at or now + CONFIRM_LIFE
+        wake_in_s = max(0.0, (expires_at - now).total_seconds())
+        waiting = await top_ups.store.move(tx, top_up, "action_required", wake_in_s=wake_in_s, expires_at=expires_at)
+        if top_up.kind == "automatic":
+            await announce_action_required(tx, waiting)
+        await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+        return
+    ended = await top_ups.store.move(tx, top_up, top_up.next_state)
+    if top_up.kind == "automatic" and top_up.reason == "confirmation_expired":
+        await auto_top_up.pauses.pause(
+            tx, top_up.customer_id, top_up.asset, "confirmation_expired", card_id=top_up.card_id
+        )
+    await announce_failed(tx, ended)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def _retry_in_s(context: PaymentContext, tx: Tx, top_up: TopUp) -> float:
+    """Hours after a decline; after payments that never arrived, longer each time."""
+    if top_up.reason != "not_sent":
+        return context.retry_waits[top_up.tries - 1].total_seconds()
+    unsent = await top_ups.store.count_payments(tx, top_up) - top_up.tries
+    return _UNSENT_WAITS_S[min(max(unsent, 1), len(_UNSENT_WAITS_S)) - 1]
+
+
+async def _needs_customer(tx: Tx, top_up: TopUp, payment: Payment, snapshot: PaymentIntentSnapshot) -> None:
+    """The bank asks the customer, who is present: Stripe's page takes over."""
+    if top_up.state not in {"confirming", "unknown"}:
+        return
+    await top_ups.store.save_payment(tx, payment, redirect_url=snapshot.redirect_url)
+    expires_at = top_up.expires_at or await tx.now() + CONFIRM_LIFE
+    await top_ups.store.move(tx, top_up, "action_required", wake_in_s=5, expires_at=expires_at)
+
+
+_SENT = {"confirming", "unknown", "action_required", "processing"}
+
+
+async def _not_paid(
+    context: PaymentContext,
+    tx: Tx,
+    account: ledger.accounts.Account,
+    top_up: TopUp,
+    payment: Payment,
+    decline: Decline | None,
+) -> None:
+    """Stripe waits for a card or a confirmation: declined, or what we sent never arrived. Either way it stays
+    confirmable, so it is canceled before anything else happens.
+    """
+    if decline is not None and top_up.state == "canceling":
+        await _declined_meanwhile(context, tx, account, top_up, payment, decline)
+        return
+    if top_up.state not in _SENT or payment.kind == "checkout":
+        return
+    if decline is None and (top_up.state == "action_required" or await _in_flight(tx, top_up, payment)):
+        return  # the customer has not come yet; or the confirmation is in flight, and its own answer decides
+    if decline is None and (payment.error_code or "").startswith("refused:"):
+        # Stripe refused the confirmation itself: it would refuse the next one too.
+        await top_ups.store.move(
+            tx, top_up, "canceling", recover_in_s=30, next_state="failed", reason=payment.error_code
+        )
+        if top_up.kind == "automatic":
+            await auto_top_up.pauses.pause(
+                tx, top_up.customer_id, top_up.asset, str(payment.error_code), card_id=payment.card_id
+            )
+            await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+        return
+    if decline is None:
+        automatic = top_up.kind == "automatic" and payment.presence == "off_session"
+        next_state = "retry_wait" if automatic else _after_presence(top_up)
+        await top_ups.store.move(tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason="not_sent")
+        return
+    await _count(tx, payment, decline)
+    await _declined(context, tx, account, top_up, payment, decline)
+
+
+async def _count(tx: Tx, payment: Payment, decline: Decline) -> None:
+    """Keep a decline with its payment, and count it on its card."""
+    await top_ups.store.save_payment(
+        tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
+    )
+    hard = declines.classify(decline) is DeclineKind.HARD
+    await cards.decline_budget.record_decline(tx, payment.payment_id, hard=hard)
+
+
+async def _declined_meanwhile(
+    context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp, payment: Payment, decline: Decline
+) -> tuple[TopUp, Payment]:
+    """While a payment that seemed never to have arrived is taken back, it arrives and is declined: that counts, and
+    what comes next is what comes after a decline. Returns both as they are now.
+    """
+    if payment.error_code is None:
+        await _count(tx, payment, decline)
+        if top_up.reason == "not_sent":
+            await _declined(context, tx, account, top_up, payment, decline)
+        elif declines.classify(decline) is DeclineKind.HARD:
+            await _lose_card(context, tx, payment, decline.reason)
+    fresh = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
+    assert fresh is not None
+    return await top_ups.store.get(tx, top_up.customer_id, top_up.top_up_id), fresh
+
+
+async def _lose_card(context: PaymentContext, tx: Tx, payment: Payment, reason: str) -> None:
+    """Declined for good: the card is blocked, and every rule that uses it pauses."""
+    if payment.card_id is None:
+        return
+    await cards.store.block(tx, payment.customer_id, payment.card_id, reason)
+    card = await cards.store.get(tx, payment.customer_id, payment.card_id)
+    await auto_top_up.pauses.card_lost(tx, card, "card_declined", context.pace)
+
+
+async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
+    """Whether the confirmation may yet arrive: an event about the payment's creation is often read before."""
+    if top_up.state != "confirming" or payment.confirm_sent_at is None:
+        return False
+    return await tx.now() < payment.confirm_sent_at + dt.timedelta(seconds=ANSWER_S)
+
+
+def _after_presence(top_up: TopUp) -> str:
+    """With the customer present a failure shows at once; they may try an automatic top-up again."""
+    return "action_required" if top_up.kind == "automatic" else "failed"
+
+
+async def _declined(
+    context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp, payment: Payment, decline: Decline
+) -> None:
+    """The decline, its count, what comes next and the pause: all in one transaction."""
+    kind = declines.classify(decline)
+    reason, tries = decline.reason, top_up.tries + 1
+    pause_reason: str | None = None
+    if kind is DeclineKind.HARD and payment.card_id is not None:
+        pause_reason = "card_declined"
+    if payment.presence == "on_session" and kind is not DeclineKind.HARD:
+        next_state = _after_presence(top_up)
+    elif kind is DeclineKind.AUTHENTICATE:
+        next_state, reason = "action_required", "authentication_required"
+    elif kind is DeclineKind.SOFT and tries <= len(context.retry_waits):
+        next_state = "retry_wait"
+    else:
+        next_state, pause_reason = "failed", pause_reason or "declined"
+    await top_ups.store.move(
+        tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason=reason, tries=tries
+    )
+    if pause_reason is not None and top_up.kind == "automatic":
+        await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
+    if kind is DeclineKind.HARD:
+        await _lose_card(context, tx, payment, decline.reason)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def announce_failed(tx: Tx, top_up: TopUp) -> None:
+    """Announce that a top-up ended without success."""
+    await events.emit(tx, Topic.TOP_UP_FAILED, top_up.customer_id, _shown(top_up, None))
+
+
+def _shown(top_up: TopUp, balance: Any) -> dict[str, Any]:
+    return {
+        "top_up_id": top_up.top_up_id,
+        "asset": top_up.asset,
+        "kind": top_up.kind,
+        "state": top_up.state if balance is None else "succeeded",
+        "reason": top_up.reason if balance is None else None,
+        "amount_minor": top_up.amount_minor,
+        "currency": top_up.currency,
+        "units": money.text(top_up.units),
+        "balance": None if balance is None else money.text(balance),
+    }

@@ -1,0 +1,303 @@
+"""The Stripe inbox: verify, store once, answer at once; then, as a job, read the object and apply its state.
+
+Events come at least once, in any order, late or never. An event is a hint of what to read, nothing more.
+"""
+
+import datetime as dt
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TypeVar
+
+from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
+from brimful.core.errors import Refused
+from brimful.db.pool import Database, Tx
+from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
+from brimful.gateway.stripe import adapter
+from brimful.notifications import events
+from brimful.notifications.events import Topic
+from brimful.payments import advance, checkout, reversals, settle
+from brimful.payments.context import PaymentContext
+
+_log = logging.getLogger(__name__)
+_FAILURES_MAX = 8
+Snapshot = TypeVar("Snapshot")
+
+
+class Unread(ConnectionError):  # noqa: N818 - nobody's error: Stripe gave no answer to act on, so later again
+    """The object behind an event could not be read."""
+
+
+_INSERT = """
+    INSERT INTO stripe_events (event_id, type, object_id, livemode, created_at, received_at, state)
+    VALUES (%s, %s, %s, %s, %s, %s, 'received')
+    ON CONFLICT (event_id) DO NOTHING
+"""
+
+
+async def receive(database: Database, payload: bytes, signature: str | None, secrets: Sequence[str]) -> bool:
+    """Store a signed event and its job, once. False when the signature, the age or the form is wrong."""
+    event = adapter.verify_event(payload, signature, secrets)
+    if event is None:
+        observability.metrics.STRIPE_EVENTS.labels("rejected").inc()
+        return False
+    async with database.transaction() as tx:
+        now = await tx.now()
+        values = (event.event_id, event.type, event.object_id, event.livemode, event.created, now)
+        new = await tx.execute(_INSERT, values)
+        if new:
+            await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
+    observability.metrics.STRIPE_EVENTS.labels("accepted" if new else "known").inc()
+    if new:
+        observability.metrics.EVENT_LAG.observe(max(0.0, (now - event.created).total_seconds()))
+    return True
+
+
+_REJECTED = """
+    INSERT INTO webhook_rejections (day, count, last_at) VALUES (%(day)s, %(count)s, %(now)s)
+    ON CONFLICT (day) DO UPDATE SET count = webhook_rejections.count + excluded.count, last_at = excluded.last_at
+"""
+
+
+async def count_rejections(tx: Tx, count: int) -> None:
+    """Count what `receive` refused: the doctor distinguishes a wrong secret from a quiet day by it."""
+    now = await tx.now()
+    await tx.execute(_REJECTED, {"day": now.date(), "count": count, "now": now})
+
+
+_WAITING = (
+    "SELECT event_id FROM stripe_events WHERE state = 'received' AND received_at < %s ORDER BY received_at LIMIT %s"
+)
+
+
+async def waiting(tx: Tx, *, older_than_s: float, limit: int) -> list[str]:
+    """Events that no job has applied yet: the sweep does."""
+    before = await tx.now() - dt.timedelta(seconds=older_than_s)
+    return [row["event_id"] for row in await tx.all(_WAITING, (before, limit))]
+
+
+_GET = "SELECT type, object_id, livemode FROM stripe_events WHERE event_id = %s AND state = 'received'"
+_DONE = "UPDATE stripe_events SET state = %s, outcome = %s, processed_at = %s WHERE event_id = %s"
+
+
+async def process(context: PaymentContext, event_id: str) -> None:
+    """Apply a stored event. Safe to run twice: what it leads to is guarded by state."""
+    async with context.database.transaction() as tx:
+        event = await tx.one(_GET, (event_id,))
+    if event is None:
+        return
+    if event["livemode"] != context.gateway.livemode:
+        state, outcome = "quarantined", "wrong mode"
+        _log.critical("ALARM event %s is of the wrong mode; nothing was done", event_id)
+    else:
+        state, outcome = await _dispatch(context, event["type"], event["object_id"] or "")
+    async with context.database.transaction() as tx:
+        await tx.execute(_DONE, (state, outcome, await tx.now(), event_id))
+
+
+_FAILED = """
+    UPDATE stripe_events SET failures = failures + 1,
+        state = CASE WHEN failures + 1 >= %(most)s THEN 'quarantined' ELSE state END,
+        outcome = %(outcome)s
+    WHERE event_id = %(event_id)s AND state = 'received' RETURNING state
+"""
+
+
+async def note_failure(tx: Tx, event_id: str, error: str) -> None:
+    """Applying an event raised an error of ours: after a few times it is set aside for a person, with an alarm."""
+    row = await tx.one(_FAILED, {"event_id": event_id, "most": _FAILURES_MAX, "outcome": error[:200]})
+    if row is not None and row["state"] == "quarantined":
+        _log.critical("ALARM event %s cannot be applied and is set aside: %s", event_id, error)
+
+
+async def _dispatch(context: PaymentContext, event_type: str, object_id: str) -> tuple[str, str]:
+    for prefix, handler in _HANDLERS:
+        if event_type.startswith(prefix):
+            return await handler(context, object_id)
+    return "ignored", event_type
+
+
+async def _intent(context: PaymentContext, intent_id: str) -> tuple[str, str]:
+    snapshot = _answered(await context.gateway.read_intent(intent_id), intent_id)
+    payment = await _settled(context, snapshot)
+    if payment is None:
+        if "payment_id" in snapshot.metadata:
+            return "ignored", "not open here"
+        _log.warning("PaymentIntent %s is not ours", intent_id)
+        return "quarantined", "foreign payment"
+    async with context.database.transaction() as tx:
+        top_up = await top_ups.store.get(tx, payment.customer_id, payment.top_up_id)
+    if top_up.live:  # one that has ended need not wait for the customer's turn
+        await advance.advance(context, payment.customer_id, payment.top_up_id)
+    return "done", snapshot.status
+
+
+def _answered(answer: Snapshot | Failure, object_id: str) -> Snapshot:
+    """What was read; without an answer the job is tried again."""
+    if isinstance(answer, Failure):
+        raise Unread(f"{object_id} cannot be read: {answer.message}")
+    return answer
+
+
+async def _settled(context: PaymentContext, snapshot: PaymentIntentSnapshot) -> top_ups.model.Payment | None:
+    """The payment behind a PaymentIntent, settled with what was read; None when it is not ours."""
+    async with context.database.transaction() as tx:
+        found = await customers.find_alias(tx, "payment_intent", snapshot.intent_id)
+    if found is None:
+        found = await _by_checkout(context, snapshot)
+    if found is None:
+        return None
+    customer_id, payment_id = found
+    async with context.database.transaction("webhook") as tx:
+        payment = await top_ups.store.find_payment(tx, customer_id, payment_id)
+        assert payment is not None
+        await settle.settle(context, tx, payment, snapshot)
+        return await top_ups.store.find_payment(tx, customer_id, payment_id)
+
+
+async def _credited(context: PaymentContext, intent_id: str | None) -> top_ups.model.Payment | None:
+    """The payment whose money goes back, credited first: the news of its success may come later, or never."""
+    if intent_id is None:
+        return None
+    payment = await _settled(context, _answered(await context.gateway.read_intent(intent_id), intent_id))
+    if payment is not None and payment.state != "succeeded":
+        raise Unread(f"{intent_id} was not read as succeeded")
+    return payment
+
+
+async def _refund(context: PaymentContext, refund_id: str) -> tuple[str, str]:
+    return await apply_reversal(context, _answered(await context.gateway.read_refund(refund_id), refund_id))
+
+
+async def _charge_refunded(context: PaymentContext, intent_id: str) -> tuple[str, str]:
+    """A charge's event names its PaymentIntent: its refunds are listed, because sums do not distinguish them."""
+    found = await context.gateway.list_refunds(intent_id=intent_id)
+    for snapshot in _answered(found, intent_id):
+        await apply_reversal(context, snapshot)
+    return "done", intent_id
+
+
+async def _dispute(context: PaymentContext, dispute_id: str) -> tuple[str, str]:
+    return await apply_reversal(context, _answered(await context.gateway.read_dispute(dispute_id), dispute_id))
+
+
+async def apply_reversal(context: PaymentContext, snapshot: RefundSnapshot | DisputeSnapshot) -> tuple[str, str]:
+    """Book a refund or a dispute as it was read. Reconciliation comes here too."""
+    payment = await _credited(context, snapshot.intent_id)
+    if payment is None:
+        return "quarantined", "about a foreign payment"
+    async with context.database.transaction("reversal") as tx:
+        if isinstance(snapshot, RefundSnapshot):
+            await reversals.record_refund(context, tx, payment, snapshot)
+        else:
+            await reversals.record_dispute(context, tx, payment, snapshot)
+    return "done", snapshot.status
+
+
+async def _warning(context: PaymentContext, warning_id: str) -> tuple[str, str]:
+    intent_id = _answered(await context.gateway.read_warning(warning_id), warning_id)
+    payment = await _credited(context, intent_id)
+    if payment is None:
+        return "quarantined", "about a foreign payment"
+    async with context.database.transaction() as tx:
+        await reversals.record_warning(context, tx, payment)
+    return "done", "card blocked"
+
+
+async def _by_checkout(context: PaymentContext, snapshot: PaymentIntentSnapshot) -> tuple[str, str] | None:
+    """A PaymentIntent that Checkout made is ours only if its session is the one that we stored."""
+    session = await context.gateway.find_checkout(intent_id=snapshot.intent_id)
+    if session is None or isinstance(session, Failure):
+        return None
+    async with context.database.transaction() as tx:
+        found = await customers.find_alias(tx, "checkout_session", session.session_id)
+        if found is not None and found[1].startswith("pay_"):
+            await customers.add_alias(tx, "payment_intent", snapshot.intent_id, *found)
+            return found
+    return None
+
+
+async def _checkout(context: PaymentContext, session_id: str) -> tuple[str, str]:
+    async with context.database.transaction() as tx:
+        found = await customers.find_alias(tx, "checkout_session", session_id)
+        if found is None:
+            return "quarantined", "foreign session"
+        customer_id, target = found
+        payment = await top_ups.store.find_payment(tx, customer_id, target)
+    if payment is None:
+        await checkout.settle_setup(context, customer_id, target)
+    else:
+        await advance.advance(context, customer_id, payment.top_up_id)
+    return "done", target
+
+
+async def _card_updated(context: PaymentContext, payment_method: str) -> tuple[str, str]:
+    """The network renewed a card: expiry and number are kept up; another brand needs the customer's consent."""
+    async with context.database.transaction() as tx:
+        found = await customers.find_alias(tx, "payment_method", payment_method)
+    if found is None:
+        return "ignored", "unknown card"
+    snapshot = _answered(await context.gateway.read_card(payment_method), payment_method)
+    customer_id, card_id = found
+    async with context.database.transaction() as tx:
+        await customers.lock(tx, customer_id)
+        await ledger.accounts.lock_wallet(tx, customer_id)
+        before = await cards.store.get(tx, customer_id, card_id)
+        if before.state == "detached":
+            return "ignored", "card gone"
+        after = await cards.store.renew(tx, before, snapshot)
+        if after.brand != before.brand:
+            await auto_top_up.pauses.card_lost(tx, after, "card_changed", context.pace)
+    return "done", card_id
+
+
+async def _detached(context: PaymentContext, payment_method: str) -> tuple[str, str]:
+    async with context.database.transaction() as tx:
+        found = await customers.find_alias(tx, "payment_method", payment_method)
+        if found is None:
+            return "ignored", "unknown card"
+        customer_id, card_id = found
+        await customers.lock(tx, customer_id)
+        await ledger.accounts.lock_wallet(tx, customer_id)
+        card = await cards.store.get(tx, customer_id, card_id)
+        if await cards.store.detach(tx, customer_id, card_id, "detached_at_stripe"):
+            await events.emit(tx, Topic.CARD_REMOVED, customer_id, {"card_id": card_id, "last4": card.last4})
+            await auto_top_up.pauses.card_lost(tx, card, "card_removed", context.pace)
+    return "done", card_id
+
+
+_HANDLERS: tuple[tuple[str, Callable[[PaymentContext, str], Awaitable[tuple[str, str]]]], ...] = (
+    ("payment_intent.", _intent),
+    ("checkout.session.", _checkout),
+    ("refund.", _refund),
+    ("charge.refunded", _charge_refunded),
+    ("charge.dispute.", _dispute),
+    ("radar.early_fraud_warning.", _warning),
+    ("payment_method.detached", _detached),
+    ("payment_method.updated", _card_updated),
+    ("payment_method.automatically_updated", _card_updated),
+)
+
+
+# --- what was set aside, for an operator -------------------------------------------------------------------------
+
+_RETRY = """
+    UPDATE stripe_events SET state = 'received', outcome = NULL, failures = 0, processed_at = NULL
+    WHERE event_id = %s AND state = 'quarantined'
+"""
+_DISMISS = """
+    UPDATE stripe_events SET state = 'ignored', outcome = 'dismissed by an operator', processed_at = %s
+    WHERE event_id = %s AND state = 'quarantined'
+"""
+
+
+async def retry(tx: Tx, event_id: str) -> None:
+    """Apply an event that was set aside once more. Refuses any other."""
+    if not await tx.execute(_RETRY, (event_id,)):
+        raise Refused("event_not_found", "This event is not set aside.")
+    await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event_id}])
+
+
+async def dismiss(tx: Tx, event_id: str) -> None:
+    """Ignore an event that was set aside. Refuses any other."""
+    if not await tx.execute(_DISMISS, (await tx.now(), event_id)):
+        raise Refused("event_not_found", "This event is not set aside.")

@@ -1,0 +1,44 @@
+"""A refusal in the customer's words: what to do next, without codes and without blame."""
+
+from decimal import Decimal
+
+from brimful.core.errors import Refused
+from brimful.i18n.words import Words
+
+_EXAMPLE = Decimal("12.50")
+
+
+def text(words: Words, refused: Refused) -> str:
+    """What the customer reads."""
+    t = words.t
+    if refused.code == "amount_invalid":
+        return t("Enter an amount such as {example}.", example=words.typed(_EXAMPLE))
+    if refused.code == "amount_out_of_range":
+        return _range(words, refused)
+    if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
+        return t("Too many requests come from here. Try again in a moment.")
+    known = {
+        "rule_changed": t("These settings were changed in another window. Review and save again."),
+        "card_unavailable": t("This card cannot be charged. Choose another card or add one."),
+        "consent_required": t("Tick the box to agree."),
+        "rate_missing": t("This cannot be bought at the moment. Your settings are kept."),
+        "amount_below_one_unit": t("This amount buys less than one unit. Enter a larger amount."),
+        "too_many_requests": t("Too many tries in the last hour. Nothing was changed. Try again later."),
+        "payments_unavailable": t("Payments are not available at the moment. Nothing was charged. Try again later."),
+        "top_up_not_payable": t("This top-up has been paid or has ended. Nothing was charged."),
+        "link_expired": t("This link has expired or was already used. Go back and open billing again."),
+        "forbidden": t("This page is out of date. Go back, reload it and try again."),
+        "not_found": t("There is no such page."),
+        "asset_not_found": t("There is no such balance."),
+        "top_up_not_found": t("There is no such top-up."),
+    }
+    return known.get(refused.code, t("This did not work. Nothing was changed."))
+
+
+def _range(words: Words, refused: Refused) -> str:
+    if refused.field == "limit":
+        return words.t("The monthly limit must be at least one top-up.")
+    low, high = refused.extra.get("low"), refused.extra.get("high")
+    if low is None or high is None:
+        return words.t("This amount is too small or too large.")
+    return words.t("Enter an amount between {low} and {high}.", low=low, high=high)

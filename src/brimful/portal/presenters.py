@@ -1,0 +1,181 @@
+"""How states read to a person: one sentence each, with who charges, how much, when, and what to do."""
+
+import dataclasses
+import datetime as dt
+from decimal import Decimal
+from typing import Literal
+
+from brimful import assets, auto_top_up, cards, i18n, payments, top_ups
+from brimful.i18n.words import Words
+
+StateName = Literal["off", "on", "charging", "waiting", "limit", "confirm", "paused", "unavailable"]
+
+
+@dataclasses.dataclass(frozen=True)
+class State:
+    """What auto top-up does for a balance now. `charges` while it works or will by itself."""
+
+    name: StateName
+    text: str
+
+    @property
+    def tone(self) -> str:
+        """The colour of its dot: on, wait, stop or off."""
+        return {"on": "on", "charging": "on", "waiting": "wait", "limit": "wait", "off": "off"}.get(self.name, "stop")
+
+
+def account_state(
+    words: Words,
+    asset: assets.Asset,
+    rule: auto_top_up.rules.Rule | None,
+    card: cards.store.Card | None,
+    live: top_ups.model.TopUp | None,
+    spent_minor: int,
+) -> State:
+    """The state of one balance's auto top-up, in a sentence."""
+    t = words.t
+    if rule is None or not rule.enabled:
+        return State("off", t("Auto top-up is off."))
+    label = t("your card") if card is None else card.label
+    if rule.pause_reason is not None:
+        why = i18n.reasons.paused(words, rule.pause_reason, label)
+        rest = t("Nothing is charged until you choose a card and turn it on again.")
+        if rule.pause_reason == "operator":
+            rest = t("Nothing is charged until you turn it on again.")
+        return State("paused", f"{why} {rest}")
+    if live is not None:
+        return _live(words, live)
+    return _rule(words, asset, rule, label, spent_minor)
+
+
+def _live(words: Words, live: top_ups.model.TopUp) -> State:
+    amount = words.cash(live.amount_minor, live.currency)
+    if live.state == "action_required":
+        return State("confirm", words.t("Your bank wants you to confirm {amount}.", amount=amount))
+    if live.state == "retry_wait" and live.wake_at is not None:
+        why, until = i18n.reasons.failed(words, live.reason), words.moment(live.wake_at)
+        return State("waiting", words.t("{why} We try again at {until}.", why=why, until=until))
+    if live.state == "unknown":
+        return State("charging", words.t("We're checking {amount} with your bank. Don't pay again.", amount=amount))
+    return State("charging", words.t("A top-up of {amount} is on its way.", amount=amount))
+
+
+def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label: str, spent_minor: int) -> State:
+    t = words.t
+    limit, spent = words.cash(rule.limit_minor, rule.currency), words.cash(spent_minor, rule.currency)
+    if rule.reason == auto_top_up.policy.Reason.LIMIT_REACHED and rule.wake_at is not None:
+        text = t("Paused until {day}. {spent} of {limit} used.", day=words.short_day(rule.wake_at), spent=spent,
+                 limit=limit)  # fmt: skip
+        return State("limit", text)
+    if (
+        rule.reason in {auto_top_up.policy.Reason.PACE, auto_top_up.policy.Reason.NOT_BEFORE}
+        and rule.wake_at is not None
+    ):
+        return State("waiting", t("Auto top-up waits until {until}.", until=words.moment(rule.wake_at)))
+    if rule.reason == auto_top_up.policy.Reason.NO_CONSENT:
+        return State("unavailable", t("Auto top-up needs your agreement again. Open its settings."))
+    if rule.reason == auto_top_up.policy.Reason.CARD_UNAVAILABLE:
+        return State("unavailable", t("{card} cannot be charged. Choose another card.", card=label))
+    if rule.reason == auto_top_up.policy.Reason.NO_RATE:
+        text = t("{asset} cannot be bought at the moment. Auto top-up goes on when it can.", asset=words.asset(asset))
+        return State("unavailable", text)
+    if rule.reason == auto_top_up.policy.Reason.AMOUNT_BELOW_ONE_UNIT:
+        text = t("Your top-up amount buys less than one unit now. Open the settings to raise it.")
+        return State("unavailable", text)
+    text = t(
+        "Auto top-up is on: we add {amount} when your balance drops below {line}. {card}. {spent} of {limit} used "
+        "this month.",
+        amount=words.cash(rule.amount_minor, rule.currency),
+        line=words.amount(rule.threshold, asset),
+        card=label,
+        spent=spent,
+        limit=limit,
+    )
+    return State("on", text)
+
+
+def why(words: Words, found: payments.explain.Explanation, asset: assets.Asset) -> list[tuple[str, str]]:
+    """Why it charges, or not: what decides about a rule now."""
+    t, facts = words.t, found.facts
+    rows = [
+        (t("Available"), words.amount(facts.available, asset)),
+        (t("Your threshold"), words.amount(facts.threshold, asset)),
+    ]
+    if found.pending:
+        rows.append((t("On its way"), words.amount(found.pending, asset)))
+    rows += [
+        (t("Left this month"), words.cash(found.left_minor, facts.currency)),
+        (t("Last looked at"), words.moment(found.reason_at)),
+    ]
+    if found.next_at is not None:
+        rows.append((t("Not before"), words.moment(found.next_at)))
+    if found.suspensions:
+        rows.append((t("Payments"), t("Held for now. Nothing is charged.")))
+    return rows
+
+
+def outcome(words: Words, top_up: top_ups.model.TopUp, asset: assets.Asset) -> tuple[str, str]:
+    """What became of a top-up: a heading and a sentence."""
+    t, amount = words.t, words.cash(top_up.amount_minor, top_up.currency)
+    if top_up.state == "succeeded" and top_up.balance_after is not None:
+        added = words.amount(top_up.units, asset)
+        balance = words.amount(top_up.balance_after, asset)
+        return t("{units} added", units=added), t("{units} added. New balance {balance}.", units=added, balance=balance)
+    if top_up.state == "failed":
+        return t("Not paid"), i18n.reasons.failed(words, top_up.reason)
+    if top_up.state == "canceled":
+        if top_up.reason in {"expired", "link_expired", "confirmation_expired"}:
+            return t("Time is up"), t("This payment was not made in time. Nothing was charged.")
+        return t("Canceled"), t("This top-up has ended. Nothing was charged.")
+    return _open(words, top_up, amount)
+
+
+def _open(words: Words, top_up: top_ups.model.TopUp, amount: str) -> tuple[str, str]:
+    """The same while it is not over."""
+    t = words.t
+    if top_up.state == "unknown":
+        return amount, t("We're checking with your bank. Don't pay again.")
+    if top_up.state == "retry_wait" and top_up.wake_at is not None:
+        why = i18n.reasons.failed(words, top_up.reason)
+        return amount, t("{why} We try again at {until}.", why=why, until=words.moment(top_up.wake_at))
+    if top_up.state == "action_required":
+        return t("Confirm {amount}", amount=amount), t("Your bank wants you to confirm this payment.")
+    if top_up.state == "requested" and top_up.kind == "manual":
+        return t("Not paid yet"), t("This top-up has not been paid. Nothing was charged.")
+    return amount, t("Your payment is being processed. This can take up to a minute. You won't be charged twice.")
+
+
+def vessel(balance: Decimal, line: Decimal | None, full: Decimal) -> tuple[int, int | None]:
+    """How full the vessel is and where the threshold crosses it, in per mille of its width. `full` is what a top-up
+    makes of the balance.
+    """
+    brim = max(balance, full, (line or Decimal(0)) * 2, Decimal(1).scaleb(-6)) * Decimal("1.05")
+    filled = int(max(balance, Decimal(0)) / brim * 1000)
+    return filled, None if line is None else int(line / brim * 1000)
+
+
+def activity(words: Words, kind: str, amount: Decimal) -> str:
+    """What an entry is, where the platform gave it no description."""
+    t = words.t
+    names = {
+        "usage": t("Usage"),
+        "charge": t("Charge"),
+        "adjustment": t("Credit") if amount > 0 else t("Correction"),
+        "top_up": t("Top-up"),
+        "refund": t("Refund"),
+        "dispute": t("Payment disputed"),
+        "reinstatement": t("Dispute returned"),
+    }
+    return names[kind]
+
+
+def span(words: Words, length: dt.timedelta) -> str:
+    """A length of time in its largest unit."""
+    seconds = int(length.total_seconds())
+    if seconds < 60:
+        return words.n("{number} second", "{number} seconds", max(seconds, 1))
+    if seconds < 5400:
+        return words.n("{number} minute", "{number} minutes", seconds // 60)
+    if seconds < 172_800:
+        return words.n("{number} hour", "{number} hours", seconds // 3600)
+    return words.n("{number} day", "{number} days", seconds // 86_400)

@@ -1,0 +1,65 @@
+"""What happens to each movement of a batch. Pure: balances and known keys in, verdicts out."""
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+from brimful import ledger
+from brimful.posting import holds
+from brimful.posting.model import HOLDING, Key, Movement, Verdict
+
+_NOTHING = Decimal(0)
+
+
+def decide(
+    movements: Sequence[Movement],
+    balances: Mapping[tuple[str, str], Decimal],
+    known: Mapping[Key, ledger.entries.ExistingEntry],
+    now: dt.datetime,
+    batch_holds: holds.BatchHolds,
+) -> list[Verdict]:
+    """Decide movements in order, each seeing the balances that those before it left.
+
+    Args:
+        movements: of accounts that all stand in `balances`.
+        balances: as read under the lock.
+        known: entries that are written under some of the keys, read after the lock.
+        now: the database's clock after the lock, at which those applied are recorded.
+        batch_holds: what is held; it takes up the holds that begin and end here.
+
+    Returns:
+        One verdict per movement. The same id with the same asset and amount is a duplicate; with another
+        asset, amount or kind it is refused. A refusal is not remembered: the same id may be sent again.
+    """
+    running = dict(balances)
+    first: dict[Key, Movement] = {}
+    verdicts: list[Verdict] = []
+    for movement in movements:
+        account = movement.customer_id, movement.asset
+        key = movement.customer_id, movement.source, movement.key
+        before = known.get(key) or first.get(key)
+        balance = running[account]
+        if movement.kind in HOLDING:
+            verdicts.append(batch_holds.decide(movement, balance, now))
+            running[account] = verdicts[-1].balance or _NOTHING
+        elif before is not None:
+            verdicts.append(_repeated(movement, before, balance, now))
+        elif movement.covered_only and balance - batch_holds.held.get(account, _NOTHING) + movement.amount < 0:
+            detail = "What is available does not cover this."
+            verdicts.append(Verdict("refused", "insufficient_funds", detail, balance))
+        else:
+            first[key] = movement
+            running[account] = balance + movement.amount
+            verdicts.append(Verdict("applied", None, None, running[account], now))
+    return verdicts
+
+
+def _repeated(
+    movement: Movement, before: ledger.entries.ExistingEntry | Movement, balance: Decimal, now: dt.datetime
+) -> Verdict:
+    """The id was used before: by an entry that is written, or earlier in this batch."""
+    if (before.kind, before.asset, before.amount) == (movement.kind, movement.asset, movement.amount):
+        recorded_at = before.recorded_at if isinstance(before, ledger.entries.ExistingEntry) else now
+        return Verdict("duplicate", balance=balance, recorded_at=recorded_at)
+    detail = "This id was used before with another asset or amount: send a new id."
+    return Verdict("refused", "key_reused", detail, balance)

@@ -1,0 +1,51 @@
+"""What somebody asks of a balance, and what became of it."""
+
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal, NamedTuple
+
+Key = tuple[str, str, str]  # customer_id, source, key
+Kind = Literal["usage", "charge", "adjustment", "hold", "capture", "release"]
+Source = Literal["usage", "hold", "api"]
+Overrun = Literal["refuse", "covered", "record"]
+
+SOURCES: Mapping[str, Source] = {
+    "usage": "usage", "charge": "api", "adjustment": "api", "hold": "hold", "capture": "hold", "release": "hold",
+}  # fmt: skip
+HOLDING = frozenset({"hold", "capture", "release"})
+
+
+class Movement(NamedTuple):
+    """A change that somebody asks for.
+
+    `amount` is signed, in the asset: usage, charges, holds and captures are negative, a release is zero. `covered_only`
+    refuses what is not available. `key` is the caller's own id for it; a capture and a release carry their hold's.
+    `expires_in` is a new hold's, `overrun` says what a capture above its hold may do.
+    """
+
+    kind: Kind
+    customer_id: str
+    asset: str
+    key: str
+    amount: Decimal
+    covered_only: bool = False
+    occurred_at: dt.datetime | None = None
+    description: str | None = None
+    metadata: Mapping[str, Any] | None = None
+    expires_in: dt.timedelta | None = None
+    overrun: Overrun = "refuse"
+
+    @property
+    def source(self) -> Source:
+        return SOURCES[self.kind]
+
+
+class Verdict(NamedTuple):
+    """What became of a movement. `balance` is the account's after it; None when there is no account."""
+
+    outcome: Literal["applied", "duplicate", "refused"]
+    code: str | None = None
+    detail: str | None = None
+    balance: Decimal | None = None
+    recorded_at: dt.datetime | None = None

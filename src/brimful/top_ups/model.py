@@ -1,0 +1,142 @@
+"""The states of a top-up and the moves between them.
+
+    requested -> intent_created -> confirming -> succeeded
+    aside: processing, unknown, action_required, retry_wait, canceling
+    ends:  succeeded, failed, canceled
+
+`canceling` carries what comes next and why; it is left only when the payment was read at Stripe as
+canceled or expired (then `next_state`), as succeeded, or as processing.
+"""
+
+import dataclasses
+import datetime as dt
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Literal, get_args
+
+CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
+State = Literal[
+    "requested",
+    "intent_created",
+    "confirming",
+    "processing",
+    "unknown",
+    "action_required",
+    "retry_wait",
+    "canceling",
+    "succeeded",
+    "failed",
+    "canceled",
+]
+
+STATES: tuple[State, ...] = get_args(State)
+END_STATES = frozenset({"succeeded", "failed", "canceled"})
+
+# Nothing has been sent that could still charge by itself: these give way when the need is gone.
+WAITING_STATES = frozenset({"requested", "intent_created", "retry_wait", "action_required"})
+
+MOVES: Mapping[str, frozenset[str]] = {
+    "requested": frozenset(
+        {"intent_created", "action_required", "canceling", "canceled", "failed", "retry_wait", "succeeded"}
+    ),
+    "intent_created": frozenset({"confirming", "canceling", "succeeded"}),
+    "confirming": frozenset({"succeeded", "processing", "unknown", "action_required", "canceling", "canceled"}),
+    "processing": frozenset({"succeeded", "canceling", "canceled"}),
+    "unknown": frozenset({"succeeded", "processing", "action_required", "canceling", "canceled"}),
+    "action_required": frozenset(
+        {"intent_created", "action_required", "succeeded", "processing", "canceling", "canceled"}
+    ),
+    "retry_wait": frozenset({"requested", "canceling", "canceled", "succeeded"}),
+    "canceling": frozenset(
+        {"canceling", "retry_wait", "action_required", "failed", "canceled", "succeeded", "processing"}
+    ),
+    "succeeded": frozenset(),
+    "failed": frozenset(),
+    "canceled": frozenset(),
+}
+
+LIVE_STATES = frozenset(MOVES) - END_STATES
+
+
+@dataclasses.dataclass(frozen=True)
+class TopUp:
+    """One wish to add funds. What is charged was fixed when it was made and is never computed again.
+
+    `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets; `rate` is the
+    price of one unit that was used.
+    """
+
+    customer_id: str
+    top_up_id: str
+    asset: str
+    kind: Literal["automatic", "manual"]
+    state: State
+    next_state: State | None
+    reason: str | None
+    currency: str
+    amount_minor: int
+    units: Decimal
+    rate: Decimal
+    card_id: str | None
+    consent_id: str | None
+    rule_version: int | None
+    limit_month: dt.date | None
+    fence: int
+    tries: int
+    polls: int
+    failures: int
+    needs_review: bool
+    wake_at: dt.datetime | None
+    expires_at: dt.datetime | None
+    requested_at: dt.datetime
+    confirmed_at: dt.datetime | None
+    ended_at: dt.datetime | None
+    balance_after: Decimal | None
+    available_after: Decimal | None
+    return_url: str | None
+    failure_url: str | None
+    description: str | None
+    metadata: Mapping[str, Any]
+
+    @property
+    def live(self) -> bool:
+        return self.ended_at is None
+
+
+@dataclasses.dataclass(frozen=True)
+class Payment:
+    """One PaymentIntent or one Checkout Session. `closed_at` is set when its end was read at Stripe."""
+
+    customer_id: str
+    payment_id: str
+    top_up_id: str
+    kind: Literal["intent", "checkout"]
+    presence: Literal["off_session", "on_session"]
+    state: Literal["new", "created", "confirming", "succeeded", "canceled", "expired", "abandoned"]
+    card_id: str | None
+    currency: str
+    amount_minor: int
+    stripe_intent_id: str | None
+    stripe_session_id: str | None
+    redirect_url: str | None
+    setup_id: str | None
+    error_code: str | None
+    decline_code: str | None
+    advice_code: str | None
+    created_at: dt.datetime
+    confirm_sent_at: dt.datetime | None
+    closed_at: dt.datetime | None
+    receipt_url: str | None
+
+
+def credyt_status(top_up: TopUp) -> CredytStatus:
+    """The five statuses of Credyt's API."""
+    if top_up.state == "succeeded":
+        return "succeeded"
+    if top_up.state == "failed":
+        return "failed"
+    if top_up.state == "canceled":
+        return "expired" if top_up.reason in {"link_expired", "expired"} else "failed"
+    if top_up.kind == "manual" and top_up.state in {"requested", "action_required"}:
+        return "initiated"
+    return "pending"

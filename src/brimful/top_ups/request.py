@@ -1,0 +1,148 @@
+"""Making top-ups, and ending those that merely wait."""
+
+import dataclasses
+import datetime as dt
+import functools
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from brimful import customers, jobs, observability
+from brimful.core import clock, ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Tx
+from brimful.top_ups import store
+from brimful.top_ups.model import WAITING_STATES, TopUp
+
+MANUAL_LIFE = dt.timedelta(hours=24)
+
+
+@dataclasses.dataclass(frozen=True)
+class AutomaticWish:
+    """What the policy decided for one account: a copy of the rule at this moment."""
+
+    customer_id: str
+    asset: str
+    currency: str
+    amount_minor: int
+    units: Decimal
+    rate: Decimal
+    card_id: str
+    consent_id: str
+    rule_version: int
+
+
+# The partial unique index is the lock: a second request inserts nothing.
+_INSERT_AUTOMATIC = """
+    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
+        consent_id, rule_version, limit_month, wake_at, requested_at)
+    SELECT w.customer_id, w.top_up_id, w.asset, 'automatic', 'requested', w.currency, w.amount_minor, w.units, w.rate,
+        w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
+    FROM unnest(%(customers)s::text[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
+        %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(cards)s::text[], %(consents)s::text[],
+        %(versions)s::int[]) AS w (customer_id, top_up_id, asset, currency, amount_minor, units, rate, card_id,
+            consent_id, rule_version)
+    ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
+    RETURNING customer_id, top_up_id, asset
+"""
+
+
+async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tuple[str, str], str]:
+    """Insert automatic top-ups and their jobs in the caller's transaction.
+
+    Returns:
+        The new top-up's id by (customer_id, asset). An account that has a live one already is absent.
+    """
+    if not wishes:
+        return {}
+    tx.locked()  # requested_at is the time just before the commit
+    now = await tx.now()
+    rows = await tx.all(
+        _INSERT_AUTOMATIC,
+        {
+            "month": clock.month_start(now),
+            "now": now,
+            "customers": [wish.customer_id for wish in wishes],
+            "top_ups": [ids.new("top") for _ in wishes],
+            "assets": [wish.asset for wish in wishes],
+            "currencies": [wish.currency for wish in wishes],
+            "amounts": [wish.amount_minor for wish in wishes],
+            "units": [wish.units for wish in wishes],
+            "rates": [wish.rate for wish in wishes],
+            "cards": [wish.card_id for wish in wishes],
+            "consents": [wish.consent_id for wish in wishes],
+            "versions": [wish.rule_version for wish in wishes],
+        },
+    )
+    made = {(row["customer_id"], row["asset"]): row["top_up_id"] for row in rows}
+    arguments = [{"customer_id": key[0], "top_up_id": top_up_id} for key, top_up_id in made.items()]
+    await jobs.defer(tx, jobs.Name.PAY, arguments)
+    for key, top_up_id in made.items():
+        tx.once_committed(functools.partial(observability.tracing.requested, top_up_id, key, now, kind="automatic"))
+    return made
+
+
+_INSERT_MANUAL = """
+    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
+        wake_at, expires_at, requested_at, return_url, failure_url, description, metadata)
+    VALUES (%(customer_id)s, %(top_up_id)s, %(asset)s, 'manual', 'requested', %(currency)s, %(amount_minor)s,
+        %(units)s, %(rate)s, NULL, %(expires_at)s, %(expires_at)s, %(now)s, %(return_url)s, %(failure_url)s,
+        %(description)s, %(metadata)s)
+    ON CONFLICT (customer_id, top_up_id) DO NOTHING
+"""
+
+
+async def request_manual(
+    tx: Tx,
+    *,
+    customer_id: str,
+    asset: str,
+    currency: str,
+    amount_minor: int,
+    units: Decimal,
+    rate: Decimal,
+    return_url: str | None = None,
+    failure_url: str | None = None,
+    description: str | None = None,
+    metadata: Mapping[str, Any] | None = None,
+    top_up_id: str | None = None,
+) -> TopUp:
+    """A top-up that waits for the customer to pay, for 24 hours. The same `top_up_id` twice is one top-up."""
+    now = await tx.now()
+    chosen = top_up_id or ids.new("top")
+    if top_up_id is not None and await store.owner_of(tx, top_up_id) not in {None, customer_id}:
+        raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
+    inserted = await tx.execute(
+        _INSERT_MANUAL,
+        {
+            "customer_id": customer_id,
+            "top_up_id": chosen,
+            "asset": asset,
+            "currency": currency,
+            "amount_minor": amount_minor,
+            "units": units,
+            "rate": rate,
+            "now": now,
+            "expires_at": now + MANUAL_LIFE,
+            "return_url": return_url,
+            "failure_url": failure_url,
+            "description": description,
+            "metadata": Jsonb(dict(metadata or {})),
+        },
+    )
+    if inserted:
+        await customers.add_alias(tx, "top_up", chosen, customer_id, chosen)
+        arguments = {"customer_id": customer_id, "top_up_id": chosen}
+        await jobs.defer(tx, jobs.Name.PAY, [arguments], at=now + MANUAL_LIFE)
+        tx.once_committed(lambda: observability.tracing.requested(chosen, (customer_id, asset), now, kind="manual"))
+    return await store.get(tx, customer_id, chosen)
+
+
+async def cancel_waiting(tx: Tx, top_up: TopUp, reason: str) -> TopUp:
+    """End a top-up that waits: at once if it has no open payment, else through `canceling`."""
+    assert top_up.state in WAITING_STATES, top_up.state
+    if await store.open_payment(tx, top_up) is None:
+        return await store.move(tx, top_up, "canceled", reason=reason)
+    return await store.move(tx, top_up, "canceling", wake_in_s=0, next_state="canceled", reason=reason)

@@ -1,0 +1,424 @@
+"""Top-ups and payments in the database. Every move is guarded by state and fence."""
+
+import dataclasses
+import datetime as dt
+import logging
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from brimful import jobs, observability
+from brimful.core import ids
+from brimful.core.errors import Refused
+from brimful.db.pool import Row, Tx
+from brimful.top_ups.model import END_STATES, MOVES, Payment, State, TopUp
+
+_log = logging.getLogger(__name__)
+# Seconds until Stripe is asked again about a payment that has not ended.
+# The last one bounds how long an outage lingers after its end; the spread keeps a herd from coming back as one.
+_POLLS_S = (5, 15, 30, 60, 120, 300)
+_CUSTOMERS_POLLS_S = (5, 15, 30, 60, 120, 300, 900)  # the customer has a day, and Stripe sends an event
+_FAILURES_MAX = 5
+_REVIEW_POLL_S = 3600
+
+
+class Stale(Exception):  # noqa: N818 - not an error: somebody else has moved it, so stop
+    """A guarded move found the top-up in another state or under another fence."""
+
+
+_COLUMNS = "SELECT " + ", ".join(field.name for field in dataclasses.fields(TopUp)) + " FROM top_ups "
+_GET = _COLUMNS + "WHERE customer_id = %s AND top_up_id = %s"
+_LOCK = _GET + " FOR NO KEY UPDATE"
+
+
+async def get(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+    """One top-up of this customer; refuses any other."""
+    row = await tx.one(_GET, (customer_id, top_up_id))
+    if row is None:
+        raise Refused("top_up_not_found", f"There is no top-up {top_up_id[:60]!r}.")
+    return TopUp(**row)
+
+
+async def lock(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+    """The same, locked: after its account, last of all locks."""
+    row = await tx.one(_LOCK, (customer_id, top_up_id))
+    tx.locked()
+    assert row is not None, top_up_id
+    return TopUp(**row)
+
+
+_LIVE = _COLUMNS + "WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND ended_at IS NULL"
+
+
+async def live_by_account(tx: Tx, customer_id: str, asset: str) -> TopUp | None:
+    """The account's live automatic top-up: there is at most one."""
+    row = await tx.one(_LIVE, (customer_id, asset))
+    return None if row is None else TopUp(**row)
+
+
+_PENDING = """
+    SELECT coalesce(sum(units), 0) AS units FROM top_ups
+    WHERE customer_id = %s AND asset = %s AND ended_at IS NULL AND (kind = 'automatic' OR tries > 0
+        OR state NOT IN ('requested', 'action_required'))
+"""
+
+
+async def pending_units(tx: Tx, customer_id: str, asset: str) -> Decimal:
+    """Units that live top-ups will bring; a link that nobody has paid yet brings nothing."""
+    row = await tx.one(_PENDING, (customer_id, asset))
+    assert row is not None
+    units: Decimal = row["units"]
+    return units
+
+
+_OWNER = "SELECT customer_id FROM top_ups WHERE top_up_id = %s"
+
+
+async def owner_of(tx: Tx, top_up_id: str) -> str | None:
+    """The customer of an automatic top-up, which has no alias: the hot path writes none."""
+    row = await tx.one(_OWNER, (top_up_id,))
+    return None if row is None else str(row["customer_id"])
+
+
+_PAGE = _COLUMNS + (
+    "WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s) "
+    "AND (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(state)s::text IS NULL OR state = %(state)s) "
+    "AND (%(before)s::text IS NULL OR top_up_id < %(before)s) ORDER BY top_up_id DESC LIMIT %(limit)s"
+)
+
+
+async def list_page(
+    tx: Tx,
+    customer_id: str,
+    *,
+    limit: int,
+    asset: str | None = None,
+    kind: str | None = None,
+    state: str | None = None,
+    before: str | None = None,
+) -> list[TopUp]:
+    """A customer's top-ups, newest first."""
+    values = {
+        "customer_id": customer_id,
+        "asset": asset,
+        "kind": kind,
+        "state": state,
+        "before": before,
+        "limit": limit,
+    }
+    return [TopUp(**row) for row in await tx.all(_PAGE, values)]
+
+
+_MISSED = _COLUMNS + (
+    "WHERE customer_id = %(customer_id)s AND kind = 'automatic' AND (state = 'failed' OR state = 'canceled' "
+    "AND reason = 'confirmation_expired') AND (%(before)s::text IS NULL OR top_up_id < %(before)s) "
+    "ORDER BY top_up_id DESC LIMIT %(limit)s"
+)
+
+
+async def list_missed(tx: Tx, customer_id: str, *, before: str | None, limit: int) -> list[TopUp]:
+    """Automatic top-ups that failed and that the customer should know of, newest first."""
+    values = {"customer_id": customer_id, "before": before, "limit": limit}
+    return [TopUp(**row) for row in await tx.all(_MISSED, values)]
+
+
+_CREDIT_TIMES = """
+    SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - requested_at) AS time_to_credit
+    FROM (
+        SELECT ended_at, requested_at FROM top_ups
+        WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND state = 'succeeded'
+        ORDER BY requested_at DESC LIMIT 20
+    ) AS latest
+"""
+
+
+async def time_to_credit(tx: Tx, customer_id: str, asset: str) -> dt.timedelta | None:
+    """How long automatic top-ups of this account took from the crossing to the credit: 95th percentile of the
+    latest 20; None before the first.
+    """
+    row = await tx.one(_CREDIT_TIMES, (customer_id, asset))
+    return None if row is None else row["time_to_credit"]
+
+
+_AUTOMATIC_PAYMENTS = """
+    SELECT p.payment_id FROM top_ups AS t
+    JOIN payments AS p ON p.customer_id = t.customer_id AND p.top_up_id = t.top_up_id
+    WHERE t.customer_id = %s AND t.asset = %s AND t.kind = 'automatic' AND t.requested_at >= %s
+        AND p.state = 'succeeded'
+"""
+
+
+async def automatic_payments(tx: Tx, customer_id: str, asset: str, since: dt.datetime) -> set[str]:
+    """Payments of automatic top-ups requested since then."""
+    return {str(row["payment_id"]) for row in await tx.all(_AUTOMATIC_PAYMENTS, (customer_id, asset, since))}
+
+
+_MOVE = """
+    UPDATE top_ups SET state = %(state)s, next_state = %(next_state)s, reason = %(reason)s, fence = %(new_fence)s,
+        tries = %(tries)s, polls = %(polls)s, failures = %(failures)s, needs_review = %(needs_review)s,
+        wake_at = %(wake_at)s,
+        expires_at = %(expires_at)s, limit_month = %(limit_month)s, confirmed_at = %(confirmed_at)s,
+        ended_at = %(ended_at)s, balance_after = %(balance_after)s, available_after = %(available_after)s,
+        card_id = %(card_id)s
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND state = %(from_state)s
+        AND fence = %(fence)s AND ended_at IS NULL
+"""
+
+
+async def move(
+    tx: Tx,
+    top_up: TopUp,
+    state: State,
+    *,
+    wake_in_s: float | None = None,
+    recover_in_s: float | None = None,
+    **changes: Any,
+) -> TopUp:
+    """Move a live top-up to another state.
+
+    Args:
+        tx: the transaction to write in.
+        top_up: as it was read; state and fence must still be the same.
+        state: one that MOVES allows.
+        wake_in_s: seconds until the engine looks again: a job is deferred for then, and the sweep finds
+            it should the job be lost. Ends never wake.
+        recover_in_s: instead, when the caller goes on by itself: only the sweep looks, should the caller die.
+        changes: other fields to set; `next_state` belongs to canceling only; polls start again at 0.
+
+    Raises:
+        Stale: somebody else has moved it.
+    """
+    assert state in MOVES[top_up.state], f"{top_up.state} -> {state}"
+    now = await tx.now()
+    ended = state in END_STATES
+    pause_s = wake_in_s if wake_in_s is not None else recover_in_s
+    wake_at = None if ended or pause_s is None else now + dt.timedelta(seconds=pause_s)
+    defaults = {"next_state": None, "polls": 0, "failures": 0}
+    after = dataclasses.replace(
+        top_up,
+        **{**defaults, **changes},
+        state=state,
+        fence=top_up.fence + 1,
+        wake_at=wake_at,
+        ended_at=now if ended else None,
+    )
+    moved = await _write(tx, top_up, after, job=wake_in_s is not None)
+    tx.once_committed(lambda: _log.info("top-up %s: %s -> %s%s", after.top_up_id, top_up.state, after.state,
+                                        f" ({after.reason})" if after.reason else ""))  # fmt: skip
+    if ended:
+        how = (after.kind, after.state, (after.reason or "").partition(":")[0])
+        tx.once_committed(lambda: observability.metrics.TOP_UPS.labels(*how).inc())
+    return moved
+
+
+async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
+    """Stay in the state, under the same fence, and look again, each time a little later."""
+    steps = _POLLS_S if top_up.state != "action_required" else _CUSTOMERS_POLLS_S
+    wait_s = max(at_least_s, steps[min(top_up.polls, len(steps) - 1)])
+    wait_s *= ids.spread(f"{top_up.top_up_id}{top_up.polls}")
+    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
+    later = dataclasses.replace(top_up, polls=top_up.polls + 1, wake_at=wake_at)
+    return await _write(tx, top_up, later, job=True)
+
+
+async def sleep_until_expiry(tx: Tx, top_up: TopUp) -> None:
+    """Nothing to do before its customer comes or its time is up."""
+    if top_up.wake_at != top_up.expires_at:
+        await _write(tx, top_up, dataclasses.replace(top_up, wake_at=top_up.expires_at), job=True)
+
+
+async def _write(tx: Tx, before: TopUp, after: TopUp, *, job: bool) -> TopUp:
+    values = dataclasses.asdict(after)
+    changed = await tx.execute(
+        _MOVE, {**values, "from_state": before.state, "fence": before.fence, "new_fence": after.fence}
+    )
+    if changed != 1:
+        raise Stale(before.top_up_id)
+    if job and after.wake_at is not None:
+        arguments = {"customer_id": after.customer_id, "top_up_id": after.top_up_id}
+        at = after.wake_at if after.wake_at > await tx.now() else None
+        await jobs.defer(tx, jobs.Name.PAY, [arguments], at=at)
+    return after
+
+
+_DUE = "SELECT customer_id, top_up_id FROM top_ups WHERE wake_at <= %s ORDER BY wake_at LIMIT %s"
+
+
+async def due(tx: Tx, *, late_s: float, limit: int) -> list[Row]:
+    """Top-ups that no job has taken although their time came `late_s` ago: a lost job, or a long queue."""
+    return await tx.all(_DUE, (await tx.now() - dt.timedelta(seconds=late_s), limit))
+
+
+_FAILED = """
+    UPDATE top_ups SET failures = failures + 1, wake_at = %(wake_at)s,
+        needs_review = needs_review OR failures + 1 >= %(most)s
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND ended_at IS NULL
+    RETURNING failures
+"""
+
+
+async def note_failure(tx: Tx, customer_id: str, top_up_id: str) -> bool:
+    """Working on a top-up raised an error of ours. After a few it is set aside for a person, looked at once an hour,
+    never dropped. True when it was set aside just now.
+    """
+    top_up = await get(tx, customer_id, top_up_id)
+    aside = top_up.failures + 1 >= _FAILURES_MAX
+    wait_s = _REVIEW_POLL_S if aside else _POLLS_S[min(top_up.failures, len(_POLLS_S) - 1)]
+    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
+    values = {"customer_id": customer_id, "top_up_id": top_up_id, "wake_at": wake_at, "most": _FAILURES_MAX}
+    row = await tx.one(_FAILED, values)
+    return row is not None and row["failures"] == _FAILURES_MAX
+
+
+async def retry_now(tx: Tx, top_up: TopUp) -> None:
+    """Try a top-up that waits for a retry now. The caller holds its lock."""
+    await tx.execute(
+        "UPDATE top_ups SET wake_at = %s WHERE customer_id = %s AND top_up_id = %s AND state = 'retry_wait'",
+        (await tx.now(), top_up.customer_id, top_up.top_up_id),
+    )
+    await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id}])
+
+
+# A live one is tried again now, and may fail as often as any other before it needs a review again.
+_CLOSE_REVIEW = """
+    UPDATE top_ups SET needs_review = false, failures = 0,
+        wake_at = CASE WHEN ended_at IS NULL THEN %(now)s::timestamptz END
+    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s
+"""
+
+
+async def close_review(tx: Tx, top_up: TopUp) -> None:
+    """A person has reviewed this top-up. The caller holds its lock."""
+    values = {"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id, "now": await tx.now()}
+    await tx.execute(_CLOSE_REVIEW, values)
+    if top_up.live:
+        await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id}])
+
+
+_PAYMENT_NAMES = [field.name for field in dataclasses.fields(Payment)]
+_PAYMENTS = "SELECT " + ", ".join(_PAYMENT_NAMES) + " FROM payments "
+_OPEN = _PAYMENTS + "WHERE customer_id = %s AND top_up_id = %s AND closed_at IS NULL"
+_FIND_PAYMENT = _PAYMENTS + "WHERE customer_id = %s AND payment_id = %s"
+_SUCCEEDED = _PAYMENTS + "WHERE customer_id = %s AND top_up_id = %s AND state = 'succeeded'"
+
+
+async def open_payment(tx: Tx, top_up: TopUp) -> Payment | None:
+    """The payment whose end has not been read yet: there is at most one."""
+    row = await tx.one(_OPEN, (top_up.customer_id, top_up.top_up_id))
+    return None if row is None else Payment(**row)
+
+
+async def find_payment(tx: Tx, customer_id: str, payment_id: str) -> Payment | None:
+    """One payment of this customer."""
+    row = await tx.one(_FIND_PAYMENT, (customer_id, payment_id))
+    return None if row is None else Payment(**row)
+
+
+async def lock_payment(tx: Tx, payment: Payment) -> Payment:
+    """The payment as it stands, locked."""
+    row = await tx.one(_FIND_PAYMENT + " FOR NO KEY UPDATE", (payment.customer_id, payment.payment_id))
+    tx.locked()
+    assert row is not None
+    return Payment(**row)
+
+
+async def count_payments(tx: Tx, top_up: TopUp) -> int:
+    """How many payments a top-up has had, of any outcome."""
+    row = await tx.one(
+        "SELECT count(*) AS n FROM payments WHERE customer_id = %s AND top_up_id = %s",
+        (top_up.customer_id, top_up.top_up_id),
+    )
+    assert row is not None
+    return int(row["n"])
+
+
+async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:
+    """The payment whose save box opened that setup."""
+    row = await tx.one(_PAYMENTS + "WHERE customer_id = %s AND setup_id = %s", (customer_id, setup_id))
+    return None if row is None else Payment(**row)
+
+
+async def succeeded_payments(tx: Tx, top_up: TopUp) -> list[Payment]:
+    """Payments of a top-up that succeeded: one, unless something went wrong."""
+    return [Payment(**row) for row in await tx.all(_SUCCEEDED, (top_up.customer_id, top_up.top_up_id))]
+
+
+async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
+    """The payment that paid a top-up."""
+    return next(iter(await succeeded_payments(tx, top_up)), None)
+
+
+_INSERT_PAYMENT = """
+    INSERT INTO payments (customer_id, payment_id, top_up_id, kind, presence, state, card_id, currency, amount_minor,
+        setup_id, created_at)
+    VALUES (%s, %s, %s, %s, %s, 'new', %s, %s, %s, %s, %s)
+"""
+
+
+async def add_payment(
+    tx: Tx, top_up: TopUp, *, kind: str, presence: str, card_id: str | None, setup_id: str | None = None
+) -> Payment:
+    """A new try. The unique index refuses a second open one."""
+    payment_id = ids.new("pay")
+    await tx.execute(
+        _INSERT_PAYMENT,
+        (
+            top_up.customer_id, payment_id, top_up.top_up_id, kind, presence, card_id, top_up.currency,
+            top_up.amount_minor, setup_id, await tx.now(),
+        ),
+    )  # fmt: skip
+    payment = await find_payment(tx, top_up.customer_id, payment_id)
+    assert payment is not None
+    return payment
+
+
+_SAVE_PAYMENT = """
+    UPDATE payments SET state = %(state)s, stripe_intent_id = %(stripe_intent_id)s,
+        stripe_session_id = %(stripe_session_id)s, redirect_url = %(redirect_url)s, error_code = %(error_code)s,
+        decline_code = %(decline_code)s, advice_code = %(advice_code)s, confirm_sent_at = %(confirm_sent_at)s,
+        closed_at = %(closed_at)s, receipt_url = %(receipt_url)s
+    WHERE customer_id = %(customer_id)s AND payment_id = %(payment_id)s AND state = %(from_state)s
+"""
+_CLOSED: Sequence[str] = ("succeeded", "canceled", "expired", "abandoned")
+
+
+async def save_payment(tx: Tx, payment: Payment, **changes: Any) -> Payment:
+    """Change a payment, guarded by its state. A closing state sets `closed_at`.
+
+    Raises:
+        Stale: somebody else has changed it.
+    """
+    state = changes.get("state", payment.state)
+    closed_at = await tx.now() if state in _CLOSED else None
+    after = dataclasses.replace(payment, **changes, closed_at=closed_at)
+    changed = await tx.execute(_SAVE_PAYMENT, {**dataclasses.asdict(after), "from_state": payment.state})
+    if changed != 1:
+        raise Stale(payment.payment_id)
+    return after
+
+
+async def mark_succeeded_late(tx: Tx, payment: Payment) -> None:
+    """A payment that was read as ended succeeded after all."""
+    await tx.execute(
+        "UPDATE payments SET state = 'succeeded' WHERE customer_id = %s AND payment_id = %s",
+        (payment.customer_id, payment.payment_id),
+    )
+
+
+async def flag_late_success(tx: Tx, top_up: TopUp, balance_after: Decimal) -> None:
+    """Keep its end; the credit counts for the monthly limit, and the top-up needs a review."""
+    await tx.execute(
+        "UPDATE top_ups SET needs_review = true, balance_after = %s WHERE customer_id = %s AND top_up_id = %s",
+        (balance_after, top_up.customer_id, top_up.top_up_id),
+    )
+
+
+_IDS_BY_PAYMENT = "SELECT payment_id, top_up_id FROM payments WHERE customer_id = %s AND payment_id = ANY(%s)"
+
+
+async def with_top_ups(tx: Tx, customer_id: str, entries: Sequence[Row]) -> list[Row]:
+    """A customer's entries, each with the `top_up_id` of its payment, or None."""
+    paid = [row["payment_id"] for row in entries if row["payment_id"] is not None]
+    found = await tx.all(_IDS_BY_PAYMENT, (customer_id, paid)) if paid else []
+    top_up_ids = {row["payment_id"]: row["top_up_id"] for row in found}
+    return [{**row, "top_up_id": top_up_ids.get(row["payment_id"])} for row in entries]

@@ -1,0 +1,1 @@
+"""What the HTTP servers share: page headers, forms, limits, rate limiting."""

@@ -1,0 +1,156 @@
+"""brimful.client: thin, typed, and safe to send again."""
+
+import asyncio
+import datetime as dt
+import inspect
+from decimal import Decimal
+
+import httpx
+import pytest
+
+from brimful.client import calls
+from brimful.client.client import AsyncClient, Client
+from brimful.client.errors import ConnectionFailedError, Problem
+from support.harness import API_KEY, HOME
+
+
+@pytest.fixture
+async def client(harness):
+    async with AsyncClient(harness.url, API_KEY) as made:
+        yield made
+
+
+async def test_everything_it_has_works(harness, client):
+    customer = await client.create_customer(name="Ada", external_id="ada", metadata={"plan": "pro"})
+    assert await client.get_customer(customer.id) == customer
+    assert await client.find_customer("ada") == customer
+    await client.create_asset(code="CREDIT", name="Credits", precision=2, rates={"USD": "0.5"}, hold_bridge=3)
+    assert (await client.get_asset("CREDIT")).hold_bridge == 3
+    assert (await client.update_asset("CREDIT", hold_bridge=0)).hold_bridge == 0
+    assert (await client.quote("CREDIT", source="USD", amount=Decimal(1))).destination_amount == 2
+    gift = await client.adjust(customer.id, transaction_id="gift", asset="USD", amount="10.5", reason="gift")
+    assert gift.created_at.tzinfo is not None
+    await client.charge(customer.id, transaction_id="fee", asset="USD", amount=Decimal("0.5"))
+    assert (await client.get_transaction(customer.id, "fee")).amount == Decimal("-0.5")
+    used = await client.record_usage(id="e1", customer_external_id="ada", asset="USD", amount=1, occurred_at=now())
+    assert (used.status, used.balance) == ("applied", 9)
+    events = [client.usage_event(id=f"b{n}", customer_id=customer.id, asset="USD", amount="0.25") for n in range(3)]
+    assert [result.status for result in (await client.record_usages([*events, events[0]])).results] == [
+        "applied", "applied", "applied", "duplicate",
+    ]  # fmt: skip
+    page = await client.list_entries(customer.id, "USD", limit=2)
+    assert [entry.amount for entry in page.items] == [Decimal("-0.25")] * 2
+    rest = await client.list_entries(customer.id, "USD", cursor=page.next_cursor)
+    assert len(rest.items) == 4
+    held = await client.hold(customer.id, id="job", asset="USD", amount=3, expires_in_s=60)
+    assert (await client.get_hold(customer.id, "job")) == held
+    assert (await client.get_account(customer.id, "USD")).held == 3
+    assert [hold.id for hold in (await client.list_holds(customer.id, state="open")).items] == ["job"]
+    assert (await client.capture(customer.id, "job", amount=2)).state == "captured"
+    await client.hold(customer.id, id="other", asset="USD", amount=1)
+    assert (await client.release(customer.id, "other")).state == "released"
+    assert (await client.set_alert(customer.id, "USD", threshold=1)).level == "ok"
+    assert len((await client.list_alerts(customer.id)).items) == 1
+    await client.remove_alert(customer.id, "USD")
+    assert (await client.get_wallet(customer.id)).accounts[0].available == Decimal("6.25")
+    link = await client.portal_link(customer.id, return_url=HOME, flow="auto_top_up", asset="USD")
+    assert link.redirect_url.startswith(harness.url)
+    payment = await client.payment_link(customer.id, amount=25, currency="USD", return_url=HOME, asset="USD")
+    assert (await client.get_top_up(payment.id)).asset == "USD"
+    assert [top_up.id for top_up in (await client.list_top_ups(customer.id)).items] == [payment.id]
+    assert (await client.list_rules(customer.id)).items == []
+    assert (await client.list_cards(customer.id)).items == []
+    hook = await client.create_webhook(url="https://hooks.example.com/x", topics=["balance.low"])
+    assert (await client.get_webhook(hook.id)).secret == hook.secret
+    assert (await client.rotate_webhook(hook.id)).secret != hook.secret
+    assert (await client.update_webhook(hook.id, topics=["*"])).topics == ["*"]
+    tried = await client.test_webhook(hook.id, "balance.low", {"a": 1})
+    assert (await client.replay_event(tried.id)).queued == 1
+    assert (await client.replay_missed(hook.id, since=now())).queued == 0
+    assert len((await client.list_webhooks()).items) == 1
+    await client.delete_webhook(hook.id)
+
+
+def now():
+    return dt.datetime.now(dt.UTC)
+
+
+def test_every_call_is_an_operation_of_both_clients():
+    made = {
+        name
+        for name, thing in vars(calls).items()
+        if inspect.isfunction(thing) and thing.__module__ == calls.__name__ and not name.startswith("_")
+    }
+    for client in (Client, AsyncClient):
+        have = {name for name in dir(client) if not name.startswith("_")}
+        assert made - {"try_webhook", "usage_event"} <= have
+        assert client.create_customer.__doc__ == calls.create_customer.__doc__
+
+
+async def test_a_problem_says_what_the_server_said(client):
+    with pytest.raises(Problem) as caught:
+        await client.get_customer("cus_none")
+    problem = caught.value
+    assert (problem.code, problem.status) == ("customer_not_found", 404)
+    assert problem.request_id.startswith("req_")
+    customer = await client.create_customer(name="Poor")
+    with pytest.raises(Problem) as caught:
+        await client.record_usage(id="e", customer_id=customer.id, asset="USD", amount=1, if_insufficient="refuse")
+    assert caught.value.extra["topup_url"] == "https://app.example/top-up"
+
+
+async def test_an_amount_is_never_a_float(client):
+    with pytest.raises(TypeError, match="never a float"):
+        await client.record_usage(id="e", customer_id="c", asset="USD", amount=0.1)
+
+
+@pytest.mark.parametrize("failure", ["lost answer", "busy", "full"])
+async def test_what_is_lost_or_refused_for_a_moment_is_sent_again_under_the_same_key(harness, failure, monkeypatch):
+    """F43: also a payment link, whose key the client makes."""
+    monkeypatch.setattr("brimful.client.client._WAIT_S", 0.001)
+    real = httpx.AsyncHTTPTransport()
+    keys = []
+
+    class Unlucky(httpx.AsyncBaseTransport):
+        async def handle_async_request(self, request):
+            keys.append(request.headers.get("idempotency-key"))
+            answer = await real.handle_async_request(request)
+            if len(keys) % 3 == 0:
+                return answer
+            if failure == "lost answer":
+                await answer.aclose()
+                raise httpx.ReadError("cut")
+            return httpx.Response(503 if failure == "full" else 429, headers={"Retry-After": "0"})
+
+    async with AsyncClient(harness.url, API_KEY, transport=Unlucky()) as client:
+        customer_id = await harness.customer()
+        used = await client.record_usage(id="e", customer_id=customer_id, asset="USD", amount=1)
+        assert (used.status, used.balance) == ("duplicate", -1)
+        link = await client.payment_link(customer_id, amount=20, currency="USD", return_url=HOME)
+        assert [top_up.id for top_up in (await client.list_top_ups(customer_id)).items] == [link.id]
+        assert len(set(keys[3:6])) == 1
+        keys.clear()
+        if failure == "lost answer":
+            with pytest.raises(ConnectionFailedError):
+                await client.create_customer(name="No key makes this safe")
+            assert len(keys) == 1
+    await real.aclose()
+
+
+async def test_nobody_there_is_told_after_the_last_try(monkeypatch):
+    monkeypatch.setattr("brimful.client.client._WAIT_S", 0.001)
+    async with AsyncClient("http://127.0.0.1:9", API_KEY, retries=2) as client:
+        with pytest.raises(ConnectionFailedError, match="GET /assets/USD"):
+            await client.get_asset("USD")
+
+
+async def test_the_waiting_client_does_the_same(harness):
+    def use_it():
+        with Client(harness.url, API_KEY) as client:
+            customer = client.create_customer(name="Sync")
+            client.adjust(customer.id, transaction_id="t", asset="USD", amount=5)
+            with pytest.raises(Problem, match="hold_not_found"):
+                client.get_hold(customer.id, "none")
+            return client.get_account(customer.id, "USD").available
+
+    assert await asyncio.to_thread(use_it) == 5

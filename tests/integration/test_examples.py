@@ -1,0 +1,81 @@
+"""The receivers under examples/ receive what a real Brimful sends."""
+
+import asyncio
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from support.harness import free_port
+
+EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="module")
+def typescript():
+    """The compiled receiver; built as its first lines say."""
+    folder = EXAMPLES / "typescript"
+    if shutil.which("npm") is None:
+        assert not os.environ.get("CI"), "node is missing"
+        pytest.skip("node is not installed")
+    for command in (["npm", "ci"], ["npm", "run", "build"]):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=240)
+    return ["node", str(folder / "receiver.js")]
+
+
+@contextlib.asynccontextmanager
+async def running(command, port, secret):
+    process = await asyncio.create_subprocess_exec(
+        *command, str(port), stdout=subprocess.PIPE, env={**os.environ, "BRIMFUL_WEBHOOK_SECRET": secret}
+    )
+    try:
+        for _ in range(200):
+            with contextlib.suppress(OSError):
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
+                break
+            await asyncio.sleep(0.05)
+        yield process
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+
+
+async def received(harness, command):
+    port = free_port()
+    body = {"url": f"http://127.0.0.1:{port}/", "topics": ["balance.low"]}
+    made = await harness.call("POST", "/webhooks", body, expect=201)
+    async with running(command, port, made["secret"]) as process:
+        customer_id = await harness.customer("Zoë 🚀")
+        await harness.give(customer_id, 1)
+        await harness.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"}, expect=200)
+        await harness.work()
+        [event] = (await harness.call("GET", "/webhooks/events"))["models"]
+        assert event["state"] == "succeeded"
+        await harness.call("POST", f"/webhooks/events/{event['id']}/replay", expect=202)
+        await harness.work()  # known by its id: printed once
+        forged = await harness.api.post(body["url"], content=b"{}", headers={"webhook-id": "x"})
+        assert forged.status_code == 400
+        line = await asyncio.wait_for(process.stdout.readline(), 10)
+        process.terminate()
+        rest = await process.stdout.read()
+    assert json.loads(line) == {
+        "id": event["id"], "type": "balance.low",
+        "data": {"customer_id": customer_id, "asset": "USD", "available": "1", "threshold": "5"},
+    }  # fmt: skip
+    assert rest == b""
+
+
+async def test_the_python_receiver(harness):
+    await received(harness, [sys.executable, str(EXAMPLES / "python" / "receiver.py")])
+
+
+@pytest.mark.timeout(300)
+async def test_the_typescript_receiver(harness, typescript):
+    await received(harness, typescript)
