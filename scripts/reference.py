@@ -7,7 +7,9 @@ import sys
 import click
 
 ROOT = pathlib.Path(__file__).parent.parent
-sys.path.insert(0, str(ROOT / "tests"))
+sys.path[:0] = [str(ROOT / "tests"), str(ROOT / "scripts")]
+import shapes  # noqa: E402
+
 OUT = ROOT / "docs" / "reference"
 
 
@@ -20,6 +22,7 @@ def pages() -> dict[pathlib.Path, str]:
         OUT / "events.md": _events(),
         OUT / "credyt.md": _credyt(),
         OUT / "commands.md": _commands(),
+        ROOT / "src" / "brimful" / "client" / "shapes.py": shapes.module(_document()),
         ROOT / "docs" / "llms.txt": _llms(),
         ROOT / "docs" / "settings.md": _settings(),
     }

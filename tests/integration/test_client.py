@@ -3,6 +3,9 @@
 import asyncio
 import datetime as dt
 import inspect
+import json
+import pathlib
+import typing
 from decimal import Decimal
 
 import httpx
@@ -12,6 +15,8 @@ from brimful.client import calls
 from brimful.client.client import AsyncClient, Client
 from brimful.client.errors import ConnectionFailedError, Problem
 from support.harness import API_KEY, HOME
+
+ROOT = pathlib.Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -56,7 +61,7 @@ async def test_everything_it_has_works(harness, client):
     link = await client.portal_link(customer.id, return_url=HOME, flow="auto_top_up", asset="USD")
     assert link.redirect_url.startswith(harness.url)
     payment = await client.payment_link(customer.id, amount=25, currency="USD", return_url=HOME, asset="USD")
-    assert (await client.get_top_up(payment.id)).asset == "USD"
+    assert (await client.get_top_up(payment.id)).destination.asset == "USD"
     assert [top_up.id for top_up in (await client.list_top_ups(customer.id)).items] == [payment.id]
     assert (await client.list_rules(customer.id)).items == []
     assert (await client.list_cards(customer.id)).items == []
@@ -154,3 +159,43 @@ async def test_the_waiting_client_does_the_same(harness):
             return client.get_account(customer.id, "USD").available
 
     assert await asyncio.to_thread(use_it) == 5
+
+
+def test_each_operation_answers_the_shape_that_the_document_names():
+    """`find_customer` follows a redirect to the one customer; everything else is answered as it is asked."""
+    document = json.loads((ROOT / "docs" / "reference" / "openapi.json").read_text("utf-8"))
+    differ = {}
+    for name, operation in inspect.getmembers(calls, inspect.isfunction):
+        others = {"usage_event", "find_customer", "record_usage", "record_usages"}
+        if name.startswith("_") or name in others or operation.__module__ != calls.__name__:
+            continue
+        needed = {
+            parameter.name: dt.datetime.now(dt.UTC) if parameter.name == "since" else "x"
+            for parameter in inspect.signature(operation).parameters.values()
+            if parameter.default is parameter.empty
+        }
+        call = operation(**needed)
+        named = _answer(document, call.method.lower(), "/v1" + call.path)
+        own = call.shape.__name__ if not (inner := typing.get_args(call.shape)) else f"[{inner[0].__name__}]"
+        if own != named:
+            differ[name] = own, named
+    assert differ == {}
+
+
+def _answer(document, method, path):
+    """The name of the schema of the answer; in brackets that of a list's items."""
+    parts = path.split("/")
+    fitting = [
+        template
+        for template, methods in document["paths"].items()
+        if method in methods
+        and template.count("/") == path.count("/")
+        and all(one.startswith("{") or one == own for one, own in zip(template.split("/"), parts, strict=True))
+    ]
+    operation = document["paths"][min(fitting, key=lambda template: template.count("{"))][method]
+    [answer] = [answer for status, answer in operation["responses"].items() if status.startswith("2")]
+    if "content" not in answer:
+        return "NoneType"
+    name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
+    items = document["components"]["schemas"][name]["properties"].get("items")
+    return name if items is None else f"[{items['items']['$ref'].rsplit('/', 1)[1]}]"

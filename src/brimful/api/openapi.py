@@ -96,6 +96,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
         schemas["Problem"] = _PROBLEM
+        schemas |= usage.SCHEMAS
         for name, example in _EXAMPLES.items():
             schemas[name]["examples"] = [example]
         made["components"]["securitySchemes"] = {

@@ -262,16 +262,25 @@ _EVENT_SCHEMA: dict[str, Any] = {
     },
 }
 _EXAMPLE = {"id": "job-81-tokens", "customer_external_id": "acme", "asset": "USD", "amount": "0.0125"}
-_RESULT_SCHEMA: dict[str, Any] = {
-    "type": "object",
-    "required": ["id", "status"],
-    "properties": {
-        "id": {"type": ["string", "null"]},
-        "status": {"type": "string", "enum": ["applied", "duplicate", "refused"]},
-        "account": {"type": "string"},
-        "balance": {"type": "string"},
-        "code": {"type": "string"},
-        "detail": {"type": "string"},
+SCHEMAS: dict[str, Any] = {
+    "UsageResult": {
+        "type": "object",
+        "description": "The result of one event. `code` and `detail` say why it was refused.",
+        "required": ["id", "status"],
+        "properties": {
+            "id": {"anyOf": [{"type": "string"}, {"type": "null"}]},
+            "status": {"type": "string", "enum": ["applied", "duplicate", "refused"]},
+            "account": {"type": "string"},
+            "balance": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"},
+            "code": {"type": "string"},
+            "detail": {"type": "string"},
+        },
+    },
+    "UsageResults": {
+        "type": "object",
+        "description": "One result per event, in order.",
+        "required": ["results"],
+        "properties": {"results": {"type": "array", "items": {"$ref": "#/components/schemas/UsageResult"}}},
     },
 }
 OPENAPI: dict[str, Any] = {
@@ -312,12 +321,8 @@ OPENAPI: dict[str, Any] = {
                     "application/json": {
                         "schema": {
                             "oneOf": [
-                                _RESULT_SCHEMA,
-                                {
-                                    "type": "object",
-                                    "required": ["results"],
-                                    "properties": {"results": {"type": "array", "items": _RESULT_SCHEMA}},
-                                },
+                                {"$ref": "#/components/schemas/UsageResult"},
+                                {"$ref": "#/components/schemas/UsageResults"},
                             ]
                         }
                     }

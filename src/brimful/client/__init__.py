@@ -16,6 +16,7 @@ from brimful.client.client import AsyncClient, Client
 from brimful.client.errors import ApiError, ConnectionFailedError, Problem
 from brimful.client.shapes import (
     Account,
+    AccountDetails,
     Alert,
     Asset,
     Card,
@@ -36,6 +37,7 @@ from brimful.client.webhooks import Event, verify_webhook
 
 __all__ = [
     "Account",
+    "AccountDetails",
     "Alert",
     "ApiError",
     "Asset",

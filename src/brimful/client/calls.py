@@ -47,7 +47,7 @@ def create_customer(
     the one that you have at Stripe already.
     """
     stripe = None if stripe_customer_id is None else [{"provider": "stripe", "provider_id": stripe_customer_id}]
-    body = _given(
+    body = _present(
         name=name, external_id=external_id, email=email, time_zone=time_zone, metadata=metadata,
         external_accounts=stripe,
     )  # fmt: skip
@@ -73,14 +73,14 @@ def create_asset(
     symbol: str | None = None,
     rates: Mapping[str, Amount] | None = None,
     hold_bridge: Amount | None = None,
-) -> Call[shapes.NewAsset]:
+) -> Call[shapes.CreatedAsset]:
     """Create an asset; `rates` is the price of one unit by currency. A second one is refused as `asset_exists`."""
     prices = None if rates is None else [{"source": source, "rate": _text(rate)} for source, rate in rates.items()]
     bridge = None if hold_bridge is None else _text(hold_bridge)
-    body = _given(
+    body = _present(
         code=code, name=name, precision=precision, label=label, symbol=symbol, rates=prices, hold_bridge=bridge
     )
-    return Call("POST", "/assets", shapes.NewAsset, body, again=False)
+    return Call("POST", "/assets", shapes.CreatedAsset, body, again=False)
 
 
 def get_asset(code: str) -> Call[shapes.Asset]:
@@ -106,9 +106,9 @@ def get_wallet(customer_id: str) -> Call[shapes.Wallet]:
     return Call("GET", f"{_wallet(customer_id)}", shapes.Wallet)
 
 
-def get_account(customer_id: str, asset: str) -> Call[shapes.Account]:
+def get_account(customer_id: str, asset: str) -> Call[shapes.AccountDetails]:
     """One balance, with what is on its way."""
-    return Call("GET", f"{_wallet(customer_id)}/default:{_part(asset)}", shapes.Account)
+    return Call("GET", f"{_wallet(customer_id)}/default:{_part(asset)}", shapes.AccountDetails)
 
 
 def list_entries(
@@ -116,7 +116,7 @@ def list_entries(
 ) -> Call[shapes.Page[shapes.Entry]]:
     """The ledger of one balance, newest first."""
     path = f"{_wallet(customer_id)}/default:{_part(asset)}/entries"
-    return Call("GET", path, shapes.Page[shapes.Entry], query=_given(limit=limit, cursor=cursor))
+    return Call("GET", path, shapes.Page[shapes.Entry], query=_present(limit=limit, cursor=cursor))
 
 
 class UsageEvent(TypedDict, total=False):
@@ -147,7 +147,7 @@ def usage_event(**event: Unpack[UsageEvent]) -> dict[str, Any]:
     body: dict[str, Any] = {**event, "amount": _text(event["amount"])}
     if event.get("occurred_at") is not None:
         body["occurred_at"] = event["occurred_at"].isoformat()
-    return _given(**body)
+    return _present(**body)
 
 
 def adjust(
@@ -161,7 +161,7 @@ def adjust(
     metadata: Mapping[str, str] | None = None,
 ) -> Call[shapes.Created]:
     """Change a balance by a signed amount. Keyed by `transaction_id`."""
-    body = _given(
+    body = _present(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), reason=reason, description=description,
         metadata=metadata,
     )  # fmt: skip
@@ -176,12 +176,12 @@ def charge(
     amount: Amount,
     description: str | None = None,
     metadata: Mapping[str, str] | None = None,
-) -> Call[shapes.Created]:
+) -> Call[shapes.Id]:
     """Take a fee that what is available must cover. Keyed by `transaction_id`."""
-    body = _given(
+    body = _present(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata
     )
-    return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Created, body)
+    return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Id, body)
 
 
 def get_transaction(customer_id: str, transaction_id: str) -> Call[shapes.Transaction]:
@@ -202,7 +202,7 @@ def hold(
     description: str | None = None,
 ) -> Call[shapes.Hold]:
     """Set units aside for a job whose cost is not known yet. Keyed by `id`."""
-    body = _given(id=id, asset=asset, amount=_text(amount), expires_in_s=expires_in_s, description=description)
+    body = _present(id=id, asset=asset, amount=_text(amount), expires_in_s=expires_in_s, description=description)
     return Call("POST", f"{_wallet(customer_id)}/holds", shapes.Hold, body)
 
 
@@ -219,7 +219,7 @@ def list_holds(
     cursor: str | None = None,
 ) -> Call[shapes.Page[shapes.Hold]]:
     """A customer's holds, newest first."""
-    query = _given(state=state, limit=limit, cursor=cursor)
+    query = _present(state=state, limit=limit, cursor=cursor)
     return Call("GET", f"{_wallet(customer_id)}/holds", shapes.Page[shapes.Hold], query=query)
 
 
@@ -232,7 +232,7 @@ def capture(
     description: str | None = None,
 ) -> Call[shapes.Hold]:
     """Turn a hold into a debit of what the job cost. Keyed by the hold."""
-    body = _given(amount=_text(amount), overrun=overrun, description=description)
+    body = _present(amount=_text(amount), overrun=overrun, description=description)
     return Call("POST", f"{_wallet(customer_id)}/holds/{_part(hold_id)}/capture", shapes.Hold, body)
 
 
@@ -270,7 +270,7 @@ def portal_link(
     locale: str | None = None,
 ) -> Call[shapes.PortalLink]:
     """A link into the Billing Portal: ten minutes, one use."""
-    body = _given(
+    body = _present(
         customer_id=customer_id, return_url=return_url, failure_url=failure_url or return_url, flow=flow, asset=asset,
         locale=locale,
     )  # fmt: skip
@@ -291,7 +291,7 @@ def payment_link(
 ) -> Call[shapes.PaymentLink]:
     """A link by which the customer can pay once, within 24 hours. A key of its own makes sending it again safe."""
     destination = None if asset is None else {"asset": asset}
-    body = _given(
+    body = _present(
         customer_id=customer_id, amount=_text(amount), currency=currency, return_url=return_url,
         failure_url=failure_url or return_url, destination=destination, description=description, metadata=metadata,
     )  # fmt: skip
@@ -307,7 +307,7 @@ def list_top_ups(
     customer_id: str, *, asset: str | None = None, limit: int | None = None, cursor: str | None = None
 ) -> Call[shapes.Page[shapes.TopUp]]:
     """A customer's top-ups, newest first."""
-    query = _given(customer_id=customer_id, asset=asset, limit=limit, cursor=cursor)
+    query = _present(customer_id=customer_id, asset=asset, limit=limit, cursor=cursor)
     return Call("GET", "/top-ups", shapes.Page[shapes.TopUp], query=query)
 
 
@@ -324,14 +324,14 @@ def list_cards(customer_id: str) -> Call[shapes.Items[shapes.Card]]:
 # --- webhooks -------------------------------------------------------------------------------------------------
 
 
-def create_webhook(*, url: str, topics: Sequence[str] = ("*",)) -> Call[shapes.NewWebhook]:
+def create_webhook(*, url: str, topics: Sequence[str] = ("*",)) -> Call[shapes.CreatedWebhook]:
     """Have events sent to a URL. The secret is in the answer."""
-    return Call("POST", "/webhooks", shapes.NewWebhook, {"url": url, "topics": list(topics)}, again=False)
+    return Call("POST", "/webhooks", shapes.CreatedWebhook, {"url": url, "topics": list(topics)}, again=False)
 
 
-def list_webhooks() -> Call[shapes.Items[shapes.Webhook]]:
+def list_webhooks() -> Call[shapes.Items[shapes.WebhookItem]]:
     """Every endpoint, without secrets."""
-    return Call("GET", "/webhooks", shapes.Items[shapes.Webhook])
+    return Call("GET", "/webhooks", shapes.Items[shapes.WebhookItem])
 
 
 def get_webhook(webhook_id: str) -> Call[shapes.Webhook]:
@@ -343,7 +343,7 @@ def update_webhook(
     webhook_id: str, *, url: str | None = None, topics: Sequence[str] | None = None, enabled: bool | None = None
 ) -> Call[shapes.Webhook]:
     """Change URL or topics; turn it off or on."""
-    body = _given(url=url, topics=None if topics is None else list(topics), enabled=enabled)
+    body = _present(url=url, topics=None if topics is None else list(topics), enabled=enabled)
     return Call("PATCH", f"/webhooks/{_part(webhook_id)}", shapes.Webhook, body)
 
 
@@ -357,16 +357,16 @@ def rotate_webhook(webhook_id: str) -> Call[shapes.Webhook]:
     return Call("POST", f"/webhooks/{_part(webhook_id)}/rotate", shapes.Webhook, again=False)
 
 
-def try_webhook(webhook_id: str, topic: str, data: Mapping[str, Any] | None = None) -> Call[shapes.Created]:
+def try_webhook(webhook_id: str, topic: str, data: Mapping[str, Any] | None = None) -> Call[shapes.Id]:
     """Send an event that did not happen to one endpoint."""
     path = f"/webhooks/{_part(webhook_id)}/test/{_part(topic)}"
-    return Call("POST", path, shapes.Created, data or {}, again=False)
+    return Call("POST", path, shapes.Id, data or {}, again=False)
 
 
 def replay_event(event_id: str, *, webhook_id: str | None = None) -> Call[shapes.Replayed]:
     """Send an event again; its id stays the same."""
     path = f"/webhooks/events/{_part(event_id)}/replay"
-    return Call("POST", path, shapes.Replayed, _given(webhook_id=webhook_id))
+    return Call("POST", path, shapes.Replayed, _present(webhook_id=webhook_id))
 
 
 def replay_missed(webhook_id: str, *, since: dt.datetime) -> Call[shapes.Replayed]:
@@ -374,7 +374,7 @@ def replay_missed(webhook_id: str, *, since: dt.datetime) -> Call[shapes.Replaye
     return Call("POST", f"/webhooks/{_part(webhook_id)}/replay", shapes.Replayed, {"since": since.isoformat()})
 
 
-def _given(**values: Any) -> dict[str, Any]:
+def _present(**values: Any) -> dict[str, Any]:
     return {name: value for name, value in values.items() if value is not None}
 
 
@@ -392,5 +392,5 @@ def _wallet(customer_id: str) -> str:
     return f"/customers/{_part(customer_id)}/wallet"
 
 
-def _key(given: str | None) -> dict[str, str]:
-    return {"Idempotency-Key": given or os.urandom(16).hex()}
+def _key(key: str | None) -> dict[str, str]:
+    return {"Idempotency-Key": key or os.urandom(16).hex()}

@@ -1,4 +1,7 @@
-"""What the API answers, as types. Amounts are Decimal, times are aware. Fields that are new to it are ignored."""
+"""What the API answers, as types. Amounts are Decimal, times are aware. Unknown fields are ignored.
+
+Generated from docs/reference/openapi.json by `make docs`.
+"""
 
 import datetime as dt
 from decimal import Decimal
@@ -22,65 +25,111 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
     next_cursor: str | None = None
 
 
-class Customer(msgspec.Struct, frozen=True):
-    """One of the platform's customers."""
+class AccountDetails(msgspec.Struct, frozen=True):
+    """One balance, with what is on its way in (live top-ups) and out (holds)."""
 
     id: str
     name: str
-    created_at: dt.datetime
-    external_id: str | None = None
-    email: str | None = None
-    time_zone: str = "UTC"
-    metadata: dict[str, str] = {}
+    asset: str
+    available: Decimal
+    balance: Decimal
+    held: Decimal
+    pending_in: Decimal
+    pending_out: Decimal
 
 
-class NewAsset(msgspec.Struct, frozen=True):
-    """An asset that was just created."""
+class Alert(msgspec.Struct, frozen=True):
+    """When the platform and the customer are notified of a low balance; `level` is what was announced last."""
 
-    code: str
-    created_at: dt.datetime
+    asset: str
+    threshold: Decimal
+    level: Literal["ok", "low", "depleted"]
+    updated_at: dt.datetime
+
+
+class Priced(msgspec.Struct, frozen=True):
+    """The price of one unit from a time on."""
+
+    valid_from: dt.datetime
+    rate: Decimal
+    valid_to: dt.datetime | None = None
+
+
+class Rates(msgspec.Struct, frozen=True):
+    """The prices in one currency."""
+
+    source: str
+    schedule: list[Priced]
 
 
 class Asset(msgspec.Struct, frozen=True):
-    """What a balance counts."""
+    """An asset with its rates by source currency."""
 
     code: str
     name: str
     kind: Literal["currency", "unit"]
     precision: int
     hold_bridge: Decimal
-    rates: list[dict[str, Any]]
+    rates: list[Rates]
     created_at: dt.datetime
     label: str | None = None
     symbol: str | None = None
 
 
-class Quote(msgspec.Struct, frozen=True):
-    """What an amount of a currency buys."""
-
-    source: str
-    source_amount: Decimal
-    destination: str
-    destination_amount: Decimal
-    rate: Decimal
-
-
-class Account(msgspec.Struct, frozen=True):
-    """One balance. `available` is `balance` less `held`; `pending_in` is what live top-ups will bring."""
+class Card(msgspec.Struct, frozen=True):
+    """A card, masked."""
 
     id: str
-    asset: str
-    available: Decimal
-    balance: Decimal
-    held: Decimal
-    pending_in: Decimal | None = None
-    pending_out: Decimal | None = None
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    state: str
+    default: bool
 
 
-class Wallet(msgspec.Struct, frozen=True):
-    """Every balance of a customer."""
+class Created(msgspec.Struct, frozen=True):
+    """What was made, or was known already, with when it was recorded."""
 
-    accounts: list[Account]
+    id: str
+    created_at: dt.datetime | None = None
+
+
+class CreatedAsset(msgspec.Struct, frozen=True):
+    """An asset that was just created."""
+
+    code: str
+    created_at: dt.datetime
+
+
+class CreatedWebhook(msgspec.Struct, frozen=True):
+    """A new endpoint with its secret."""
+
+    id: str
+    secret: str
+    created_at: dt.datetime
+
+
+class ExternalAccount(msgspec.Struct, frozen=True):
+    """The customer's id at another provider."""
+
+    provider: str
+    provider_id: str
+
+
+class Customer(msgspec.Struct, frozen=True):
+    """A customer. Subscriptions are Credyt's and always empty here."""
+
+    id: str
+    name: str
+    time_zone: str
+    metadata: dict[str, str]
+    external_accounts: list[ExternalAccount]
+    created_at: dt.datetime
+    external_id: str | None = None
+    email: str | None = None
+    active_subscription_count: int | None = None
+    subscriptions: list[Any] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -100,6 +149,118 @@ class Entry(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None = None
 
 
+class Hold(msgspec.Struct, frozen=True):
+    """Units set aside."""
+
+    id: str
+    customer_id: str
+    asset: str
+    amount: Decimal
+    state: Literal["open", "captured", "released", "expired"]
+    expires_at: dt.datetime
+    created_at: dt.datetime
+    captured: Decimal | None = None
+    description: str | None = None
+    ended_at: dt.datetime | None = None
+
+
+class Id(msgspec.Struct, frozen=True):
+    """What was made, or was known already."""
+
+    id: str
+
+
+class PaymentLink(msgspec.Struct, frozen=True):
+    """A link by which the customer can pay once."""
+
+    id: str
+    status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
+    redirect_url: str
+    created_at: dt.datetime
+    expires_at: dt.datetime
+
+
+class PortalLink(msgspec.Struct, frozen=True):
+    """A link into the Billing Portal."""
+
+    redirect_url: str
+    expires_at: dt.datetime
+
+
+class Quote(msgspec.Struct, frozen=True):
+    """What an amount of a currency buys."""
+
+    source: str
+    source_amount: Decimal
+    destination: str
+    destination_amount: Decimal
+    rate: Decimal
+
+
+class Replayed(msgspec.Struct, frozen=True):
+    """How many deliveries were queued."""
+
+    queued: int
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """A rule with why it charges, or does not."""
+
+    asset: str
+    enabled: bool
+    card_id: str
+    threshold: Decimal
+    amount: Decimal
+    monthly_limit: Decimal
+    currency: str
+    version: int
+    reason: str
+    updated_at: dt.datetime
+    paused: str | None = None
+    until: dt.datetime | None = None
+
+
+class TopUpDestination(msgspec.Struct, frozen=True):
+    """Where a top-up goes."""
+
+    account_name: str
+    asset: str
+    exchange_rate: Decimal
+
+
+class TopUp(msgspec.Struct, frozen=True):
+    """A top-up: Credyt's status beside our own state and reason."""
+
+    id: str
+    customer_id: str
+    kind: Literal["automatic", "manual"]
+    status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
+    state: str
+    amount: Decimal
+    currency: str
+    destination: TopUpDestination
+    units: Decimal
+    tries: int
+    requested_at: dt.datetime
+    reason: str | None = None
+    balance_after: Decimal | None = None
+    ended_at: dt.datetime | None = None
+
+
+class Transaction(msgspec.Struct, frozen=True):
+    """An adjustment or a charge, in Credyt's form."""
+
+    id: str
+    type: Literal["fee", "adjustment"]
+    account_id: str
+    asset: str
+    amount: Decimal
+    metadata: dict[str, Any]
+    created_at: dt.datetime
+    executed_at: dt.datetime
+    description: str | None = None
+
+
 class UsageResult(msgspec.Struct, frozen=True):
     """The result of one event. `code` and `detail` say why it was refused."""
 
@@ -117,130 +278,25 @@ class UsageResults(msgspec.Struct, frozen=True):
     results: list[UsageResult]
 
 
-class Created(msgspec.Struct, frozen=True):
-    """What was made, or was known already."""
+class Account(msgspec.Struct, frozen=True):
+    """One balance. `available` is the balance less what is held."""
 
     id: str
-    created_at: dt.datetime | None = None
-
-
-class Transaction(msgspec.Struct, frozen=True):
-    """An adjustment or a charge."""
-
-    id: str
-    type: Literal["fee", "adjustment"]
-    account_id: str
+    name: str
     asset: str
-    amount: Decimal
-    created_at: dt.datetime
-    description: str | None = None
-    metadata: dict[str, Any] = {}
+    available: Decimal
+    balance: Decimal
+    held: Decimal
 
 
-class Hold(msgspec.Struct, frozen=True):
-    """Units set aside."""
+class Wallet(msgspec.Struct, frozen=True):
+    """Every balance of a customer."""
 
-    id: str
-    customer_id: str
-    asset: str
-    amount: Decimal
-    state: Literal["open", "captured", "released", "expired"]
-    expires_at: dt.datetime
-    created_at: dt.datetime
-    captured: Decimal | None = None
-    description: str | None = None
-    ended_at: dt.datetime | None = None
-
-
-class Alert(msgspec.Struct, frozen=True):
-    """When a low balance is announced; `level` is what was announced last."""
-
-    asset: str
-    threshold: Decimal
-    level: Literal["ok", "low", "depleted"]
-    updated_at: dt.datetime
-
-
-class TopUp(msgspec.Struct, frozen=True):
-    """A top-up. `state` and `reason` say more than `status`."""
-
-    id: str
-    customer_id: str
-    kind: Literal["automatic", "manual"]
-    status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
-    state: str
-    amount: Decimal
-    currency: str
-    destination: dict[str, Any]
-    units: Decimal
-    tries: int
-    requested_at: dt.datetime
-    reason: str | None = None
-    balance_after: Decimal | None = None
-    ended_at: dt.datetime | None = None
-
-    @property
-    def asset(self) -> str:
-        """The asset that it credits."""
-        return str(self.destination["asset"])
-
-
-class PaymentLink(msgspec.Struct, frozen=True):
-    """A link by which the customer can pay once."""
-
-    id: str
-    status: str
-    redirect_url: str
-    created_at: dt.datetime
-    expires_at: dt.datetime
-
-
-class PortalLink(msgspec.Struct, frozen=True):
-    """A link into the Billing Portal: ten minutes, one use."""
-
-    redirect_url: str
-    expires_at: dt.datetime
-
-
-class Rule(msgspec.Struct, frozen=True):
-    """A customer's rule, with why it charges or does not. Only the customer writes it, in the portal."""
-
-    asset: str
-    enabled: bool
-    card_id: str
-    threshold: Decimal
-    amount: Decimal
-    monthly_limit: Decimal
-    currency: str
-    version: int
-    reason: str
-    updated_at: dt.datetime
-    paused: str | None = None
-    until: dt.datetime | None = None
-
-
-class Card(msgspec.Struct, frozen=True):
-    """A saved card, masked."""
-
-    id: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
-    state: str
-    default: bool
-
-
-class NewWebhook(msgspec.Struct, frozen=True):
-    """A new endpoint with its secret."""
-
-    id: str
-    secret: str
-    created_at: dt.datetime
+    accounts: list[Account]
 
 
 class Webhook(msgspec.Struct, frozen=True):
-    """An endpoint. The secret is in the answer about one, not in lists."""
+    """An endpoint with the secret that its events are signed with."""
 
     id: str
     url: str
@@ -248,12 +304,21 @@ class Webhook(msgspec.Struct, frozen=True):
     enabled: bool
     created_at: dt.datetime
     updated_at: dt.datetime
-    secret: str | None = None
-    disabled_reason: str | None = None
+    secret: str
+    connect: bool | None = None
+    disabled_reason: Literal["gone", "failing"] | None = None
     failing_since: dt.datetime | None = None
 
 
-class Replayed(msgspec.Struct, frozen=True):
-    """How many deliveries were queued."""
+class WebhookItem(msgspec.Struct, frozen=True):
+    """An endpoint without its secret."""
 
-    queued: int
+    id: str
+    url: str
+    topics: list[str]
+    enabled: bool
+    created_at: dt.datetime
+    updated_at: dt.datetime
+    connect: bool | None = None
+    disabled_reason: Literal["gone", "failing"] | None = None
+    failing_since: dt.datetime | None = None

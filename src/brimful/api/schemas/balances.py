@@ -214,7 +214,7 @@ class Id(BaseModel):
 
 
 class Created(Id):
-    """The same, with when it was recorded."""
+    """What was made, or was known already, with when it was recorded."""
 
     created_at: Moment | None
 
