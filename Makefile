@@ -1,5 +1,5 @@
 # Two commands for a newcomer: `make demo` and `make test`. Each installs what it needs.
-.PHONY: demo test check bench docs screenshots messages simulate crash-table mutants soak rolling failover-lab storm attack sbom audit lock clean
+.PHONY: demo test test-all check bench docs screenshots messages simulate crash-table mutants soak rolling failover-lab storm attack sbom audit lock clean
 
 PY := .venv/bin/python
 READY := .venv/.ready
@@ -58,6 +58,14 @@ failover-lab: $(READY)
 
 storm: $(READY)
 	@.venv/bin/python tests/integration/storm.py $(ROUNDS)
+
+# Everything, long: some hours.
+test-all: test
+	@$(MAKE) attack simulate crash-table mutants
+	@$(MAKE) soak MINUTES=10
+	@$(MAKE) rolling MINUTES=5
+	@$(MAKE) failover-lab ROUNDS=6
+	@$(MAKE) storm ROUNDS=200
 
 messages: $(READY)
 	@.venv/bin/python scripts/messages.py

@@ -1,18 +1,17 @@
-"""The mutation gate in short: every guard's text stands where it is looked for, and a few are taken out."""
-
-import pytest
+"""The mutation gate in short: every guard's text stands where it is looked for, and one is taken out."""
 
 from mutants import guards, run
 
-QUICK = ("keys are read after the lock", "the limit")
+
+def test_each_guard_stands_where_the_gate_looks():
+    missing = [
+        f"{mutant.row} {mutant.name}: {mutant.file}"
+        for mutant in guards.GUARDS
+        if (run.ROOT / mutant.file).read_text().count(mutant.old) != 1
+    ]
+    assert missing == []
 
 
-@pytest.mark.parametrize("mutant", guards.GUARDS, ids=lambda mutant: f"{mutant.row} {mutant.name}")
-def test_each_guard_stands_where_the_gate_looks(mutant):
-    assert (run.ROOT / mutant.file).read_text().count(mutant.old) == 1
-
-
-@pytest.mark.parametrize("name", QUICK)
-def test_without_it_a_test_fails(name):
-    [mutant] = [one for one in guards.GUARDS if one.name == name]
+def test_without_it_a_test_fails():
+    [mutant] = [one for one in guards.GUARDS if one.name == "the limit"]
     assert run.tried(mutant)[0] == "dies"

@@ -9,12 +9,12 @@ import pytest
 
 
 @pytest.mark.timeout(400)
-def test_a_quarter_of_a_minute_of_everything_going_wrong(tmp_path):
+def test_some_seconds_of_everything_going_wrong(tmp_path):
     """F6, F24, F25: kill -9, database restarts, a bad network; nothing lost, nothing doubled, the books agree."""
     script = pathlib.Path(__file__).parent / "run.py"
-    done = subprocess.run([sys.executable, str(script), "0.25", str(tmp_path / "soak.json")], capture_output=True,
+    done = subprocess.run([sys.executable, str(script), "0.12", str(tmp_path / "soak.json")], capture_output=True,
                           text=True, check=False)  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     result = json.loads((tmp_path / "soak.json").read_text())
     assert (result["lost"], result["doubled"], result["paid_twice"]) == (0, 0, 0)
-    assert result["kills"] > 3
+    assert result["kills"] > 1

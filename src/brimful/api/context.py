@@ -1,16 +1,18 @@
 """What every route of the API needs, handed in by FastAPI."""
 
 import dataclasses
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
+from brimful import customers
 from brimful.api.auth import Auth
 from brimful.api.json_body import ExactRoute
 from brimful.auth import permissions
+from brimful.db.pool import Tx
 from brimful.posting.group_commit import Recorder
 from brimful.wiring import Deps
 
@@ -30,6 +32,23 @@ def _context(request: Request) -> AppContext:
 
 
 Context = Annotated[AppContext, Depends(_context)]
+
+
+async def _transaction(context: Context) -> AsyncIterator[Tx]:
+    async with context.deps.database.transaction() as tx:
+        yield tx
+
+
+# Committed when the route returns, and before its answer is sent: no answer speaks of what was rolled back.
+Transaction = Annotated[Tx, Depends(_transaction, scope="function")]
+
+
+async def _known_customer(tx: Transaction, customer_id: str) -> customers.Customer:
+    return await customers.get(tx, customer_id)
+
+
+# The customer of the path, read in the route's own transaction; the problem `customer_not_found` if there is none.
+KnownCustomer = Annotated[customers.Customer, Depends(_known_customer, scope="function")]
 
 
 class _Guarded(ExactRoute):

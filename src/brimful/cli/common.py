@@ -24,7 +24,7 @@ JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathli
 @click.option(
     "--env", "env_file", type=click.Path(dir_okay=False), help="Take settings from a file of NAME=VALUE lines."
 )
-@click.version_option(package_name="brimful", message="%(prog)s %(version)s")
+@click.version_option(package_name="brimful", prog_name="brimful", message="%(prog)s %(version)s")
 def cli(env_file: str | None) -> None:
     """Brimful keeps prepaid balances funded."""
     if env_file is not None:

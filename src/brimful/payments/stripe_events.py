@@ -117,7 +117,7 @@ async def _dispatch(context: PaymentContext, event_type: str, object_id: str) ->
 
 
 async def _intent(context: PaymentContext, intent_id: str) -> tuple[str, str]:
-    snapshot = _answered(await context.gateway.read_intent(intent_id), intent_id)
+    snapshot = await _read(context.gateway.read_intent, intent_id)
     payment = await _settled(context, snapshot)
     if payment is None:
         if "payment_id" in snapshot.metadata:
@@ -131,8 +131,9 @@ async def _intent(context: PaymentContext, intent_id: str) -> tuple[str, str]:
     return "done", snapshot.status
 
 
-def _answered(answer: Snapshot | Failure, object_id: str) -> Snapshot:
-    """What was read; without an answer the job is tried again."""
+async def _read(read: Callable[[str], Awaitable[Snapshot | Failure]], object_id: str) -> Snapshot:
+    """What stands at Stripe; without an answer the job is tried again."""
+    answer = await read(object_id)
     if isinstance(answer, Failure):
         raise Unread(f"{object_id} cannot be read: {answer.message}")
     return answer
@@ -158,26 +159,25 @@ async def _credited(context: PaymentContext, intent_id: str | None) -> top_ups.m
     """The payment whose money goes back, credited first: the news of its success may come later, or never."""
     if intent_id is None:
         return None
-    payment = await _settled(context, _answered(await context.gateway.read_intent(intent_id), intent_id))
+    payment = await _settled(context, await _read(context.gateway.read_intent, intent_id))
     if payment is not None and payment.state != "succeeded":
         raise Unread(f"{intent_id} was not read as succeeded")
     return payment
 
 
 async def _refund(context: PaymentContext, refund_id: str) -> tuple[str, str]:
-    return await apply_reversal(context, _answered(await context.gateway.read_refund(refund_id), refund_id))
+    return await apply_reversal(context, await _read(context.gateway.read_refund, refund_id))
 
 
 async def _charge_refunded(context: PaymentContext, intent_id: str) -> tuple[str, str]:
     """A charge's event names its PaymentIntent: its refunds are listed, because sums do not distinguish them."""
-    found = await context.gateway.list_refunds(intent_id=intent_id)
-    for snapshot in _answered(found, intent_id):
+    for snapshot in await _read(lambda of: context.gateway.list_refunds(intent_id=of), intent_id):
         await apply_reversal(context, snapshot)
     return "done", intent_id
 
 
 async def _dispute(context: PaymentContext, dispute_id: str) -> tuple[str, str]:
-    return await apply_reversal(context, _answered(await context.gateway.read_dispute(dispute_id), dispute_id))
+    return await apply_reversal(context, await _read(context.gateway.read_dispute, dispute_id))
 
 
 async def apply_reversal(context: PaymentContext, snapshot: RefundSnapshot | DisputeSnapshot) -> tuple[str, str]:
@@ -194,7 +194,7 @@ async def apply_reversal(context: PaymentContext, snapshot: RefundSnapshot | Dis
 
 
 async def _warning(context: PaymentContext, warning_id: str) -> tuple[str, str]:
-    intent_id = _answered(await context.gateway.read_warning(warning_id), warning_id)
+    intent_id = await _read(context.gateway.read_warning, warning_id)
     payment = await _credited(context, intent_id)
     if payment is None:
         return "quarantined", "about a foreign payment"
@@ -233,36 +233,40 @@ async def _checkout(context: PaymentContext, session_id: str) -> tuple[str, str]
 async def _card_updated(context: PaymentContext, payment_method: str) -> tuple[str, str]:
     """The network renewed a card: expiry and number are kept up; another brand needs the customer's consent."""
     async with context.database.transaction() as tx:
-        found = await customers.find_alias(tx, "payment_method", payment_method)
-    if found is None:
-        return "ignored", "unknown card"
-    snapshot = _answered(await context.gateway.read_card(payment_method), payment_method)
-    customer_id, card_id = found
+        if await customers.find_alias(tx, "payment_method", payment_method) is None:
+            return "ignored", "unknown card"
+    snapshot = await _read(context.gateway.read_card, payment_method)
     async with context.database.transaction() as tx:
-        await customers.lock(tx, customer_id)
-        await ledger.accounts.lock_wallet(tx, customer_id)
-        before = await cards.store.get(tx, customer_id, card_id)
-        if before.state == "detached":
+        before = await _lock_card(tx, payment_method)
+        if before is None or before.state == "detached":
             return "ignored", "card gone"
         after = await cards.store.renew(tx, before, snapshot)
         if after.brand != before.brand:
             await auto_top_up.pauses.card_lost(tx, after, "card_changed", context.pace)
-    return "done", card_id
+    return "done", after.card_id
 
 
 async def _detached(context: PaymentContext, payment_method: str) -> tuple[str, str]:
     async with context.database.transaction() as tx:
-        found = await customers.find_alias(tx, "payment_method", payment_method)
-        if found is None:
+        card = await _lock_card(tx, payment_method)
+        if card is None:
             return "ignored", "unknown card"
-        customer_id, card_id = found
-        await customers.lock(tx, customer_id)
-        await ledger.accounts.lock_wallet(tx, customer_id)
-        card = await cards.store.get(tx, customer_id, card_id)
-        if await cards.store.detach(tx, customer_id, card_id, "detached_at_stripe"):
-            await events.emit(tx, Topic.CARD_REMOVED, customer_id, {"card_id": card_id, "last4": card.last4})
+        if await cards.store.detach(tx, card.customer_id, card.card_id, "detached_at_stripe"):
+            about = {"card_id": card.card_id, "last4": card.last4}
+            await events.emit(tx, Topic.CARD_REMOVED, card.customer_id, about)
             await auto_top_up.pauses.card_lost(tx, card, "card_removed", context.pace)
-    return "done", card_id
+    return "done", card.card_id
+
+
+async def _lock_card(tx: Tx, payment_method: str) -> cards.store.Card | None:
+    """The card behind a PaymentMethod, with its customer and every balance locked; None when it is not ours."""
+    found = await customers.find_alias(tx, "payment_method", payment_method)
+    if found is None:
+        return None
+    customer_id, card_id = found
+    await customers.lock(tx, customer_id)
+    await ledger.accounts.lock_wallet(tx, customer_id)
+    return await cards.store.get(tx, customer_id, card_id)
 
 
 _HANDLERS: tuple[tuple[str, Callable[[PaymentContext, str], Awaitable[tuple[str, str]]]], ...] = (

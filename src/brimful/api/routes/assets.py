@@ -6,7 +6,7 @@ from starlette.responses import Response
 
 from brimful import assets
 from brimful.api import context, schemas
-from brimful.api.context import Context
+from brimful.api.context import Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core import clock, money
 from brimful.core.errors import Refused
@@ -15,69 +15,63 @@ router = context.router_for("Assets")
 
 
 @router.post("/assets", status_code=201)
-async def create_asset(context: Context, body: schemas.requests.CreateAsset) -> schemas.balances.CreatedAsset:
+async def create_asset(tx: Transaction, body: schemas.requests.CreateAsset) -> schemas.balances.CreatedAsset:
     """Create an asset: a currency of Stripe's, or a unit of your own with prices."""
-    async with context.deps.database.transaction() as tx:
-        asset = await assets.create(
-            tx, code=body.code, name=body.name, scale=body.precision, label=body.label, symbol=body.symbol
-        )
-        for starting in body.rates:
-            await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
-        if body.hold_bridge is not None:
-            await assets.set_bridge(tx, asset, money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge"))
+    asset = await assets.create(
+        tx, code=body.code, name=body.name, scale=body.precision, label=body.label, symbol=body.symbol
+    )
+    for starting in body.rates:
+        await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
+    if body.hold_bridge is not None:
+        await assets.set_bridge(tx, asset, money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge"))
     return schemas.balances.CreatedAsset(code=asset.code, created_at=clock.rfc3339(asset.created_at))
 
 
 @router.get("/assets")
-async def list_assets(context: Context, limit: Limit = 50, offset: Offset = 0) -> schemas.balances.AssetPage:
+async def list_assets(tx: Transaction, limit: Limit = 50, offset: Offset = 0) -> schemas.balances.AssetPage:
     """List assets by code."""
-    async with context.deps.database.transaction() as tx:
-        page, total = await assets.list_page(tx, limit=limit, offset=offset)
+    page, total = await assets.list_page(tx, limit=limit, offset=offset)
     items = [schemas.balances.AssetItem(code=asset.code, name=asset.name) for asset in page]
     return schemas.balances.AssetPage(items=items, total_count=total, limit=limit, offset=offset)
 
 
 @router.get("/assets/{code}")
-async def get_asset(context: Context, code: str) -> schemas.balances.Asset:
+async def get_asset(tx: Transaction, code: str) -> schemas.balances.Asset:
     """One asset with its rates."""
-    async with context.deps.database.transaction() as tx:
-        asset = await assets.get(tx, code)
-        return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
+    asset = await assets.get(tx, code)
+    return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
 @router.patch("/assets/{code}")
-async def update_asset(context: Context, code: str, body: schemas.requests.UpdateAsset) -> schemas.balances.Asset:
+async def update_asset(tx: Transaction, code: str, body: schemas.requests.UpdateAsset) -> schemas.balances.Asset:
     """Set how far below zero holds may take an account while a top-up that covers them is in flight."""
-    async with context.deps.database.transaction() as tx:
-        asset = await assets.get(tx, code)
-        bridge = money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge")
-        asset = await assets.set_bridge(tx, asset, bridge)
-        return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
+    asset = await assets.get(tx, code)
+    bridge = money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge")
+    asset = await assets.set_bridge(tx, asset, bridge)
+    return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
 @router.post("/assets/{code}/rates", status_code=204)
-async def add_rate(context: Context, code: str, body: schemas.requests.AddRate) -> Response:
+async def add_rate(tx: Transaction, code: str, body: schemas.requests.AddRate) -> Response:
     """Set the price of one unit, from now or from a time on."""
-    async with context.deps.database.transaction() as tx:
-        await assets.add_rate(
-            tx,
-            await assets.get(tx, code),
-            currency=body.source,
-            rate=Decimal(body.rate),
-            valid_from=body.valid_from,
-            valid_to=body.valid_to,
-        )
+    await assets.add_rate(
+        tx,
+        await assets.get(tx, code),
+        currency=body.source,
+        rate=Decimal(body.rate),
+        valid_from=body.valid_from,
+        valid_to=body.valid_to,
+    )
     return Response(status_code=204)
 
 
 @router.post("/assets/{code}/quote")
-async def quote(context: Context, code: str, body: schemas.requests.QuoteRequest) -> schemas.balances.Quote:
+async def quote(tx: Transaction, code: str, body: schemas.requests.QuoteRequest) -> schemas.balances.Quote:
     """How many units an amount of a currency buys."""
-    async with context.deps.database.transaction() as tx:
-        asset = await assets.get(tx, code)
-        shape = money.currency(body.source)
-        amount = money.positive(money.parse(body.amount, scale=shape.exponent))
-        rate = await assets.rate_at(tx, asset, body.source, body.exchange_at or await tx.now())
+    asset = await assets.get(tx, code)
+    shape = money.currency(body.source)
+    amount = money.positive(money.parse(body.amount, scale=shape.exponent))
+    rate = await assets.rate_at(tx, asset, body.source, body.exchange_at or await tx.now())
     if rate is None:
         raise Refused("rate_missing", f"{asset.code} has no price in {body.source} at that time.")
     units = money.units_bought(money.minor_exact(amount, body.source), body.source, rate=rate, scale=asset.scale)

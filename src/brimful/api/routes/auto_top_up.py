@@ -1,50 +1,44 @@
 """Rules, cards and consents: read here, written by nobody but the customer in the portal."""
 
-from brimful import auto_top_up, cards, customers, payments
+from brimful import auto_top_up, cards, payments
 from brimful.api import context, schemas
-from brimful.api.context import Context
+from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.core.errors import Refused
 
 router = context.router_for("Auto top-up and cards")
 
 
 @router.get("/customers/{customer_id}/auto-top-ups")
-async def list_rules(context: Context, customer_id: str) -> schemas.top_ups.Rules:
+async def list_rules(tx: Transaction, customer: KnownCustomer) -> schemas.top_ups.Rules:
     """A customer's auto top-up rules."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        rules = await auto_top_up.rules.list_rules(tx, customer_id)
+    rules = await auto_top_up.rules.list_rules(tx, customer.customer_id)
     return schemas.top_ups.Rules(items=[schemas.top_ups.Rule.of(rule) for rule in rules])
 
 
 @router.get("/customers/{customer_id}/auto-top-ups/{asset}")
-async def get_rule(context: Context, customer_id: str, asset: str) -> schemas.top_ups.Rule:
+async def get_rule(tx: Transaction, customer: KnownCustomer, asset: str) -> schemas.top_ups.Rule:
     """One rule, with why it charges or does not."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        rule = await auto_top_up.rules.get_rule(tx, customer_id, asset)
+    rule = await auto_top_up.rules.get_rule(tx, customer.customer_id, asset)
     if rule is None:
         raise Refused("not_found", "This customer has set no rule for this asset.")
     return schemas.top_ups.Rule.of(rule)
 
 
 @router.get("/customers/{customer_id}/auto-top-ups/{asset}/explain")
-async def explain_rule(context: Context, customer_id: str, asset: str) -> schemas.explanation.Explanation:
+async def explain_rule(
+    context: Context, tx: Transaction, customer: KnownCustomer, asset: str
+) -> schemas.explanation.Explanation:
     """Why this rule charges, or does not: the last evaluation with every fact behind it."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        found = await payments.explain.explain(tx, customer_id, asset, context.deps.pace)
+    found = await payments.explain.explain(tx, customer.customer_id, asset, context.deps.pace)
     if found is None:
         raise Refused("not_found", "This customer has set no rule for this asset.")
     return schemas.explanation.Explanation.of(found)
 
 
 @router.get("/customers/{customer_id}/cards")
-async def list_cards(context: Context, customer_id: str) -> schemas.top_ups.Cards:
+async def list_cards(tx: Transaction, customer: KnownCustomer) -> schemas.top_ups.Cards:
     """A customer's saved cards, masked."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        found = await cards.store.list_for(tx, customer_id)
+    found = await cards.store.list_for(tx, customer.customer_id)
     return schemas.top_ups.Cards(items=[schemas.top_ups.Card.of(card) for card in found])
 
 

@@ -4,7 +4,7 @@ from starlette.responses import Response
 
 from brimful import customers, ledger
 from brimful.api import context, schemas
-from brimful.api.context import Context
+from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.core import money
 from brimful.core.errors import Refused
 from brimful.notifications import balance_alerts
@@ -13,20 +13,16 @@ router = context.router_for("Alerts")
 
 
 @router.get("/customers/{customer_id}/alerts")
-async def list_alerts(context: Context, customer_id: str) -> schemas.balances.Alerts:
+async def list_alerts(tx: Transaction, customer: KnownCustomer) -> schemas.balances.Alerts:
     """A customer's alerts by asset."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        found = await balance_alerts.list_for(tx, customer_id)
+    found = await balance_alerts.list_for(tx, customer.customer_id)
     return schemas.balances.Alerts(items=[schemas.balances.Alert.of(alert) for alert in found])
 
 
 @router.get("/customers/{customer_id}/alerts/{asset}")
-async def get_alert(context: Context, customer_id: str, asset: str) -> schemas.balances.Alert:
+async def get_alert(tx: Transaction, customer: KnownCustomer, asset: str) -> schemas.balances.Alert:
     """The alert of one balance."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        alert = await balance_alerts.get(tx, customer_id, asset)
+    alert = await balance_alerts.get(tx, customer.customer_id, asset)
     if alert is None:
         raise Refused("not_found", "This balance has no alert.")
     return schemas.balances.Alert.of(alert)
@@ -47,10 +43,8 @@ async def set_alert(
 
 
 @router.delete("/customers/{customer_id}/alerts/{asset}", status_code=204)
-async def remove_alert(context: Context, customer_id: str, asset: str) -> Response:
+async def remove_alert(tx: Transaction, customer: KnownCustomer, asset: str) -> Response:
     """Tell nothing about this balance any more."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        if not await balance_alerts.remove(tx, customer_id, asset):
-            raise Refused("not_found", "This balance has no alert.")
+    if not await balance_alerts.remove(tx, customer.customer_id, asset):
+        raise Refused("not_found", "This balance has no alert.")
     return Response(status_code=204)

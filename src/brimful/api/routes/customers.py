@@ -4,7 +4,7 @@ from starlette.responses import RedirectResponse, Response
 
 from brimful import customers, email
 from brimful.api import context, schemas
-from brimful.api.context import Context
+from brimful.api.context import Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core.errors import Refused
 from brimful.notifications import events
@@ -13,18 +13,17 @@ router = context.router_for("Customers")
 
 
 @router.post("/customers", status_code=201)
-async def create_customer(context: Context, body: schemas.requests.CreateCustomer) -> schemas.balances.Customer:
+async def create_customer(tx: Transaction, body: schemas.requests.CreateCustomer) -> schemas.balances.Customer:
     """Create a customer."""
-    async with context.deps.database.transaction() as tx:
-        made = await customers.create(
-            tx,
-            name=body.name,
-            external_id=body.external_id,
-            email=body.email,
-            time_zone=body.time_zone,
-            metadata=body.metadata,
-            external_accounts=[account.model_dump() for account in body.external_accounts],
-        )
+    made = await customers.create(
+        tx,
+        name=body.name,
+        external_id=body.external_id,
+        email=body.email,
+        time_zone=body.time_zone,
+        metadata=body.metadata,
+        external_accounts=[account.model_dump() for account in body.external_accounts],
+    )
     return schemas.balances.Customer.of(made)
 
 
@@ -34,33 +33,30 @@ async def create_customer(context: Context, body: schemas.requests.CreateCustome
     responses={303: {"description": "The customer with that `external_id` is at `Location`."}},
 )
 async def list_customers(
-    context: Context, limit: Limit = 50, offset: Offset = 0, external_id: str | None = None
+    tx: Transaction, limit: Limit = 50, offset: Offset = 0, external_id: str | None = None
 ) -> schemas.balances.CustomerPage | Response:
     """List customers, newest first; with `external_id`, go to that one (303), or 404."""
-    async with context.deps.database.transaction() as tx:
-        if external_id is not None:
-            found = await customers.resolve_external(tx, [external_id])
-            if external_id not in found:
-                raise Refused("customer_not_found", "There is no customer with this external_id.")
-            return RedirectResponse(f"/v1/customers/{found[external_id]}", 303)
-        page, total = await customers.list_page(tx, limit=limit, offset=offset)
+    if external_id is not None:
+        found = await customers.resolve_external(tx, [external_id])
+        if external_id not in found:
+            raise Refused("customer_not_found", "There is no customer with this external_id.")
+        return RedirectResponse(f"/v1/customers/{found[external_id]}", 303)
+    page, total = await customers.list_page(tx, limit=limit, offset=offset)
     items = [schemas.balances.Customer.of(customer) for customer in page]
     return schemas.balances.CustomerPage(items=items, total_count=total, limit=limit, offset=offset)
 
 
 @router.get("/customers/{customer_id}")
-async def get_customer(context: Context, customer_id: str) -> schemas.balances.Customer:
+async def get_customer(tx: Transaction, customer_id: str) -> schemas.balances.Customer:
     """One customer."""
-    async with context.deps.database.transaction() as tx:
-        return schemas.balances.Customer.of(await customers.get(tx, customer_id))
+    return schemas.balances.Customer.of(await customers.get(tx, customer_id))
 
 
 @router.patch("/customers/{customer_id}", status_code=204)
-async def update_customer(context: Context, customer_id: str, body: schemas.requests.UpdateCustomer) -> Response:
+async def update_customer(tx: Transaction, customer_id: str, body: schemas.requests.UpdateCustomer) -> Response:
     """Change name, e-mail, external id or time zone."""
-    async with context.deps.database.transaction() as tx:
-        before, after = await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
-        if before.email is not None and after.email != before.email:
-            event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
-            await email.send.remember_recipient(tx, customer_id, event_id, before.email)
+    before, after = await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
+    if before.email is not None and after.email != before.email:
+        event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
+        await email.send.remember_recipient(tx, customer_id, event_id, before.email)
     return Response(status_code=204)

@@ -6,7 +6,7 @@ from typing import Literal
 
 from brimful import customers, ledger, posting
 from brimful.api import context, pagination, schemas
-from brimful.api.context import AppContext, Context
+from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
 from brimful.api.pagination import Limit
 from brimful.api.routes import wallets
 from brimful.core import money
@@ -30,8 +30,8 @@ async def create_hold(context: Context, customer_id: str, body: schemas.requests
 
 @router.get("/customers/{customer_id}/wallet/holds")
 async def list_holds(
-    context: Context,
-    customer_id: str,
+    tx: Transaction,
+    customer: KnownCustomer,
     asset: str | None = None,
     state: Literal["open", "captured", "released", "expired"] | None = None,
     limit: Limit = 50,
@@ -39,9 +39,9 @@ async def list_holds(
 ) -> schemas.balances.Holds:
     """A customer's holds, newest first."""
     before = _position(pagination.read_cursor("h", cursor))
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        found = await ledger.holds.list_page(tx, customer_id, limit=limit + 1, asset=asset, state=state, before=before)
+    found = await ledger.holds.list_page(
+        tx, customer.customer_id, limit=limit + 1, asset=asset, state=state, before=before
+    )
     next_cursor = None
     if len(found) > limit:
         last = found[limit - 1]

@@ -7,7 +7,7 @@ from starlette.responses import JSONResponse
 
 from brimful import assets, customers, ledger, payments, top_ups
 from brimful.api import context, idempotency, origins, pagination, schemas
-from brimful.api.context import Context
+from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.api.pagination import Limit
 from brimful.auth import portal_sessions
 from brimful.core import clock, money
@@ -37,8 +37,8 @@ async def create_top_up(context: Context, request: Request, body: schemas.reques
 
 @router.get("/top-ups")
 async def list_top_ups(
-    context: Context,
-    customer_id: str,
+    tx: Transaction,
+    customer: KnownCustomer,
     asset: str | None = None,
     kind: Literal["automatic", "manual"] | None = None,
     state: top_ups.model.State | None = None,
@@ -46,12 +46,10 @@ async def list_top_ups(
     cursor: str | None = None,
 ) -> schemas.top_ups.TopUps:
     """A customer's top-ups, newest first."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        before = pagination.read_cursor("t", cursor)
-        found = await top_ups.store.list_page(
-            tx, customer_id, limit=limit + 1, asset=asset, kind=kind, state=state, before=before
-        )
+    before = pagination.read_cursor("t", cursor)
+    found = await top_ups.store.list_page(
+        tx, customer.customer_id, limit=limit + 1, asset=asset, kind=kind, state=state, before=before
+    )
     next_cursor = pagination.cursor_after("t", found[limit - 1].top_up_id) if len(found) > limit else None
     return schemas.top_ups.TopUps(
         items=[schemas.top_ups.TopUp.of(top_up) for top_up in found[:limit]], next_cursor=next_cursor
@@ -59,11 +57,10 @@ async def list_top_ups(
 
 
 @router.get("/top-ups/{top_up_id}")
-async def get_top_up(context: Context, top_up_id: str) -> schemas.top_ups.TopUp:
+async def get_top_up(tx: Transaction, top_up_id: str) -> schemas.top_ups.TopUp:
     """One top-up."""
-    async with context.deps.database.transaction() as tx:
-        customer_id = await _owner(tx, top_up_id)
-        return schemas.top_ups.TopUp.of(await top_ups.store.get(tx, customer_id, top_up_id))
+    customer_id = await _owner(tx, top_up_id)
+    return schemas.top_ups.TopUp.of(await top_ups.store.get(tx, customer_id, top_up_id))
 
 
 @refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201, response_model=schemas.top_ups.Refund)

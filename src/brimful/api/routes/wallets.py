@@ -7,7 +7,7 @@ from pydantic import BaseModel
 
 from brimful import customers, ledger, top_ups
 from brimful.api import context, pagination, schemas
-from brimful.api.context import AppContext, Context
+from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
 from brimful.api.json_body import Instant
 from brimful.api.pagination import Limit, Offset
 from brimful.core import clock, money
@@ -32,20 +32,17 @@ class GrantFilter(BaseModel):
 
 
 @router.get("/customers/{customer_id}/wallet")
-async def get_wallet(context: Context, customer_id: str) -> schemas.balances.Wallet:
+async def get_wallet(tx: Transaction, customer: KnownCustomer) -> schemas.balances.Wallet:
     """Every balance of a customer."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        accounts = await ledger.accounts.list_for(tx, customer_id)
+    accounts = await ledger.accounts.list_for(tx, customer.customer_id)
     return schemas.balances.Wallet(accounts=[schemas.balances.Account.of(account) for account in accounts])
 
 
 @router.get("/customers/{customer_id}/wallet/{account_id}")
-async def get_account(context: Context, customer_id: str, account_id: str) -> schemas.balances.AccountDetails:
+async def get_account(tx: Transaction, customer_id: str, account_id: str) -> schemas.balances.AccountDetails:
     """One balance, with what is on its way."""
-    async with context.deps.database.transaction() as tx:
-        account = await account_of(tx, customer_id, account_id)
-        pending = await top_ups.store.pending_units(tx, customer_id, account.asset)
+    account = await account_of(tx, customer_id, account_id)
+    pending = await top_ups.store.pending_units(tx, customer_id, account.asset)
     return schemas.balances.AccountDetails.of(
         account, pending_in=money.text(pending), pending_out=money.text(account.held)
     )
@@ -53,7 +50,7 @@ async def get_account(context: Context, customer_id: str, account_id: str) -> sc
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/entries")
 async def list_entries(
-    context: Context,
+    tx: Transaction,
     customer_id: str,
     account_id: str,
     kind: ledger.entries.Kind | None = None,
@@ -62,10 +59,9 @@ async def list_entries(
 ) -> schemas.balances.Entries:
     """The ledger of one balance, newest first."""
     before = pagination.read_number("s", cursor)
-    async with context.deps.database.transaction() as tx:
-        account = await account_of(tx, customer_id, account_id)
-        kinds = None if kind is None else [kind]
-        rows = await ledger.entries.newest(tx, customer_id, account.asset, before=before, limit=limit + 1, kinds=kinds)
+    account = await account_of(tx, customer_id, account_id)
+    kinds = None if kind is None else [kind]
+    rows = await ledger.entries.newest(tx, customer_id, account.asset, before=before, limit=limit + 1, kinds=kinds)
     more = len(rows) > limit
     next_cursor = pagination.cursor_after("s", str(rows[limit - 1]["seq"])) if more else None
     return schemas.balances.Entries(
@@ -75,15 +71,14 @@ async def list_entries(
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/grants")
 async def list_grants(
-    context: Context, customer_id: str, account_id: str, narrowed: Annotated[GrantFilter, Query()]
+    tx: Transaction, customer_id: str, account_id: str, narrowed: Annotated[GrantFilter, Query()]
 ) -> schemas.balances.Grants:
     """The credits of one balance in the form of Credyt's grants, newest first."""
-    async with context.deps.database.transaction() as tx:
-        account = await account_of(tx, customer_id, account_id)
-        rows, total = await ledger.entries.credits_page(
-            tx, customer_id, account.asset, limit=narrowed.limit, offset=narrowed.offset, kind=narrowed.purpose,
-            since=narrowed.effective_from, until=narrowed.effective_to,
-        )  # fmt: skip
+    account = await account_of(tx, customer_id, account_id)
+    rows, total = await ledger.entries.credits_page(
+        tx, customer_id, account.asset, limit=narrowed.limit, offset=narrowed.offset, kind=narrowed.purpose,
+        since=narrowed.effective_from, until=narrowed.effective_to,
+    )  # fmt: skip
     items = [schemas.balances.Grant.of(row) for row in rows]
     return schemas.balances.Grants(items=items, total_count=total, limit=narrowed.limit, offset=narrowed.offset)
 
@@ -111,11 +106,11 @@ async def create_charge(context: Context, customer_id: str, body: schemas.reques
 
 
 @router.get("/customers/{customer_id}/wallet/transactions/{transaction_id}")
-async def get_transaction(context: Context, customer_id: str, transaction_id: str) -> schemas.balances.Transaction:
+async def get_transaction(
+    tx: Transaction, customer: KnownCustomer, transaction_id: str
+) -> schemas.balances.Transaction:
     """One adjustment or charge."""
-    async with context.deps.database.transaction() as tx:
-        await customers.get(tx, customer_id)
-        row = await ledger.entries.find_by_key(tx, customer_id, "api", transaction_id)
+    row = await ledger.entries.find_by_key(tx, customer.customer_id, "api", transaction_id)
     if row is None:
         raise Refused("transaction_not_found", "There is no transaction with this id.")
     return schemas.balances.Transaction.of(row)

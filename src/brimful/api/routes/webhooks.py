@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from brimful.api import context, pagination, schemas
-from brimful.api.context import AppContext, Context
+from brimful.api.context import AppContext, Context, Transaction
 from brimful.api.json_body import Instant
 from brimful.api.pagination import Limit, read_cursor
 from brimful.core import clock
@@ -23,13 +23,14 @@ router = context.router_for("Webhooks")
 
 
 @router.post("/webhooks", status_code=201)
-async def create_webhook(context: Context, body: schemas.requests.CreateWebhook) -> schemas.webhooks.CreatedWebhook:
+async def create_webhook(
+    context: Context, tx: Transaction, body: schemas.requests.CreateWebhook
+) -> schemas.webhooks.CreatedWebhook:
     """Have events sent to a URL, signed by Standard Webhooks. The secret is in the answer."""
     if body.connect:
         raise Refused("invalid_field", "There are no connected accounts here.", field="connect")
     url = _validate(context, body.url)
-    async with context.deps.database.transaction() as tx:
-        made = await webhooks.endpoints.create(tx, url=url, topics=body.topics)
+    made = await webhooks.endpoints.create(tx, url=url, topics=body.topics)
     return schemas.webhooks.CreatedWebhook(
         id=made.endpoint_id, secret=made.secret, created_at=clock.rfc3339(made.created_at)
     )
@@ -37,11 +38,10 @@ async def create_webhook(context: Context, body: schemas.requests.CreateWebhook)
 
 @router.get("/webhooks")
 async def list_webhooks(
-    context: Context, enabled: bool | None = None, connect: bool | None = None
+    tx: Transaction, enabled: bool | None = None, connect: bool | None = None
 ) -> schemas.webhooks.Webhooks:
     """Every endpoint, the oldest first."""
-    async with context.deps.database.transaction() as tx:
-        found = [] if connect else await webhooks.endpoints.list_all(tx, enabled=enabled)
+    found = [] if connect else await webhooks.endpoints.list_all(tx, enabled=enabled)
     return schemas.webhooks.Webhooks(items=[schemas.webhooks.WebhookItem.of(endpoint) for endpoint in found])
 
 
@@ -58,22 +58,21 @@ class EventFilter(BaseModel):
 
 
 @router.get("/webhooks/events")
-async def list_events(context: Context, narrowed: Annotated[EventFilter, Query()]) -> schemas.webhooks.Deliveries:
+async def list_events(tx: Transaction, narrowed: Annotated[EventFilter, Query()]) -> schemas.webhooks.Deliveries:
     """Deliveries, newest first."""
     if narrowed.next is not None and narrowed.prev is not None:
         raise Refused("invalid_field", "Give next or prev, not both.", field="next")
     newer, limit = _position(read_cursor("d", narrowed.prev)), narrowed.limit
-    async with context.deps.database.transaction() as tx:
-        found = await webhooks.attempts.list_page(
-            tx,
-            limit=limit + 1,
-            older_than=_position(read_cursor("d", narrowed.next)),
-            newer_than=newer,
-            endpoint_ids=None if narrowed.destination_id is None else narrowed.destination_id.split(","),
-            failed=None if narrowed.status is None else narrowed.status == "Failed",
-            since=narrowed.time_gte,
-            until=narrowed.time_lte,
-        )
+    found = await webhooks.attempts.list_page(
+        tx,
+        limit=limit + 1,
+        older_than=_position(read_cursor("d", narrowed.next)),
+        newer_than=newer,
+        endpoint_ids=None if narrowed.destination_id is None else narrowed.destination_id.split(","),
+        failed=None if narrowed.status is None else narrowed.status == "Failed",
+        since=narrowed.time_gte,
+        until=narrowed.time_lte,
+    )
     more = len(found) > limit
     page = (found[1:] if newer else found[:limit]) if more else found
     older_exist, newer_exist = (True, more) if newer else (more, narrowed.next is not None)
@@ -88,11 +87,10 @@ async def list_events(context: Context, narrowed: Annotated[EventFilter, Query()
 
 
 @router.get("/webhooks/events/{event_id}")
-async def get_event(context: Context, event_id: str) -> schemas.webhooks.EventLog:
+async def get_event(tx: Transaction, event_id: str) -> schemas.webhooks.EventLog:
     """An event with every attempt to deliver it."""
-    async with context.deps.database.transaction() as tx:
-        event, deliveries = await webhooks.attempts.deliveries_of(tx, event_id)
-        attempts = await webhooks.attempts.attempts(tx, event_id)
+    event, deliveries = await webhooks.attempts.deliveries_of(tx, event_id)
+    attempts = await webhooks.attempts.attempts(tx, event_id)
     return schemas.webhooks.EventLog(
         id=event["event_id"],
         topic=event["type"],
@@ -106,11 +104,10 @@ async def get_event(context: Context, event_id: str) -> schemas.webhooks.EventLo
 
 @router.post("/webhooks/events/{event_id}/replay", status_code=202)
 async def replay_event(
-    context: Context, event_id: str, body: schemas.requests.ReplayEvent | None = None
+    tx: Transaction, event_id: str, body: schemas.requests.ReplayEvent | None = None
 ) -> schemas.webhooks.Replayed:
     """Send an event again: to one endpoint, or to all that it went to and that want it now. Its id stays the same."""
-    async with context.deps.database.transaction() as tx:
-        queued = await webhooks.attempts.replay(tx, event_id, None if body is None else body.webhook_id)
+    queued = await webhooks.attempts.replay(tx, event_id, None if body is None else body.webhook_id)
     return schemas.webhooks.Replayed(queued=queued)
 
 
@@ -121,47 +118,42 @@ async def test_webhooks(context: Context, request: Request, topic: str) -> schem
 
 
 @router.get("/webhooks/{webhook_id}")
-async def get_webhook(context: Context, webhook_id: str) -> schemas.webhooks.Webhook:
+async def get_webhook(tx: Transaction, webhook_id: str) -> schemas.webhooks.Webhook:
     """One endpoint with its secret."""
-    async with context.deps.database.transaction() as tx:
-        endpoint = await webhooks.endpoints.get(tx, webhook_id)
+    endpoint = await webhooks.endpoints.get(tx, webhook_id)
     return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.patch("/webhooks/{webhook_id}")
 async def update_webhook(
-    context: Context, webhook_id: str, body: schemas.requests.UpdateWebhook
+    context: Context, tx: Transaction, webhook_id: str, body: schemas.requests.UpdateWebhook
 ) -> schemas.webhooks.Webhook:
     """Change URL or topics; turn it off, or on again after it was disabled."""
     url = None if body.url is None else _validate(context, body.url)
-    async with context.deps.database.transaction() as tx:
-        endpoint = await webhooks.endpoints.update(tx, webhook_id, url=url, topics=body.topics, enabled=body.enabled)
+    endpoint = await webhooks.endpoints.update(tx, webhook_id, url=url, topics=body.topics, enabled=body.enabled)
     return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.delete("/webhooks/{webhook_id}", status_code=204)
-async def delete_webhook(context: Context, webhook_id: str) -> Response:
+async def delete_webhook(tx: Transaction, webhook_id: str) -> Response:
     """Remove an endpoint with the log of its deliveries. The events stay, and can be replayed to another."""
-    async with context.deps.database.transaction() as tx:
-        await webhooks.endpoints.delete(tx, webhook_id)
+    await webhooks.endpoints.delete(tx, webhook_id)
     return Response(status_code=204)
 
 
 @router.post("/webhooks/{webhook_id}/rotate")
-async def rotate_secret(context: Context, webhook_id: str) -> schemas.webhooks.Webhook:
+async def rotate_secret(tx: Transaction, webhook_id: str) -> schemas.webhooks.Webhook:
     """A new secret. For 24 hours everything is signed with the old one as well."""
-    async with context.deps.database.transaction() as tx:
-        endpoint = await webhooks.endpoints.rotate(tx, webhook_id)
+    endpoint = await webhooks.endpoints.rotate(tx, webhook_id)
     return schemas.webhooks.Webhook.of(endpoint, secret=endpoint.secret)
 
 
 @router.post("/webhooks/{webhook_id}/replay", status_code=202)
 async def replay_missed(
-    context: Context, webhook_id: str, body: schemas.requests.ReplaySince
+    tx: Transaction, webhook_id: str, body: schemas.requests.ReplaySince
 ) -> schemas.webhooks.Replayed:
     """Send everything since a time that this endpoint wants and has not got: after a long outage."""
-    async with context.deps.database.transaction() as tx:
-        return schemas.webhooks.Replayed(queued=await webhooks.attempts.replay_since(tx, webhook_id, body.since))
+    return schemas.webhooks.Replayed(queued=await webhooks.attempts.replay_since(tx, webhook_id, body.since))
 
 
 @router.post("/webhooks/{webhook_id}/test/{topic}", status_code=202)

@@ -10,18 +10,18 @@ from brimful.core.errors import Refused
 
 
 async def shown(page: Page) -> Response:
-    """Every hold that stands."""
+    """Every suspension that stands."""
     async with page.database.transaction() as tx:
-        holds = await payments.suspensions.list_all(tx)
-    facts: list[tuple[str, Cell | str]] = [("Charging", Cell("suspended", None, "bad") if holds else "open")]
+        suspensions = await payments.suspensions.list_all(tx)
+    facts: list[tuple[str, Cell | str]] = [("Charging", Cell("suspended", None, "bad") if suspensions else "open")]
     table = Table(
-        "Holds",
+        "Suspensions",
         ("Kind", "Reason", "Since"),
-        [[hold.kind, hold.reason, view_model.moment(hold.since)] for hold in holds],
+        [[one.kind, one.reason, view_model.moment(one.since)] for one in suspensions],
     )
-    stopped = any(hold.kind == "operator" for hold in holds)
+    stopped = any(one.kind == "operator" for one in suspensions)
     reason = [Field("reason", "Reason", required=True)]
-    acts = [Act("/charging/start", "Lift the operator's hold", reason)] if stopped else [
+    acts = [Act("/charging/start", "Resume charging", reason)] if stopped else [
         Act("/charging/stop", "Stop charging", reason, "Debits go on; top-ups are requested and wait.")
     ]  # fmt: skip
     return page.show(View("Charging", "charging", facts, [table], acts))
@@ -41,7 +41,7 @@ async def stop(page: Page) -> Response:
 
 
 async def start(page: Page) -> Response:
-    """Lift the operator's hold; others stand on."""
+    """Resume charging that an operator stopped; other suspensions stand on."""
     async with page.database.transaction() as tx:
         await payments.suspensions.resume(tx, "operator", actor=page.session.actor, reason=_reason(page))
     return page.go("/charging")

@@ -3,6 +3,7 @@
 It knows only what a person sees: the portal's own forms and Stripe's pages (here the sandbox's).
 """
 
+import asyncio
 import dataclasses
 import html.parser
 from collections.abc import Awaitable, Callable, Mapping
@@ -146,6 +147,8 @@ class Visitor:
         for turn in range(200):
             if "/cards/added/" not in str(page.url):
                 return page
+            if turn > 20:
+                await asyncio.sleep(0.1)  # the worker may just be starting
             page = await self.client.get(str(page.url.copy_with(query=f"turn={turn % 20}".encode())))
         raise VisitorError("the card was not saved")
 
