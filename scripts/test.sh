@@ -7,7 +7,9 @@ export BRIMFUL_TOOLS="$PWD/.cache/tools"
 sh scripts/tools.sh
 run() {  # WORKERS ARGUMENTS: each worker has a PostgreSQL of its own and waits for processes half of its time
   workers=$1; shift
-  .venv/bin/python -m pytest -q -n "$workers" --dist worksteal "$@"
+  spread="-n $workers --dist worksteal"
+  [ "$workers" != 0 ] || spread="-n 0"
+  .venv/bin/python -m pytest -q $spread "$@"
 }
 many=$(( 2 * $(nproc) )); [ "$many" -le 8 ] || many=8
 
@@ -29,12 +31,13 @@ home=$(mktemp -d /tmp/brimful-test-XXXXXX)
 as=""
 trap '[ ! -d "$home/data" ] || $as $bin/pg_ctl -D "$home/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$home"' EXIT
 
+stories=$(grep -rl --include='*.py' 'pytest.mark.flow' tests)  # to collect all of tests/ takes longer than some of them
 on_15() {
   if [ ! -x $bin/postgres ]; then
     echo "not run: the stories on PostgreSQL 15 (apt-get install postgresql-15)"
     return 0
   fi
-  DATABASE_URL="postgresql://brimful@/postgres?host=$home" run 2 -m flow --ignore tests/browser --postgres url "$@"
+  DATABASE_URL="postgresql://brimful@/postgres?host=$home" run 0 -m flow $stories --postgres url "$@"
 }
 if [ -x $bin/postgres ]; then
   if [ "$(id -u)" = 0 ]; then
@@ -48,7 +51,7 @@ if [ -x $bin/postgres ]; then
 fi
 
 # These three wait for one another's browser and jobs more than for the processor: beside each other.
-(run 2 -m flow --ignore tests/browser --postgres 16 "$@") >"$home/16.out" 2>&1 & on_16=$!
+(run 0 -m flow $stories --postgres 16 "$@") >"$home/16.out" 2>&1 & on_16=$!
 (on_15 "$@") >"$home/15.out" 2>&1 & on_15=$!
 echo "== The portal in Chromium"
 failed=0

@@ -1,7 +1,6 @@
-"""One PostgreSQL for each test process, a template database, and a clone of it for each test."""
+"""What every test gets: a PostgreSQL for each test process, a database as the template is, a harness on it."""
 
 import contextlib
-import dataclasses
 import functools
 import os
 import pathlib
@@ -16,6 +15,7 @@ import pytest
 
 from brimful import db, operations, runtime
 from support import citus
+from support.databases import Cluster
 from support.events import documented
 from support.harness import LEDGER_KEYS, Harness
 from support.receiver import receiving
@@ -23,7 +23,9 @@ from support.receiver import receiving
 # Tests speak to loopback: no client needs the certificates of the whole world, which take it 15 ms to load.
 os.environ["SSL_CERT_FILE"] = str(pathlib.Path(__file__).parent / "support" / "one-certificate.pem")
 
-UNSAFE_BUT_FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+UNSAFE_BUT_FAST = {
+    "fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "shared_buffers": "128MB",
+}  # fmt: skip
 
 
 class _Compiled(jinja2.BytecodeCache):
@@ -57,27 +59,6 @@ def pytest_collection_modifyitems(config, items):
     out = [item for item in items if "schema" in item.keywords]
     items[:] = [item for item in items if "schema" not in item.keywords]
     config.hook.pytest_deselected(items=out)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cluster:
-    """A running PostgreSQL and its migrated template."""
-
-    admin_url: str
-    template: str
-
-    def url(self, database):
-        return psycopg.conninfo.make_conninfo(self.admin_url, dbname=database)
-
-    def clone(self):
-        name = f"test_{secrets.token_hex(6)}"
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {name} TEMPLATE {self.template}")
-        return name
-
-    def drop(self, name):
-        with psycopg.connect(self.admin_url, autocommit=True) as connection:
-            connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
 @contextlib.contextmanager
@@ -121,7 +102,8 @@ def _on_server(admin_url, template):
     try:
         yield cluster
     finally:
-        cluster.drop(template)
+        for name in [*cluster.clean, template]:
+            cluster.discard(name)
 
 
 @pytest.fixture

@@ -38,6 +38,14 @@ BATCH = {
 }
 
 
+@pytest.fixture
+def database_url(cluster):
+    """One that nothing was deleted from: plans depend on pages."""
+    name = cluster.fresh()
+    yield cluster.url(name)
+    cluster.discard(name)
+
+
 @pytest.fixture(params=["analyzed", "never analyzed"])
 def seeded(request, database_url):
     with psycopg.connect(database_url, autocommit=True) as owner:

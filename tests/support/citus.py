@@ -78,6 +78,8 @@ class Spread:
     def drop(self, name):
         """It is used again."""
 
+    fresh, discard = clone, drop
+
     def make(self):
         """A new database on every node, distributed. One at a time: roles are of a whole server."""
         with _connected(self.admin_url) as connection:
