@@ -258,6 +258,20 @@ async def test_a_role_that_may_too_much(harness, examine):
         await harness.sql(f"REVOKE {grant.replace(' TO ', ' FROM ')}")
 
 
+async def test_a_worker_that_was_killed_before_a_restart_is_no_worry_and_one_that_reports_since_is(harness, examine):
+    await harness.sql(
+        'UPDATE installation SET settings = \'{"STRIPE_API_URL": "new"}\', published_at = clock_timestamp()'
+    )
+    await harness.sql(
+        "INSERT INTO workers (worker_id, host, pid, settings, started_at, seen_at) SELECT 'wrk_old', 'here', 4711, "
+        "'{\"STRIPE_API_URL\": \"old\"}', published_at - interval '9 s', published_at - interval '1 s' "
+        "FROM installation"
+    )
+    assert "4711" not in str(bad(await examine()))
+    await harness.sql("UPDATE workers SET seen_at = clock_timestamp() WHERE worker_id = 'wrk_old'")
+    assert "process 4711 on here has another STRIPE_API_URL" in bad(await examine())["worker"]
+
+
 async def test_a_job_made_long_ago_for_now_is_not_late(harness, examine):
     await harness.crossed(name="Grace")
     await harness.sql("UPDATE procrastinate_events SET at = at - interval '1 day' WHERE type = 'deferred'")

@@ -79,10 +79,12 @@ async def report(tx: Tx, worker: Membership) -> bool:
     return bool(row["current"])
 
 
-# By the database's own clock: a test may move the product's.
+# By the database's own clock: a test may move the product's. A worker that was killed before the present settings were
+# published reported last before them, and is no worry.
 _OUTDATED = """
     SELECT w.host, w.pid, w.settings, i.settings AS wanted FROM workers AS w, installation AS i
-    WHERE w.settings <> i.settings AND w.seen_at > clock_timestamp() - make_interval(secs => %s)
+    WHERE w.settings <> i.settings AND w.seen_at > i.published_at
+        AND w.seen_at > clock_timestamp() - make_interval(secs => %s)
     ORDER BY w.host, w.pid
 """
 
