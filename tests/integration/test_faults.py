@@ -19,7 +19,7 @@ from support.harness import LEDGER_KEYS
 
 
 async def test_an_entrys_key_is_unique_in_the_database_too(harness):
-    """F9, I7: whoever forgets to look."""
+    """F9, I7: workers that forget to look."""
     customer_id = await harness.customer()
     await harness.give(customer_id, 5)
     with pytest.raises(psycopg.errors.UniqueViolation):

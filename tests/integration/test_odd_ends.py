@@ -88,7 +88,7 @@ async def test_a_confirm_that_never_arrives_is_tried_ever_more_rarely(harness, f
 
 
 async def test_a_claim_is_not_left_behind_by_the_loser_of_a_race(harness):
-    """Worker A stands before its claim when B ends the top-up: A must not claim for a payment that is over."""
+    """Worker A stands before its claim when B ends the top-up: A must not claim for a payment that has ended."""
     customer_id, _ = await harness.funded(balance=12, threshold="10")
     [card] = await harness.sql("SELECT fingerprint FROM cards")
     with psycopg.connect(role_conninfo(harness.database_url, "brimful_engine")) as blocker:

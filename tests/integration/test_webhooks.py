@@ -273,7 +273,7 @@ def test_secrets_are_long_enough():
 
 
 async def test_an_endpoint_that_is_deleted_meanwhile_breaks_no_movement(harness, receiver):
-    """Whoever tells an event must neither wait for a webhook nor fail with it."""
+    """An event must neither wait for a webhook nor fail with it."""
     made = await subscribe(harness, receiver.url)
     customer_id = await harness.customer()
     await harness.give(customer_id, 10)
