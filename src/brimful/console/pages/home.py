@@ -23,13 +23,13 @@ async def overview(page: Page) -> Response:
     """Holds, invariants, what waits for a person, what is live, what ended."""
     async with page.database.transaction() as tx:
         now = await tx.now()
-        holds = await payments.suspensions.list_all(tx)
+        suspended = await payments.suspensions.list_all(tx)
         found = await operations.verify.last(tx)
         states = await tx.all(_STATES)
         ended = await tx.all(_ENDED, (now,))
         report = await operations.health.read(tx)
     signs = [
-        Sign("Charging", Cell("suspended", "/charging", "bad") if holds else "open"),
+        Sign("Charging", Cell("suspended", "/charging", "bad") if suspended else "open"),
         Sign("Workers alive", str(report.workers) if report.workers else Cell("0", None, "bad")),
         Sign("Age of the oldest job", f"{report.queue_age_s:.0f} s"),
         Sign("Top-ups to look at", _counted(report.review, "/queue")),
