@@ -14,7 +14,7 @@ $(READY): requirements.lock pyproject.toml scripts/bootstrap.sh
 demo: $(READY)
 	@.venv/bin/brimful demo $(ARGS)
 
-test: check
+test: $(READY)
 	@sh scripts/test.sh $(ARGS)
 
 check: $(READY)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Every test on the embedded PostgreSQL 18; the stories again on 16 and on Debian's 15 through DATABASE_URL.
+# Every test on the embedded PostgreSQL 18; the stories again on Debian's 15 through DATABASE_URL, some of them on 16.
 # With DATABASE_URL set (make test DATABASE_URL=...), everything runs on that server instead.
 set -eu
 cd "$(dirname "$0")/.."
@@ -14,12 +14,10 @@ run() {  # WORKERS ARGUMENTS: each worker has a PostgreSQL of its own and waits 
 many=$(( 2 * $(nproc) )); [ "$many" -le 8 ] || many=8
 
 if [ -n "${DATABASE_URL:-}" ]; then
+  make --no-print-directory check
   run "$many" --postgres url --ignore tests/browser "$@"
   exit 0
 fi
-
-echo "== PostgreSQL 18, everything"
-run "$many" --ignore tests/browser "$@"
 
 bin=/usr/lib/postgresql/15/bin
 if [ ! -x $bin/postgres ] && [ -n "${CI:-}" ]; then
@@ -31,7 +29,6 @@ home=$(mktemp -d /tmp/brimful-test-XXXXXX)
 as=""
 trap '[ ! -d "$home/data" ] || $as $bin/pg_ctl -D "$home/data" -m immediate stop >/dev/null 2>&1 || true; rm -rf "$home"' EXIT
 
-stories=$(grep -rl --include='*.py' 'pytest.mark.flow' tests)  # to collect all of tests/ takes longer than some of them
 on_15() {
   if [ ! -x $bin/postgres ]; then
     echo "not run: the stories on PostgreSQL 15 (apt-get install postgresql-15)"
@@ -50,14 +47,18 @@ if [ -x $bin/postgres ]; then
   chmod 755 "$home"
 fi
 
-# These three wait for one another's browser and jobs more than for the processor: beside each other.
-(run 0 -m flow $stories --postgres 16 "$@") >"$home/16.out" 2>&1 & on_16=$!
-(on_15 "$@") >"$home/15.out" 2>&1 & on_15=$!
-echo "== The portal in Chromium"
+# All beside one another: each waits for its browser, its servers and its clocks half of the time.
+stories=$(grep -rl --include='*.py' 'pytest.mark.flow' tests)  # to collect all of tests/ takes longer than some of them
+(make --no-print-directory check) >"$home/check.out" 2>&1 & check=$!
+(run 0 tests/browser --timeout 300 "$@") >"$home/browser.out" 2>&1 & browser=$!
+(run 0 -m flow $stories --postgres 16 "$@" && on_15 "$@") >"$home/older.out" 2>&1 & older=$!
 failed=0
-run 2 tests/browser --dist loadfile --timeout 300 "$@" || failed=1
-wait $on_16 || failed=1
-echo "== PostgreSQL 16, the stories"; cat "$home/16.out"
-wait $on_15 || failed=1
-echo "== PostgreSQL 15 through DATABASE_URL, the stories"; cat "$home/15.out"
+echo "== PostgreSQL 18, everything"
+run "$many" --ignore tests/browser "$@" || failed=1
+wait $check || failed=1
+echo "== make check"; cat "$home/check.out"
+wait $browser || failed=1
+echo "== The portal in Chromium"; cat "$home/browser.out"
+wait $older || failed=1
+echo "== The stories on PostgreSQL 16, and on 15 through DATABASE_URL"; cat "$home/older.out"
 exit $failed

@@ -1,14 +1,17 @@
-"""A running Brimful for each file of stories, and one Chromium."""
+"""A running Brimful, and one Chromium, for all stories of a test process."""
 
+import asyncio
+import concurrent.futures
 import os
 
 import pytest
-from playwright.sync_api import sync_playwright
+from playwright.sync_api import expect, sync_playwright
 
-from support import browser, screens, stage as stages
+from brimful.db.pool import Database
+from support import browser, operator, screens, stage as stages
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def stage():
     with stages.opened() as running:
         yield running
@@ -54,4 +57,62 @@ def visit(stage, chromium):
     for context in contexts:
         context.close()
     # A page that answers 4xx is named by Chromium as an error of the page's own load; the stories expect those.
+    assert [text for text in complaints if "the server responded with a status of" not in text] == []
+
+
+# --- the operators' pages --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def people(stage):
+    """A viewer and three operators, by name, with the secrets of their second factors."""
+
+    async def hire():
+        database = Database(stage.environment["DATABASE_URL"], "brimful_engine", pool_max=1)
+        await database.open()
+        try:
+            return {name: await operator.hire(database, name, role) for name, role in
+                    (("vera", "viewer"), ("olga", "operator"), ("omar", "operator"), ("otto", "operator"))}  # fmt: skip
+        finally:
+            await database.close()
+
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        return pool.submit(asyncio.run, hire()).result()
+
+
+@pytest.fixture(scope="session")
+def floor(stage):
+    """Customers who give an operator something to look at."""
+    waits = stage.funded("Rob Pike", balance="12", number=stages.NO_FUNDS)
+    stage.use(waits, "3", "crossing")
+    stage.state(waits, "retry_wait")
+    paid = stage.funded("Ada Lovelace", balance="12")
+    stage.use(paid, "3", "crossing")
+    stage.state(paid, "succeeded")
+    return {"waits": waits, "paid": paid}
+
+
+@pytest.fixture
+def console(stage, chromium, people):
+    """Signs somebody in, each in a window of their own; at the end nothing may have been complained of."""
+    contexts, complaints = [], []
+
+    def sign_in(name, *, steps=0, width=1280):
+        context = chromium.new_context(viewport={"width": width, "height": 900})
+        contexts.append(context)
+        page = context.new_page()
+        page.set_default_timeout(10_000)
+        page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(f"{stage.url}/console/")
+        page.get_by_label("Name").fill(name)
+        page.get_by_label("Password").fill(operator.PASSWORD)
+        page.get_by_label("Code of your authenticator").fill(operator.code(people[name], steps=steps))
+        page.get_by_role("button", name="Sign in").click()
+        expect(page.get_by_role("heading", name="Overview")).to_be_visible()
+        return page
+
+    yield sign_in
+    for context in contexts:
+        context.close()
     assert [text for text in complaints if "the server responded with a status of" not in text] == []

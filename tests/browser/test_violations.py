@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from browser.test_console import console, floor, people  # noqa: F401 - fixtures
 from support.attack import long_form
 from support.malformed import MARKUP
 
@@ -34,8 +33,8 @@ def test_no_page_of_the_portal_breaks_the_policy(stage, visit, polyglot):
     assert len(seen) >= 6
 
 
-def test_no_page_of_the_console_breaks_the_policy(stage, console, floor):  # noqa: F811
-    page = console("olga")
+def test_no_page_of_the_console_breaks_the_policy(stage, console, floor):
+    page = console("otto")
     complaints = []
     page.on("console", lambda said: complaints.append(said.text) if said.type in {"error", "warning"} else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))

@@ -3,24 +3,17 @@
 import asyncio
 import dataclasses
 import json
-import os
 import re
-import subprocess
-import sys
 
 from brimful import payments
 from brimful.gateway.stripe.account import EVENTS, Account
+from support import processes
 from support.operator import Colleague
 
 
 async def command(harness, *arguments, status=0, stdin=None, stream="stdout"):
-    # The tree under test, which for a mutant is a copy.
-    tree = {name: value for name, value in os.environ.items() if name == "PYTHONPATH"}
-    environment = {"PATH": "/usr/bin:/bin", **tree, **harness.environment}
-    done = await asyncio.to_thread(
-        subprocess.run, [sys.executable, "-m", "brimful", *arguments], env=environment, capture_output=True, text=True,
-        check=False, input=stdin,
-    )  # fmt: skip
+    environment = {"PATH": "/usr/bin:/bin", **harness.environment}
+    done = await asyncio.to_thread(processes.run, arguments, environment, stdin=stdin or "")
     assert done.returncode == status, done.stdout + done.stderr
     return getattr(done, stream)
 

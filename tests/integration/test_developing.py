@@ -1,6 +1,7 @@
 """The developers' commands, as processes against a running Brimful."""
 
 import contextlib
+import os
 import pathlib
 import signal
 import socket
@@ -13,6 +14,7 @@ import pytest
 from brimful import runtime
 from brimful.client.client import Client
 from brimful.notifications.events import Topic
+from support import processes
 
 KEY = "key_for_developing_0123456789ab"
 BRIMFUL = [sys.executable, "-m", "brimful"]
@@ -28,8 +30,7 @@ def running(tmp_path_factory):
 
 
 def brimful(running, *arguments, status=0):
-    command = [*BRIMFUL, *arguments, "--url", running.url, "--key", KEY]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
+    done = processes.run([*arguments, "--url", running.url, "--key", KEY], dict(os.environ))
     assert done.returncode == status, done.stdout + done.stderr
     return done.stdout + done.stderr
 
@@ -41,9 +42,11 @@ def listening(running, *arguments):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         first = process.stdout.readline()
         assert first.startswith("Listening. Secret whsec_"), first
-        yield process
-        process.send_signal(signal.SIGINT)
-        process.wait(20)
+        try:
+            yield process
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(20)
 
 
 def wait_for(port):

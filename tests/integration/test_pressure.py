@@ -151,3 +151,19 @@ def test_columns_arrive_as_they_were(database_url, texts, numbers, data, moments
             (Texts(texts), Numbers(numbers), Bytes(data), Moments(moments)),
         ).fetchone()
     assert row == (texts, numbers, data, moments)
+
+
+@pytest.mark.schema
+async def test_what_could_not_be_committed_is_not_answered_as_done(harness):
+    """A route's transaction ends before its answer is sent: a commit that fails is the caller's error."""
+    await harness.sql(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RAISE EXCEPTION ''not today''; END'"
+    )
+    await harness.sql(
+        "CREATE CONSTRAINT TRIGGER refuse AFTER INSERT ON customers DEFERRABLE INITIALLY DEFERRED "
+        "FOR EACH ROW EXECUTE FUNCTION refuse()"
+    )
+    answer = await harness.api.post("/v1/customers", json={"name": "Ada"})
+    assert answer.status_code == 500, answer.text
+    assert answer.headers["content-type"].startswith("application/problem+json")
+    assert await harness.sql("SELECT 1 FROM customers") == []

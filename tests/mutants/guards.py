@@ -289,6 +289,7 @@ THREATS = (
     t("an event names itself as Stripe does", "gateway/stripe/adapter.py", "    if not isinstance(value, str) or not _WORD.fullmatch(value):\n", "    if False:\n", THREAT("forged_events_in")),
     t("texts are plain", "api/json_body.py", "    if not text.plain(value):\n", "    if False:\n", THREAT("odd_input"), "tests/integration/test_openapi.py::test_a_text_that_hides_something_is_refused"),
     t("times that happen", "api/usage.py", "    return None if json_body.within_usual_length(moment) else", "    return None if True else", "tests/integration/test_pressure.py"),
+    t("a route's transaction ends before its answer", "api/context.py", 'Transaction = Annotated[Tx, Depends(_transaction, scope="function")]', "Transaction = Annotated[Tx, Depends(_transaction)]", "tests/integration/test_pressure.py::test_what_could_not_be_committed_is_not_answered_as_done"),
     t("whatever breaks a batch, others are posted", "posting/group_commit.py", "            except Exception as error:  # noqa: BLE001 - one movement that fails must not stop the others\n", "            except psycopg.DataError as error:\n", "tests/integration/test_pressure.py"),
     t("a head has an end", "web/http_limits.py", "        if self._in_head and self._taken > _HEAD_MAX:\n", "        if False:\n", THREAT("odd_input")),
     t("a form has an end", "web/pages.py", "    request._body = await read_bounded(request)", "    request.state.read = None", THREAT("odd_input")),

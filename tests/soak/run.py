@@ -333,7 +333,8 @@ class Soak:
         [ours] = self.sql(
             "SELECT coalesce(sum(money_minor) FILTER (WHERE kind = 'top_up'), 0)::bigint AS charged, "
             "coalesce(-sum(money_minor) FILTER (WHERE key LIKE 're\\_%'), 0)::bigint AS refunded, "
-            "coalesce(-sum(money_minor) FILTER (WHERE key LIKE 'dp\\_%'), 0)::bigint AS disputed FROM entries"
+            "coalesce(-sum(money_minor) FILTER (WHERE kind = 'dispute' OR key LIKE '%:reinstated'), 0)::bigint "
+            "AS disputed FROM entries"
         )
         theirs = {name: books[name].get("USD", 0) for name in ("charged", "refunded", "disputed")}
         written = collections.Counter(row["key"] for row in self.sql("SELECT key FROM entries WHERE source = 'usage'"))
@@ -387,7 +388,9 @@ class UnixProxy(FaultProxy):
         writer.close()
 
 
-def main(minutes="10", json_file=""):
+def main(minutes="10", json_file="", size="whole"):
+    if size == "small":  # as `make test` has it
+        Soak.apis, Soak.workers = 2, 1
     home = pathlib.Path(tempfile.mkdtemp(prefix="brimful-soak-"))
     try:
         result = asyncio.run(Soak(home, float(minutes), seed=20261124).run())
@@ -407,4 +410,4 @@ def told(result, json_file=""):
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:3]))
+    sys.exit(main(*sys.argv[1:4]))

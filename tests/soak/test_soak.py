@@ -12,8 +12,8 @@ import pytest
 def test_some_seconds_of_everything_going_wrong(tmp_path):
     """F6, F24, F25: kill -9, database restarts, a bad network; nothing lost, nothing doubled, the books agree."""
     script = pathlib.Path(__file__).parent / "run.py"
-    done = subprocess.run([sys.executable, str(script), "0.12", str(tmp_path / "soak.json")], capture_output=True,
-                          text=True, check=False)  # fmt: skip
+    arguments = [sys.executable, str(script), "0.12", str(tmp_path / "soak.json"), "small"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     result = json.loads((tmp_path / "soak.json").read_text())
     assert (result["lost"], result["doubled"], result["paid_twice"]) == (0, 0, 0)
