@@ -4,7 +4,7 @@ import pathlib
 import sys
 
 from brimful import i18n
-from brimful.gateway.declines import HARD, DeclineKind, classify
+from brimful.gateway.declines import DATA, HARD, DeclineKind, classify
 from brimful.gateway.gateway import Decline
 
 PAGE = pathlib.Path(__file__).parent.parent / "docs" / "declines.md"
@@ -17,6 +17,7 @@ SOFT = ("authentication_required", "approve_with_id", "call_issuer", "card_veloc
 ADVICE = (None, "try_again_later", "confirm_card_data", "do_not_try_again")
 MEANS = {
     DeclineKind.HARD: "never again",
+    DeclineKind.DATA: "new data first",
     DeclineKind.SOFT: "later, 3 tries",
     DeclineKind.AUTHENTICATE: "with the customer",
 }
@@ -32,16 +33,18 @@ def page() -> str:
         "",
         "- **never again**: the card is blocked, the rules that use it pause, the physical card is not charged for",
         "  30 days, no matter who saves it again.",
+        "- **new data first**: the card is blocked and its rules pause until it comes with another expiry or number,",
+        "  from the customer or from its network; then both go on.",
         "- **later, 3 tries**: 4 hours, then 12 hours after; then the rule pauses.",
         "- **with the customer**: they get a link and 24 hours to confirm on their bank's page; then the rule pauses.",
         "",
-        "Over all customers a physical card has fewer than 8 declined tries in 30 days.",
+        "Over all customers a physical card has at most 8 declined tries in 30 days.",
         "",
         f"| decline code | alone | {' | '.join(f'advice `{advice}`' for advice in ADVICE[1:])} | the customer reads |",
         "|---|---|---|---|---|---|",
     ]
     words = i18n.words.speak("en")
-    for code in sorted({*HARD, *SOFT}):
+    for code in sorted({*HARD, *DATA, *SOFT}):
         means = [MEANS[classify(Decline("card_declined", code, advice))] for advice in ADVICE]
         name = f"`{code}`" if "_" in code else code
         lines.append(f"| {name} | {' | '.join(means)} | {i18n.reasons.failed(words, code)} |")

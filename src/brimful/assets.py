@@ -8,12 +8,13 @@ from typing import Literal
 
 import psycopg.errors
 
-from brimful.core import money, text
+from brimful.core import currencies, money, text
 from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
 _ONE = Decimal(1)
+_CURRENCY_SCALE = 9
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,13 +70,17 @@ async def create(
 ) -> Asset:
     """A new asset. A code from the currency table makes a currency, any other a unit of the platform's own.
 
-    Refuses a code that exists or has a wrong form. The scale defaults to 6 for currencies (prices per token
-    are small) and to 0 for units.
+    Refuses a code that exists or has a wrong form, and one of ISO 4217 that cannot be charged. The scale defaults to 9
+    for currencies (a call of a model costs as little as 0.0000135 dollars) and to 0 for units.
     """
     if not _CODE.fullmatch(code):
         raise Refused("invalid_field", "code must be 2 to 32 of A-Z, 0-9 and _, starting with a letter.", field="code")
+    if code in currencies.OTHER_ISO_CODES:
+        raise Refused(
+            "invalid_field", f"{code} is a currency that cannot be charged: give a unit another code.", field="code"
+        )
     kind: Literal["currency", "unit"] = "currency" if code in money.CURRENCIES else "unit"
-    scale = (6 if kind == "currency" else 0) if scale is None else scale
+    scale = (_CURRENCY_SCALE if kind == "currency" else 0) if scale is None else scale
     if kind == "currency" and scale < money.currency(code).exponent:
         raise Refused("invalid_field", f"precision of {code} must be at least its own decimals.", field="precision")
     name = text.clean(name, "name")

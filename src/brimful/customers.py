@@ -64,20 +64,34 @@ async def create(
     )  # fmt: skip
     if external_id is not None:
         await _claim_external(tx, external_id, customer.customer_id)
-    known = [account["provider_id"] for account in external_accounts if account["provider"] == "stripe"]
-    if known:
-        await _adopt(tx, customer.customer_id, known[0])
+    stripe_id = stripe_account(external_accounts)
+    if stripe_id is not None:
+        await _adopt(tx, customer.customer_id, stripe_id)
     return customer
+
+
+def stripe_account(accounts: Sequence[Mapping[str, str]]) -> str | None:
+    """The customer's id at Stripe among their accounts elsewhere."""
+    return next((account["provider_id"] for account in accounts if account["provider"] == "stripe"), None)
+
+
+_ADOPT = "UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s"
 
 
 async def _adopt(tx: Tx, customer_id: str, stripe_id: str) -> None:
     """Use the customer that the platform has at Stripe already. No card of theirs is: a card needs its consent."""
-    if not _STRIPE_ID.fullmatch(stripe_id):
-        raise Refused("invalid_field", "A Stripe customer's id looks like cus_....", field="external_accounts")
-    await set_stripe_customer(tx, customer_id, stripe_id)
+    require_stripe_id(stripe_id)
+    await tx.execute(_ADOPT, (stripe_id, customer_id))
+    await add_alias(tx, "stripe_customer", stripe_id, customer_id, customer_id)
     owner = await find_alias(tx, "stripe_customer", stripe_id)
     if owner is None or owner[0] != customer_id:
         raise Refused("external_id_taken", f"Another customer has {stripe_id} at Stripe.", field="external_accounts")
+
+
+def require_stripe_id(stripe_id: str) -> None:
+    """Refuse what is no id of a customer at Stripe."""
+    if not _STRIPE_ID.fullmatch(stripe_id):
+        raise Refused("invalid_field", "A Stripe customer's id looks like cus_....", field="external_accounts")
 
 
 _GET = "SELECT * FROM customers WHERE customer_id = %s"
@@ -103,19 +117,31 @@ async def lock(tx: Tx, customer_id: str) -> Customer:
     return _customer(row)
 
 
-_UPDATE = "UPDATE customers SET name = %s, email = %s, external_id = %s, time_zone = %s WHERE customer_id = %s"
+_UPDATE = """
+    UPDATE customers SET name = %s, email = %s, external_id = %s, time_zone = %s, external_accounts = %s
+    WHERE customer_id = %s
+"""
 
 
 async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[Customer, Customer]:
-    """Change some of name, email, external_id and time_zone. Returns the customer before and after."""
+    """Change some of name, email, external_id, time_zone and external_accounts. Returns the customer before and after.
+
+    Whether a customer at Stripe may take the place of another is the caller's to check.
+    """
     before = await lock(tx, customer_id)
     if before.erased_at is not None:
         raise Refused("customer_erased", "This customer was erased: nothing of them can be changed or opened again.")
     after = dataclasses.replace(before, **changes)
     await tx.execute(
         _UPDATE,
-        (text.clean(after.name, "name"), after.email, after.external_id, _zone(after.time_zone), customer_id),
-    )
+        (
+            text.clean(after.name, "name"), after.email, after.external_id, _zone(after.time_zone),
+            Jsonb(list(after.external_accounts)), customer_id,
+        ),
+    )  # fmt: skip
+    stripe_id = stripe_account(after.external_accounts)
+    if stripe_id is not None and stripe_id != before.stripe_customer_id and "external_accounts" in changes:
+        await _adopt(tx, customer_id, stripe_id)
     if after.external_id != before.external_id:
         if before.external_id is not None:
             await tx.execute("DELETE FROM aliases WHERE kind = 'external_id' AND value = %s", (before.external_id,))
@@ -174,6 +200,22 @@ async def set_stripe_customer(tx: Tx, customer_id: str, stripe_customer_id: str)
         "UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s AND stripe_customer_id IS NULL",
         (stripe_customer_id, customer_id),
     )
+    standing = (await get(tx, customer_id)).stripe_customer_id
+    assert standing is not None
+    await add_alias(tx, "stripe_customer", standing, customer_id, customer_id)
+    return standing
+
+
+_REPLACE_STRIPE = """
+    UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s AND stripe_customer_id = %s
+"""
+
+
+async def replace_stripe_customer(tx: Tx, customer_id: str, gone: str, stripe_customer_id: str) -> str:
+    """Another customer at Stripe takes the place of one that is gone. Returns the one that stands: where two replace
+    it at once, the first.
+    """
+    await tx.execute(_REPLACE_STRIPE, (stripe_customer_id, customer_id, gone))
     standing = (await get(tx, customer_id)).stripe_customer_id
     assert standing is not None
     await add_alias(tx, "stripe_customer", standing, customer_id, customer_id)

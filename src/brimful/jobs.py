@@ -23,10 +23,15 @@ class Name(enum.StrEnum):
     REFUND = "refund"  # customer_id, refund_id: send a refund, or read what became of it
     SETUP = "setup"  # customer_id, setup_id: a card being added, read at Stripe
     STRIPE_EVENT = "stripe_event"  # event_id: apply an event from the inbox
+    CARD = "card"  # customer_id, card_id, reason: block a card whose plastic was found bad elsewhere
+    CUSTOMER = "customer"  # customer_id: bring their name and e-mail up to date at Stripe
     EMAIL = "email"  # customer_id, event_id: write to the customer about an event
 
 
-_PRIORITIES = {Name.PAY: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5, Name.EVALUATE: 5, Name.EMAIL: 0}
+_PRIORITIES = {
+    Name.PAY: 10, Name.CARD: 10, Name.STRIPE_EVENT: 5, Name.REFUND: 5, Name.SETUP: 5, Name.EVALUATE: 5,
+    Name.CUSTOMER: 0, Name.EMAIL: 0,
+}  # fmt: skip
 
 # Builds the statement only; it always runs on the caller's connection.
 _DEFERRER = procrastinate.App(connector=procrastinate.PsycopgConnector())

@@ -40,9 +40,8 @@ _QUEUE_PLANS = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "sor
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
-# Not the fault of what is worked on: the job is tried again.
+# The database or Stripe is away: the job is tried again.
 _AWAY = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError)
-_OUTSIDE = (*_AWAY, asyncio.CancelledError)
 
 
 async def run(deps: Deps, *, until_idle: bool = False) -> None:
@@ -199,11 +198,11 @@ class JobHandlers:
 
     async def pay(self, customer_id: str, top_up_id: str) -> None:
         if self._deps.payments is not None:
-            await pay_or_set_aside(self._deps.payments, customer_id, top_up_id)
+            await payments.turns.pay(self._deps.payments, customer_id, top_up_id)
 
     async def refund(self, customer_id: str, refund_id: str) -> None:
         if self._deps.payments is not None:
-            await payments.reversals.send_refund(self._deps.payments, customer_id, refund_id)
+            await payments.turns.within(payments.reversals.send_refund(self._deps.payments, customer_id, refund_id))
 
     async def evaluate(self, customer_id: str, asset: str) -> None:
         async with self._deps.database.transaction() as tx:
@@ -211,11 +210,19 @@ class JobHandlers:
 
     async def setup(self, customer_id: str, setup_id: str) -> None:
         if self._deps.payments is not None:
-            await payments.checkout.settle_setup(self._deps.payments, customer_id, setup_id)
+            await payments.turns.within(payments.checkout.settle_setup(self._deps.payments, customer_id, setup_id))
+
+    async def card(self, customer_id: str, card_id: str, reason: str) -> None:
+        async with self._deps.database.transaction() as tx:
+            await auto_top_up.pauses.block_card(tx, customer_id, card_id, reason, self._deps.pace)
+
+    async def customer(self, customer_id: str) -> None:
+        if self._deps.payments is not None:
+            await payments.stripe_customers.update(self._deps.payments, customer_id)
 
     async def stripe_event(self, event_id: str) -> None:
         if self._deps.payments is not None:
-            await apply_or_set_aside(self._deps.payments, event_id)
+            await payments.turns.apply_event(self._deps.payments, event_id)
 
     async def email(self, customer_id: str, event_id: str) -> None:
         if self._deps.mailer is not None:
@@ -259,31 +266,6 @@ class JobHandlers:
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
-
-
-async def pay_or_set_aside(context: payments.context.PaymentContext, customer_id: str, top_up_id: str) -> None:
-    """Work on a top-up; an error of ours is counted on it, and after a few it waits for a person. Others go on."""
-    try:
-        await payments.advance.advance(context, customer_id, top_up_id, only_if_due=True)
-    except _OUTSIDE:
-        raise
-    except Exception as error:  # noqa: BLE001 - any error is counted
-        _log.exception("top-up %s cannot be worked on", top_up_id)
-        async with context.database.transaction() as tx:
-            if await top_ups.store.note_failure(tx, customer_id, top_up_id):
-                _log.critical("ALARM top-up %s needs a person: %r", top_up_id, error)
-
-
-async def apply_or_set_aside(context: payments.context.PaymentContext, event_id: str) -> None:
-    """Apply an event; the same care."""
-    try:
-        await payments.stripe_events.process(context, event_id)
-    except _OUTSIDE:
-        raise
-    except Exception as error:  # noqa: BLE001 - the same
-        _log.exception("event %s cannot be applied", event_id)
-        async with context.database.transaction() as tx:
-            await payments.stripe_events.note_failure(tx, event_id, repr(error))
 
 
 _CRON = (
@@ -362,16 +344,20 @@ async def sweep(deps: Deps) -> None:
     if context is None:
         return
     calls: list[Callable[[], Awaitable[Any]]] = [
-        *[lambda row=row: pay_or_set_aside(context, row["customer_id"], row["top_up_id"]) for row in due],
+        *[lambda row=row: payments.turns.pay(context, row["customer_id"], row["top_up_id"]) for row in due],
         *[
-            lambda row=row: payments.reversals.send_refund(context, row["customer_id"], row["refund_id"])
+            lambda row=row: payments.turns.within(
+                payments.reversals.send_refund(context, row["customer_id"], row["refund_id"])
+            )
             for row in refunds
         ],
         *[
-            lambda setup=setup: payments.checkout.settle_setup(context, setup.customer_id, setup.setup_id)
+            lambda setup=setup: payments.turns.within(
+                payments.checkout.settle_setup(context, setup.customer_id, setup.setup_id)
+            )
             for setup in setups
         ],
-        *[lambda event_id=event_id: apply_or_set_aside(context, event_id) for event_id in events],
+        *[lambda event_id=event_id: payments.turns.apply_event(context, event_id) for event_id in events],
     ]
     await _each(calls)
 

@@ -90,7 +90,7 @@ async def test_an_alert_and_a_rule_are_told_in_one_debit_and_a_credit_lifts_the_
 async def test_bad_thresholds_are_refused(harness):
     """I11."""
     customer_id = await harness.customer()
-    for wrong in ("0", "-1", "1e3", "0.0000001"):
+    for wrong in ("0", "-1", "1e3", "0.0000000001"):
         await alert(harness, customer_id, wrong, expect=422)
     await alert(harness, customer_id, "5", expect=404, asset="NONE")
     assert (await harness.call("GET", f"/customers/{customer_id}/alerts"))["items"] == []

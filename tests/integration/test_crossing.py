@@ -134,7 +134,7 @@ async def test_a_bad_row_among_good_ones_is_refused_alone(harness):
         {**good[0], "id": "nan", "amount": "NaN"},
         {**good[0], "id": "zero", "amount": "0"},
         {**good[0], "id": "minus", "amount": "-1"},
-        {**good[0], "id": "fine", "amount": "0.0000001"},
+        {**good[0], "id": "fine", "amount": "0.0000000001"},
         {**good[0], "id": "asset", "asset": "NOPE"},
         {**good[0], "id": "stranger", "customer_external_id": "nobody"},
         {**good[0], "id": "unknown-field", "colour": "red"},

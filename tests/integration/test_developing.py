@@ -172,7 +172,7 @@ BAD_FILES = [
     ("external_id,name,asset,balance\nx,y,USD,1\nx,y,USD,1\n", "stand twice"),
     ('external_id,name\nx,"y\n', "is not CSV"),
     ("external_id,name,asset,balance\nbad-1,x,USD,1\nbad-2,y,usd,1\n", "line 3: There is no asset 'usd'"),
-    ("external_id,name,asset,balance\nbad-1,x,USD,0.0000001\n", "at most 6 decimals"),
+    ("external_id,name,asset,balance\nbad-1,x,USD,0.0000000001\n", "at most 9 decimals"),
 ]
 
 

@@ -257,7 +257,7 @@ async def test_a_poison_top_up_is_set_aside_and_others_go_on(harness, monkeypatc
     [top_up] = await harness.sql("SELECT needs_review, state FROM top_ups WHERE customer_id = %s", (poisoned,))
     assert top_up == {"needs_review": True, "state": "requested"}
     monkeypatch.setattr(payments.advance, "advance", real)
-    await worker.pay_or_set_aside(context, poisoned, (await harness.top_ups(poisoned))[0]["id"])
+    await payments.turns.pay(context, poisoned, (await harness.top_ups(poisoned))[0]["id"])
     await harness.pass_time(hours=2)
     assert await harness.balance(poisoned) == Decimal(34)  # never dropped: once it can be done, it is done
 

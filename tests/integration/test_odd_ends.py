@@ -167,19 +167,6 @@ async def test_a_decline_of_the_old_card_does_not_pause_a_rule_with_a_new_one(ha
     assert await harness.balance(customer_id) == Decimal(34)
 
 
-async def test_the_same_plastic_saved_again_is_not_charged_after_a_hard_decline(harness):
-    """F18."""
-    await harness.sandbox.post("/sandbox/switches", json={"shared_fingerprint": "lost_plastic"})
-    customer_id, visitor = await harness.crossed(number="4000000000009987")
-    await harness.work()
-    await harness.add_card(visitor, "4000000000009987")
-    [new] = await harness.sql("SELECT card_id FROM cards WHERE state = 'active'")
-    await visitor.turn_on("USD", threshold="10", amount="25", limit="100", card=new["card_id"])
-    await harness.pass_time(minutes=2)
-    assert len(await harness.sql("SELECT 1 FROM payments WHERE decline_code IS NOT NULL")) == 1
-    assert (await harness.rule(customer_id))["paused"] == "card_budget"
-
-
 async def test_one_account_that_always_fails_does_not_stop_the_sweep(harness):
     """F35."""
     bad, _ = await harness.funded(balance=12, threshold="10", name="Bad")

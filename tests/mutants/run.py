@@ -22,7 +22,7 @@ _SHARE = 0.95
 
 
 def copied(folder):
-    for name in ("src", "tests", "docs", "scripts"):
+    for name in ("src", "tests", "docs", "scripts", "deploy"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md"):
         shutil.copy(ROOT / name, folder / name)

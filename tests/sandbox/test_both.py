@@ -27,7 +27,7 @@ class Provider:
 
     async def opened(self):
         self.customer = await self.gateway.create_customer(
-            key=secrets.token_hex(8), name="Contract", email=None, customer_id="cus_contract"
+            key=secrets.token_hex(8), name="Contract", email=None, metadata={"customer_id": "cus_contract"}
         )
         return self
 
@@ -40,8 +40,8 @@ class Provider:
 
     async def create(self, method, key=None):
         names = {"payment_id": "pay_contract"}
-        request = PaymentRequest(key or secrets.token_hex(8), self.customer, 2500, "USD", "Contract", names)
-        return await self.gateway.create_intent(request, payment_method=method)
+        request = PaymentRequest(key or secrets.token_hex(8), self.customer, method, 2500, "USD", "Contract", names)
+        return await self.gateway.create_intent(request)
 
     async def confirm(self, intent, method, key=None):
         return await self.gateway.confirm_intent(
@@ -100,6 +100,6 @@ async def test_authentication_off_session_is_a_decline_that_asks_for_the_custome
 
 async def test_an_amount_too_small_is_refused(provider):
     method = await provider.save("pm_card_visa")
-    request = PaymentRequest(secrets.token_hex(8), provider.customer, 10, "USD", "Contract", {})
-    refused = await provider.gateway.create_intent(request, payment_method=method)
+    request = PaymentRequest(secrets.token_hex(8), provider.customer, method, 10, "USD", "Contract", {})
+    refused = await provider.gateway.create_intent(request)
     assert (refused.kind, refused.code) == (FailureKind.REFUSED, "amount_too_small")

@@ -71,14 +71,18 @@ def test_the_sandbox_takes_only_what_the_sdk_can_send(call):
     annotation = params_type(call)
     module = importlib.import_module(annotation.__module__)
     unknown = [name for name in params.CALLS[call] if not allows(annotation, module, parts(name))]
-    assert unknown == []
+    assert unknown == OF_OLDER_VERSIONS.get(call, [])
+
+
+# What a program of a platform's own still sends, under the name of an older API version.
+OF_OLDER_VERSIONS = {"payment_intents.create": ["payment_method_types[]"]}
 
 
 WORLD = World(Store(None), "http://127.0.0.1:1")
 
 
 def samples():
-    customer = shapes.customer(1, {})
+    customer = shapes.customer(1)
     method = shapes.payment_method(1, brand="visa", last4="4242", fingerprint="f")
     intent = shapes.payment_intent(1, {"amount": 100, "currency": "usd"}, status="requires_payment_method")
     intent["latest_charge"] = "ch_1"
@@ -174,7 +178,7 @@ async def test_a_wrong_key_is_401_for_the_sdk_and_for_us(harness):
 def test_state_is_there_after_a_restart(tmp_path):
     path = tmp_path / "sandbox.db"
     world = World(Store(path), "http://x")
-    customer = world.store.save("customer", shapes.customer(1, {"name": "Ada"}))
+    customer = world.store.save("customer", shapes.customer(1))
     world.store.keep_answer("k", {"status": 200})
     world.store.close()
     again = Store(path)
@@ -256,9 +260,9 @@ def product_calls(gateway):
     pages = {"success_url": "https://x.example/a", "cancel_url": "https://x.example/b"}
     return {
         "check_key": gateway.check_key(),
-        "create_customer": gateway.create_customer(key="k1", name="Ada", email="a@x.example", customer_id="cus_1"),
+        "create_customer": gateway.create_customer(key="k1", name="Ada", email="a@x.example", metadata=names),
         "create_intent": gateway.create_intent(
-            PaymentRequest("k2", "cus_1", 2500, "USD", "Top-up of USD", names), payment_method="pm_1"
+            PaymentRequest("k2", "cus_1", "pm_1", 2500, "USD", "Top-up of USD", names)
         ),
         "confirm_off_session": gateway.confirm_intent("pi_1", key="k3", payment_method="pm_1", return_url=None),
         "confirm_on_session": gateway.confirm_intent(
@@ -271,7 +275,7 @@ def product_calls(gateway):
             key="k5", customer="cus_1", currency="USD", metadata=names, **pages
         ),
         "create_payment_checkout": gateway.create_payment_checkout(
-            PaymentRequest("k6", "cus_1", 2500, "USD", "Top-up", names), save_card=True, expires_at=soon, **pages
+            PaymentRequest("k6", "cus_1", None, 2500, "USD", "Top-up", names), save_card=True, expires_at=soon, **pages
         ),
         "read_checkout": gateway.read_checkout("cs_1"),
         "expire_checkout": gateway.expire_checkout("cs_1"),

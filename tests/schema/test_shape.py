@@ -22,6 +22,9 @@ VOLATILE = {"clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofda
 BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 # Asked of every node, because nobody's name is known beforehand. None of them stands on the way of a debit.
 EVERY_NODE = {
+    "cards/store.py:_SAME_PLASTIC": "a physical card may be saved by many customers",
+    "payments/reconcile.py:_OPEN_DISPUTES": "a reconciliation is of every account",
+    "payments/reconcile.py:_YOUNG_REFUNDS": "a reconciliation is of every account",
     "operations/anchors.py:_ENDS": "an anchor is of every account",
     "api/metrics.py:_LIVE": "a gauge counts everybody's",
     "operations/archive.py:_MARKS": "an archive is of every account",

@@ -22,7 +22,10 @@ OWNERS = {
     "ledger": "accounts archive_marks archived_keys entries entry_notes holds",
     "notifications": "alerts deliveries delivery_attempts outgoing_events webhook_endpoints",
     "operations": "installation verifications verified_marks workers",
-    "payments": "accepted_differences disputes refunds restore_guard stripe_events suspensions webhook_rejections",
+    "payments": (
+        "accepted_differences disputes installation_key refunds restore_guard stripe_events suspensions "
+        "webhook_rejections"
+    ),
     "top_ups": "payments top_ups",
     "web": "rate_limit_uses",
 }

@@ -18,7 +18,7 @@ BEFORE_A_CHARGE = {
     "the row of the payment": (top_ups.store, "lock_payment"),
 }
 BEFORE_A_CREDIT = {
-    "whether the payment is ours": (payments.settle, "_ours"),
+    "whether the payment is ours": (payments.settle, "_difference"),
     "whether it was credited before": (ledger.entries, "find_existing"),
     "whether another payment of it succeeded": (top_ups.store, "succeeded_payments"),
 }
@@ -90,7 +90,7 @@ async def test_nobody_comes_in_through_a_broken_door(harness, monkeypatch, guard
 
 
 async def test_a_signature_that_cannot_be_judged_is_none(harness, monkeypatch):
-    monkeypatch.setattr("brimful.gateway.stripe.adapter.verify_event", _broken)
+    monkeypatch.setattr("brimful.gateway.stripe.adapter.signed", _broken)
     answer = await harness.api.post("/v1/stripe/webhooks", content=b"{}", headers={"Stripe-Signature": "t=1,v1=a"})
     assert answer.status_code == 500
     assert await harness.sql("SELECT 1 FROM stripe_events") == []

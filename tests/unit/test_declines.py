@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from brimful import i18n
-from brimful.gateway.declines import HARD, DeclineKind, classify
+from brimful.gateway.declines import DATA, HARD, DeclineKind, classify
 from brimful.gateway.gateway import Decline
 
 SOFT = ["generic_decline", "do_not_honor", "insufficient_funds", "try_again_later", "processing_error",
@@ -20,17 +20,22 @@ def test_hard_codes_are_never_tried_again(code):
     assert classify(Decline("card_declined", code, None)) is DeclineKind.HARD
 
 
+@pytest.mark.parametrize("code", sorted(DATA))
+def test_data_codes_end_with_new_data(code):
+    assert classify(Decline("card_declined", code, None)) is DeclineKind.DATA
+
+
 @pytest.mark.parametrize("code", SOFT)
 def test_soft_codes_are_tried_later(code):
     assert classify(Decline("card_declined", code, None)) is DeclineKind.SOFT
 
 
-@pytest.mark.parametrize("code", [*sorted(HARD), *SOFT])
+@pytest.mark.parametrize("code", [*sorted(HARD | DATA), *SOFT])
 @pytest.mark.parametrize(
     ("advice", "kind"),
     [
         ("do_not_try_again", DeclineKind.HARD),
-        ("confirm_card_data", DeclineKind.HARD),
+        ("confirm_card_data", DeclineKind.DATA),
         ("try_again_later", DeclineKind.SOFT),
     ],
 )

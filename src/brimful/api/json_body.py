@@ -124,10 +124,12 @@ def _amount(value: Any) -> Any:
     if not isinstance(value, str):
         raise ValueError("must be a decimal, as a string or a number")  # noqa: TRY004 - pydantic wants ValueError
     try:
+        if isinstance(value, Number):
+            return money.text(money.parse_number(value, scale=money.SCALE_MAX))
         money.parse(value, scale=money.SCALE_MAX)
     except Refused as refused:
         raise ValueError(refused.detail) from refused
-    return str(value)
+    return value
 
 
 def _instant(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 import datetime as dt
 
-from brimful import ledger
+from brimful import cards, customers, jobs, ledger
 from brimful.auto_top_up import evaluate
 from brimful.auto_top_up.policy import Pace
 from brimful.cards.store import Card
@@ -55,7 +55,52 @@ async def set_not_before(tx: Tx, customer_id: str, asset: str, moment: dt.dateti
     )
 
 
+async def plastic_lost(tx: Tx, card: Card, reason: str) -> None:
+    """The plastic itself is bad: the other rows that have it are blocked too, of this customer and of any other, each
+    by a job under its own customer's locks. Until then no payment with it is sent (`decline_budget.forbidden`).
+    """
+    rows = await cards.store.same_plastic(tx, card)
+    arguments = [{"customer_id": row["customer_id"], "card_id": row["card_id"], "reason": reason} for row in rows]
+    await jobs.defer(tx, jobs.Name.CARD, arguments)
+
+
+async def block_card(tx: Tx, customer_id: str, card_id: str, reason: str, pace: Pace) -> None:
+    """Block one card whose plastic was found bad elsewhere, and pause the rules that use it."""
+    await customers.lock(tx, customer_id)
+    await ledger.accounts.lock_wallet(tx, customer_id)
+    if await cards.store.block(tx, customer_id, card_id, reason):
+        await card_lost(tx, await cards.store.get(tx, customer_id, card_id), "card_declined", pace)
+
+
+_DATA_IS_NEW = """
+    UPDATE rule_states SET paused_at = NULL, pause_reason = NULL
+    WHERE customer_id = %(customer_id)s AND pause_reason = 'card_data'
+        AND EXISTS (SELECT FROM rules WHERE rules.customer_id = rule_states.customer_id
+            AND rules.asset = rule_states.asset AND rules.card_id = %(card_id)s)
+    RETURNING asset
+"""
+
+
+async def card_data_is_new(tx: Tx, card: Card, pace: Pace) -> None:
+    """What was declined about the card's data has ended with new data: it may be charged again, and rules that had
+    paused for it go on. The caller holds the locks of the customer's accounts.
+    """
+    if not await cards.store.unblock(tx, card, "card_data"):
+        return
+    rows = await tx.all(_DATA_IS_NEW, {"customer_id": card.customer_id, "card_id": card.card_id})
+    await evaluate.reevaluate(tx, sorted((card.customer_id, row["asset"]) for row in rows), pace)
+
+
 _USING = "SELECT customer_id, asset FROM rules WHERE customer_id = %s AND card_id = %s AND enabled ORDER BY asset"
+
+
+async def card_removed(tx: Tx, card: Card, reason: str, pace: Pace) -> None:
+    """A card is gone at Stripe: it is gone here, and the rules that use it pause. The caller holds the locks of the
+    customer's accounts.
+    """
+    if await cards.store.detach(tx, card.customer_id, card.card_id, reason):
+        await events.emit(tx, Topic.CARD_REMOVED, card.customer_id, {"card_id": card.card_id, "last4": card.last4})
+        await card_lost(tx, card, "card_removed", pace)
 
 
 async def card_lost(tx: Tx, card: Card, reason: str, pace: Pace) -> None:

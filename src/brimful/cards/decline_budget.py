@@ -8,6 +8,7 @@ import datetime as dt
 import enum
 
 from brimful.db.pool import Tx
+from brimful.gateway.declines import DeclineKind
 
 DECLINES_MAX = 8
 WINDOW = dt.timedelta(days=30)
@@ -22,7 +23,7 @@ class Claim(enum.Enum):
 
 
 _COUNT = """
-    SELECT count(*) FILTER (WHERE state <> 'open' AND at > %(since)s) AS declined,
+    SELECT count(*) FILTER (WHERE state IN ('declined', 'hard', 'data') AND at > %(since)s) AS declined,
         count(*) FILTER (WHERE state = 'open') AS open,
         count(*) FILTER (WHERE payment_id = %(payment_id)s) AS mine
     FROM card_tries WHERE fingerprint = %(fingerprint)s
@@ -47,17 +48,42 @@ async def claim(tx: Tx, fingerprint: str, payment_id: str) -> Claim:
     return Claim.GRANTED
 
 
-_HARD = "SELECT 1 AS hard FROM card_tries WHERE fingerprint = %s AND state = 'hard' AND at > %s LIMIT 1"
+_FORBIDDEN = """
+    SELECT state FROM card_tries
+    WHERE fingerprint = %(fingerprint)s AND (state = 'disputed' OR (at > %(since)s
+        AND (state = 'hard' OR (state = 'data' AND expiry = %(expiry)s))))
+    ORDER BY state = 'data' LIMIT 1
+"""
 
 
-async def forbidden(tx: Tx, fingerprint: str) -> bool:
-    """Whether the physical card was declined for good. Asked right before a payment is sent, not with the claim: that
-    may have been granted while another payment with the same plastic was on its way to its decline.
+async def forbidden(tx: Tx, fingerprint: str, expiry: str) -> str | None:
+    """Why the physical card must not be charged, if so: `hard` (declined for good, for 30 days), `disputed` (or under
+    suspicion of fraud, for good), or `data` (declined with this very expiry). Asked right before a payment is sent, not
+    with the claim: that may have been granted while another payment with the same plastic was on its way to its
+    decline.
     """
-    return await tx.one(_HARD, (fingerprint, await tx.now() - WINDOW)) is not None
+    values = {"fingerprint": fingerprint, "expiry": expiry, "since": await tx.now() - WINDOW}
+    row = await tx.one(_FORBIDDEN, values)
+    return None if row is None else str(row["state"])
 
 
-_DECLINES = "SELECT count(*) AS n FROM card_tries WHERE fingerprint = %s AND state <> 'open' AND at > %s"
+_DISPUTED = """
+    INSERT INTO card_tries (payment_id, fingerprint, state, at)
+    VALUES (%(payment_id)s, %(fingerprint)s, 'disputed', %(now)s)
+    ON CONFLICT (payment_id) DO UPDATE SET state = 'disputed', at = excluded.at
+"""
+
+
+async def record_dispute(tx: Tx, fingerprint: str, payment_id: str) -> None:
+    """A payment with this plastic was disputed, or is under suspicion of fraud: it is charged automatically no more."""
+    values = {"payment_id": payment_id, "fingerprint": fingerprint, "now": await tx.now()}
+    await tx.execute(_DISPUTED, values)
+
+
+_DECLINES = """
+    SELECT count(*) AS n FROM card_tries
+    WHERE fingerprint = %s AND state IN ('declined', 'hard', 'data') AND at > %s
+"""
 
 
 async def count_declines(tx: Tx, fingerprint: str) -> int:
@@ -66,14 +92,20 @@ async def count_declines(tx: Tx, fingerprint: str) -> int:
     return 0 if row is None else int(row["n"])
 
 
-async def record_decline(tx: Tx, payment_id: str, *, hard: bool) -> None:
+_DECLINED = """
+    UPDATE card_tries SET state = %(state)s, expiry = %(expiry)s, at = %(now)s
+    WHERE payment_id = %(payment_id)s AND state = 'open'
+"""
+
+
+async def record_decline(tx: Tx, payment_id: str, kind: DeclineKind, expiry: str) -> None:
     """The claim becomes a decline and counts for 30 days. A hard one forbids the physical card for as long, for any
-    customer who saves it again; after that its bank may have renewed it under the same number.
+    customer who saves it again; after that its bank may have renewed it under the same number. One about the card's
+    data forbids this expiry alone.
     """
-    await tx.execute(
-        "UPDATE card_tries SET state = %s, at = %s WHERE payment_id = %s AND state = 'open'",
-        ("hard" if hard else "declined", await tx.now(), payment_id),
-    )
+    state = kind.value if kind in {DeclineKind.HARD, DeclineKind.DATA} else "declined"
+    values = {"state": state, "expiry": expiry, "now": await tx.now(), "payment_id": payment_id}
+    await tx.execute(_DECLINED, values)
 
 
 async def release(tx: Tx, payment_id: str) -> None:

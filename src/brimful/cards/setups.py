@@ -104,14 +104,29 @@ async def list_open(tx: Tx, *, older_than_s: float, limit: int) -> list[Setup]:
     return [_setup(row) for row in await tx.all(_LIST_OPEN, (before, limit))]
 
 
-async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) -> store.Card | None:
+@dataclasses.dataclass(frozen=True)
+class Saved:
+    """A card that was saved, and the provider's id of what it replaced: the same physical card, saved before."""
+
+    card: store.Card
+    replaced: str | None
+
+
+async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) -> Saved | None:
     """Make the card of an open setup and close it. None when the setup is closed already.
 
-    The same physical card added twice stays one row where Stripe gives one payment method.
+    The same physical card saved twice is one row, with its newest data; what it was blocked for is the caller's to look
+    at.
     """
     setup = await _lock_open(tx, customer_id, setup_id)
     if setup is None:
         return None
+    before = await store.find_by_fingerprint(tx, customer_id, card.fingerprint)
+    if before is not None:
+        again = await store.renew(tx, before, card, consent_id=setup.consent_id)
+        await _close(tx, setup, "completed", again.card_id)
+        same = before.stripe_payment_method_id == card.payment_method
+        return Saved(again, None if same else before.stripe_payment_method_id)
     await store.insert(
         tx,
         {
@@ -124,7 +139,7 @@ async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) 
     made = await store.find_by_payment_method(tx, customer_id, card.payment_method)
     assert made is not None
     await _close(tx, setup, "completed", made.card_id)
-    return made
+    return Saved(made, None)
 
 
 async def expire(tx: Tx, customer_id: str, setup_id: str) -> bool:

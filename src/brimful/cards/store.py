@@ -69,11 +69,20 @@ async def get(tx: Tx, customer_id: str, card_id: str) -> Card:
 
 
 _FIND = _COLUMNS + "WHERE customer_id = %s AND stripe_payment_method_id = %s"
+_FIND_PLASTIC = (
+    _COLUMNS + "WHERE customer_id = %s AND fingerprint = %s AND state <> 'detached' ORDER BY created_at LIMIT 1"
+)
 
 
 async def find_by_payment_method(tx: Tx, customer_id: str, payment_method_id: str) -> Card | None:
     """The card behind Stripe's id."""
     row = await tx.one(_FIND, (customer_id, payment_method_id))
+    return None if row is None else _card(row)
+
+
+async def find_by_fingerprint(tx: Tx, customer_id: str, fingerprint: str) -> Card | None:
+    """The customer's row of a physical card, if they have it saved."""
+    row = await tx.one(_FIND_PLASTIC, (customer_id, fingerprint))
     return None if row is None else _card(row)
 
 
@@ -114,16 +123,42 @@ async def _set_state(tx: Tx, customer_id: str, card_id: str, state: str, reason:
     return await tx.execute(_SET_STATE, values) == 1
 
 
+_SAME_PLASTIC = """
+    SELECT customer_id, card_id FROM cards
+    WHERE fingerprint = %s AND state = 'active' AND (customer_id, card_id) <> (%s, %s) ORDER BY customer_id, card_id
+"""
+
+
+async def same_plastic(tx: Tx, card: Card) -> list[Row]:
+    """Other rows of the same physical card that may be charged, of every customer: {customer_id, card_id}."""
+    return await tx.all(_SAME_PLASTIC, (card.fingerprint, card.customer_id, card.card_id))
+
+
+_UNBLOCK = """
+    UPDATE cards SET state = 'active', state_reason = NULL, updated_at = %s
+    WHERE customer_id = %s AND card_id = %s AND state = 'blocked' AND state_reason = %s
+"""
+
+
+async def unblock(tx: Tx, card: Card, reason: str) -> bool:
+    """It may be charged again, if it was blocked for that reason. True when that is news."""
+    return await tx.execute(_UNBLOCK, (await tx.now(), card.customer_id, card.card_id, reason)) == 1
+
+
 _RENEW = """
-    UPDATE cards SET fingerprint = %(fingerprint)s, brand = %(brand)s, last4 = %(last4)s, exp_month = %(exp_month)s,
-        exp_year = %(exp_year)s, updated_at = %(now)s
+    UPDATE cards SET stripe_payment_method_id = %(payment_method)s, fingerprint = %(fingerprint)s, brand = %(brand)s,
+        last4 = %(last4)s, exp_month = %(exp_month)s, exp_year = %(exp_year)s, updated_at = %(now)s,
+        consent_id = coalesce(%(consent_id)s, consent_id)
     WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s
 """
 
 
-async def renew(tx: Tx, card: Card, snapshot: CardSnapshot) -> Card:
-    """Keep what the card's network changed: number, expiry, brand. Returns the card as it is now."""
-    values = {**dataclasses.asdict(snapshot), "customer_id": card.customer_id, "card_id": card.card_id}
+async def renew(tx: Tx, card: Card, snapshot: CardSnapshot, *, consent_id: str | None = None) -> Card:
+    """Keep what is new about a card: number, expiry, brand, the provider's id of it, and the consent of its customer
+    who saved it again. Returns it as it is now.
+    """
+    values = {**dataclasses.asdict(snapshot), "customer_id": card.customer_id, "card_id": card.card_id,
+              "consent_id": consent_id}  # fmt: skip
     await tx.execute(_RENEW, {**values, "now": await tx.now()})
     return await get(tx, card.customer_id, card.card_id)
 

@@ -5,11 +5,12 @@ Stripe is an `int` of minor units. A pattern checks the raw text before `Decimal
 itself accepts `NaN`, `1_000`, `" 12"`, Arabic digits, and `1e5000000`, whose expansion stops a process.
 """
 
-import dataclasses
 import decimal
 import re
 from decimal import Decimal
 
+from brimful.core import currencies
+from brimful.core.currencies import Currency
 from brimful.core.errors import Refused
 
 SCALE_MAX = 12
@@ -17,54 +18,21 @@ DIGITS_MAX = 18  # digits before the point, in any amount; the column holds 26, 
 
 _PATTERN = re.compile(rf"-?(?:0|[1-9][0-9]{{0,{DIGITS_MAX - 1}}})(?:\.[0-9]{{1,{SCALE_MAX}}})?", re.ASCII)
 _TEXT_LENGTH_MAX = 1 + DIGITS_MAX + 1 + SCALE_MAX
+# A JSON number with an exponent: Python, Go and JavaScript write 0.00005 as 5e-05 by themselves. RFC 8259, section 6.
+_EXPONENT_MAX = 40
+_SCIENTIFIC = re.compile(r"(-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?)[eE]([+-]?[0-9]{1,4})", re.ASCII)
+_JSON_MAX = 100  # longer than any amount, so that a cut one is still refused
+_WIDE = decimal.Context(prec=200, traps=[decimal.InvalidOperation, decimal.Inexact])
+ONE = Decimal(1)
+CURRENCIES = currencies.CURRENCIES
+# Sums and differences anywhere are exact: the default of 28 digits is less than a balance may have (26 before the point
+# and 12 after it), and would round without a word.
+decimal.DefaultContext.prec = decimal.getcontext().prec = 60
 _CONTEXT = decimal.Context(prec=60, rounding=decimal.ROUND_HALF_EVEN, traps=[decimal.InvalidOperation])
 
 
-@dataclasses.dataclass(frozen=True)
-class Currency:
-    """How Stripe counts one currency.
-
-    Source: docs.stripe.com/currencies (zero-decimal, three-decimal and special cases; minimum charge
-    amounts). `minimum_minor` depends on the account's settlement currency at Stripe, so it is a first
-    check; Stripe's own `amount_too_small` is handled as well.
-    """
-
-    code: str
-    exponent: int  # decimals of the minor unit as Stripe counts it
-    step_minor: int  # the charge must be a multiple of this
-    minimum_minor: int
-
-
-_ZERO = "BIF CLP DJF GNF JPY KMF KRW MGA PYG RWF VND VUV XAF XOF XPF"
-_THREE = "BHD JOD KWD OMR TND"
-_HUNDREDS = "ISK UGX"  # two decimals at Stripe, which must be 00
-_TWO = (
-    "USD EUR GBP CHF CAD AUD NZD SEK NOK DKK PLN CZK HUF RON BGN MXN BRL INR SGD HKD THB AED MYR "
-    "ZAR ILS TRY PHP IDR TWD SAR QAR EGP MAD KES NGN GHS ARS COP PEN UYU DOP CRC GTQ UAH GEL KZT LKR PKR BDT"
-)
-_MINIMUMS = {
-    "USD": 50, "EUR": 50, "GBP": 30, "JPY": 50, "CHF": 50, "CAD": 50, "AUD": 50, "SEK": 300, "NOK": 300,
-    "DKK": 250, "PLN": 200, "CZK": 1500, "HUF": 17500, "MXN": 1000, "INR": 50, "BRL": 50, "SGD": 50,
-    "HKD": 400, "THB": 1000, "AED": 200, "MYR": 200, "RON": 200, "NZD": 50, "BGN": 100,
-}  # fmt: skip
-
-
-def _table() -> dict[str, Currency]:
-    shapes = [(_ZERO, 0, 1), (_TWO, 2, 1), (_HUNDREDS, 2, 100), (_THREE, 3, 10)]
-    return {
-        code: Currency(code, exponent, step, _MINIMUMS.get(code, step))
-        for codes, exponent, step in shapes
-        for code in codes.split()
-    }
-
-
-CURRENCIES: dict[str, Currency] = _table()
-ONE = Decimal(1)
-CHARGE_MINOR_MAX = 99_999_999  # Stripe takes at most eight digits
-
-
 def currency(code: str) -> Currency:
-    """The currency of that ISO code; refuses one that Stripe's table does not have."""
+    """The currency of that ISO code; refuses one that Stripe cannot charge."""
     found = CURRENCIES.get(code)
     if found is None:
         raise Refused("invalid_field", f"{code!r} is not a currency this platform can charge.", field="currency")
@@ -85,14 +53,32 @@ def parse(value: str, *, scale: int, field: str = "amount") -> Decimal:
     amount = Decimal(value)
     fraction = value.partition(".")[2].rstrip("0")
     if len(fraction) > scale:
-        raise Refused("amount_invalid", f"{field} may have at most {scale} decimals here.", field=field)
+        raise Refused(
+            "amount_invalid", f"{field} may have at most {scale} decimals here: the asset's precision.", field=field
+        )
     return amount or Decimal(0)  # no negative zero
 
 
+def parse_number(value: str, *, scale: int, field: str = "amount") -> Decimal:
+    """Read a JSON number as it was written: a plain decimal, or one with an exponent of at most 40 either way, exactly.
+
+    Refuses what `parse` refuses once the exponent is worked out; an exponent beyond the bound is never worked out.
+    """
+    scientific = _SCIENTIFIC.fullmatch(value)
+    if scientific is None:
+        return parse(value, scale=scale, field=field)
+    exponent = int(scientific[2])
+    if abs(exponent) > _EXPONENT_MAX:
+        raise Refused("amount_invalid", f"{field} has an exponent beyond {_EXPONENT_MAX}.", field=field)
+    return parse(text(Decimal(scientific[1]).scaleb(exponent, context=_WIDE)), scale=scale, field=field)
+
+
 def from_json(raw: bytes, *, scale: int, field: str = "amount") -> Decimal:
-    """Read an amount from its raw JSON: a string, or a number, which JSON itself keeps exact."""
-    bare = raw[1:-1] if len(raw) > 1 and raw[:1] == b'"' else raw
-    return parse(bare[: _TEXT_LENGTH_MAX + 1].decode("ascii", "replace"), scale=scale, field=field)
+    """Read an amount from its raw JSON: a string, which is plain, or a number, which JSON itself keeps exact."""
+    bounded = raw[:_JSON_MAX].decode("ascii", "replace")
+    if len(raw) > 1 and raw[:1] == b'"':
+        return parse(bounded[1:-1], scale=scale, field=field)
+    return parse_number(bounded, scale=scale, field=field)
 
 
 def positive(amount: Decimal, *, field: str = "amount") -> Decimal:
@@ -118,6 +104,11 @@ def major(minor: int, code: str) -> Decimal:
     return Decimal(minor).scaleb(-currency(code).exponent, context=_CONTEXT)
 
 
+def priced(minor: int, code: str) -> str:
+    """Money for a person who reads plain English: 2000 USD -> `20.00 USD`."""
+    return f"{major(minor, code):.{currency(code).exponent}f} {code}"
+
+
 def minor_exact(amount: Decimal, code: str, *, field: str = "amount") -> int:
     """An amount of the currency in minor units; refuses fractions of one, and what Stripe cannot charge."""
     shape = currency(code)
@@ -130,10 +121,13 @@ def minor_exact(amount: Decimal, code: str, *, field: str = "amount") -> int:
 
 
 def chargeable(minor: int, code: str, *, field: str = "amount") -> int:
-    """The same minor units; refuses less than Stripe's minimum for the currency or more than 8 digits."""
+    """The same minor units; refuses less than Stripe's minimum for the currency, where that is known, or more than its
+    maximum.
+    """
     shape = currency(code)
-    if not shape.minimum_minor <= minor <= CHARGE_MINOR_MAX:
-        low, high = text(major(shape.minimum_minor, code)), text(major(CHARGE_MINOR_MAX, code))
+    least = shape.minimum_minor or shape.step_minor
+    if not least <= minor <= shape.maximum_minor:
+        low, high = text(major(least, code)), text(major(shape.maximum_minor, code))
         raise Refused("amount_out_of_range", f"{field} must be between {low} and {high} {code}.", field=field)
     return minor
 

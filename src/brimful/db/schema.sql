@@ -153,6 +153,7 @@ CREATE TABLE public.payments (
     confirm_sent_at timestamp with time zone,
     closed_at timestamp with time zone,
     receipt_url text,
+    request jsonb,
     CONSTRAINT payments_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT payments_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))),
     CONSTRAINT payments_check1 CHECK (((state <> 'abandoned'::text) OR (confirm_sent_at IS NULL))),
@@ -371,6 +372,7 @@ CREATE TABLE public.refunds (
     polls integer DEFAULT 0 NOT NULL,
     created_at timestamp with time zone NOT NULL,
     closed_at timestamp with time zone,
+    read_at timestamp with time zone,
     CONSTRAINT refunds_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT refunds_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text, 'refused'::text])))),
     CONSTRAINT refunds_check1 CHECK (((stripe_refund_id IS NOT NULL) OR (state = ANY (ARRAY['requested'::text, 'refused'::text])))),
@@ -394,7 +396,7 @@ CREATE VIEW public.broken_i2 AS
          SELECT entries.currency,
             (- sum(entries.money_minor)) AS minor
            FROM public.entries
-          WHERE ((entries.payment_id IS NOT NULL) AND (entries.source = 'stripe'::text) AND (entries.key ~~ 'dp\_%'::text))
+          WHERE ((entries.payment_id IS NOT NULL) AND ((entries.kind = 'dispute'::text) OR ((entries.kind = 'reinstatement'::text) AND (entries.key ~~ '%:reinstated'::text))))
           GROUP BY entries.currency
         ), booked AS (
          SELECT entries.currency,
@@ -510,7 +512,8 @@ CREATE TABLE public.card_tries (
     fingerprint text NOT NULL,
     state text NOT NULL,
     at timestamp with time zone NOT NULL,
-    CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text, 'hard'::text])))
+    expiry text,
+    CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text, 'hard'::text, 'data'::text, 'disputed'::text])))
 );
 CREATE TABLE public.cards (
     customer_id text NOT NULL,
@@ -593,6 +596,7 @@ CREATE TABLE public.disputes (
     reason text,
     opened_at timestamp with time zone NOT NULL,
     closed_at timestamp with time zone,
+    read_at timestamp with time zone,
     CONSTRAINT disputes_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
@@ -626,6 +630,12 @@ CREATE TABLE public.installation (
     settings jsonb DEFAULT '{}'::jsonb NOT NULL,
     published_at timestamp with time zone,
     CONSTRAINT installation_one_check CHECK (one)
+);
+CREATE TABLE public.installation_key (
+    one boolean DEFAULT true NOT NULL,
+    key text DEFAULT ('ins_'::text || replace((gen_random_uuid())::text, '-'::text, ''::text)) NOT NULL,
+    CONSTRAINT installation_key_key_check CHECK (((length(key) >= 8) AND (length(key) <= 60))),
+    CONSTRAINT installation_key_one_check CHECK (one)
 );
 CREATE TABLE public.operator_sessions (
     session_id text NOT NULL,
@@ -749,6 +759,8 @@ CREATE TABLE public.stripe_events (
     outcome text,
     processed_at timestamp with time zone,
     failures integer DEFAULT 0 NOT NULL,
+    intent_id text,
+    installation text,
     CONSTRAINT stripe_events_state_check CHECK ((state = ANY (ARRAY['received'::text, 'done'::text, 'ignored'::text, 'quarantined'::text])))
 );
 CREATE TABLE public.suspensions (
@@ -898,6 +910,8 @@ ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.idempotency
     ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
+ALTER TABLE ONLY public.installation_key
+    ADD CONSTRAINT installation_key_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.operator_sessions
@@ -961,11 +975,13 @@ CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_i
 CREATE INDEX card_setups_completed ON public.card_setups USING btree (created_at) WHERE (state = 'completed'::text);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
+CREATE INDEX cards_by_fingerprint ON public.cards USING btree (fingerprint) WHERE (state = 'active'::text);
 CREATE INDEX cards_expiring ON public.cards USING btree (exp_year, exp_month) WHERE (state = 'active'::text);
 CREATE UNIQUE INDEX consents_withdrawn_once ON public.consents USING btree (customer_id, withdraws) WHERE (withdraws IS NOT NULL);
 CREATE INDEX deliveries_by_endpoint ON public.deliveries USING btree (endpoint_id, event_id);
 CREATE INDEX deliveries_due ON public.deliveries USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
+CREATE INDEX disputes_open ON public.disputes USING btree (read_at NULLS FIRST) WHERE (closed_at IS NULL);
 CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
@@ -979,6 +995,7 @@ CREATE INDEX portal_sessions_of_link ON public.portal_sessions USING btree (link
 CREATE INDEX portal_sessions_over ON public.portal_sessions USING btree (expires_at);
 CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, payment_id);
 CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX refunds_young ON public.refunds USING btree (created_at) WHERE (state = ANY (ARRAY['pending'::text, 'succeeded'::text]));
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX step_up_codes_recent ON public.step_up_codes USING btree (customer_id, sent_at);
 CREATE INDEX stripe_events_newest ON public.stripe_events USING btree (received_at);
@@ -1221,6 +1238,9 @@ GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT ON TABLE public.installation TO brimful_api;
 GRANT SELECT ON TABLE public.installation TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.installation TO brimful_engine;
+GRANT SELECT ON TABLE public.installation_key TO brimful_api;
+GRANT SELECT ON TABLE public.installation_key TO brimful_portal;
+GRANT SELECT ON TABLE public.installation_key TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_tries TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;

@@ -1,4 +1,4 @@
-"""What a decline means: never again, later, or with the customer present.
+"""What a decline means: never with this card, not with its data, later, or with the customer present.
 
 Sources: docs.stripe.com/declines/codes and docs.stripe.com/declines/card (advice codes), network rules on
 retries. An advice code outranks the table.
@@ -12,7 +12,8 @@ from brimful.gateway.gateway import Decline
 class DeclineKind(enum.Enum):
     """How to go on after a decline."""
 
-    HARD = "hard"  # never again with this card
+    HARD = "hard"  # never again with this plastic, wherever it is saved
+    DATA = "data"  # not with what is saved of it: a new expiry or number may be charged
     SOFT = "soft"  # a few spaced tries
     AUTHENTICATE = "authenticate"  # only with the customer present
 
@@ -21,16 +22,10 @@ HARD = frozenset(
     {
         "card_not_supported",
         "currency_not_supported",
-        "expired_card",
         "fraudulent",
         "highest_risk_level",
-        "incorrect_cvc",
         "incorrect_number",
-        "incorrect_zip",
         "invalid_account",
-        "invalid_cvc",
-        "invalid_expiry_month",
-        "invalid_expiry_year",
         "invalid_number",
         "lost_card",
         "merchant_blacklist",
@@ -44,9 +39,21 @@ HARD = frozenset(
         "transaction_not_allowed",
     }
 )
+DATA = frozenset(
+    {
+        "expired_card",
+        "incorrect_address",
+        "incorrect_cvc",
+        "incorrect_postal_code",
+        "incorrect_zip",
+        "invalid_cvc",
+        "invalid_expiry_month",
+        "invalid_expiry_year",
+    }
+)
 _ADVICE = {
     "do_not_try_again": DeclineKind.HARD,
-    "confirm_card_data": DeclineKind.HARD,
+    "confirm_card_data": DeclineKind.DATA,
     "try_again_later": DeclineKind.SOFT,
 }
 
@@ -58,4 +65,6 @@ def classify(decline: Decline) -> DeclineKind:
         return DeclineKind.AUTHENTICATE
     if decline.advice_code in _ADVICE:
         return _ADVICE[decline.advice_code]
+    if code in DATA:
+        return DeclineKind.DATA
     return DeclineKind.HARD if code in HARD else DeclineKind.SOFT

@@ -86,6 +86,15 @@ class CardSnapshot:
 
 
 @dataclasses.dataclass(frozen=True)
+class CustomerSnapshot:
+    """A customer as read at the provider. One that was deleted is still found there."""
+
+    stripe_customer: str
+    deleted: bool
+    metadata: Mapping[str, str]
+
+
+@dataclasses.dataclass(frozen=True)
 class RefundSnapshot:
     """A refund as read at the provider. `failed` and `canceled` gave the money back to us."""
 
@@ -119,10 +128,11 @@ class DisputeSnapshot:
 class FailureKind(enum.Enum):
     """Why there is no answer to act on."""
 
-    REFUSED = "refused"  # 4xx: the request itself; sending it again changes nothing
-    ACCOUNT = "account"  # 401, 403: the platform's key or account; nobody's card
+    REFUSED = "refused"  # 4xx: this customer's or this card's; sending it again changes nothing
+    ACCOUNT = "account"  # 401, 403 and 4xx about the platform: its key, account, mode, our parameters; nobody's card
     BUSY = "busy"  # 409, 429, lock time-out: not carried out; same key, later
     SERVER_ERROR = "server_error"  # 5xx: it may have been carried out; the same key repeats the 5xx
+    KEY_REUSED = "key_reused"  # the key was sent with other parameters before; what it made can only be looked for
     NO_ANSWER = "no_answer"  # it may have been carried out; the same key shows it within 24 hours
 
 
@@ -133,22 +143,41 @@ class Failure:
     kind: FailureKind
     code: str | None
     message: str
+    param: str | None = None  # the parameter that it is about
+    status: int | None = None  # of HTTP, where there was one
+
+    @property
+    def unanswered(self) -> bool:
+        """Whether the provider seems to be down, or out of reach."""
+        return self.kind in {FailureKind.SERVER_ERROR, FailureKind.NO_ANSWER}
 
     @property
     def unknown(self) -> bool:
         """Whether the call may have been carried out."""
-        return self.kind in {FailureKind.SERVER_ERROR, FailureKind.NO_ANSWER}
+        return self.unanswered or self.key_is_spent
+
+    @property
+    def key_is_spent(self) -> bool:
+        """Whether the same key will never show what was made: look for it."""
+        return self.kind in {FailureKind.SERVER_ERROR, FailureKind.KEY_REUSED}
+
+    @property
+    def missing(self) -> bool:
+        """Whether an object that the call names does not exist, or no more."""
+        return self.code == "resource_missing"
 
 
 @dataclasses.dataclass(frozen=True)
 class PaymentRequest:
     """What a payment asks of the provider, on a saved card or on its own page.
 
-    `key` makes it safe to send again. `amount_minor` is in minor units of `currency`; `customer` is the provider's id.
+    `key` makes it safe to send again. `amount_minor` is in minor units of `currency`; `customer` and `payment_method`
+    are the provider's ids; its own page needs no `payment_method`.
     """
 
     key: str
     customer: str
+    payment_method: str | None
     amount_minor: int
     currency: str
     description: str
@@ -167,10 +196,18 @@ class Gateway(Protocol):
     async def check_key(self) -> Failure | None:
         """Whether the key is accepted."""
 
-    async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
+    async def create_customer(
+        self, *, key: str, name: str, email: str | None, metadata: Mapping[str, str]
+    ) -> str | Failure:
         """A customer at the provider; returns its id there."""
 
-    async def create_intent(self, request: PaymentRequest, *, payment_method: str) -> PaymentIntentSnapshot | Failure:
+    async def read_customer(self, stripe_customer: str) -> CustomerSnapshot | Failure:
+        """The customer as it stands; a Failure that is `missing` where the account has never had it."""
+
+    async def update_customer(self, stripe_customer: str, *, name: str, email: str | None) -> Failure | None:
+        """Bring name and e-mail up to date."""
+
+    async def create_intent(self, request: PaymentRequest) -> PaymentIntentSnapshot | Failure:
         """A payment that is not sent yet. Moves no money."""
 
     async def confirm_intent(

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from brimful.gateway.gateway import (
     CardSnapshot,
     CheckoutSnapshot,
+    CustomerSnapshot,
     Decline,
     DisputeSnapshot,
     Failure,
@@ -22,7 +23,89 @@ from brimful.gateway.gateway import (
 _log = logging.getLogger(__name__)
 _BUSY_STATUSES = {409, 429}
 _ACCOUNT_STATUSES = {401, 403}
+# What is wrong with the platform's key or account, or with the form of our requests: the same for every customer.
+# Source: docs.stripe.com/error-codes, and the codes that the SDK lists for an error.
+ACCOUNT_CODES = frozenset(
+    {
+        "account_closed",
+        "account_country_invalid_address",
+        "account_information_mismatch",
+        "account_invalid",
+        "api_key_expired",
+        "application_fees_not_allowed",
+        "capability_not_active",
+        "country_unsupported",
+        "livemode_mismatch",
+        "no_account",
+        "not_allowed_on_standard_account",
+        "parameter_invalid_empty",
+        "parameter_invalid_integer",
+        "parameter_invalid_string_blank",
+        "parameter_invalid_string_empty",
+        "parameter_missing",
+        "parameter_unknown",
+        "parameters_exclusive",
+        "platform_account_required",
+        "platform_api_key_expired",
+        "secret_key_required",
+        "state_unsupported",
+        "storer_capability_missing",
+        "storer_capability_not_active",
+        "testmode_charges_only",
+        "tls_version_unsupported",
+        "url_invalid",
+    }
+)
+_ACCOUNT_PARAMS = {"currency"}  # one that the account cannot charge; Stripe sends no code with it
 Readable = TypeVar("Readable")
+
+
+def stripe_error(body: Any) -> Mapping[str, Any] | None:
+    """The error object that each refusal of Stripe's has; None for what a proxy or somebody else answered."""
+    error = body.get("error") if isinstance(body, Mapping) else None
+    if isinstance(error, Mapping) and str(error.get("type")).endswith("_error"):
+        return error
+    return None
+
+
+def failure(status: int | None, body: Any, message: str = "") -> Failure:
+    """Why a call brought no object.
+
+    Args:
+        status: of HTTP; None where no answer came.
+        body: of the answer, as decoded JSON. Without Stripe's error object, with any status, it is not Stripe's: the
+            outcome is unknown.
+        message: what to say where Stripe said nothing.
+    """
+    error = stripe_error(body)
+    if status is None or error is None:
+        return Failure(
+            FailureKind.NO_ANSWER, None, message or f"An answer that is not Stripe's: {status}", None, status
+        )
+    code, param = error.get("code"), error.get("param")
+    said = " ".join(str(error.get("message") or message).split())[:500]
+    return Failure(_kind(status, error), code or _TYPES_AS_CODES.get(error["type"]), said, param, status)
+
+
+_TYPES_AS_CODES = {"idempotency_error": "idempotency_error"}
+
+
+def _kind(status: int, error: Mapping[str, Any]) -> FailureKind:
+    code = error.get("code")
+    if status in _BUSY_STATUSES or code == "lock_timeout":
+        return FailureKind.BUSY
+    if error["type"] == "idempotency_error":
+        return FailureKind.KEY_REUSED
+    if status in _ACCOUNT_STATUSES or code in ACCOUNT_CODES or (code is None and error.get("param") in _ACCOUNT_PARAMS):
+        return FailureKind.ACCOUNT
+    return FailureKind.SERVER_ERROR if status >= 500 else FailureKind.REFUSED
+
+
+def object_of(kind: str, answer: Any) -> Any:
+    """The answer, if it is an object of this kind; else a Failure: what a proxy answers may be JSON as well."""
+    if isinstance(answer, Failure) or (isinstance(answer, Mapping) and answer.get("object") == kind):
+        return answer
+    return Failure(FailureKind.NO_ANSWER, "unreadable", f"An answer that is no {kind}.")
 
 
 def readable(snapshot: Callable[[Any], Readable], answer: Any) -> Readable | Failure:
@@ -36,22 +119,11 @@ def readable(snapshot: Callable[[Any], Readable], answer: Any) -> Readable | Fai
         return Failure(FailureKind.NO_ANSWER, "unreadable", f"{type(error).__name__}: {error}")
 
 
-def failure_kind(status: int | None, code: str | None) -> FailureKind:
-    """What an HTTP status says about a call that brought no object; None: there was no answer."""
-    if status is None:
-        return FailureKind.NO_ANSWER
-    if status in _ACCOUNT_STATUSES:
-        return FailureKind.ACCOUNT
-    if status in _BUSY_STATUSES or code == "lock_timeout":
-        return FailureKind.BUSY
-    return FailureKind.SERVER_ERROR if status >= 500 else FailureKind.REFUSED
-
-
-def declined_intent(body: Mapping[str, Any]) -> dict[str, Any] | None:
+def declined_intent(body: Any) -> dict[str, Any] | None:
     """The PaymentIntent inside a decline, as data: objects on the error are bound to the SDK's global client."""
-    details = body.get("error") or {}
-    intent: dict[str, Any] | None = details.get("payment_intent")
-    if intent is None:
+    details = stripe_error(body) or {}
+    intent = details.get("payment_intent")
+    if not isinstance(intent, Mapping) or intent.get("object") != "payment_intent":
         return None
     return {**intent, "last_payment_error": intent.get("last_payment_error") or details}
 
@@ -65,6 +137,11 @@ def card_snapshot(data: Mapping[str, Any]) -> CardSnapshot | Failure:
         data["id"], id_of(data.get("customer")), card.get("fingerprint") or data["id"], card["brand"], card["last4"],
         card["exp_month"], card["exp_year"],
     )  # fmt: skip
+
+
+def customer_snapshot(data: Mapping[str, Any]) -> CustomerSnapshot:
+    """A Customer as Stripe gives it."""
+    return CustomerSnapshot(data["id"], bool(data.get("deleted")), dict(data.get("metadata") or {}))
 
 
 def intent_snapshot(data: Mapping[str, Any]) -> PaymentIntentSnapshot:

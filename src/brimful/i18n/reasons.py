@@ -11,6 +11,10 @@ def failed(words: Words, reason: str | None) -> str:
         return words.t("Your bank wants you to confirm this payment.")
     if reason in {"processing_error", "not_sent"}:
         return words.t("Temporary problem. Nothing was charged; try again.")
+    if reason in {"expired_card", "card_data"}:
+        return words.t("The saved card has expired or its details have changed. Add it again, or use another card.")
+    if reason == "card_budget":
+        return words.t("This card was declined too often lately, so it was not asked again. Use another card.")
     if reason == "confirmation_expired":
         return words.t("Your confirmation did not come in time. Nothing was charged.")
     if reason is not None and reason.startswith("refused:"):
@@ -24,6 +28,7 @@ def paused(words: Words, reason: str, card: str) -> str:
     sentences = {
         "declined": t("{card} was declined 3 times.", card=card),
         "card_declined": t("{card} was declined.", card=card),
+        "card_data": t("{card} is saved with details that its bank no longer accepts. Add it again.", card=card),
         "card_budget": t("{card} has been declined too often in the last 30 days.", card=card),
         "card_removed": t("{card} was removed.", card=card),
         "confirmation_expired": t(

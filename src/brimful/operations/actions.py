@@ -67,7 +67,7 @@ async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note:
         raise Refused("invalid_field", "This top-up needs no review.")
     if not note.strip():
         raise Refused("invalid_field", "Say what you found.", field="note")
-    await top_ups.store.close_review(tx, top_up)
+    await top_ups.review.close_review(tx, top_up)
     await _note(tx, actor, "top_up.resolved", top_up, note=note.strip()[:500])
 
 

@@ -23,7 +23,7 @@ from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import FailureKind, PaymentIntentSnapshot
 from brimful.payments import create, poll, settle, suspensions
-from brimful.payments.context import ANSWER_S, RECOVER_S, PaymentContext, Step
+from brimful.payments.context import ANSWER_S, FORBIDDEN, RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
 _log = logging.getLogger(__name__)
@@ -174,12 +174,14 @@ async def _confirm_or_refuse(
         if held or claim is cards.decline_budget.Claim.BUSY:
             await top_ups.store.poll_later(tx, fresh, at_least_s=_CLAIM_WAIT_S)
             return Step.WAIT
-        spent = claim is cards.decline_budget.Claim.SPENT or await cards.decline_budget.forbidden(tx, card.fingerprint)
-        reason = "card_budget" if spent else await _refusal(tx, fresh)
+        spent = claim is cards.decline_budget.Claim.SPENT
+        forbidden = await cards.decline_budget.forbidden(tx, card.fingerprint, card.expiry)
+        reason = "card_budget" if spent else FORBIDDEN[forbidden] if forbidden else await _refusal(tx, fresh)
         if reason is not None:
-            if reason == "card_budget" and fresh.kind == "automatic":
+            unusable = spent or forbidden is not None
+            if unusable and fresh.kind == "automatic":
                 await auto_top_up.pauses.pause(tx, fresh.customer_id, fresh.asset, reason)
-            next_state = "failed" if reason == "card_budget" else "canceled"
+            next_state = "failed" if unusable else "canceled"
             await top_ups.store.move(
                 tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state=next_state, reason=reason
             )

@@ -1,23 +1,23 @@
 """Checkout: Stripe's page for a new card, to save it, or to pay once with it."""
 
+import dataclasses
 import datetime as dt
 from collections.abc import Callable
 
-from brimful import cards, customers, top_ups
+from brimful import auto_top_up, cards, customers, ledger, top_ups
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
-from brimful.gateway.gateway import CardSnapshot, Failure, FailureKind
+from brimful.gateway.gateway import CardSnapshot, CheckoutSnapshot, Failure, FailureKind
 from brimful.notifications import events
 from brimful.notifications.events import Topic
-from brimful.payments import create, settle
-from brimful.payments.context import PaymentContext
+from brimful.payments import create, ownership, settle, stripe_customers
+from brimful.payments.context import FORBIDDEN, PaymentContext
 from brimful.top_ups.model import Payment, TopUp
 
-_PAGE_LIFE = dt.timedelta(hours=1)
 _UNAVAILABLE = "Payments are not available at the moment. Nothing was charged. Try again in a few minutes."
+_PAGE_LIFE = dt.timedelta(hours=1)
 
 
 async def open_setup_page(
@@ -42,7 +42,6 @@ async def open_setup_page(
     Returns:
         The address of Stripe's page. Refuses when Stripe does not answer.
     """
-    stripe_customer = await _stripe_customer(context, session.customer_id)
     async with context.database.transaction() as tx:
         setup_id = await cards.setups.open_setup(
             tx,
@@ -54,15 +53,19 @@ async def open_setup_page(
             return_to=return_to,
         )
     success_url, cancel_url = urls(setup_id)
-    answer = await context.gateway.create_setup_checkout(
-        key=f"{setup_id}:create",
-        customer=stripe_customer,
-        currency="usd",
-        success_url=success_url,
-        cancel_url=cancel_url,
-        metadata={"setup_id": setup_id, "customer_id": session.customer_id},
-    )
-    await context.note_key_rejection(answer, opens=True)
+    metadata = {ownership.NAME: await context.our_key(), "setup_id": setup_id, "customer_id": session.customer_id}
+
+    async def ask(stripe_customer: str) -> CheckoutSnapshot | Failure:
+        return await context.gateway.create_setup_checkout(
+            key=f"{setup_id}:create:{stripe_customer}",
+            customer=stripe_customer,
+            currency="usd",
+            success_url=success_url,
+            cancel_url=cancel_url,
+            metadata=metadata,
+        )
+
+    answer = await stripe_customers.with_customer(context, session.customer_id, ask)
     if isinstance(answer, Failure) or answer.url is None:
         async with context.database.transaction() as tx:
             await cards.setups.expire(tx, session.customer_id, setup_id)
@@ -87,21 +90,25 @@ async def open_checkout(
 
     Returns the page's address: the same one while it is open. Refuses a top-up that is paid or has ended.
     """
-    stripe_customer = await _stripe_customer(context, session.customer_id)
     payment, top_up = await _open_payment(context, session, top_up_id, save_card=save_card, limits=limits)
     if payment.redirect_url is not None:
         return payment.redirect_url
     success_url, cancel_url = urls(payment.payment_id)
-    answer = await context.gateway.create_payment_checkout(
-        create.payment_request(top_up, payment, stripe_customer),
-        save_card=payment.setup_id is not None,
-        success_url=success_url,
-        cancel_url=cancel_url,
-        expires_at=payment.created_at + _PAGE_LIFE,
-    )
-    await context.note_key_rejection(answer, opens=True)
+    ours = await context.our_key()
+
+    async def ask(stripe_customer: str) -> CheckoutSnapshot | Failure:
+        request = create.payment_request(top_up, payment, stripe_customer, ours, None)
+        return await context.gateway.create_payment_checkout(
+            dataclasses.replace(request, key=f"{request.key}:{stripe_customer}"),
+            save_card=payment.setup_id is not None,
+            success_url=success_url,
+            cancel_url=cancel_url,
+            expires_at=payment.created_at + _PAGE_LIFE,
+        )
+
+    answer = await stripe_customers.with_customer(context, session.customer_id, ask)
     if isinstance(answer, Failure) or answer.url is None:
-        if not isinstance(answer, Failure) or answer.kind in {FailureKind.REFUSED, FailureKind.SERVER_ERROR}:
+        if not isinstance(answer, Failure) or answer.kind is FailureKind.REFUSED or answer.key_is_spent:
             await _abandon(context, session, payment)
         raise Refused("payments_unavailable", _UNAVAILABLE)
     async with context.database.transaction() as tx:
@@ -184,7 +191,9 @@ async def settle_setup(context: PaymentContext, customer_id: str, setup_id: str)
         customer = await customers.lock(tx, customer_id)
         if card.customer is None or card.customer != customer.stripe_customer_id:
             return
-        await _make(tx, setup, card)
+        replaced = await _make(context, tx, setup, card)
+    if replaced is not None:
+        await context.gateway.detach_card(replaced)
 
 
 async def _of_session(context: PaymentContext, setup: cards.setups.Setup) -> str | None:
@@ -212,29 +221,21 @@ async def _of_payment(context: PaymentContext, setup: cards.setups.Setup) -> str
     return None if isinstance(intent, Failure) else intent.payment_method
 
 
-async def _make(tx: Tx, setup: cards.setups.Setup, snapshot: CardSnapshot) -> None:
-    made = await cards.setups.complete(tx, setup.customer_id, setup.setup_id, snapshot)
-    if made is None:
-        return
+async def _make(context: PaymentContext, tx: Tx, setup: cards.setups.Setup, snapshot: CardSnapshot) -> str | None:
+    """The card of a setup. Returns what it replaced at Stripe, if it was saved before."""
+    await ledger.accounts.lock_wallet(tx, setup.customer_id)
+    saved = await cards.setups.complete(tx, setup.customer_id, setup.setup_id, snapshot)
+    if saved is None:
+        return None
+    made = saved.card
+    forbidden = await cards.decline_budget.forbidden(tx, made.fingerprint, made.expiry)
+    if forbidden is not None:
+        await cards.store.block(tx, made.customer_id, made.card_id, FORBIDDEN[forbidden])
+    else:
+        await auto_top_up.pauses.card_data_is_new(tx, made, context.pace)
     await customers.add_alias(tx, "payment_method", made.stripe_payment_method_id, made.customer_id, made.card_id)
     shown = {"card_id": made.card_id, "brand": made.brand, "last4": made.last4}
     await events.emit(tx, Topic.CARD_ADDED, made.customer_id, shown)
     await events.emit(tx, Topic.CONSENT_RECORDED, made.customer_id, {"consent_id": setup.consent_id, **shown})
     await audit.record(tx, actor=setup.setup_id, action="card.added", customer_id=made.customer_id, after=shown)
-
-
-async def _stripe_customer(context: PaymentContext, customer_id: str) -> str:
-    async with context.database.transaction() as tx:
-        customer = await customers.get(tx, customer_id)
-    if customer.stripe_customer_id is not None:
-        return customer.stripe_customer_id
-    # A key of its own for each press: a repeated failure would stick to a fixed one, and a customer object too many
-    # at Stripe moves no money.
-    answer = await context.gateway.create_customer(
-        key=f"{customer_id}:{ids.new('req')}", name=customer.name, email=customer.email, customer_id=customer_id
-    )
-    await context.note_key_rejection(answer)
-    if isinstance(answer, Failure):
-        raise Refused("payments_unavailable", _UNAVAILABLE)
-    async with context.database.transaction() as tx:
-        return await customers.set_stripe_customer(tx, customer_id, answer)
+    return saved.replaced

@@ -10,8 +10,11 @@ from brimful.db.pool import Database
 from brimful.gateway.gateway import Failure, FailureKind, Gateway
 from brimful.gateway.limits import CustomerLocks
 from brimful.payments import suspensions
+from brimful.payments.ownership import Installation
 
 RECOVER_S = 30  # a step that goes on by itself is picked up by the sweep after this, should its worker die
+# Why a card must not be charged, by what its plastic went through, as its rule's pause says it.
+FORBIDDEN = {"hard": "card_declined", "data": "card_data", "disputed": "disputed"}
 ANSWER_S = 60  # a confirm is answered within this, or its worker has died
 
 
@@ -33,20 +36,28 @@ class PaymentContext:
     merchant: str
     retry_waits: tuple[dt.timedelta, ...]
     locks: CustomerLocks
+    installation: Installation = dataclasses.field(default_factory=Installation)
+
+    async def our_key(self) -> str:
+        """The key that our objects at Stripe carry. Called outside of a transaction."""
+        return await self.installation.key(self.database)
 
     async def note_key_rejection(self, answer: object, *, opens: bool = False) -> None:
-        """Learn from an answer of the gateway: a rejected key suspends charging, with one reason.
+        """Learn from an answer of the gateway: what is wrong with the platform's key or account suspends charging,
+        with one reason.
 
         Only a call that moves a payment (`opens`) and was answered resumes it: a key may be allowed to read and not
-        to write, and no answer means nothing.
+        to write, no answer means nothing, and an object that is missing may mean another account.
         """
-        refused = isinstance(answer, Failure) and answer.kind is FailureKind.ACCOUNT
-        answered = not isinstance(answer, Failure) or answer.kind is FailureKind.REFUSED
-        if not refused and not (opens and answered):
+        if isinstance(answer, Failure) and answer.kind is FailureKind.ACCOUNT:
+            await self.suspend_charging(f"Stripe refuses the platform's key or account: {answer.message}")
             return
-        async with self.database.transaction() as tx:
-            if not refused:
+        answered = not isinstance(answer, Failure) or (answer.kind is FailureKind.REFUSED and not answer.missing)
+        if opens and answered:
+            async with self.database.transaction() as tx:
                 await suspensions.resume(tx, "key", actor="stripe")
-                return
-            assert isinstance(answer, Failure)
-            await suspensions.suspend(tx, "key", f"Stripe refuses the platform's key: {answer.message}", actor="stripe")
+
+    async def suspend_charging(self, reason: str) -> None:
+        """The platform's key or account is wrong: nothing is sent until a payment, tried now and then, goes through."""
+        async with self.database.transaction() as tx:
+            await suspensions.suspend(tx, "key", reason, actor="stripe")

@@ -4,14 +4,16 @@ A payment that was never sent to be confirmed may be left behind as `abandoned`:
 """
 
 import datetime as dt
+import logging
 
 from brimful import auto_top_up, cards, customers, observability, top_ups
 from brimful.core import money
 from brimful.gateway.gateway import Failure, FailureKind, PaymentIntentSnapshot, PaymentRequest
-from brimful.payments import settle
+from brimful.payments import ownership, settle
 from brimful.payments.context import RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
+_log = logging.getLogger(__name__)
 _KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 _LIST_BACK = dt.timedelta(minutes=5)
 
@@ -24,38 +26,71 @@ async def create(context: PaymentContext, top_up: TopUp, payment: Payment) -> St
         assert payment.card_id is not None
         card = await cards.store.get(tx, top_up.customer_id, payment.card_id)
     if customer.stripe_customer_id is None:
-        return await reject(context, top_up, payment, "no_stripe_customer")
+        return await reject(context, top_up, payment, "refused:no_stripe_customer")
     if now - payment.created_at > _KEY_LIFE:
         return await find_or_abandon(context, top_up, payment, customer.stripe_customer_id)
     if top_up.kind == "automatic" and top_up.tries == 0:
         observability.metrics.TRIGGER.observe((now - top_up.requested_at).total_seconds())
-    request = payment_request(top_up, payment, customer.stripe_customer_id)
-    answer = await context.gateway.create_intent(request, payment_method=card.stripe_payment_method_id)
+    ours = await context.our_key()
+    wanted = payment_request(top_up, payment, customer.stripe_customer_id, ours, card.stripe_payment_method_id)
+    async with context.database.transaction() as tx:
+        request = await top_ups.store.keep_request(tx, payment, wanted)
+    answer = await context.gateway.create_intent(request)
     await context.note_key_rejection(answer, opens=True)
     if isinstance(answer, PaymentIntentSnapshot):
         return await _created(context, top_up, payment, answer)
-    if answer.kind is FailureKind.REFUSED:
-        return await reject(context, top_up, payment, answer.code or "refused")
-    if answer.kind is FailureKind.SERVER_ERROR:
+    if answer.key_is_spent:
         return await find_or_abandon(context, top_up, payment, customer.stripe_customer_id)
+    if answer.kind is FailureKind.REFUSED and (answer.missing or answer.param == "payment_method"):
+        return await _something_is_gone(context, top_up, payment, request, answer)
+    if answer.kind is FailureKind.REFUSED:
+        return await reject(context, top_up, payment, f"refused:{answer.code or 'refused'}")
     async with context.database.transaction() as tx:
         await top_ups.store.poll_later(tx, top_up)
     return Step.WAIT
 
 
-def payment_request(top_up: TopUp, payment: Payment, stripe_customer: str) -> PaymentRequest:
-    """What a payment asks of Stripe, on a saved card or on a Checkout page."""
+async def _something_is_gone(
+    context: PaymentContext, top_up: TopUp, payment: Payment, request: PaymentRequest, refusal: Failure
+) -> Step:
+    """Stripe does not know the customer or the card, or the card is no longer theirs.
+
+    A customer or a card that was deleted there is this customer's: the card is gone. A customer whom the account has
+    never had is the platform's: the key is another account's, and the same is true for everybody.
+    """
+    customer = await context.gateway.read_customer(request.customer)
+    if isinstance(customer, Failure):
+        if customer.missing:
+            await context.suspend_charging(f"The key's account does not know our customers: {refusal.message}")
+        async with context.database.transaction() as tx:
+            await top_ups.store.poll_later(tx, top_up)
+        return Step.WAIT
+    _log.warning("payment %s cannot be made: %s", payment.payment_id, refusal.message)
+    async with context.database.transaction() as tx:
+        await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
+        assert payment.card_id is not None
+        card = await cards.store.get(tx, top_up.customer_id, payment.card_id)
+        reason = "customer_gone_at_stripe" if customer.deleted else "gone_at_stripe"
+        await auto_top_up.pauses.card_removed(tx, card, reason, context.pace)
+    return await reject(context, top_up, payment, "card_removed")
+
+
+def payment_request(
+    top_up: TopUp, payment: Payment, stripe_customer: str, installation: str, payment_method: str | None
+) -> PaymentRequest:
+    """What a payment asks of Stripe, on a saved card or on a Checkout page, which has no `payment_method` yet."""
     return PaymentRequest(
         key=f"{payment.payment_id}:create",
         customer=stripe_customer,
+        payment_method=payment_method,
         amount_minor=payment.amount_minor,
         currency=payment.currency,
         description=f"Top-up of {top_up.asset}",
-        metadata=intent_metadata(top_up, payment),
+        metadata={ownership.NAME: installation, **_intent_metadata(top_up, payment)},
     )
 
 
-def intent_metadata(top_up: TopUp, payment: Payment) -> dict[str, str]:
+def _intent_metadata(top_up: TopUp, payment: Payment) -> dict[str, str]:
     """What a payment says of itself at Stripe: enough to book it again should our own rows be lost."""
     return {
         "top_up_id": payment.top_up_id,
@@ -106,7 +141,7 @@ async def find_or_abandon(context: PaymentContext, top_up: TopUp, payment: Payme
 
 
 async def reject(context: PaymentContext, top_up: TopUp, payment: Payment, code: str) -> Step:
-    """Stripe refuses to make this payment: it ends, and an automatic rule pauses."""
+    """Stripe refuses to make this payment: it ends, and an automatic rule pauses for the reason `code`."""
     async with context.database.transaction() as tx:
         account, fresh = await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
         await top_ups.store.save_payment(tx, payment, state="abandoned", error_code=code)
@@ -114,7 +149,7 @@ async def reject(context: PaymentContext, top_up: TopUp, payment: Payment, code:
             await settle.finish_canceling(context, tx, account, fresh)
             return Step.CONTINUE
         if top_up.kind == "automatic":
-            await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, f"refused:{code}")
-        canceling = await top_ups.store.move(tx, fresh, "canceling", next_state="failed", reason=f"refused:{code}")
+            await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, code)
+        canceling = await top_ups.store.move(tx, fresh, "canceling", next_state="failed", reason=code)
         await settle.finish_canceling(context, tx, account, canceling)
     return Step.WAIT

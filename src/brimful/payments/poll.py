@@ -100,7 +100,7 @@ async def cancel(context: PaymentContext, top_up: TopUp, payment: Payment | None
         async with context.database.transaction() as tx:
             customer = await customers.get(tx, top_up.customer_id)
         if customer.stripe_customer_id is None:
-            return await create.reject(context, top_up, payment, "no_stripe_customer")
+            return await create.reject(context, top_up, payment, "refused:no_stripe_customer")
         return await create.find_or_abandon(context, top_up, payment, customer.stripe_customer_id)
     answer = await context.gateway.cancel_intent(payment.stripe_intent_id)
     if isinstance(answer, Failure):

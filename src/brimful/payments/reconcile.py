@@ -17,11 +17,11 @@ from psycopg.types.json import Jsonb
 
 from brimful import auto_top_up, customers, ledger, top_ups
 from brimful.auth import audit
-from brimful.core import clock
+from brimful.core import clock, money
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
-from brimful.payments import settle, stripe_events, suspensions
+from brimful.payments import ownership, settle, stripe_events, suspensions
 from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment
 
@@ -107,12 +107,10 @@ async def run(context: PaymentContext, *, since: dt.datetime, dry_run: bool = Fa
         await _refund(context, report, refund)
     for dispute in reversed(disputes):
         await _dispute(context, report, dispute)
+    await _read_again(context, report)
     if not dry_run:
         await _close(context, report)
     return report
-
-
-_TAKEN = "SELECT payment_id FROM accepted_differences"
 
 
 def _listed(answer: Any) -> Any:
@@ -126,22 +124,30 @@ def _listed(answer: Any) -> Any:
 
 async def _payment(context: PaymentContext, report: Report, intent: PaymentIntentSnapshot) -> None:
     report.payments += 1
-    names = intent.metadata
-    if "payment_id" not in names or "customer_id" not in names:
-        report.foreign += 1
-        return
     async with context.database.transaction() as tx:
-        ours = await top_ups.store.find_payment(tx, names["customer_id"], names["payment_id"])
-    if ours is None:
+        owner = await customers.find_alias(tx, "payment_intent", intent.intent_id) or await _named(tx, intent)
+        ours = None if owner is None else await top_ups.store.find_payment(tx, *owner)
+    if owner is None:
+        report.foreign += 1
+    elif ours is None:
         await _lost(context, report, intent)
     elif intent.status == "succeeded" and ours.state == "succeeded":
         if (ours.amount_minor, ours.currency) != (intent.received_minor, intent.currency):
-            what = f"{ours.payment_id}: {ours.amount_minor} here, {intent.received_minor} at Stripe"
+            here, there = money.priced(ours.amount_minor, ours.currency), _taken(intent)
+            what = f"{ours.payment_id}: {here} here, {there} at Stripe"
             report.differ(ours.payment_id, what)
     elif intent.status in _FINAL and (ours.closed_at is None or intent.status == "succeeded"):
         await _settle(context, report, ours, intent)
     elif intent.status not in _FINAL and ours.state in _GIVEN_UP:
         await _orphan(context, report, intent)
+
+
+async def _named(tx: Tx, intent: PaymentIntentSnapshot) -> tuple[str, str] | None:
+    """Customer and payment as an object of this installation names them; None for anybody else's."""
+    names = intent.metadata
+    if names.get(ownership.NAME) != await ownership.read_key(tx):
+        return None
+    return (names["customer_id"], names["payment_id"]) if {"customer_id", "payment_id"} <= names.keys() else None
 
 
 async def _settle(context: PaymentContext, report: Report, ours: Payment, intent: PaymentIntentSnapshot) -> None:
@@ -173,14 +179,17 @@ async def _orphan(context: PaymentContext, report: Report, intent: PaymentIntent
 
 async def _lost(context: PaymentContext, report: Report, intent: PaymentIntentSnapshot) -> None:
     """A payment whose row was lost with the database's last hours."""
-    if intent.status not in _FINAL:
-        await _orphan(context, report, intent)
-        return
     if intent.status == "canceled":
         return
-    what = f"{intent.metadata['payment_id']} ({intent.intent_id}) took {intent.received_minor} {intent.currency}"
+    what = f"{intent.metadata['payment_id']} ({intent.intent_id}) took {_taken(intent)}"
     async with context.database.transaction() as tx:
         nobody = await _unknown_customer(tx, intent.metadata["customer_id"])
+    if intent.status not in _FINAL:
+        if nobody:  # it takes no money by itself, and what we do not know we do not touch
+            report.foreign += 1
+        else:
+            await _orphan(context, report, intent)
+        return
     if nobody and (report.given_back.get(intent.intent_id, 0) >= intent.received_minor):
         report.foreign += 1  # it was given back whole, and whose it was is not known here: nothing is left to book
         return
@@ -199,6 +208,13 @@ async def _lost(context: PaymentContext, report: Report, intent: PaymentIntentSn
         return
     await _close_others(context, intent)
     report.repaired.append(f"{what} and its row was lost: booked again")
+
+
+def _taken(intent: PaymentIntentSnapshot) -> str:
+    """The money of a payment, in a currency that we may not know."""
+    if intent.currency in money.CURRENCIES:
+        return money.priced(intent.received_minor, intent.currency)
+    return f"{intent.received_minor} minor units of {intent.currency}"
 
 
 async def _unknown_customer(tx: Tx, customer_id: str) -> bool:
@@ -336,6 +352,39 @@ async def _dispute(context: PaymentContext, report: Report, snapshot: DisputeSna
     await _reversal(context, report, snapshot, _DISPUTE_STATE, snapshot.dispute_id, snapshot.status)
 
 
+# A list by creation never shows what changed later. An open dispute is decided after months; a refund that succeeded
+# may fail for thirty days (docs.stripe.com/refunds).
+_AGAIN_AFTER = dt.timedelta(hours=6)
+_REFUND_MAY_FAIL = dt.timedelta(days=35)
+_AGAIN_MAX = 200
+_OPEN_DISPUTES = """
+    SELECT dispute_id AS name FROM disputes WHERE closed_at IS NULL AND coalesce(read_at, opened_at) < %(before)s
+    ORDER BY read_at NULLS FIRST LIMIT %(limit)s
+"""
+_YOUNG_REFUNDS = """
+    SELECT stripe_refund_id AS name FROM refunds
+    WHERE state IN ('pending', 'succeeded') AND created_at > %(since)s AND coalesce(read_at, created_at) < %(before)s
+    ORDER BY read_at NULLS FIRST LIMIT %(limit)s
+"""
+
+
+async def _read_again(context: PaymentContext, report: Report) -> None:
+    """What can still change is read until it is final, a few hours apart, whenever it was made."""
+    async with context.database.transaction() as tx:
+        now = await tx.now()
+        values = {"before": now - _AGAIN_AFTER, "since": now - _REFUND_MAY_FAIL, "limit": _AGAIN_MAX}
+        open_disputes = [row["name"] for row in await tx.all(_OPEN_DISPUTES, values)]
+        young_refunds = [row["name"] for row in await tx.all(_YOUNG_REFUNDS, values)]
+    for name in open_disputes:
+        dispute = await context.gateway.read_dispute(name)
+        if not isinstance(dispute, Failure):
+            await _dispute(context, report, dispute)
+    for name in young_refunds:
+        refund = await context.gateway.read_refund(name)
+        if not isinstance(refund, Failure):
+            await _refund(context, report, refund)
+
+
 _REFUND_STATE = "SELECT state FROM refunds WHERE stripe_refund_id = %s"
 _DISPUTE_STATE = "SELECT status AS state FROM disputes WHERE dispute_id = %s"
 
@@ -351,17 +400,17 @@ async def _reversal(
     async with context.database.transaction() as tx:
         row = await tx.one(query, (name,))
     before = None if row is None else row["state"]
-    if before == status:
+    if before == status and report.dry_run:
         return
     what = f"{name} is {status} at Stripe, {before or 'unknown'} here"
     if report.dry_run:
         report.repaired.append(what)
         return
     done, _ = await stripe_events.apply_reversal(context, snapshot)
-    if done == "done":
-        report.repaired.append(what)
-    else:
+    if done != "done":
         report.foreign += 1
+    elif before != status:
+        report.repaired.append(what)
 
 
 _RECONCILED = "UPDATE restore_guard SET reconciled_at = %s, restored_to = NULL"

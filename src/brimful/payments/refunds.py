@@ -5,7 +5,7 @@ import datetime as dt
 from typing import Literal
 
 from brimful import jobs
-from brimful.core import ids
+from brimful.core import ids, money
 from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import RefundSnapshot
@@ -77,6 +77,21 @@ _INSERT = """
 _GIVES_BACK = {"requested", "pending", "succeeded"}
 
 
+_DISPUTED = """
+    SELECT coalesce(-sum(money_minor), 0)::bigint AS minor FROM entries
+    WHERE customer_id = %s AND payment_id = %s
+        AND (kind = 'dispute' OR (kind = 'reinstatement' AND key LIKE '%%:reinstated'))
+"""
+
+
+async def refundable_minor(tx: Tx, payment: Payment) -> int:
+    """What neither a refund nor a dispute has taken of a payment. The caller holds the account's lock."""
+    given = sum(refund.amount_minor for refund in await list_for(tx, payment) if refund.state in _GIVES_BACK)
+    row = await tx.one(_DISPUTED, (payment.customer_id, payment.payment_id))
+    assert row is not None
+    return payment.amount_minor - given - int(row["minor"])
+
+
 async def request(tx: Tx, payment: Payment, amount_minor: int | None, *, actor: str, refund_id: str | None) -> Refund:
     """Ask for a refund; a job sends it. Without an amount, all that is left. The same `refund_id` twice is one.
 
@@ -86,11 +101,11 @@ async def request(tx: Tx, payment: Payment, amount_minor: int | None, *, actor: 
     known = await get(tx, payment.customer_id, chosen)
     if known is not None:
         return known
-    given = sum(refund.amount_minor for refund in await list_for(tx, payment) if refund.state in _GIVES_BACK)
-    left = payment.amount_minor - given
+    left = await refundable_minor(tx, payment)
     wanted = left if amount_minor is None else amount_minor
     if not 0 < wanted <= left:
-        raise Refused("not_refundable", f"At most {left} (minor units of {payment.currency}) are left to give back.",
+        most = money.priced(max(0, left), payment.currency)
+        raise Refused("not_refundable", f"At most {most} can be given back: the rest was refunded or is disputed.",
                       field="amount")  # fmt: skip
     values = {"customer_id": payment.customer_id, "refund_id": chosen, "payment_id": payment.payment_id,
               "amount_minor": wanted, "currency": payment.currency, "actor": actor, "now": await tx.now()}  # fmt: skip
@@ -109,17 +124,19 @@ _MEET = """
 """
 _NOTE = """
     UPDATE refunds SET state = %(state)s, stripe_refund_id = %(stripe_refund_id)s, reason = %(reason)s,
-        closed_at = %(closed_at)s, wake_at = %(wake_at)s
+        read_at = %(now)s, closed_at = %(closed_at)s, wake_at = %(wake_at)s
     WHERE customer_id = %(customer_id)s AND refund_id = %(refund_id)s
         AND state NOT IN ('failed', 'canceled')
 """
+_READ = "UPDATE refunds SET read_at = %s WHERE customer_id = %s AND refund_id = %s"
+_AFTER = {"pending": {"succeeded", "failed", "canceled"}, "succeeded": {"failed", "canceled"}}
 _STATES = {"requires_action": "pending"}
 _PENDING_POLL = dt.timedelta(hours=1)
 
 
 async def note(tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> bool:
     """Keep what was read of a refund. True when its state is news. A failed one never succeeds after all; one that
-    succeeded may still fail, days later.
+    succeeded may still fail, days later, and is never pending again: that was read before.
     """
     now, before = await tx.now(), await find(tx, payment.customer_id, snapshot)
     state = _STATES.get(snapshot.status, snapshot.status)
@@ -138,7 +155,8 @@ async def note(tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> bool:
     }
     if before is None:
         await tx.execute(_MEET, values)
-    elif before.state == state and before.stripe_refund_id is not None:
+    elif before.stripe_refund_id is not None and (before.state == state or before.state in _AFTER.get(state, ())):
+        await tx.execute(_READ, (now, payment.customer_id, before.refund_id))
         return False
     return await tx.execute(_NOTE, values) == 1
 

@@ -7,6 +7,7 @@ reversals sum exactly in any order.
 
 import datetime as dt
 import logging
+from http import HTTPStatus
 from typing import Any
 
 from brimful import assets, auto_top_up, cards, ledger, top_ups
@@ -17,7 +18,7 @@ from brimful.db.pool import Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, FailureKind, RefundSnapshot
 from brimful.notifications import events
 from brimful.notifications.events import Topic
-from brimful.payments import refunds, settle
+from brimful.payments import ownership, refunds, settle
 from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment, TopUp
 
@@ -65,29 +66,45 @@ async def send_refund(context: PaymentContext, customer_id: str, refund_id: str)
         now = await tx.now()
     assert payment is not None
     assert payment.stripe_intent_id is not None
-    answer: RefundSnapshot | Failure
-    if refund.stripe_refund_id is not None:
-        answer = await context.gateway.read_refund(refund.stripe_refund_id)
-    elif now - refund.created_at > _KEY_LIFE:
-        answer = await _look_for(context, refund, payment.stripe_intent_id)
-    else:
-        answer = await context.gateway.create_refund(
-            key=f"{refund_id}:create",
-            intent_id=payment.stripe_intent_id,
-            amount_minor=refund.amount_minor,
-            metadata={"refund_id": refund_id, "payment_id": payment.payment_id},
-        )
-        if isinstance(answer, Failure) and answer.kind is FailureKind.SERVER_ERROR:
-            answer = await _look_for(context, refund, payment.stripe_intent_id)
-    await context.note_key_rejection(answer, opens=True)
+    answer = await _asked(context, refund, payment.stripe_intent_id, now)
+    if not _may_not_refund(answer):
+        await context.note_key_rejection(answer, opens=True)
+    elif refund.polls == 0:
+        _log.critical("ALARM refund %s waits: the key has no permission for refunds (Refunds: write)", refund_id)
     async with context.database.transaction("refund") as tx:
         if isinstance(answer, RefundSnapshot):
             await record_refund(context, tx, payment, answer)
-        elif answer.kind is FailureKind.REFUSED:
+        elif answer.kind is FailureKind.REFUSED and refund.stripe_refund_id is None:
             await refunds.refuse(tx, refund, answer.code or "refused")
             _log.error("Stripe refused refund %s: %s", refund_id, answer.message)
         else:
             await refunds.poll_later(tx, refund)
+
+
+async def _asked(
+    context: PaymentContext, refund: refunds.Refund, intent_id: str, now: dt.datetime
+) -> RefundSnapshot | Failure:
+    """Made at Stripe; or, once it has an id or its key is forgotten there, read."""
+    if refund.stripe_refund_id is not None:
+        return await context.gateway.read_refund(refund.stripe_refund_id)
+    if now - refund.created_at > _KEY_LIFE:
+        return await _look_for(context, refund, intent_id)
+    names = {
+        ownership.NAME: await context.our_key(),
+        "refund_id": refund.refund_id,
+        "payment_id": refund.payment_id,
+    }
+    answer = await context.gateway.create_refund(
+        key=f"{refund.refund_id}:create", intent_id=intent_id, amount_minor=refund.amount_minor, metadata=names
+    )
+    if isinstance(answer, Failure) and answer.key_is_spent:
+        return await _look_for(context, refund, intent_id)
+    return answer
+
+
+def _may_not_refund(answer: object) -> bool:
+    """A restricted key may charge and not give back: that refund waits by itself, and charging goes on."""
+    return isinstance(answer, Failure) and answer.status == HTTPStatus.FORBIDDEN
 
 
 async def _look_for(context: PaymentContext, refund: refunds.Refund, intent_id: str) -> RefundSnapshot | Failure:
@@ -161,6 +178,9 @@ async def _block_and_pause(context: PaymentContext, tx: Tx, payment: Payment, re
     card_id = await _card_of(tx, payment)
     if card_id is not None:
         await cards.store.block(tx, payment.customer_id, card_id, reason)
+        card = await cards.store.get(tx, payment.customer_id, card_id)
+        await cards.decline_budget.record_dispute(tx, card.fingerprint, payment.payment_id)
+        await auto_top_up.pauses.plastic_lost(tx, card, reason)
     await auto_top_up.pauses.pause_after_reversal(tx, payment.customer_id, card_id, reason, context.pace)
 
 
@@ -221,11 +241,17 @@ _NOTE_DISPUTE = """
     ON CONFLICT (customer_id, dispute_id) DO NOTHING
 """
 _UPDATE_DISPUTE = """
-    UPDATE disputes SET status = %(status)s, amount_minor = %(amount_minor)s,
+    UPDATE disputes SET status = %(status)s, amount_minor = %(amount_minor)s, read_at = %(now)s,
         closed_at = CASE WHEN %(closed)s THEN coalesce(closed_at, %(now)s) END
     WHERE customer_id = %(customer_id)s AND dispute_id = %(dispute_id)s
 """
-_CLOSE_DISPUTE = "SELECT closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
+_STANDING = "SELECT status, closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
+# How far a dispute has come: a reading may be applied late, and one of before never undoes a later one. An inquiry may
+# become a dispute, also after it was closed. Source: docs.stripe.com/disputes/how-disputes-work.
+_PROGRESS = {
+    "warning_needs_response": 0, "warning_under_review": 1, "warning_closed": 2, "needs_response": 3, "under_review": 4,
+    "prevented": 5, "won": 5, "lost": 5,
+}  # fmt: skip
 
 
 async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> tuple[bool, bool]:
@@ -242,10 +268,12 @@ async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> 
         "now": await tx.now(),
     }
     opened = await tx.execute(_NOTE_DISPUTE, values) == 1
-    row = await tx.one(_CLOSE_DISPUTE, (payment.customer_id, snapshot.dispute_id))
-    was_closed = row is not None and row["closed_at"] is not None
+    before = await tx.one(_STANDING, (payment.customer_id, snapshot.dispute_id))
+    assert before is not None
+    if _PROGRESS.get(snapshot.status, 0) < _PROGRESS.get(before["status"], 0):
+        return False, False
     await tx.execute(_UPDATE_DISPUTE, values)
-    return opened, snapshot.closed and not was_closed
+    return opened, snapshot.closed and before["closed_at"] is None
 
 
 def _shown(payment: Payment, top_up: TopUp) -> dict[str, Any]:

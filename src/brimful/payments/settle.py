@@ -9,7 +9,7 @@ import logging
 import time
 from typing import Any
 
-from brimful import auto_top_up, cards, jobs, ledger, observability, top_ups
+from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
 from brimful.core import money
 from brimful.db.pool import Tx
 from brimful.gateway import declines
@@ -52,8 +52,10 @@ async def _settle(context: PaymentContext, tx: Tx, payment: Payment, snapshot: P
     account, top_up = await lock_both(tx, payment.customer_id, payment.top_up_id)
     fresh = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
     assert fresh is not None
-    if not _ours(context, fresh, snapshot):
-        _log.critical("ALARM payment %s: %s does not match our books; not credited", fresh.payment_id, snapshot)
+    difference = _difference(context, fresh, snapshot)
+    if difference is not None:
+        _log.critical("ALARM payment %s: %s; not credited: %s", fresh.payment_id, difference, snapshot)
+        await top_ups.review.flag_for_review(tx, top_up)
         return
     if snapshot.status == "succeeded":
         await _succeeded(context, tx, account, top_up, fresh, snapshot)
@@ -74,13 +76,19 @@ def _moves(top_up: TopUp) -> frozenset[str]:
     return top_ups.model.MOVES[top_up.state]
 
 
-def _ours(context: PaymentContext, payment: Payment, snapshot: PaymentIntentSnapshot) -> bool:
-    """Amount, currency, mode and identity agree with what we asked for."""
-    same_money = (snapshot.amount_minor, snapshot.currency) == (payment.amount_minor, payment.currency)
-    paid_whole = snapshot.status != "succeeded" or snapshot.received_minor == payment.amount_minor
-    same_one = payment.stripe_intent_id in {None, snapshot.intent_id}
-    names_us = snapshot.metadata.get("payment_id") == payment.payment_id
-    return same_money and paid_whole and same_one and names_us and snapshot.livemode == context.gateway.livemode
+def _difference(context: PaymentContext, payment: Payment, snapshot: PaymentIntentSnapshot) -> str | None:
+    """What does not agree with what we asked for. The id that we stored identifies a payment; its metadata, which
+    anybody may edit in the dashboard, only one whose id is not known yet.
+    """
+    known = payment.stripe_intent_id
+    same = known == snapshot.intent_id if known else snapshot.metadata.get("payment_id") == payment.payment_id
+    checks = {
+        "another PaymentIntent": same,
+        "another mode": snapshot.livemode == context.gateway.livemode,
+        "another amount": (snapshot.amount_minor, snapshot.currency) == (payment.amount_minor, payment.currency),
+        "paid in part": snapshot.status != "succeeded" or snapshot.received_minor == payment.amount_minor,
+    }
+    return next((what for what, holds in checks.items() if not holds), None)
 
 
 async def _succeeded(
@@ -116,13 +124,15 @@ async def _succeeded(
                                   receipt_url=snapshot.receipt_url)  # fmt: skip
     else:
         await top_ups.store.mark_succeeded_late(tx, payment)
+    if payment.kind == "checkout":  # its PaymentIntent is known only now
+        await customers.add_alias(tx, "payment_intent", snapshot.intent_id, payment.customer_id, payment.payment_id)
     if top_up.live:
         available = entry.balance_after - account.held
         await top_ups.store.move(tx, top_up, "succeeded", reason=None, balance_after=entry.balance_after,
                           available_after=available)  # fmt: skip
     else:
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
-        await top_ups.store.flag_late_success(tx, top_up, entry.balance_after)
+        await top_ups.review.flag_late_success(tx, top_up, entry.balance_after)
     await events.emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
     await _measure(tx, account, top_up, snapshot)
     if top_up.kind == "automatic":
@@ -269,8 +279,8 @@ async def _count(tx: Tx, payment: Payment, decline: Decline) -> None:
     await top_ups.store.save_payment(
         tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
     )
-    hard = declines.classify(decline) is DeclineKind.HARD
-    await cards.decline_budget.record_decline(tx, payment.payment_id, hard=hard)
+    expiry = "" if payment.card_id is None else (await cards.store.get(tx, payment.customer_id, payment.card_id)).expiry
+    await cards.decline_budget.record_decline(tx, payment.payment_id, declines.classify(decline), expiry)
 
 
 async def _declined_meanwhile(
@@ -283,20 +293,30 @@ async def _declined_meanwhile(
         await _count(tx, payment, decline)
         if top_up.reason == "not_sent":
             await _declined(context, tx, account, top_up, payment, decline)
-        elif declines.classify(decline) is DeclineKind.HARD:
-            await _lose_card(context, tx, payment, decline.reason)
+        else:
+            await _lose_card(context, tx, payment, decline)
     fresh = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
     assert fresh is not None
     return await top_ups.store.get(tx, top_up.customer_id, top_up.top_up_id), fresh
 
 
-async def _lose_card(context: PaymentContext, tx: Tx, payment: Payment, reason: str) -> None:
-    """Declined for good: the card is blocked, and every rule that uses it pauses."""
-    if payment.card_id is None:
+# A card that cannot be charged as it is, by what was declined: why its rules pause.
+_PAUSES = {DeclineKind.HARD: "card_declined", DeclineKind.DATA: "card_data"}
+
+
+async def _lose_card(context: PaymentContext, tx: Tx, payment: Payment, decline: Decline) -> None:
+    """Declined for good, or for what is saved of it: the card is blocked, and every rule that uses it pauses. For the
+    plastic's own fault so is every other row that has it, of whichever customer.
+    """
+    kind = declines.classify(decline)
+    if kind not in _PAUSES or payment.card_id is None:
         return
+    reason = _PAUSES[kind] if kind is DeclineKind.DATA else decline.reason
     await cards.store.block(tx, payment.customer_id, payment.card_id, reason)
     card = await cards.store.get(tx, payment.customer_id, payment.card_id)
-    await auto_top_up.pauses.card_lost(tx, card, "card_declined", context.pace)
+    await auto_top_up.pauses.card_lost(tx, card, _PAUSES[kind], context.pace)
+    if kind is DeclineKind.HARD:
+        await auto_top_up.pauses.plastic_lost(tx, card, decline.reason)
 
 
 async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
@@ -318,9 +338,9 @@ async def _declined(
     kind = declines.classify(decline)
     reason, tries = decline.reason, top_up.tries + 1
     pause_reason: str | None = None
-    if kind is DeclineKind.HARD and payment.card_id is not None:
-        pause_reason = "card_declined"
-    if payment.presence == "on_session" and kind is not DeclineKind.HARD:
+    if payment.card_id is not None:
+        pause_reason = _PAUSES.get(kind)
+    if payment.presence == "on_session" and kind not in _PAUSES:
         next_state = _after_presence(top_up)
     elif kind is DeclineKind.AUTHENTICATE:
         next_state, reason = "action_required", "authentication_required"
@@ -333,8 +353,7 @@ async def _declined(
     )
     if pause_reason is not None and top_up.kind == "automatic":
         await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
-    if kind is DeclineKind.HARD:
-        await _lose_card(context, tx, payment, decline.reason)
+    await _lose_card(context, tx, payment, decline)
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 
 

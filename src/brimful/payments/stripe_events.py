@@ -10,16 +10,18 @@ from typing import TypeVar
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
 from brimful.core.errors import Refused
-from brimful.db.pool import Database, Tx
+from brimful.db.pool import Database, Row, Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
 from brimful.gateway.stripe import adapter
-from brimful.notifications import events
-from brimful.notifications.events import Topic
-from brimful.payments import advance, checkout, reversals, settle
+from brimful.payments import advance, checkout, ownership, reversals, settle
 from brimful.payments.context import PaymentContext
 
 _log = logging.getLogger(__name__)
-_FAILURES_MAX = 8
+_FAILURES_MAX = 5
+_NOT_OURS = "not ours"
+_BACK = ("refund.", "charge.", "radar.")
+_KEPT = (*_BACK, "payment_intent.", "checkout.session.", "payment_method.", "setup_intent.")
+_WAIT_FOR_PAYMENT = dt.timedelta(minutes=5)
 Snapshot = TypeVar("Snapshot")
 
 
@@ -28,27 +30,45 @@ class Unread(ConnectionError):  # noqa: N818 - nobody's error: Stripe gave no an
 
 
 _INSERT = """
-    INSERT INTO stripe_events (event_id, type, object_id, livemode, created_at, received_at, state)
-    VALUES (%s, %s, %s, %s, %s, %s, 'received')
+    INSERT INTO stripe_events (event_id, type, object_id, intent_id, installation, livemode, created_at, received_at,
+        state)
+    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, 'received')
     ON CONFLICT (event_id) DO NOTHING
 """
 
 
 async def receive(database: Database, payload: bytes, signature: str | None, secrets: Sequence[str]) -> bool:
-    """Store a signed event and its job, once. False when the signature, the age or the form is wrong."""
-    event = adapter.verify_event(payload, signature, secrets)
-    if event is None:
+    """Store a signed event and its job, once. False when the signature or its age is wrong; a signed event that is of
+    no use here is taken and forgotten.
+    """
+    if not adapter.signed(payload, signature, secrets):
         observability.metrics.STRIPE_EVENTS.labels("rejected").inc()
         return False
+    event = adapter.read_event(payload)
+    if event is None or not of_use(event):
+        observability.metrics.STRIPE_EVENTS.labels("ignored").inc()
+        return True
     async with database.transaction() as tx:
         now = await tx.now()
-        values = (event.event_id, event.type, event.object_id, event.livemode, event.created, now)
-        new = await tx.execute(_INSERT, values)
-        if new:
-            await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
+        new = await store(tx, event)
     observability.metrics.STRIPE_EVENTS.labels("accepted" if new else "known").inc()
     if new:
         observability.metrics.EVENT_LAG.observe(max(0.0, (now - event.created).total_seconds()))
+    return True
+
+
+def of_use(event: adapter.Event) -> bool:
+    """Whether an event is about something that may concern us."""
+    return event.object_id is not None and event.type.startswith(_KEPT)
+
+
+async def store(tx: Tx, event: adapter.Event) -> bool:
+    """Keep an event, with the job that applies it. False where it is known."""
+    values = (event.event_id, event.type, event.object_id, event.intent_id, event.metadata.get(ownership.NAME),
+              event.livemode, event.created, await tx.now())  # fmt: skip
+    if not await tx.execute(_INSERT, values):
+        return False
+    await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event.event_id}])
     return True
 
 
@@ -75,23 +95,47 @@ async def waiting(tx: Tx, *, older_than_s: float, limit: int) -> list[str]:
     return [row["event_id"] for row in await tx.all(_WAITING, (before, limit))]
 
 
-_GET = "SELECT type, object_id, livemode FROM stripe_events WHERE event_id = %s AND state = 'received'"
+_GET = """
+    SELECT type, object_id, intent_id, installation, livemode, received_at FROM stripe_events
+    WHERE event_id = %s AND state = 'received'
+"""
 _DONE = "UPDATE stripe_events SET state = %s, outcome = %s, processed_at = %s WHERE event_id = %s"
 
 
 async def process(context: PaymentContext, event_id: str) -> None:
-    """Apply a stored event. Safe to run twice: what it leads to is guarded by state."""
+    """Apply a stored event. Safe to run twice: what it leads to is guarded by state.
+
+    Nothing is read at Stripe for an event about somebody else's object. One about money that goes back may be ahead of
+    the payment that it belongs to, which names itself only on Checkout's end: it waits a while for it.
+    """
     async with context.database.transaction() as tx:
         event = await tx.one(_GET, (event_id,))
-    if event is None:
-        return
-    if event["livemode"] != context.gateway.livemode:
+        if event is None:
+            return
+        ours = await _ours(tx, event)
+        if not ours and event["type"].startswith(_BACK) and await tx.now() < event["received_at"] + _WAIT_FOR_PAYMENT:
+            return  # the sweep comes back to it
+    if not ours:
+        state, outcome = "ignored", _NOT_OURS
+    elif event["livemode"] != context.gateway.livemode:
         state, outcome = "quarantined", "wrong mode"
         _log.critical("ALARM event %s is of the wrong mode; nothing was done", event_id)
     else:
-        state, outcome = await _dispatch(context, event["type"], event["object_id"] or "")
+        state, outcome = await _dispatch(context, event["type"], event["object_id"])
     async with context.database.transaction() as tx:
         await tx.execute(_DONE, (state, outcome, await tx.now(), event_id))
+
+
+async def _ours(tx: Tx, event: Row) -> bool:
+    """Whether an event is about something of this installation. Cards and Checkout pages are looked up by their ids."""
+    if not event["type"].startswith((*_BACK, "payment_intent.")):
+        return True
+    if event["installation"] == await ownership.read_key(tx):
+        return True
+    return (
+        event["intent_id"] is not None
+        and await customers.find_alias(tx, "payment_intent", event["intent_id"]) is not None
+    )
 
 
 _FAILED = """
@@ -120,10 +164,7 @@ async def _intent(context: PaymentContext, intent_id: str) -> tuple[str, str]:
     snapshot = await _read(context.gateway.read_intent, intent_id)
     payment = await _settled(context, snapshot)
     if payment is None:
-        if "payment_id" in snapshot.metadata:
-            return "ignored", "not open here"
-        _log.warning("PaymentIntent %s is not ours", intent_id)
-        return "quarantined", "foreign payment"
+        return "ignored", "not open here"
     async with context.database.transaction() as tx:
         top_up = await top_ups.store.get(tx, payment.customer_id, payment.top_up_id)
     if top_up.live:  # one that has ended need not wait for the customer's turn
@@ -132,8 +173,10 @@ async def _intent(context: PaymentContext, intent_id: str) -> tuple[str, str]:
 
 
 async def _read(read: Callable[[str], Awaitable[Snapshot | Failure]], object_id: str) -> Snapshot:
-    """What stands at Stripe; without an answer the job is tried again."""
+    """What stands at Stripe; without an answer the job is tried again, and what is not there is set aside."""
     answer = await read(object_id)
+    if isinstance(answer, Failure) and answer.missing:
+        raise LookupError(f"{object_id} is not there: {answer.message}")
     if isinstance(answer, Failure):
         raise Unread(f"{object_id} cannot be read: {answer.message}")
     return answer
@@ -156,9 +199,16 @@ async def _settled(context: PaymentContext, snapshot: PaymentIntentSnapshot) -> 
 
 
 async def _credited(context: PaymentContext, intent_id: str | None) -> top_ups.model.Payment | None:
-    """The payment whose money goes back, credited first: the news of its success may come later, or never."""
+    """The payment whose money goes back, credited first: the news of its success may come later, or never. None for a
+    payment that is not ours, which is not read.
+    """
     if intent_id is None:
         return None
+    async with context.database.transaction() as tx:
+        owner = await customers.find_alias(tx, "payment_intent", intent_id)
+        known = None if owner is None else await top_ups.store.find_payment(tx, *owner)
+    if known is None or known.state == "succeeded":
+        return known
     payment = await _settled(context, await _read(context.gateway.read_intent, intent_id))
     if payment is not None and payment.state != "succeeded":
         raise Unread(f"{intent_id} was not read as succeeded")
@@ -184,7 +234,7 @@ async def apply_reversal(context: PaymentContext, snapshot: RefundSnapshot | Dis
     """Book a refund or a dispute as it was read. Reconciliation comes here too."""
     payment = await _credited(context, snapshot.intent_id)
     if payment is None:
-        return "quarantined", "about a foreign payment"
+        return "ignored", _NOT_OURS
     async with context.database.transaction("reversal") as tx:
         if isinstance(snapshot, RefundSnapshot):
             await reversals.record_refund(context, tx, payment, snapshot)
@@ -197,7 +247,7 @@ async def _warning(context: PaymentContext, warning_id: str) -> tuple[str, str]:
     intent_id = await _read(context.gateway.read_warning, warning_id)
     payment = await _credited(context, intent_id)
     if payment is None:
-        return "quarantined", "about a foreign payment"
+        return "ignored", _NOT_OURS
     async with context.database.transaction() as tx:
         await reversals.record_warning(context, tx, payment)
     return "done", "card blocked"
@@ -220,7 +270,7 @@ async def _checkout(context: PaymentContext, session_id: str) -> tuple[str, str]
     async with context.database.transaction() as tx:
         found = await customers.find_alias(tx, "checkout_session", session_id)
         if found is None:
-            return "quarantined", "foreign session"
+            return "ignored", _NOT_OURS
         customer_id, target = found
         payment = await top_ups.store.find_payment(tx, customer_id, target)
     if payment is None:
@@ -238,9 +288,11 @@ async def _card_updated(context: PaymentContext, payment_method: str) -> tuple[s
     snapshot = await _read(context.gateway.read_card, payment_method)
     async with context.database.transaction() as tx:
         before = await _lock_card(tx, payment_method)
-        if before is None or before.state == "detached":
-            return "ignored", "card gone"
+        if before is None or before.state == "detached" or before.stripe_payment_method_id != payment_method:
+            return "ignored", "card gone or replaced"
         after = await cards.store.renew(tx, before, snapshot)
+        if (after.fingerprint, after.expiry) != (before.fingerprint, before.expiry):
+            await auto_top_up.pauses.card_data_is_new(tx, after, context.pace)
         if after.brand != before.brand:
             await auto_top_up.pauses.card_lost(tx, after, "card_changed", context.pace)
     return "done", after.card_id
@@ -249,12 +301,9 @@ async def _card_updated(context: PaymentContext, payment_method: str) -> tuple[s
 async def _detached(context: PaymentContext, payment_method: str) -> tuple[str, str]:
     async with context.database.transaction() as tx:
         card = await _lock_card(tx, payment_method)
-        if card is None:
-            return "ignored", "unknown card"
-        if await cards.store.detach(tx, card.customer_id, card.card_id, "detached_at_stripe"):
-            about = {"card_id": card.card_id, "last4": card.last4}
-            await events.emit(tx, Topic.CARD_REMOVED, card.customer_id, about)
-            await auto_top_up.pauses.card_lost(tx, card, "card_removed", context.pace)
+        if card is None or card.stripe_payment_method_id != payment_method:
+            return "ignored", "unknown card, or replaced"
+        await auto_top_up.pauses.card_removed(tx, card, "detached_at_stripe", context.pace)
     return "done", card.card_id
 
 

@@ -1,7 +1,8 @@
 """Suspensions: while one stands, no payment is sent. Debits go on, top-ups are requested and wait.
 
-`key`: Stripe refuses the platform's key; nobody's card is to blame, and one caller in half a minute tries whether
-it still does. `operator`: a person said stop. `restore`: the database went back in time; reconciliation lifts it.
+`key`: Stripe refuses the platform's key or account; nobody's card is to blame, and one caller in half a minute tries
+whether it still does. `operator`: a person said stop. `restore`: the database went back in time; reconciliation lifts
+it.
 """
 
 import dataclasses

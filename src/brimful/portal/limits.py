@@ -10,7 +10,7 @@ from brimful.db.pool import Tx
 from brimful.portal.context import Page
 from brimful.settings.model import PortalSettings
 
-_AMOUNT_FACTOR_MAX = 2000  # largest amount as a multiple of Stripe's smallest, where the platform set none
+_AMOUNT_FACTOR_MAX = 2000  # largest amount as a multiple of half a dollar's worth, where the platform set none
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +27,8 @@ class Bounds:
 def bounds_for(settings: PortalSettings, asset: assets.Asset, currency: str) -> Bounds:
     """The platform's bounds for an asset, never wider than what Stripe can charge."""
     shape = money.currency(currency)
-    low, high = shape.minimum_minor, shape.minimum_minor * _AMOUNT_FACTOR_MAX
+    low = shape.usual_minor if shape.minimum_minor is None else shape.minimum_minor
+    high = shape.usual_minor * _AMOUNT_FACTOR_MAX
     if asset.code in settings.amounts:
         least, most = settings.amounts[asset.code]
         low = max(low, money.minor_exact(least, currency))
@@ -36,7 +37,7 @@ def bounds_for(settings: PortalSettings, asset: assets.Asset, currency: str) -> 
     return Bounds(
         currency,
         low,
-        min(high, money.CHARGE_MINOR_MAX),
+        min(high, shape.maximum_minor),
         settings.thresholds.get(asset.code),
         None if above is None else money.minor_exact(above, currency),
     )

@@ -8,12 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 from starlette.routing import Mount, Route
 from starlette.types import Receive, Scope, Send
 
-from brimful.sandbox import books, calls, intents, pages, reversals, shapes, webhooks
+from brimful.sandbox import books, callers, calls, foreign, intents, pages, reversals, shapes, webhooks
 from brimful.sandbox.calls import Answer, Calls
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.webhooks import Webhooks
@@ -89,7 +90,33 @@ class Api:
 
 
 def _response(answer: Answer) -> Response:
-    return _Dropped() if answer.dropped else JSONResponse(answer.body, answer.status, answer.headers)
+    if answer.form == "dropped":
+        return _Dropped()
+    if answer.form == "page":
+        page = "" if answer.status == 204 else "<!doctype html><title>Gateway</title><h1>Something went wrong</h1>"
+        return HTMLResponse(page, answer.status, answer.headers)
+    whole = JSONResponse(answer.body, answer.status, answer.headers)
+    content = bytes(whole.body)
+    if answer.form == "cut":
+        return Response(content[: len(content) // 2], answer.status, media_type="application/json")
+    if answer.form == "drip":
+        return StreamingResponse(_drip(content, answer.seconds), answer.status, media_type="application/json")
+    if answer.form == "flood":
+        return StreamingResponse(_flood(), answer.status, media_type="application/json")
+    return whole
+
+
+async def _drip(content: bytes, seconds: float) -> AsyncIterator[bytes]:
+    for byte in content:
+        yield bytes((byte,))
+        await asyncio.sleep(seconds)
+
+
+async def _flood() -> AsyncIterator[bytes]:
+    yield b'{"data": "'
+    while True:
+        yield b"a" * 65_536
+        await asyncio.sleep(0)
 
 
 def build(world: World, *, key: str | None = None, webhook: tuple[str, str] | None = None) -> Starlette:
@@ -117,12 +144,14 @@ def build(world: World, *, key: str | None = None, webhook: tuple[str, str] | No
             Route("/sandbox/switches", control.switches, methods=["GET", "POST", "DELETE"]),
             Route("/sandbox/payment_intents/{id}/{act}", control.act_on_payment, methods=["POST"]),
             Route("/sandbox/refunds/{id}/finish", control.finish_refund, methods=["POST"]),
-            Route("/sandbox/disputes/{id}/close", control.close_dispute, methods=["POST"]),
+            Route("/sandbox/disputes/{id}/{act}", control.act_on_dispute, methods=["POST"]),
+            Route("/sandbox/foreign", control.make_foreign, methods=["POST"]),
             Route("/sandbox/payment_methods/{id}/renew", control.renew_card, methods=["POST"]),
             Route("/sandbox/clock", control.clock, methods=["POST"]),
             Route("/sandbox/books", control.books),
             *pages.routes(world),
         ],
+        middleware=[Middleware(callers.LoopbackPrograms)],
         lifespan=lifespan,
     )
 
@@ -148,7 +177,11 @@ class Control:
         acts: dict[str, Callable[[str, Object], Object]] = {
             "finish": lambda item, wanted: intents.finish(self._world, item, decline_code=wanted.get("decline_code")),
             "dispute": lambda item, wanted: reversals.open_dispute(
-                self._world, item, amount=wanted.get("amount"), inquiry=bool(wanted.get("inquiry"))
+                self._world,
+                item,
+                amount=wanted.get("amount"),
+                inquiry=bool(wanted.get("inquiry")),
+                prefix=wanted.get("prefix", "du"),
             ),
             "warn": lambda item, _wanted: reversals.warn(self._world, item),
         }
@@ -163,10 +196,23 @@ class Control:
             lambda item, wanted: reversals.finish_refund(self._world, item, status=wanted.get("status", "succeeded")),
         )
 
-    async def close_dispute(self, request: Request) -> Response:
-        return await self._act(
-            request, lambda item, wanted: reversals.close_dispute(self._world, item, won=bool(wanted.get("won")))
-        )
+    async def act_on_dispute(self, request: Request) -> Response:
+        """`close` one, won or lost; or `escalate` an inquiry into a dispute."""
+        acts: dict[str, Callable[[str, Object], Object]] = {
+            "close": lambda item, wanted: reversals.close_dispute(self._world, item, won=bool(wanted.get("won"))),
+            "escalate": lambda item, _wanted: reversals.escalate_inquiry(self._world, item),
+        }
+        act = acts.get(request.path_params["act"])
+        if act is None:
+            return _response(calls.refusal(ApiError(404, f"A dispute can {', '.join(acts)}.")))
+        return await self._act(request, act)
+
+    async def make_foreign(self, request: Request) -> Response:
+        """Something that another product made on the same account: `kind`, and the `metadata` it carries."""
+        try:
+            return JSONResponse(foreign.make(self._world, json.loads(await request.body() or b"{}")))
+        except ApiError as error:
+            return _response(calls.refusal(error))
 
     async def renew_card(self, request: Request) -> Response:
         return await self._act(request, self._world.renew_card)

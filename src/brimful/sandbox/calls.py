@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 from brimful.sandbox import checkout, intents, params, reversals, shapes, webhooks
 from brimful.sandbox.errors import ApiError
@@ -17,6 +17,7 @@ from brimful.sandbox.world import World
 
 Object = dict[str, Any]
 Handler = Callable[[World, Object, str], Object]
+_KEY_MAX = 255
 _KEY_LIFE_S = 24 * 3600  # Stripe forgets an idempotency key after this
 
 
@@ -25,13 +26,21 @@ def _retrieve(kind: str) -> Handler:
 
 
 def _create_customer(world: World, wanted: Object, _id: str) -> Object:
-    return world.store.save("customer", shapes.customer(world.now(), wanted))
+    return world.save_customer(shapes.customer(world.now()), wanted)
 
 
 def _update_customer(world: World, wanted: Object, item_id: str) -> Object:
     customer = world.find("customer", item_id)
-    metadata = {**customer["metadata"], **wanted.get("metadata", {})}
-    return world.store.save("customer", {**customer, **wanted, "metadata": metadata})
+    if customer.get("deleted"):
+        raise ApiError(404, f"No such customer: '{item_id}'", code="resource_missing", param="id")
+    return world.save_customer(customer, wanted)
+
+
+def _retrieve_customer(world: World, _wanted: Object, item_id: str) -> Object:
+    """One that was deleted is found, with nothing but that."""
+    customer = world.find("customer", item_id)
+    names = ("id", "object", "deleted") if customer.get("deleted") else tuple(customer)
+    return {name: customer[name] for name in names}
 
 
 def _list(kind: str, url: str, *names: str) -> Handler:
@@ -41,7 +50,7 @@ def _list(kind: str, url: str, *names: str) -> Handler:
 
 
 def _attach(world: World, wanted: Object, item_id: str) -> Object:
-    world.find("customer", wanted["customer"], "customer")
+    world.refer("customer", wanted["customer"], "customer")
     if item_id in TEST_METHODS:
         return world.save_card(TEST_METHODS[item_id], wanted["customer"])
     return world.attach(world.find("payment_method", item_id), wanted["customer"])
@@ -71,7 +80,8 @@ _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("POST", "/v1/customers", "customers.create", _create_customer),
     ("POST", "/v1/customers/{id}", "customers.update", _update_customer),
     ("GET", "/v1/customers", "customers.list", _list("customer", "/v1/customers", "email")),
-    ("GET", "/v1/customers/{id}", "customers.retrieve", _retrieve("customer")),
+    ("GET", "/v1/customers/{id}", "customers.retrieve", _retrieve_customer),
+    ("DELETE", "/v1/customers/{id}", "customers.delete", lambda w, _, item_id: w.delete_customer(item_id)),
     ("POST", "/v1/setup_intents", "setup_intents.create", lambda w, p, _: intents.create_setup(w, p)),
     ("GET", "/v1/setup_intents/{id}", "setup_intents.retrieve", _retrieve("setup_intent")),
     ("GET", "/v1/payment_methods", "payment_methods.list",
@@ -116,16 +126,24 @@ _ROUTES = [
 
 @dataclasses.dataclass(frozen=True)
 class Answer:
-    """What goes back. A dropped one was made, and does not arrive."""
+    """What goes back, and in which form it arrives: `json` as Stripe sends it; `dropped` not at all; as a `page` of
+    somebody else's; `cut` in its middle; `drip`, a byte every `seconds`; `flood`, without an end.
+    """
 
     status: int
     body: Object
     headers: Object = dataclasses.field(default_factory=dict)
-    dropped: bool = False
+    form: Literal["json", "dropped", "page", "cut", "drip", "flood"] = "json"
+    seconds: float = 0.0
 
 
 _SERVER_ERROR = {"error": {"type": "api_error", "message": "An unknown error occurred."}}
 _GARBLED: Object = {"object": "unheard_of"}
+
+
+def _page(status: int) -> Answer:
+    """What a proxy, a firewall or a sign-in page answers; a redirect leads back here."""
+    return Answer(status, {}, {"Location": "/"} if 300 <= status < 400 else {}, form="page")
 
 
 def refusal(error: ApiError) -> Answer:
@@ -149,10 +167,13 @@ class Calls:
 
     def answer(self, method: str, path: str, text: str, key: str | None) -> Answer:
         """One call, begun and finished. `text` is the form or the query; `key` its idempotency key."""
+        self._world.calls += 1
         try:
             call, handler, item_id = find(method, path)
         except ApiError as error:
             return refusal(error)
+        if key is not None and len(key) > _KEY_MAX:
+            return refusal(ApiError(400, f"An idempotency key has at most {_KEY_MAX} characters."))
         if key is None:
             return self._faulty(call, lambda: self._run(call, handler, item_id, text))
         fingerprint = hashlib.sha256(f"{path}\n{text}".encode()).hexdigest()
@@ -199,13 +220,22 @@ class Calls:
             keep(status, body)
         if take(call, "garbled"):
             return Answer(200, _GARBLED)
-        return Answer(status, body, dropped=bool(take(call, "drop_after")))
+        if page := take(call, "proxy_after"):
+            return _page(page.status)
+        if take(call, "drop_after"):
+            return Answer(status, body, form="dropped")
+        if slow := take(call, "drip"):
+            return Answer(status, body, form="drip", seconds=slow.seconds)
+        cut, flood = take(call, "cut"), take(call, "flood")
+        return Answer(status, body, form="cut" if cut else "flood" if flood else "json")
 
     def _before(self, call: str, keep: Callable[[int, Object], None]) -> Answer | None:
         """Faults that keep the call from running. 429 and 403 come before the idempotency layer."""
         take = self._world.switches.take
         if take(call, "drop_before"):
-            return Answer(200, {}, dropped=True)
+            return Answer(200, {}, form="dropped")
+        if page := take(call, "proxy"):
+            return _page(page.status)
         if take(call, "error_before"):
             keep(500, _SERVER_ERROR)
             return Answer(500, _SERVER_ERROR)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from brimful.sandbox import intents, shapes
+from brimful.sandbox import currencies, intents, shapes
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.testcards import TEST_CARDS
 from brimful.sandbox.world import World
@@ -14,9 +14,11 @@ _PENDING = "checkout_card"  # the card that waits for its authentication
 def create(world: World, params: Object) -> Object:
     """A session with its page."""
     if "customer" in params:
-        world.find("customer", params["customer"], "customer")
+        world.refer("customer", params["customer"], "customer")
     if params["mode"] == "payment":
         _validate_lines(params)
+    elif "currency" in params:
+        currencies.require_known(params["currency"])
     for name in ("success_url", "cancel_url"):
         if not params.get(name, "").startswith(("http://", "https://")):
             raise ApiError(400, f"Not a valid URL: {name}", code="url_invalid", param=name)
@@ -38,6 +40,11 @@ def _validate_lines(params: Object) -> None:
             400, "line_items with quantity and price_data[unit_amount] are required in payment mode.",
             code="parameter_missing", param="line_items",
         )  # fmt: skip
+    codes = {currencies.require_known(line["price_data"].get("currency", "")) for line in lines}
+    if len(codes) > 1:
+        raise ApiError(400, "All prices must use one currency.", param="line_items")
+    total = sum(line["quantity"] * line["price_data"]["unit_amount"] for line in lines)
+    currencies.require_chargeable(total, codes.pop(), "line_items")
 
 
 def submit(world: World, session_id: str, number: str) -> Object | str:

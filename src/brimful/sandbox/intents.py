@@ -3,10 +3,10 @@
 import secrets
 from typing import Any
 
-from brimful.sandbox import reversals, shapes
+from brimful.sandbox import currencies, reversals, shapes
 from brimful.sandbox.errors import ApiError
-from brimful.sandbox.testcards import TestCard
-from brimful.sandbox.world import MINIMUM_MINOR, World
+from brimful.sandbox.testcards import TEST_METHODS, TestCard
+from brimful.sandbox.world import World
 
 Object = dict[str, Any]
 _CONFIRMABLE = {"requires_confirmation", "requires_payment_method", "requires_action"}
@@ -14,26 +14,29 @@ _CANCELABLE = {"requires_confirmation", "requires_payment_method", "requires_act
 
 
 def create(world: World, params: Object) -> Object:
-    """An unconfirmed payment."""
-    currency = params["currency"].lower()
-    minimum = MINIMUM_MINOR.get(currency, 1)
-    if params["amount"] < minimum:
-        raise ApiError(400, f"Amount must be at least {minimum} {currency}", code="amount_too_small", param="amount")
-    if params["amount"] > 99_999_999:
-        raise ApiError(400, "Amount must be no more than 99999999", code="amount_too_large", param="amount")
+    """A payment, confirmed at once with `confirm`."""
+    currencies.require_chargeable(params["amount"], currencies.require_known(params["currency"]))
+    for kind in (*params.get("payment_method_types", []), *params.get("allowed_payment_method_types", [])):
+        if kind != "card":
+            raise ApiError(400, f"The payment method type {kind!r} is invalid: the sandbox has cards.",
+                           param="payment_method_types")  # fmt: skip
     if "customer" in params:
-        world.find("customer", params["customer"], "customer")
+        world.refer("customer", params["customer"], "customer")
     if "payment_method" in params:
-        _usable(world, params["payment_method"], params.get("customer"))
+        params = {**params, "payment_method": _usable(world, params["payment_method"], params.get("customer"))["id"]}
     status = "requires_confirmation" if "payment_method" in params else "requires_payment_method"
     intent = shapes.payment_intent(world.now(), params, status=status)
     world.store.save("payment_intent", intent)
     world.emit("payment_intent.created", intent)
-    return intent
+    return confirm(world, intent["id"], params) if params.get("confirm") else intent
 
 
 def _usable(world: World, method_id: str, customer: str | None) -> Object:
-    method = world.find("payment_method", method_id, "payment_method")
+    if method_id in TEST_METHODS:
+        return world.save_card(TEST_METHODS[method_id], None)
+    method = world.refer("payment_method", method_id, "payment_method")
+    if method["customer"] is None and world.store.get("used_up", method_id) is None:
+        return method
     if method["customer"] is None:
         raise ApiError(
             400, "The provided PaymentMethod was previously detached from a Customer and may not be used again.",
@@ -54,6 +57,8 @@ def confirm(world: World, intent_id: str, params: Object) -> Object:
         raise ApiError(400, "You cannot confirm this PaymentIntent because it's missing a payment method.",
                        code="payment_intent_unexpected_state")  # fmt: skip
     method = _usable(world, method_id, intent["customer"])
+    if method["customer"] is None:
+        world.use_up(method)
     intent["payment_method"] = method["id"]
     return charge(world, intent, off_session=params.get("off_session", False), return_url=params.get("return_url"))
 
@@ -207,13 +212,13 @@ def list_intents(world: World, params: Object) -> Object:
 def create_setup(world: World, params: Object) -> Object:
     """A card being saved. With a payment method and `confirm` it is done at once."""
     if "customer" in params:
-        world.find("customer", params["customer"], "customer")
+        world.refer("customer", params["customer"], "customer")
     has_method = "payment_method" in params
     intent = shapes.setup_intent(
         world.now(), params, status="requires_confirmation" if has_method else "requires_payment_method"
     )
     if has_method and params.get("confirm"):
-        method = world.find("payment_method", params["payment_method"], "payment_method")
+        method = world.refer("payment_method", params["payment_method"], "payment_method")
         if params.get("customer"):
             world.attach(method, params["customer"])
         set_up(world, intent, method)

@@ -1,13 +1,14 @@
 """Pages for people: Checkout with a button per test card, the bank's page, and the switches."""
 
 import html
+from decimal import Decimal
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from starlette.routing import Route
 
-from brimful.sandbox import checkout, intents
+from brimful.sandbox import checkout, currencies, intents
 from brimful.sandbox.errors import ApiError
 from brimful.sandbox.switches import FAULTS
 from brimful.sandbox.testcards import TEST_CARDS
@@ -33,7 +34,10 @@ def _page(title: str, body: str, status: int = 200) -> HTMLResponse:
 
 
 def _money(amount: int | None, currency: str | None) -> str:
-    return "" if amount is None else f"{amount / 100:,.2f} {(currency or '').upper()}"
+    if amount is None or currency is None:
+        return ""
+    places = currencies.decimals(currency)
+    return f"{Decimal(amount).scaleb(-places):,.{places}f} {currency.upper()}"
 
 
 class Pages:

@@ -10,14 +10,19 @@ from typing import Any
 
 from brimful.sandbox.errors import ApiError
 
+_UNSET = "unset"
 _PART = re.compile(r"\[([^\]]*)\]")
 _LIST = {"limit": "int", "starting_after": "str", "ending_before": "str", "expand[]": "str"}
 _CREATED = {"created[gte]": "int", "created[gt]": "int", "created[lte]": "int", "created[lt]": "int", "created": "int"}
 
-# call -> parameter -> kind: int, bool, str, or the allowed values; a trailing ! marks a required one.
+# call -> parameter -> kind: int, bool, str, or the allowed values; a trailing ! marks a required one, a trailing ? one
+# that an empty value unsets. Metadata may always be unset: whole by `metadata=`, a name by `metadata[name]=`.
 CALLS: dict[str, dict[str, str]] = {
     "customers.create": {"name": "str", "email": "str", "metadata[*]": "str", "description": "str", "expand[]": "str"},
-    "customers.update": {"name": "str", "email": "str", "metadata[*]": "str", "description": "str", "expand[]": "str"},
+    "customers.update": {
+        "name": "str?", "email": "str?", "metadata[*]": "str", "description": "str?", "expand[]": "str",
+    },
+    "customers.delete": {},
     "customers.retrieve": {"expand[]": "str"},
     "customers.list": {**_LIST, **_CREATED, "email": "str"},
     "setup_intents.create": {
@@ -32,7 +37,8 @@ CALLS: dict[str, dict[str, str]] = {
     "payment_intents.create": {
         "amount": "int!", "currency": "str!", "customer": "str", "payment_method": "str", "description": "str",
         "metadata[*]": "str", "allowed_payment_method_types[]": "str", "setup_future_usage": "off_session|on_session",
-        "receipt_email": "str", "expand[]": "str",
+        "receipt_email": "str", "confirm": "bool", "off_session": "bool", "error_on_requires_action": "bool",
+        "return_url": "str", "payment_method_types[]": "str", "expand[]": "str",
     },
     "payment_intents.confirm": {
         "payment_method": "str", "off_session": "bool", "error_on_requires_action": "bool", "return_url": "str",
@@ -91,15 +97,20 @@ def decode(call: str, text: str) -> dict[str, Any]:
 
 
 def _kind(known: dict[str, str], head: str, parts: list[str], name: str) -> str:
+    if name == "metadata" and "metadata[*]" in known:
+        return _UNSET
     generic = head + "".join("[]" if part.isdigit() or not part else f"[{part}]" for part in parts)
     starred = head + "".join(f"[{part}]" for part in parts[:-1]) + "[*]"
     for candidate in (generic, starred):
         if candidate in known:
-            return known[candidate].rstrip("!")
+            return "str?" if candidate.endswith("metadata][*]") or candidate == "metadata[*]" else known[candidate]
     raise ApiError(400, f"Received unknown parameter: {name}", code="parameter_unknown", param=name)
 
 
 def _value(kind: str, value: str, name: str) -> Any:
+    if not value or kind == _UNSET:
+        return _unset(kind, value, name)
+    kind = kind.rstrip("!?")
     if kind == "int":
         if not re.fullmatch(r"-?[0-9]{1,12}", value):
             raise ApiError(400, f"Invalid integer: {value}", code="parameter_invalid_integer", param=name)
@@ -115,9 +126,25 @@ def _value(kind: str, value: str, name: str) -> Any:
     return value
 
 
+def _unset(kind: str, value: str, name: str) -> str:
+    if value:
+        raise ApiError(400, "Invalid object", param=name)
+    if kind == _UNSET or kind.endswith("?"):
+        return ""
+    raise ApiError(
+        400,
+        f"You passed an empty string for '{name}'. We assume empty values are an attempt to unset a parameter; however "
+        f"'{name}' cannot be unset. You should remove '{name}' from your request or supply a non-empty value.",
+        code="parameter_invalid_empty",
+        param=name,
+    )
+
+
 def _put(target: dict[str, Any], path: list[str], value: Any) -> None:
     for part in path[:-1]:
         target = target.setdefault(part, {})
+        if not isinstance(target, dict):
+            raise ApiError(400, "Invalid object", param=part)
     target[path[-1] or str(len(target))] = value
 
 

@@ -8,11 +8,16 @@ from brimful.sandbox.world import World
 
 Object = dict[str, Any]
 _GONE = {"pending", "requires_action", "succeeded"}
+_DISPUTED = {"needs_response", "under_review", "lost"}  # an inquiry only asks, a dispute that was won is over
 
 
 def create_refund(world: World, params: Object) -> Object:
-    """Money back, in whole or in part, never more than was taken."""
+    """Money back, in whole or in part, never more than was taken, and nothing of a charge that is disputed."""
     intent = _refunded_intent(world, params)
+    if any(item["payment_intent"] == intent["id"] and item["status"] in _DISPUTED
+           for item in world.store.newest("dispute")):  # fmt: skip
+        raise ApiError(400, f"Charge {intent['latest_charge']} has been charged back; cannot issue a refund.",
+                       code="charge_disputed")  # fmt: skip
     left = intent["amount_received"] - refunded(world, intent["id"])
     amount = params.get("amount", left)
     if not 0 < amount <= left:
@@ -39,9 +44,10 @@ def _count(world: World, intent: Object) -> Object:
 
 def _refunded_intent(world: World, params: Object) -> Object:
     if "payment_intent" in params:
-        intent = world.find("payment_intent", params["payment_intent"], "payment_intent")
+        intent = world.refer("payment_intent", params["payment_intent"], "payment_intent")
     elif "charge" in params:
-        intent = world.find("payment_intent", world.find("charge", params["charge"], "charge")["payment_intent"])
+        charge = world.refer("charge", params["charge"], "charge")
+        intent = world.refer("payment_intent", charge["payment_intent"], "charge")
     else:
         raise ApiError(400, "One of payment_intent or charge is required.", code="parameter_missing")
     if intent["status"] != "succeeded":
@@ -80,17 +86,32 @@ def list_refunds(world: World, params: Object) -> Object:
     return world.page("refund", "/v1/refunds", params, lambda item: wanted in {None, item["payment_intent"]})
 
 
-def open_dispute(world: World, intent_id: str, *, amount: int | None = None, inquiry: bool = False) -> Object:
-    """The cardholder's bank takes the money back; an inquiry only asks."""
+def open_dispute(
+    world: World, intent_id: str, *, amount: int | None = None, inquiry: bool = False, prefix: str = "du"
+) -> Object:
+    """The cardholder's bank takes the money back; an inquiry only asks. Ids begin with `du_`, older ones with `dp_`."""
     intent = world.find("payment_intent", intent_id)
     if intent["status"] != "succeeded":
         raise ApiError(400, "Only a succeeded payment can be disputed.")
     status = "warning_needs_response" if inquiry else "needs_response"
-    made = shapes.dispute(world.now(), intent, amount or intent["amount"], status=status, reason="fraudulent")
+    made = shapes.dispute(world.now(), intent, amount or intent["amount"], status=status, reason="fraudulent",
+                          prefix=prefix)  # fmt: skip
     world.store.save("dispute", made)
     world.emit("charge.dispute.created", made)
     if not inquiry:
         _move(world, made, -made["amount"], "funds_withdrawn")
+    return made
+
+
+def escalate_inquiry(world: World, dispute_id: str) -> Object:
+    """The question becomes a dispute, under the same id: now the money goes."""
+    made = world.find("dispute", dispute_id)
+    if made["status"] not in {"warning_needs_response", "warning_under_review"}:
+        raise ApiError(400, "Only an open inquiry becomes a dispute.")
+    made["status"] = "needs_response"
+    world.store.save("dispute", made)
+    world.emit("charge.dispute.updated", made)
+    _move(world, made, -made["amount"], "funds_withdrawn")
     return made
 
 

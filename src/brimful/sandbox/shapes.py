@@ -12,14 +12,25 @@ def new_id(prefix: str) -> str:
     return f"{prefix}_{secrets.token_hex(12)}"
 
 
-def customer(now: int, params: Object) -> Object:
+def merged_metadata(before: Object, wanted: Object | str) -> Object:
+    """As Stripe merges it: an empty text clears all, an empty value one name."""
+    if isinstance(wanted, str):
+        return {}
+    return {name: value for name, value in {**before, **wanted}.items() if value != ""}
+
+
+def _metadata(params: Object) -> Object:
+    return merged_metadata({}, params.get("metadata", {}))
+
+
+def customer(now: int) -> Object:
     return {
         "id": new_id("cus"), "object": "customer", "address": None, "balance": 0, "created": now, "currency": None,
-        "default_source": None, "delinquent": False, "description": params.get("description"), "discount": None,
-        "email": params.get("email"), "invoice_prefix": secrets.token_hex(4).upper(),
+        "default_source": None, "delinquent": False, "description": None, "discount": None,
+        "email": None, "invoice_prefix": secrets.token_hex(4).upper(),
         "invoice_settings": {"custom_fields": None, "default_payment_method": None, "footer": None,
                              "rendering_options": None},
-        "livemode": False, "metadata": params.get("metadata", {}), "name": params.get("name"),
+        "livemode": False, "metadata": {}, "name": None,
         "next_invoice_sequence": 1, "phone": None, "preferred_locales": [], "shipping": None, "tax_exempt": "none",
         "test_clock": None,
     }  # fmt: skip
@@ -52,7 +63,7 @@ def payment_intent(now: int, params: Object, *, status: str) -> Object:
         "confirmation_method": "automatic", "created": now, "currency": params["currency"].lower(),
         "customer": params.get("customer"), "customer_account": None, "description": params.get("description"),
         "excluded_payment_method_types": None, "last_payment_error": None, "latest_charge": None, "livemode": False,
-        "managed_payments": None, "metadata": params.get("metadata", {}), "next_action": None, "on_behalf_of": None,
+        "managed_payments": None, "metadata": _metadata(params), "next_action": None, "on_behalf_of": None,
         "payment_method": params.get("payment_method"), "payment_method_configuration_details": None,
         "payment_method_options": {}, "payment_method_types": ["card"], "processing": None,
         "receipt_email": params.get("receipt_email"), "review": None,
@@ -69,7 +80,7 @@ def setup_intent(now: int, params: Object, *, status: str) -> Object:
         "cancellation_reason": None, "client_secret": f"{intent_id}_secret_{secrets.token_hex(12)}", "created": now,
         "customer": params.get("customer"), "description": None, "excluded_payment_method_types": None,
         "flow_directions": None, "last_setup_error": None, "latest_attempt": None, "livemode": False,
-        "mandate": None, "metadata": params.get("metadata", {}), "next_action": None, "on_behalf_of": None,
+        "mandate": None, "metadata": _metadata(params), "next_action": None, "on_behalf_of": None,
         "payment_method": params.get("payment_method"), "payment_method_configuration_details": None,
         "payment_method_options": {}, "payment_method_types": ["card"], "single_use_mandate": None,
         "status": status, "usage": params.get("usage", "off_session"),
@@ -94,15 +105,15 @@ def refund(now: int, intent: Object, amount: int, params: Object) -> Object:
         "id": new_id("re"), "object": "refund", "amount": amount, "balance_transaction": None,
         "charge": intent["latest_charge"], "created": now, "currency": intent["currency"],
         "customer": intent["customer"], "customer_account": None, "destination_details": None,
-        "metadata": params.get("metadata", {}), "payment_intent": intent["id"],
+        "metadata": _metadata(params), "payment_intent": intent["id"],
         "payment_method": intent["payment_method"], "reason": params.get("reason"), "receipt_number": None,
         "source_transfer_reversal": None, "status": "succeeded", "transfer_reversal": None,
     }  # fmt: skip
 
 
-def dispute(now: int, intent: Object, amount: int, *, status: str, reason: str) -> Object:
+def dispute(now: int, intent: Object, amount: int, *, status: str, reason: str, prefix: str = "du") -> Object:
     return {
-        "id": new_id("dp"), "object": "dispute", "amount": amount, "balance_transactions": [],
+        "id": new_id(prefix), "object": "dispute", "amount": amount, "balance_transactions": [],
         "charge": intent["latest_charge"], "created": now, "currency": intent["currency"],
         "enhanced_eligibility_types": [], "evidence": {}, "evidence_details": {
             "due_by": now + 7 * 86400, "enhanced_eligibility": {}, "has_evidence": False, "past_due": False,
@@ -152,7 +163,7 @@ def checkout_session(now: int, params: Object, *, url: str, session_id: str) -> 
         "customer": params.get("customer"), "customer_creation": None, "customer_details": None,
         "customer_email": None, "expires_at": params.get("expires_at", now + 86400), "invoice": None,
         "invoice_creation": None, "livemode": False, "locale": params.get("locale"),
-        "metadata": params.get("metadata", {}), "mode": params["mode"], "payment_intent": None, "payment_link": None,
+        "metadata": _metadata(params), "mode": params["mode"], "payment_intent": None, "payment_link": None,
         "payment_method_collection": "if_required" if payment else "always",
         "payment_method_configuration_details": None, "payment_method_options": {}, "payment_method_types": ["card"],
         "payment_status": "unpaid" if payment else "no_payment_required",
@@ -177,5 +188,5 @@ def webhook_endpoint(now: int, params: Object, secret: str) -> Object:
         "id": new_id("we"), "object": "webhook_endpoint", "api_version": params.get("api_version"),
         "application": None, "created": now, "description": params.get("description"),
         "enabled_events": params.get("enabled_events", ["*"]), "livemode": False,
-        "metadata": params.get("metadata", {}), "secret": secret, "status": "enabled", "url": params["url"],
+        "metadata": _metadata(params), "secret": secret, "status": "enabled", "url": params["url"],
     }  # fmt: skip

@@ -16,6 +16,11 @@ calls. The faults:
     slow            waits `seconds`, then does it
     slow_answer     does it, then waits `seconds` before the answer
     garbled         it was done; the answer is none that Stripe would give
+    proxy           somebody else answers, with `status` (default 502) and a page; nothing was done
+    proxy_after     it was done; somebody else answers
+    cut             it was done; the answer ends in its middle
+    drip            it was done; the answer comes a byte every `seconds`
+    flood           it was done; the answer has no end
     processing      a confirmed payment stays `processing` until it is finished
     decline         `decline_code`, and `advice_code` if given, instead of success
     refund_pending  a refund stays `pending` until it is finished
@@ -35,7 +40,8 @@ from brimful.sandbox.params import CALLS
 
 FAULTS = (
     "drop_before", "drop_after", "error_before", "error_after", "busy", "busy_retry", "lock_timeout", "forbidden",
-    "slow", "slow_answer", "garbled", "processing", "decline", "refund_pending",
+    "slow", "slow_answer", "garbled", "proxy", "proxy_after", "cut", "drip", "flood", "processing", "decline",
+    "refund_pending",
 )  # fmt: skip
 WEBHOOK_MODES = ("on", "off", "late", "duplicated", "reordered", "forged")
 
@@ -49,6 +55,7 @@ class Switch:
     times: int | None = 1
     rate: float | None = None
     seconds: float = 0.0
+    status: int = 502
     decline_code: str | None = None
     advice_code: str | None = None
 
@@ -60,7 +67,6 @@ class Switches:
         self.active: list[Switch] = []
         self.webhooks = "on"
         self.webhook_delay_s = 5.0
-        self.shared_fingerprint: str | None = None
         self._dice = random.Random(20261101)  # noqa: S311 - repeatable on purpose
 
     def set(self, wanted: dict[str, Any]) -> None:
@@ -70,15 +76,15 @@ class Switches:
                 raise ApiError(400, f"webhooks must be one of {', '.join(WEBHOOK_MODES)}")
             self.webhooks = wanted["webhooks"]
             self.webhook_delay_s = float(wanted.get("seconds", self.webhook_delay_s))
-        elif "shared_fingerprint" in wanted:
-            self.shared_fingerprint = wanted["shared_fingerprint"]
         else:
             self._add(wanted)
 
     def _add(self, wanted: dict[str, Any]) -> None:
         unknown = set(wanted) - {field.name for field in dataclasses.fields(Switch)}
         if unknown or wanted.get("fault") not in FAULTS or wanted.get("call") not in {*CALLS, "*"}:
-            raise ApiError(400, f"A switch is {{call, fault, times | rate, seconds}}; faults: {', '.join(FAULTS)}")
+            raise ApiError(
+                400, f"A switch is {{call, fault, times | rate, seconds, status}}; faults: {', '.join(FAULTS)}"
+            )
         if "rate" in wanted:
             wanted = {"times": None, **wanted}
         self.active.append(Switch(**wanted))
@@ -86,7 +92,6 @@ class Switches:
     def clear(self) -> None:
         self.active.clear()
         self.webhooks = "on"
-        self.shared_fingerprint = None
 
     def take(self, call: str, fault: str) -> Switch | None:
         """Whether this fault hits this call; counts it."""
@@ -105,6 +110,5 @@ class Switches:
     def shown(self) -> dict[str, Any]:
         return {
             "webhooks": self.webhooks,
-            "shared_fingerprint": self.shared_fingerprint,
             "active": [dataclasses.asdict(switch) for switch in self.active],
         }

@@ -31,6 +31,7 @@ def update_endpoint(world: World, params: Object, item_id: str) -> Object:
     endpoint = world.find("webhook_endpoint", item_id)
     status = {True: "disabled", False: "enabled", None: endpoint["status"]}[params.get("disabled")]
     changes = {name: value for name, value in params.items() if name != "disabled"}
+    changes["metadata"] = shapes.merged_metadata(endpoint["metadata"], params.get("metadata", {}))
     return _shown(world.store.save("webhook_endpoint", {**endpoint, **changes, "status": status}))
 
 

@@ -1,6 +1,7 @@
 """The world: store, clock, switches and events in one place; and the rules that every call shares."""
 
-import secrets
+import hashlib
+import re
 import time
 from collections.abc import Callable
 from typing import Any
@@ -13,12 +14,7 @@ from brimful.sandbox.testcards import TEST_CARDS, TestCard
 
 Object = dict[str, Any]
 _PAGE_MAX = 100
-# Stripe's minimum charge for a USD-settled account (docs.stripe.com/currencies), in minor units.
-MINIMUM_MINOR = {
-    "usd": 50, "eur": 50, "gbp": 30, "jpy": 50, "chf": 50, "cad": 50, "aud": 50, "sek": 300, "nok": 300, "dkk": 250,
-    "pln": 200, "czk": 1500, "huf": 17500, "mxn": 1000, "inr": 50, "brl": 50, "sgd": 50, "hkd": 400, "thb": 1000,
-    "aed": 200, "myr": 200, "ron": 200, "nzd": 50, "bgn": 100,
-}  # fmt: skip
+_E_MAIL = re.compile(r"[^@\s]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z0-9-]+", re.ASCII)
 
 
 class World:
@@ -30,6 +26,7 @@ class World:
         self.base_url = base_url
         self.switches = Switches()
         self.clock_offset_s = 0
+        self.calls = 0  # of Stripe's API, since the start
         self.on_event: Callable[[Object], None] = lambda _event: None
 
     def now(self) -> int:
@@ -42,6 +39,34 @@ class World:
             raise ApiError(404, f"No such {kind}: '{item_id}'", code="resource_missing", param=param)
         return item
 
+    def refer(self, kind: str, item_id: str, param: str) -> Object:
+        """The object that a parameter names. One that is gone is the request's fault: 400, where `find` says 404."""
+        item = self.store.get(kind, item_id)
+        if item is None or item.get("deleted"):
+            raise ApiError(400, f"No such {kind}: '{item_id}'", code="resource_missing", param=param)
+        return item
+
+    def save_customer(self, customer: Object, wanted: Object) -> Object:
+        """A customer with what was asked for. An empty value unsets; e-mails are checked as Stripe checks them."""
+        email = wanted.get("email")
+        if email and (not _E_MAIL.fullmatch(email) or ".." in email):
+            raise ApiError(400, f"Invalid email address: {email}", code="email_invalid", param="email")
+        plain = {name: value or None for name, value in wanted.items() if name not in {"metadata", "expand"}}
+        metadata = shapes.merged_metadata(customer["metadata"], wanted.get("metadata", {}))
+        return self.store.save("customer", {**customer, **plain, "metadata": metadata})
+
+    def delete_customer(self, customer_id: str) -> Object:
+        """Gone for good; what was saved for it is attached to nobody."""
+        if self.find("customer", customer_id).get("deleted"):
+            raise ApiError(404, f"No such customer: '{customer_id}'", code="resource_missing", param="id")
+        for method in self.store.newest("payment_method"):
+            if method["customer"] == customer_id:
+                self.store.save("payment_method", {**method, "customer": None})
+        stub = {"id": customer_id, "object": "customer", "deleted": True}
+        kept = self.store.save("customer", {**stub, "created": self.now()})
+        self.emit("customer.deleted", kept)
+        return stub
+
     def emit(self, kind: str, item: Object) -> None:
         """Keep an event with the object as it is now, and hand it to the webhooks."""
         event = shapes.event(self.now(), kind, dict(item))
@@ -53,7 +78,11 @@ class World:
         limit = params.get("limit", 10)
         if not 1 <= limit <= _PAGE_MAX:
             raise ApiError(400, f"Invalid limit: must be between 1 and {_PAGE_MAX}", param="limit")
-        items = [item for item in self.store.newest(kind) if matches(item) and _in_period(item, params)]
+        items = [
+            item
+            for item in self.store.newest(kind)
+            if not item.get("deleted") and matches(item) and _in_period(item, params)
+        ]
         if "starting_after" in params:
             places = [place for place, item in enumerate(items) if item["id"] == params["starting_after"]]
             if not places:
@@ -64,8 +93,9 @@ class World:
     def save_card(self, number: str, customer: str | None) -> Object:
         """A payment method made of a test card, attached to a customer if one is named."""
         card = TEST_CARDS[number]
-        fingerprint = self.switches.shared_fingerprint or secrets.token_urlsafe(12)
-        method = shapes.payment_method(self.now(), brand=card.brand, last4=card.last4, fingerprint=fingerprint)
+        method = shapes.payment_method(
+            self.now(), brand=card.brand, last4=card.last4, fingerprint=fingerprint_of(number)
+        )
         self.store.save("card_number", {"id": method["id"], "number": number})
         self.store.save("payment_method", method)
         if customer is not None:
@@ -75,8 +105,13 @@ class World:
     def attach(self, method: Object, customer: str) -> Object:
         method["customer"] = customer
         self.store.save("payment_method", method)
+        self.use_up(method)
         self.emit("payment_method.attached", method)
         return method
+
+    def use_up(self, method: Object) -> None:
+        """One that was never attached to anybody pays once; one that was, never without its customer."""
+        self.store.save("used_up", {"id": method["id"]})
 
     def renew_card(self, method_id: str, changes: Object) -> Object:
         """The card's network sent a new one: another expiry, number or brand."""
@@ -92,6 +127,11 @@ class World:
     def card_of(self, method: Object) -> TestCard:
         """The test card behind a payment method."""
         return TEST_CARDS[self.find("card_number", method["id"])["number"]]
+
+
+def fingerprint_of(number: str) -> str:
+    """A number has one fingerprint, for every customer and with every expiry."""
+    return hashlib.sha256(f"sandbox:{number}".encode()).hexdigest()[:16]
 
 
 def _in_period(item: Object, params: Object) -> bool:

@@ -1,3 +1,10 @@
 """Top-ups: the request to add funds, its states, and the payments that carry it out."""
 
-from brimful.top_ups import bridges as bridges, model as model, rebuild as rebuild, request as request, store as store
+from brimful.top_ups import (
+    bridges as bridges,
+    model as model,
+    rebuild as rebuild,
+    request as request,
+    review as review,
+    store as store,
+)

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from brimful import jobs, observability
 from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
+from brimful.gateway.gateway import PaymentRequest
 from brimful.top_ups.model import END_STATES, MOVES, Payment, State, TopUp
 
 _log = logging.getLogger(__name__)
 # Seconds until Stripe is asked again about a payment that has not ended.
 # The last one bounds how long an outage lingers after its end; the spread keeps a herd from coming back as one.
-_POLLS_S = (5, 15, 30, 60, 120, 300)
+POLLS_S = (5, 15, 30, 60, 120, 300)
 _CUSTOMERS_POLLS_S = (5, 15, 30, 60, 120, 300, 900)  # the customer has a day, and Stripe sends an event
-_FAILURES_MAX = 5
-_REVIEW_POLL_S = 3600
 
 
 class Stale(Exception):  # noqa: N818 - not an error: somebody else has moved it, so stop
@@ -213,7 +214,7 @@ async def move(
 
 async def poll_later(tx: Tx, top_up: TopUp, *, at_least_s: float = 0) -> TopUp:
     """Stay in the state, under the same fence, and look again, each time a little later."""
-    steps = _POLLS_S if top_up.state != "action_required" else _CUSTOMERS_POLLS_S
+    steps = POLLS_S if top_up.state != "action_required" else _CUSTOMERS_POLLS_S
     wait_s = max(at_least_s, steps[min(top_up.polls, len(steps) - 1)])
     wait_s *= ids.spread(f"{top_up.top_up_id}{top_up.polls}")
     wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
@@ -249,27 +250,6 @@ async def due(tx: Tx, *, late_s: float, limit: int) -> list[Row]:
     return await tx.all(_DUE, (await tx.now() - dt.timedelta(seconds=late_s), limit))
 
 
-_FAILED = """
-    UPDATE top_ups SET failures = failures + 1, wake_at = %(wake_at)s,
-        needs_review = needs_review OR failures + 1 >= %(most)s
-    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s AND ended_at IS NULL
-    RETURNING failures
-"""
-
-
-async def note_failure(tx: Tx, customer_id: str, top_up_id: str) -> bool:
-    """Working on a top-up raised an error of ours. After a few it is set aside for a person, looked at once an hour,
-    never dropped. True when it was set aside just now.
-    """
-    top_up = await get(tx, customer_id, top_up_id)
-    aside = top_up.failures + 1 >= _FAILURES_MAX
-    wait_s = _REVIEW_POLL_S if aside else _POLLS_S[min(top_up.failures, len(_POLLS_S) - 1)]
-    wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
-    values = {"customer_id": customer_id, "top_up_id": top_up_id, "wake_at": wake_at, "most": _FAILURES_MAX}
-    row = await tx.one(_FAILED, values)
-    return row is not None and row["failures"] == _FAILURES_MAX
-
-
 async def retry_now(tx: Tx, top_up: TopUp) -> None:
     """Try a top-up that waits for a retry now. The caller holds its lock."""
     await tx.execute(
@@ -277,22 +257,6 @@ async def retry_now(tx: Tx, top_up: TopUp) -> None:
         (await tx.now(), top_up.customer_id, top_up.top_up_id),
     )
     await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id}])
-
-
-# A live one is tried again now, and may fail as often as any other before it needs a review again.
-_CLOSE_REVIEW = """
-    UPDATE top_ups SET needs_review = false, failures = 0,
-        wake_at = CASE WHEN ended_at IS NULL THEN %(now)s::timestamptz END
-    WHERE customer_id = %(customer_id)s AND top_up_id = %(top_up_id)s
-"""
-
-
-async def close_review(tx: Tx, top_up: TopUp) -> None:
-    """A person has reviewed this top-up. The caller holds its lock."""
-    values = {"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id, "now": await tx.now()}
-    await tx.execute(_CLOSE_REVIEW, values)
-    if top_up.live:
-        await jobs.defer(tx, jobs.Name.PAY, [{"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id}])
 
 
 _PAYMENT_NAMES = [field.name for field in dataclasses.fields(Payment)]
@@ -372,6 +336,23 @@ async def add_payment(
     return payment
 
 
+_KEEP_REQUEST = """
+    UPDATE payments SET request = coalesce(request, %(request)s)
+    WHERE customer_id = %(customer_id)s AND payment_id = %(payment_id)s RETURNING request
+"""
+
+
+async def keep_request(tx: Tx, payment: Payment, request: PaymentRequest) -> PaymentRequest:
+    """What the payment asks of the provider, kept the first time: its key repeats what was sent under it, so a later
+    release must send the same.
+    """
+    values = {"customer_id": payment.customer_id, "payment_id": payment.payment_id,
+              "request": Jsonb(dataclasses.asdict(request))}  # fmt: skip
+    row = await tx.one(_KEEP_REQUEST, values)
+    assert row is not None
+    return PaymentRequest(**row["request"])
+
+
 _SAVE_PAYMENT = """
     UPDATE payments SET state = %(state)s, stripe_intent_id = %(stripe_intent_id)s,
         stripe_session_id = %(stripe_session_id)s, redirect_url = %(redirect_url)s, error_code = %(error_code)s,
@@ -402,14 +383,6 @@ async def mark_succeeded_late(tx: Tx, payment: Payment) -> None:
     await tx.execute(
         "UPDATE payments SET state = 'succeeded' WHERE customer_id = %s AND payment_id = %s",
         (payment.customer_id, payment.payment_id),
-    )
-
-
-async def flag_late_success(tx: Tx, top_up: TopUp, balance_after: Decimal) -> None:
-    """Keep its end; the credit counts for the monthly limit, and the top-up needs a review."""
-    await tx.execute(
-        "UPDATE top_ups SET needs_review = true, balance_after = %s WHERE customer_id = %s AND top_up_id = %s",
-        (balance_after, top_up.customer_id, top_up.top_up_id),
     )
 
 

@@ -2,9 +2,9 @@
 
 from starlette.responses import RedirectResponse, Response
 
-from brimful import customers, email
+from brimful import customers, email, jobs, payments
 from brimful.api import context, schemas
-from brimful.api.context import Transaction
+from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core.errors import Refused
 from brimful.notifications import events
@@ -53,10 +53,22 @@ async def get_customer(tx: Transaction, customer_id: str) -> schemas.balances.Cu
 
 
 @router.patch("/customers/{customer_id}", status_code=204)
-async def update_customer(tx: Transaction, customer_id: str, body: schemas.requests.UpdateCustomer) -> Response:
-    """Change name, e-mail, external id or time zone."""
-    before, after = await customers.update(tx, customer_id, body.model_dump(exclude_unset=True))
-    if before.email is not None and after.email != before.email:
-        event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
-        await email.send.remember_recipient(tx, customer_id, event_id, before.email)
+async def update_customer(context: Context, customer_id: str, body: schemas.requests.UpdateCustomer) -> Response:
+    """Change name, e-mail, external id, time zone or external accounts.
+
+    Name and e-mail are changed at Stripe as well. Another customer at Stripe is taken only if the account has it, and
+    if no saved card would be lost.
+    """
+    changes = body.model_dump(exclude_unset=True)
+    stripe_id = customers.stripe_account(changes.get("external_accounts", ()))
+    if stripe_id is not None and context.deps.payments is not None:
+        customers.require_stripe_id(stripe_id)
+        await payments.stripe_customers.require_replaceable(context.deps.payments, customer_id, stripe_id)
+    async with context.deps.database.transaction() as tx:
+        before, after = await customers.update(tx, customer_id, changes)
+        if (before.name, before.email) != (after.name, after.email) and after.stripe_customer_id is not None:
+            await jobs.defer(tx, jobs.Name.CUSTOMER, [{"customer_id": customer_id}])
+        if before.email is not None and after.email != before.email:
+            event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
+            await email.send.remember_recipient(tx, customer_id, event_id, before.email)
     return Response(status_code=204)

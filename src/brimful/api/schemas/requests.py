@@ -37,6 +37,7 @@ class UpdateCustomer(_Body):
     external_id: Text | None = Field(None, min_length=1, max_length=255)
     email: Text | None = Field(None, max_length=320, pattern=r"^[^@\s]+@[^@\s]+$")
     time_zone: Text = "UTC"
+    external_accounts: list[NewExternalAccount] = Field(default=[], max_length=20)
 
 
 class StartingRate(_Body):

@@ -36,6 +36,7 @@ APART = (
     "breakers",
     "card_attempts",
     "installation",
+    "installation_key",
     "restore_guard",
     "operator_sessions",
     "operator_tries",

@@ -151,7 +151,7 @@ async def pay_now(h: "History") -> None:
         async with h.world.database.transaction() as tx:
             await top_ups.request.request_manual(
                 tx, customer_id=person.customer_id, asset="USD", currency="USD", amount_minor=1500,
-                units=money.units_bought(1500, "USD", rate=money.ONE, scale=6), rate=money.ONE,
+                units=money.units_bought(1500, "USD", rate=money.ONE, scale=9), rate=money.ONE,
                 top_up_id=top_up_id,
             )  # fmt: skip
         await _pay_present(h, person, top_up_id, card_id)

@@ -42,6 +42,10 @@ class Auditor:
         self._hard_known: dict[str, dt.datetime] = {}  # since when we know that a card was declined for good
         self.acknowledged: dict[tuple[str, str, str], Decimal] = {}  # what was acknowledged to the platform
 
+    @property
+    def _customers(self) -> set[str]:
+        return {one.stripe_id for one in self._world.actors}
+
     def step(self) -> None:
         """What must hold at any moment."""
         self._chain()
@@ -88,7 +92,7 @@ class Auditor:
         paid: dict[str, Row] = {}
         by_top_up: collections.Counter[str] = collections.Counter()
         for intent in self._world.sandbox.store.newest("payment_intent"):
-            if intent["status"] == "succeeded":
+            if intent["status"] == "succeeded" and intent["customer"] in self._customers:
                 paid[intent["metadata"]["payment_id"]] = intent
                 by_top_up[intent["metadata"]["top_up_id"]] += 1
         _must(all(count == 1 for count in by_top_up.values()), "I5", by_top_up)
@@ -198,16 +202,18 @@ class Auditor:
     def _books(self) -> None:
         from brimful.sandbox import books
 
-        theirs = books.books(self._world.sandbox)
+        kept = books.books(self._world.sandbox)["customers"]  # of our customers: others share the account
+        theirs = [kept[one.stripe_id]["USD"] for one in self._world.actors if "USD" in kept.get(one.stripe_id, {})]
         ours: collections.Counter[str] = collections.Counter()
         for entry in self._tables.all("entries"):
             if entry["payment_id"] is None:
                 continue
-            disputed = entry["key"].startswith("dp_")
+            disputed = entry["kind"] == "dispute" or entry["key"].endswith(":reinstated")
             name = "charged" if entry["kind"] == "top_up" else "disputed" if disputed else "refunded"
             ours[name] += entry["money_minor"] if name == "charged" else -entry["money_minor"]
         for name in ("charged", "refunded", "disputed"):
-            _must(theirs[name].get("USD", 0) == ours[name], "I2", f"{name}: {theirs[name]} there, {ours[name]} here")
+            there = sum(one[name] for one in theirs)
+            _must(there == ours[name], "I2", f"{name}: {there} there, {ours[name]} here")
 
     # I6, I7
     def _nothing_lost(self) -> None:

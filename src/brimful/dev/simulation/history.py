@@ -24,6 +24,7 @@ from brimful.dev.simulation.database import Job
 from brimful.dev.simulation.provider import CALL_FAULTS
 from brimful.dev.simulation.scheduler import Parked
 from brimful.dev.simulation.world import PACE, Actor, SimulatedWorld
+from brimful.gateway.stripe import adapter
 from brimful.sandbox import intents
 from brimful.sandbox.errors import ApiError
 
@@ -32,7 +33,8 @@ FAULTS = (
     *(f"call:{name}" for name in CALL_FAULTS),
     "crash:before_commit", "crash:after_commit", "killed_at_a_call", "answer_after_kill", "provider_down",
     "webhook_lost", "webhook_duplicated", "webhook_reordered", "job_lost", "job_twice", "clock_back", "declined",
-    "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "fraud_warning",
+    "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "dispute_du",
+    "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator",
 )  # fmt: skip
 _STEPS = (25, 70)
@@ -183,8 +185,9 @@ class History:
     def _start(self, job: Job) -> None:
         context, arguments = self.dice.choice(self.world.contexts), job.arguments
         starts: dict[jobs.Name, Callable[[], Coroutine[Any, Any, None]]] = {
-            jobs.Name.PAY: lambda: worker.pay_or_set_aside(context, **arguments),
+            jobs.Name.PAY: lambda: payments.turns.pay(context, **arguments),
             jobs.Name.REFUND: lambda: payments.reversals.send_refund(context, **arguments),
+            jobs.Name.CARD: lambda: self._block(**arguments),
             jobs.Name.EVALUATE: lambda: self._evaluate(**arguments),
             jobs.Name.STRIPE_EVENT: lambda: self._apply(context, job),
         }
@@ -196,10 +199,14 @@ class History:
         async with self.world.database.transaction("audit") as tx:
             await auto_top_up.evaluate.evaluate_account(tx, customer_id, asset, PACE)
 
+    async def _block(self, customer_id: str, card_id: str, reason: str) -> None:
+        async with self.world.database.transaction() as tx:
+            await auto_top_up.pauses.block_card(tx, customer_id, card_id, reason, PACE)
+
     async def _apply(self, context: payments.context.PaymentContext, job: Job) -> None:
         """An event whose object could not be read is tried again, as procrastinate would."""
         try:
-            await worker.apply_or_set_aside(context, **job.arguments)
+            await payments.turns.apply_event(context, **job.arguments)
         except ConnectionError:
             self.world.database.jobs.append(Job(job.name, job.arguments, self.world.time.now + dt.timedelta(seconds=9)))
 
@@ -258,13 +265,11 @@ class History:
 
     async def _receive(self, event: dict[str, Any]) -> None:
         """As `stripe_inbox.receive` after the signature."""
-        item = event["data"]["object"]
-        object_id = item.get("payment_intent" if item["object"] == "charge" else "id")
-        created = dt.datetime.fromtimestamp(event["created"], dt.UTC)
+        parsed = adapter.Event(event)
+        if not payments.stripe_events.of_use(parsed):
+            return
         async with self.world.database.transaction() as tx:
-            values = (event["id"], event["type"], object_id, False, created, await tx.now())
-            if await tx.execute(payments.stripe_events._INSERT, values):
-                await jobs.defer(tx, jobs.Name.STRIPE_EVENT, [{"event_id": event["id"]}])
+            await payments.stripe_events.store(tx, parsed)
 
     async def _at_the_provider(self) -> None:
         """What happens there by itself: money goes back, cards change, payments hang, or nothing answers."""

@@ -11,6 +11,7 @@ from brimful.gateway import snapshots
 from brimful.gateway.gateway import (
     CardSnapshot,
     CheckoutSnapshot,
+    CustomerSnapshot,
     DisputeSnapshot,
     Failure,
     FailureKind,
@@ -33,6 +34,9 @@ CALL_FAULTS = (
     "lock_timeout",
     "forbidden",
     "garbled",
+    "proxy",
+    "proxy_after",
+    "cut",
 )
 
 
@@ -81,7 +85,7 @@ class Provider:
         if limit_s is not None and self._clock() - begun > limit_s:
             return Failure(FailureKind.NO_ANSWER, None, "given up")
         answer = self._answer(call, method, path, params, key, fault)
-        answered = not (isinstance(answer, Failure) and answer.unknown)
+        answered = not (isinstance(answer, Failure) and answer.unanswered)
         self._breaker = self._breaker.record_outcome(self._clock(), answered=answered)
         return answer
 
@@ -95,30 +99,34 @@ class Provider:
         text = urllib.parse.urlencode(_flat(params))
         answer = self._calls.answer(method, f"/v1/{path}", text, key)
         self.sandbox.switches.active = [one for one in self.sandbox.switches.active if one.fault in _LASTING]
-        if answer.dropped:
-            return Failure(FailureKind.NO_ANSWER, None, "dropped")
+        if answer.form != "json":
+            return snapshots.failure(None if answer.form == "dropped" else answer.status, None, answer.form)
         if answer.status < 400:
             return answer.body
         declined = snapshots.declined_intent(answer.body) if answer.status == 402 else None
-        if declined is not None:
-            return declined
-        error = answer.body["error"]
-        return Failure(snapshots.failure_kind(answer.status, error.get("code")), error.get("code"), error["message"])
+        return snapshots.failure(answer.status, answer.body) if declined is None else declined
 
     # --- the gateway -----------------------------------------------------------------------------------------
 
     async def check_key(self) -> Failure | None:
         return None
 
-    async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
+    async def create_customer(self, **_: Any) -> str | Failure:
         raise NotImplementedError
 
-    async def create_intent(self, request: PaymentRequest, *, payment_method: str) -> PaymentIntentSnapshot | Failure:
+    async def read_customer(self, stripe_customer: str) -> CustomerSnapshot | Failure:
+        answer = await self._ask("customers.retrieve", "GET", f"customers/{stripe_customer}", {})
+        return snapshots.readable(snapshots.customer_snapshot, answer)
+
+    async def update_customer(self, stripe_customer: str, *, name: str, email: str | None) -> Failure | None:
+        raise NotImplementedError
+
+    async def create_intent(self, request: PaymentRequest) -> PaymentIntentSnapshot | Failure:
         params = {
             "amount": request.amount_minor,
             "currency": request.currency.lower(),
             "customer": request.customer,
-            "payment_method": payment_method,
+            "payment_method": request.payment_method,
             "metadata": request.metadata,
             "description": request.description,
         }

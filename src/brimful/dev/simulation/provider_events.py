@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 from brimful.dev.simulation.world import SimulatedWorld
-from brimful.sandbox import intents, reversals
+from brimful.sandbox import foreign, intents, reversals
 from brimful.sandbox.switches import Switch
 
 Met = Callable[[str], None]
@@ -49,8 +49,10 @@ def dispute(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
     intent = _some(world, dice, "payment_intent", status="succeeded")
     if intent is not None and not any(item["payment_intent"] == intent["id"]
                                       for item in world.sandbox.store.newest("dispute")):  # fmt: skip
-        reversals.open_dispute(world.sandbox, intent["id"], inquiry=dice.random() < 0.2)
+        prefix = dice.choice(("du", "dp"))
+        reversals.open_dispute(world.sandbox, intent["id"], inquiry=dice.random() < 0.2, prefix=prefix)
         met("dispute")
+        met(f"dispute_{prefix}")
 
 
 def close_dispute(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
@@ -60,6 +62,22 @@ def close_dispute(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
         reversals.close_dispute(world.sandbox, dispute["id"], won=won)
         if won:
             met("dispute_won")
+
+
+def dispute_inquired(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
+    inquiry = _some(world, dice, "dispute", status="warning_needs_response")
+    if inquiry is not None:
+        reversals.escalate_inquiry(world.sandbox, inquiry["id"])
+        met("inquiry_escalates")
+
+
+def others(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
+    """Another product on the same account: with metadata like ours, or with none."""
+    kind = dice.choice(("payment", "open_payment", "refund", "dispute", "warning", "card"))
+    like_ours = {"payment_id": "pay_theirs", "customer_id": "cus_0", "top_up_id": "top_theirs"}
+    metadata = dice.choice(({}, like_ours, {**like_ours, "installation": "ins_theirs"}))
+    foreign.make(world.sandbox, {"kind": kind, "metadata": metadata})
+    met("foreign_objects")
 
 
 def warn(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
@@ -99,6 +117,8 @@ ACTS: tuple[tuple[Act, float], ...] = (
     (refund_fails, 1),
     (dispute, 1),
     (close_dispute, 1),
+    (dispute_inquired, 1),
+    (others, 0.7),
     (warn, 0.4),
     (detach, 0.5),
     (renew, 0.4),

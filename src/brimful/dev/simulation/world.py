@@ -25,7 +25,7 @@ KEYS = {1: bytes(range(32))}
 PACE = Pace(5, dt.timedelta(seconds=60))
 _PROCESSES = 3
 RETRY_WAITS = (dt.timedelta(hours=4), dt.timedelta(hours=12))
-USD = assets.Asset("USD", "US dollars", "currency", 6, None, "$", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+USD = assets.Asset("USD", "US dollars", "currency", 9, None, "$", dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
 CREDIT = assets.Asset("CREDIT", "Credits", "unit", 2, None, None, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
 # Test cards and how often a customer has one: most succeed.
 CARDS = (
@@ -64,6 +64,7 @@ class SimulatedWorld:
             self.database, self.keyring, PACE, batch_max=50, queue_max=1000, writers=2
         )
         self.actors: list[Actor] = []
+        self._shared = False
 
     def _context(self) -> PaymentContext:
         return PaymentContext(
@@ -98,7 +99,7 @@ class SimulatedWorld:
         })  # fmt: skip
         person = Actor(customer_id, stripe_id, [])
         self.actors.append(person)
-        self.sandbox.switches.shared_fingerprint = "shared" if shared else None
+        self._shared = shared
         for turn in range(self.dice.choice((1, 1, 2))):
             await self.add_card(person, f"card_{number}_{turn}")
         async with self.database.transaction() as tx:
@@ -110,8 +111,7 @@ class SimulatedWorld:
         [number] = self.dice.choices(numbers, weights)
         method = self.sandbox.save_card(number, person.stripe_id)
         card = method["card"]
-        if not self.sandbox.switches.shared_fingerprint:
-            card["fingerprint"] = f"print_{card_id}"
+        card["fingerprint"] = "shared" if self._shared else f"print_{card_id}"
         await self._put("cards", {
             "customer_id": person.customer_id, "card_id": card_id, "stripe_payment_method_id": method["id"],
             "fingerprint": card["fingerprint"], "brand": card["brand"], "last4": card["last4"],

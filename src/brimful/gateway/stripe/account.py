@@ -4,15 +4,18 @@ What a restricted key may do is asked about objects that do not exist: "no such 
 nothing can change. That Stripe checks the permission before the object was not tried on live Stripe.
 """
 
+import asyncio
 import dataclasses
 import email.utils
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 import stripe
 
 from brimful.gateway.gateway import Failure, FailureKind
 from brimful.gateway.stripe import answers
+from brimful.gateway.stripe.transport import Transport
 
 _TIMEOUT_S = 10
 _NOBODY = "brimful_doctor"  # the id of no object
@@ -65,14 +68,17 @@ class Account:
     version: str = stripe.api_version
 
     def __init__(self, key: str, *, url: str | None = None) -> None:
-        self._http = stripe.HTTPXClient(timeout=_TIMEOUT_S)
+        self._http = Transport(_TIMEOUT_S)
         client = stripe.StripeClient(
             key, base_addresses={} if url is None else {"api": url}, max_network_retries=0, http_client=self._http
         )
         self._api = client.v1
 
     async def close(self) -> None:
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
+
+    async def _ask(self, kind: str, call: Awaitable[Any]) -> dict[str, Any] | Failure:
+        return await answers.answered(call, kind=kind, deadline_s=_TIMEOUT_S)
 
     async def clock(self, now: Callable[[], float]) -> float | Failure:
         """Seconds by which Stripe's clock is ahead of this machine's, to about a second."""
@@ -91,32 +97,42 @@ class Account:
         """
         missing = []
         for name, call in PERMISSIONS.items():
-            try:
-                await call(self._api)
-            except stripe.PermissionError:
-                missing.append(name)
-            except stripe.StripeError as error:
-                wanted = answers.failure(error, quiet=True)
-                if wanted.kind is not FailureKind.REFUSED:
-                    return wanted
+            failed = await self._refused(call)
+            if failed is None or failed.missing:
+                continue
+            if failed.status != HTTPStatus.FORBIDDEN:
+                return failed
+            missing.append(name)
         return missing
+
+    async def _refused(self, call: Call) -> Failure | None:
+        try:
+            async with asyncio.timeout(_TIMEOUT_S):
+                await call(self._api)
+        except TimeoutError:
+            return answers.unheard("No whole answer.")
+        except stripe.StripeError as error:
+            return answers.failure(error, quiet=True)
+        return None
 
     async def endpoints(self) -> list[Endpoint] | Failure:
         """Where the account's events go."""
-        answer = await answers.answered(self._api.webhook_endpoints.list_async({"limit": 100}))
+        answer = await self._ask("list", self._api.webhook_endpoints.list_async({"limit": 100}))
         return answer if isinstance(answer, Failure) else [_endpoint(item) for item in answer["data"]]
 
     async def create_endpoint(self, url: str) -> Endpoint | Failure:
         """Send what we apply to `url`, in the form of the pinned API version."""
         params: Any = {"url": url, "enabled_events": list(EVENTS), "api_version": self.version,
                        "description": "Brimful"}  # fmt: skip
-        answer = await answers.answered(self._api.webhook_endpoints.create_async(params))
+        answer = await self._ask("webhook_endpoint", self._api.webhook_endpoints.create_async(params))
         return answer if isinstance(answer, Failure) else _endpoint(answer)
 
     async def mend_endpoint(self, endpoint: Endpoint) -> Endpoint | Failure:
         """Enable it, and send it all that we apply. Its API version cannot be changed."""
         params: Any = {"enabled_events": list(EVENTS), "disabled": False}
-        answer = await answers.answered(self._api.webhook_endpoints.update_async(endpoint.endpoint_id, params))
+        answer = await self._ask(
+            "webhook_endpoint", self._api.webhook_endpoints.update_async(endpoint.endpoint_id, params)
+        )
         return answer if isinstance(answer, Failure) else _endpoint(answer)
 
 

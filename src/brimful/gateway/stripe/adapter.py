@@ -21,6 +21,7 @@ from brimful.gateway import snapshots
 from brimful.gateway.gateway import (
     CardSnapshot,
     CheckoutSnapshot,
+    CustomerSnapshot,
     DisputeSnapshot,
     Failure,
     FailureKind,
@@ -30,6 +31,7 @@ from brimful.gateway.gateway import (
 )
 from brimful.gateway.limits import CallPolicy
 from brimful.gateway.stripe import answers
+from brimful.gateway.stripe.transport import Transport
 
 _TIMEOUT_S = 30
 _TOLERANCE_S = 300
@@ -39,6 +41,16 @@ _BUSY_WAITS_S = (0.5, 1.0, 2.0, 4.0)
 _CARD: list[Any] = ["card"]
 
 
+# What each resource answers with; a list answers with a `list`.
+_OBJECTS = {
+    "checkout.sessions": "checkout.session",
+    "customers": "customer",
+    "disputes": "dispute",
+    "payment_intents": "payment_intent",
+    "payment_methods": "payment_method",
+    "radar.early_fraud_warnings": "radar.early_fraud_warning",
+    "refunds": "refund",
+}
 _PAID = ["latest_charge"]  # its receipt is shown to the customer
 
 
@@ -57,7 +69,8 @@ class StripeGateway:
     ) -> None:
         self.livemode = key.startswith(("sk_live_", "rk_live_"))
         self.call_policy = call_policy
-        self._http = stripe.HTTPXClient(timeout=timeout_s)
+        self._deadline_s = timeout_s
+        self._http = Transport(timeout_s)
         self._client = stripe.StripeClient(
             key,
             base_addresses={} if url is None else {"api": url},
@@ -71,23 +84,25 @@ class StripeGateway:
         return self.call_policy is None or self.call_policy.reachable
 
     async def close(self) -> None:
-        await self._http.close_async()  # type: ignore[no-untyped-call]
+        await self._http.close_async()
 
     async def _ask(self, endpoint: str, call: Callable[[], Awaitable[Any]]) -> dict[str, Any] | Failure:
         """One call within Stripe's rates; again, with jitter, while Stripe is busy. While Stripe is down a call
         is not sent, which is reported like busy: it was not carried out.
         """
+        resource, _, verb = endpoint.rpartition(".")
+        kind = "list" if verb == "list" else _OBJECTS[resource]
         for wait_s in (*_BUSY_WAITS_S, None):
             if self.call_policy is not None and not await self.call_policy.admit(endpoint):
                 return Failure(FailureKind.BUSY, "unreachable", "Stripe has not answered lately; not sent.")
             await failpoints.crash_point(f"before {endpoint}")
             begun_s = time.monotonic()
             with observability.tracing.span(f"stripe {endpoint}"):
-                answer = await answers.answered(call())
+                answer = await answers.answered(call(), kind=kind, deadline_s=self._deadline_s)
             outcome = answer.kind.value if isinstance(answer, Failure) else "answered"
             observability.metrics.STRIPE.labels(endpoint, outcome).observe(time.monotonic() - begun_s)
             if self.call_policy is not None:
-                await self.call_policy.record_outcome(answered=not (isinstance(answer, Failure) and answer.unknown))
+                await self.call_policy.record_outcome(answered=not (isinstance(answer, Failure) and answer.unanswered))
             await failpoints.crash_point(f"after {endpoint}")
             busy = isinstance(answer, Failure) and answer.kind is FailureKind.BUSY
             if not busy or wait_s is None:
@@ -102,8 +117,11 @@ class StripeGateway:
             page = await self._ask(endpoint, lambda asked=params: listing(asked))  # type: ignore[misc]
             if isinstance(page, Failure):
                 return page
-            found += page["data"]
-            if not page["has_more"]:
+            items = page.get("data")
+            if not isinstance(items, list):
+                return answers.unheard("A list without items.")
+            found += items
+            if not page.get("has_more") or not items:
                 return found
             params = {**params, "starting_after": found[-1]["id"]}
 
@@ -111,8 +129,10 @@ class StripeGateway:
         answer = await self._ask("customers.list", lambda: self._api.customers.list_async({"limit": 1}))
         return answer if isinstance(answer, Failure) else None
 
-    async def create_customer(self, *, key: str, name: str, email: str | None, customer_id: str) -> str | Failure:
-        params: Any = {"name": name, "metadata": {"customer_id": customer_id}}
+    async def create_customer(
+        self, *, key: str, name: str, email: str | None, metadata: Mapping[str, str]
+    ) -> str | Failure:
+        params: Any = {"name": name, "metadata": dict(metadata)}
         if email is not None:
             params["email"] = email
         answer = await self._ask(
@@ -120,7 +140,18 @@ class StripeGateway:
         )
         return answer if isinstance(answer, Failure) else str(answer["id"])
 
-    async def create_intent(self, request: PaymentRequest, *, payment_method: str) -> PaymentIntentSnapshot | Failure:
+    async def read_customer(self, stripe_customer: str) -> CustomerSnapshot | Failure:
+        answer = await self._ask("customers.retrieve", lambda: self._api.customers.retrieve_async(stripe_customer))
+        return snapshots.readable(snapshots.customer_snapshot, answer)
+
+    async def update_customer(self, stripe_customer: str, *, name: str, email: str | None) -> Failure | None:
+        params: Any = {"name": name, "email": email or ""}
+        answer = await self._ask("customers.update", lambda: self._api.customers.update_async(stripe_customer, params))
+        return answer if isinstance(answer, Failure) else None
+
+    async def create_intent(self, request: PaymentRequest) -> PaymentIntentSnapshot | Failure:
+        assert request.payment_method is not None
+        payment_method = request.payment_method
         answer = await self._ask(
             "payment_intents.create",
             lambda: self._api.payment_intents.create_async(
@@ -301,7 +332,9 @@ class StripeGateway:
         )
         if isinstance(answer, Failure):
             return answer
-        return snapshots.checkout_snapshot(answer["data"][0]) if answer["data"] else None
+        return snapshots.readable(
+            lambda page: snapshots.checkout_snapshot(page["data"][0]) if page["data"] else None, answer
+        )
 
     async def read_card(self, payment_method: str) -> CardSnapshot | Failure:
         answer = await self._ask(
@@ -316,8 +349,10 @@ class StripeGateway:
         return answer if isinstance(answer, Failure) else None
 
 
-class VerifiedEvent:
-    """A signed event. Only a hint of what to read: `object_id` names it."""
+class Event:
+    """A signed event. Only a hint of what to read: `object_id` names it. `intent_id` is the PaymentIntent that it is
+    about, where there is one, and `metadata` its object's: by them it is known whose it is before anything is read.
+    """
 
     def __init__(self, body: dict[str, Any]) -> None:
         self.event_id = _word(body["id"])
@@ -325,9 +360,11 @@ class VerifiedEvent:
         self.livemode = bool(body["livemode"])
         self.created = dt.datetime.fromtimestamp(int(body["created"]), dt.UTC)
         item = body["data"]["object"]
+        intent = snapshots.id_of(item.get("id" if item.get("object") == "payment_intent" else "payment_intent"))
+        self.intent_id = None if intent is None else _word(intent)
         # A charge is nothing that we keep: its event is a hint about its PaymentIntent.
-        about = snapshots.id_of(item.get("payment_intent" if item.get("object") == "charge" else "id"))
-        self.object_id = None if about is None else _word(about)
+        self.object_id = self.intent_id if item.get("object") == "charge" else _word(item["id"])
+        self.metadata: Mapping[str, str] = dict(item.get("metadata") or {})
 
 
 def _word(value: object) -> str:
@@ -337,18 +374,23 @@ def _word(value: object) -> str:
     return value
 
 
-def verify_event(payload: bytes, header: str | None, secrets: Sequence[str]) -> VerifiedEvent | None:
-    """The event, or None unless one of the secrets signed exactly these bytes within 300 s of now.
+def signed(payload: bytes, header: str | None, secrets: Sequence[str]) -> bool:
+    """Whether one of the secrets signed exactly these bytes within 300 s of now.
 
     Source: docs.stripe.com/webhooks (signatures). The SDK accepts time stamps in the future; we do not.
     """
     signature = header or ""
     if not signature.isascii():  # a digest cannot be compared with it
-        return None
-    if not any(_signed(payload, signature, secret) for secret in secrets) or _from_future(signature):
-        return None
+        return False
+    return any(_signed(payload, signature, secret) for secret in secrets) and not _from_future(signature)
+
+
+def read_event(payload: bytes) -> Event | None:
+    """The event of a signed payload; None for one that is of no use here: a thin event without its object, or one about
+    a thing whose id people choose, such as a coupon or a price.
+    """
     try:
-        return VerifiedEvent(json.loads(payload))
+        return Event(json.loads(payload))
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError, OverflowError):
         return None
 

@@ -25,6 +25,7 @@ from brimful.portal.limits import Bounds
 from brimful.portal.pages import forecast, panels
 
 _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
+_CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
 _FIELDS = ("threshold", "amount", "limit", "card", "in_units", "version")
 
 
@@ -110,7 +111,7 @@ def _values(page: Page, context: RuleFormContext) -> dict[str, str]:
     default_card = wanted if wanted in usable else usable[0] if usable else ""
     if before is None:
         amount = min(
-            max(money.currency(context.currency).minimum_minor * 50, context.bounds.low_minor),
+            max(money.currency(context.currency).usual_minor * 50, context.bounds.low_minor),
             context.bounds.high_minor,
         )
         return {
@@ -169,7 +170,9 @@ def _read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tu
 
 
 def _threshold(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
-    threshold = _number(page, values, "threshold", context.asset.scale)
+    asset = context.asset  # of a currency people see its own decimals, and mean no others
+    scale = asset.scale if asset.kind == "unit" else money.currency(asset.code).exponent
+    threshold = _number(page, values, "threshold", scale)
     if context.bounds.threshold is not None:
         low, high = context.bounds.threshold
         if not low <= threshold <= high:
@@ -193,7 +196,15 @@ def _amount(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> 
 
 
 def _limit(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
-    return _money(page, context, values, "limit")
+    limit_minor = _money(page, context, values, "limit")
+    most = money.currency(context.currency).maximum_minor * _CHARGES_MAX
+    if limit_minor > most:
+        raise Refused(
+            "amount_out_of_range", "The limit is beyond what could be charged.", field="limit",
+            low=page.words.cash(context.bounds.low_minor, context.currency),
+            high=page.words.cash(most, context.currency),
+        )  # fmt: skip
+    return limit_minor
 
 
 def _money(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> int:

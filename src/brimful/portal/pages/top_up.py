@@ -97,7 +97,7 @@ async def _form_context(page: Page) -> TopUpFormContext:
 
 def _chips(context: TopUpFormContext) -> list[int]:
     """Amounts to choose from, within the bounds; never none."""
-    smallest = money.currency(context.currency).minimum_minor * 10
+    smallest = money.currency(context.currency).usual_minor * 10
     bounds = context.bounds
     chips = [smallest * factor for factor in _CHIPS if bounds.low_minor <= smallest * factor <= bounds.high_minor]
     return chips or [bounds.low_minor]

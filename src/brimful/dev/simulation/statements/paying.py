@@ -44,7 +44,7 @@ def _due(t: Tables, p: Any) -> list[Row]:
     return sorted(rows, key=lambda row: row["wake_at"])[: p[1]]
 
 
-@registry.on(top_ups.store._FAILED)
+@registry.on(top_ups.review._FAILED)
 def _top_up_failed(t: Tables, p: Any) -> list[Row]:
     row = t.get("top_ups", p["customer_id"], p["top_up_id"])
     if row is None or row["ended_at"] is not None:
@@ -76,7 +76,8 @@ def _count_payments(t: Tables, p: Any) -> list[Row]:
 
 @registry.on(top_ups.store._SUCCEEDED)
 def _succeeded(t: Tables, p: Any) -> list[Row]:
-    return t.where("payments", customer_id=p[0], top_up_id=p[1], state="succeeded")
+    rows = t.where("payments", customer_id=p[0], top_up_id=p[1], state="succeeded")
+    return [registry.only(row, top_ups.model.Payment) for row in rows]
 
 
 _PAYMENT_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.Payment)]
@@ -86,9 +87,30 @@ _PAYMENT_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.Paym
 def _insert_payment(t: Tables, p: Any) -> int:
     names = ("customer_id", "payment_id", "top_up_id", "kind", "presence", "card_id", "currency", "amount_minor",
              "setup_id", "created_at")  # fmt: skip
-    row = {**dict.fromkeys(_PAYMENT_FIELDS), **dict(zip(names, p, strict=True)), "state": "new"}
+    row = {**dict.fromkeys(_PAYMENT_FIELDS), **dict(zip(names, p, strict=True)), "state": "new", "request": None}
     t.insert("payments", row)
     return 1
+
+
+@registry.on(top_ups.store._KEEP_REQUEST)
+def _keep_request(t: Tables, p: Any) -> list[Row]:
+    row = t.get("payments", p["customer_id"], p["payment_id"])
+    assert row is not None
+    kept = row["request"] or p["request"].obj
+    return [t.update("payments", row, request=kept)]
+
+
+@registry.on(top_ups.review._FLAG)
+def _flag_for_review(t: Tables, p: Any) -> int:
+    row = t.get("top_ups", *p)
+    assert row is not None
+    t.update("top_ups", row, needs_review=True)
+    return 1
+
+
+@registry.on(payments.ownership._KEY)
+def _installation(_t: Tables, _p: Any) -> list[Row]:
+    return [{"key": "ins_simulated"}]
 
 
 @registry.on(top_ups.store._SAVE_PAYMENT)
@@ -228,7 +250,14 @@ def _list_refunds(t: Tables, p: Any) -> list[Row]:
     ]
 
 
-_FRESH_REFUND: Row = {"stripe_refund_id": None, "reason": None, "wake_at": None, "polls": 0, "closed_at": None}
+_FRESH_REFUND: Row = {
+    "stripe_refund_id": None,
+    "read_at": None,
+    "reason": None,
+    "wake_at": None,
+    "polls": 0,
+    "closed_at": None,
+}
 
 
 @registry.on(payments.refunds._INSERT)
@@ -259,6 +288,21 @@ def _note_refund(t: Tables, p: Any) -> int:
     return 1
 
 
+@registry.on(payments.refunds._READ)
+def _refund_read(t: Tables, p: Any) -> int:
+    row = t.get("refunds", p[1], p[2])
+    assert row is not None
+    t.update("refunds", row, read_at=p[0])
+    return 1
+
+
+@registry.on(payments.refunds._DISPUTED)
+def _disputed(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.where("entries", customer_id=p[0], payment_id=p[1])
+            if row["kind"] == "dispute" or row["key"].endswith(":reinstated")]  # fmt: skip
+    return [{"minor": -sum(row["money_minor"] for row in rows)}]
+
+
 @registry.on(payments.refunds._REFUSE)
 def _refuse_refund(t: Tables, p: Any) -> int:
     row = t.get("refunds", p[2], p[3])
@@ -287,11 +331,12 @@ def _note_dispute(t: Tables, p: Any) -> int:
     if t.get("disputes", p["customer_id"], p["dispute_id"]) is not None:
         return 0
     names = ("customer_id", "dispute_id", "payment_id", "amount_minor", "currency", "status", "reason")
-    t.insert("disputes", {**{name: p[name] for name in names}, "opened_at": p["now"], "closed_at": None})
+    t.insert("disputes", {**{name: p[name] for name in names}, "opened_at": p["now"], "closed_at": None,
+                            "read_at": None})  # fmt: skip
     return 1
 
 
-@registry.on(payments.reversals._CLOSE_DISPUTE)
+@registry.on(payments.reversals._STANDING)
 def _dispute_end(t: Tables, p: Any) -> list[Row]:
     return registry.maybe(t.get("disputes", *p))
 
@@ -301,7 +346,7 @@ def _update_dispute(t: Tables, p: Any) -> int:
     row = t.get("disputes", p["customer_id"], p["dispute_id"])
     assert row is not None
     closed_at = (row["closed_at"] or p["now"]) if p["closed"] else None
-    t.update("disputes", row, status=p["status"], amount_minor=p["amount_minor"], closed_at=closed_at)
+    t.update("disputes", row, status=p["status"], amount_minor=p["amount_minor"], closed_at=closed_at, read_at=p["now"])
     return 1
 
 
@@ -309,7 +354,7 @@ def _update_dispute(t: Tables, p: Any) -> int:
 def _insert_event(t: Tables, p: Any) -> int:
     if t.get("stripe_events", p[0]) is not None:
         return 0
-    names = ("event_id", "type", "object_id", "livemode", "created_at", "received_at")
+    names = ("event_id", "type", "object_id", "intent_id", "installation", "livemode", "created_at", "received_at")
     t.insert("stripe_events", {**dict(zip(names, p, strict=True)), "state": "received", "outcome": None,
                                "processed_at": None, "failures": 0})  # fmt: skip
     return 1

@@ -29,8 +29,33 @@ def _renew(t: Tables, p: Any) -> int:
     row = t.get("cards", p["customer_id"], p["card_id"])
     assert row is not None
     names = ("fingerprint", "brand", "last4", "exp_month", "exp_year")
-    t.update("cards", row, **{name: p[name] for name in names})
+    t.update("cards", row, **{name: p[name] for name in names}, stripe_payment_method_id=p["payment_method"])
     return 1
+
+
+@registry.on(cards.store._SAME_PLASTIC)
+def _same_plastic(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("cards", fingerprint=p[0], state="active")
+    return [row for row in rows if (row["customer_id"], row["card_id"]) != (p[1], p[2])]
+
+
+@registry.on(cards.store._UNBLOCK)
+def _unblock(t: Tables, p: Any) -> int:
+    row = t.get("cards", p[1], p[2])
+    if row is None or (row["state"], row["state_reason"]) != ("blocked", p[3]):
+        return 0
+    t.update("cards", row, state="active", state_reason=None)
+    return 1
+
+
+@registry.on(auto_top_up.pauses._DATA_IS_NEW)
+def _data_is_new(t: Tables, p: Any) -> list[Row]:
+    rows = []
+    for row in t.where("rule_states", customer_id=p["customer_id"], pause_reason="card_data"):
+        rule = t.get("rules", p["customer_id"], row["asset"])
+        if rule is not None and rule["card_id"] == p["card_id"]:
+            rows.append(t.update("rule_states", row, paused_at=None, pause_reason=None))
+    return rows
 
 
 @registry.on("SELECT pg_advisory_xact_lock(hashtextextended(%s, 1))")
@@ -42,29 +67,43 @@ def _advisory(_t: Tables, _p: Any) -> int:
 def _count_tries(t: Tables, p: Any) -> list[Row]:
     rows = t.where("card_tries", fingerprint=p["fingerprint"])
 
-    declined = sum(row["state"] != "open" and row["at"] > p["since"] for row in rows)
+    declined = sum(row["state"] in {"declined", "hard", "data"} and row["at"] > p["since"] for row in rows)
     mine = sum(row["payment_id"] == p["payment_id"] for row in rows)
     return [{"declined": declined, "open": sum(row["state"] == "open" for row in rows), "mine": mine}]
 
 
-@registry.on(cards.decline_budget._HARD)
+@registry.on(cards.decline_budget._FORBIDDEN)
 def _forbidden(t: Tables, p: Any) -> list[Row]:
-    hard = [row for row in t.where("card_tries", fingerprint=p[0], state="hard") if row["at"] > p[1]]
-    return [{"hard": 1}] if hard else []
+    rows = [row for row in t.where("card_tries", fingerprint=p["fingerprint"])
+            if row["state"] == "disputed" or (row["at"] > p["since"] and (
+                row["state"] == "hard" or (row["state"] == "data" and row["expiry"] == p["expiry"])))]  # fmt: skip
+    return sorted(rows, key=lambda row: row["state"] == "data")[:1]
+
+
+@registry.on(cards.decline_budget._DISPUTED)
+def _plastic_disputed(t: Tables, p: Any) -> int:
+    row = t.get("card_tries", p["payment_id"])
+    if row is None:
+        t.insert("card_tries", {"payment_id": p["payment_id"], "fingerprint": p["fingerprint"], "state": "disputed",
+                                "at": p["now"], "expiry": None})  # fmt: skip
+    else:
+        t.update("card_tries", row, state="disputed", at=p["now"])
+    return 1
 
 
 @registry.on(cards.decline_budget._INSERT)
 def _claim(t: Tables, p: Any) -> int:
-    t.insert("card_tries", {"payment_id": p[0], "fingerprint": p[1], "state": "open", "at": p[2]})
+    t.insert("card_tries", {"payment_id": p[0], "fingerprint": p[1], "state": "open", "at": p[2],
+                            "expiry": None})  # fmt: skip
     return 1
 
 
-@registry.on("UPDATE card_tries SET state = %s, at = %s WHERE payment_id = %s AND state = 'open'")
+@registry.on(cards.decline_budget._DECLINED)
 def _declined(t: Tables, p: Any) -> int:
-    row = t.get("card_tries", p[2])
+    row = t.get("card_tries", p["payment_id"])
     if row is None or row["state"] != "open":
         return 0
-    t.update("card_tries", row, state=p[0], at=p[1])
+    t.update("card_tries", row, state=p["state"], at=p["now"], expiry=p["expiry"])
     return 1
 
 
