@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 import re
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Literal
 
@@ -120,20 +121,16 @@ async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Asset], in
     return [_asset(row) for row in rows], rows[0]["total"] if rows else 0
 
 
-_CLOSE = """
-    UPDATE rates SET valid_to = %(valid_from)s
-    WHERE asset = %(asset)s AND currency = %(currency)s AND valid_to IS NULL AND valid_from < %(valid_from)s
-"""
-_OVERLAPS = """
-    SELECT 1 FROM rates
-    WHERE asset = %(asset)s AND currency = %(currency)s
-        AND valid_from < coalesce(%(valid_to)s::timestamptz, 'infinity')
-        AND coalesce(valid_to, 'infinity') > %(valid_from)s
-"""
 _INSERT_RATE = """
     INSERT INTO rates (asset, currency, valid_from, valid_to, rate, recorded_at)
     VALUES (%(asset)s, %(currency)s, %(valid_from)s, %(valid_to)s, %(rate)s, %(now)s)
 """
+_AFTER = """
+    SELECT currency, rate, valid_from, valid_to FROM rates
+    WHERE asset = %s AND currency = %s AND (valid_to IS NULL OR valid_to > %s) ORDER BY valid_from
+"""
+_UNTIL = "UPDATE rates SET valid_to = %s WHERE asset = %s AND currency = %s AND valid_from = %s"
+_WITHDRAW = "DELETE FROM rates WHERE asset = %s AND currency = %s AND valid_from = %s AND valid_from > %s"
 
 
 async def add_rate(
@@ -145,29 +142,61 @@ async def add_rate(
     valid_from: dt.datetime | None = None,
     valid_to: dt.datetime | None = None,
 ) -> None:
-    """A new price of one unit. Without `valid_from` it applies now and closes the rate before it.
+    """A new price of one unit, from `valid_from` (or now) until `valid_to`, or until the next planned one.
 
-    Refuses currencies as assets, an unknown currency, and a period that overlaps another rate's.
+    The standing price ends where it begins, and goes on after `valid_to`. A planned price that begins at the same
+    moment is replaced. Refuses currencies as assets, an unknown currency, and a period that cuts into another planned
+    one.
     """
     if asset.kind == "currency":
         raise Refused("invalid_field", f"{asset.code} is a currency: only own units have rates.", field="rates")
     money.currency(currency)
     now = await tx.now()
-    values = {
-        "asset": asset.code,
-        "currency": currency,
-        "rate": money.positive(rate, field="rate"),
-        "valid_from": valid_from or now,
-        "valid_to": valid_to,
-        "now": now,
-    }
-    if valid_to is not None and valid_to <= (valid_from or now):
+    begins = valid_from or now
+    if valid_to is not None and valid_to <= begins:
         raise Refused("invalid_field", "valid_to must lie after valid_from.", field="valid_to")
-    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"rates:{asset.code}:{currency}",))
-    await tx.execute(_CLOSE, values)
-    if await tx.one(_OVERLAPS, values) is not None:
+    await _lock_rates(tx, asset, currency)
+    later = [Rate(**row) for row in await tx.all(_AFTER, (asset.code, currency, begins))]
+    if later and later[0].valid_from == begins > now:
+        await tx.execute(_WITHDRAW, (asset.code, currency, begins, now))
+        later = later[1:]
+    standing = later.pop(0) if later and later[0].valid_from <= begins else None
+    ends = valid_to or (later[0].valid_from if later else None)
+    if _cuts_in(begins, ends, standing, later):
         raise Refused("rate_overlaps", f"Another rate of {asset.code} in {currency} covers part of that period.")
-    await tx.execute(_INSERT_RATE, values)
+    values = {"asset": asset.code, "currency": currency, "rate": money.positive(rate, field="rate"), "now": now}
+    if standing is not None:
+        await tx.execute(_UNTIL, (begins, asset.code, currency, standing.valid_from))
+    await tx.execute(_INSERT_RATE, {**values, "valid_from": begins, "valid_to": ends})
+    if standing is not None and valid_to is not None and valid_to != standing.valid_to:
+        goes_on = {"rate": standing.rate, "valid_from": valid_to, "valid_to": standing.valid_to}
+        await tx.execute(_INSERT_RATE, {**values, **goes_on})
+
+
+def _cuts_in(begins: dt.datetime, ends: dt.datetime | None, standing: Rate | None, later: Sequence[Rate]) -> bool:
+    """Whether a period would cut off a part of another one that no price is left for."""
+    if later and (ends is None or ends > later[0].valid_from):
+        return True
+    if standing is None:
+        return False
+    beyond = standing.valid_to is not None and (ends is None or ends > standing.valid_to)
+    return standing.valid_from == begins or beyond
+
+
+async def withdraw_rate(tx: Tx, asset: Asset, currency: str, valid_from: dt.datetime) -> None:
+    """Take back a planned price, before it begins: the one before it stays in force. Refuses any other."""
+    await _lock_rates(tx, asset, currency)
+    found = [rate for rate in await rates_of(tx, asset.code) if rate.currency == currency]
+    gone = next((rate for rate in found if rate.valid_from == valid_from), None)
+    if gone is None or not await tx.execute(_WITHDRAW, (asset.code, currency, valid_from, await tx.now())):
+        raise Refused("rate_missing", f"No price of {asset.code} in {currency} is planned for that moment.")
+    before = next((rate for rate in found if rate.valid_to == valid_from), None)
+    if before is not None:
+        await tx.execute(_UNTIL, (gone.valid_to, asset.code, currency, before.valid_from))
+
+
+async def _lock_rates(tx: Tx, asset: Asset, currency: str) -> None:
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"rates:{asset.code}:{currency}",))
 
 
 _RATES = "SELECT currency, rate, valid_from, valid_to FROM rates WHERE asset = %s ORDER BY currency, valid_from"
@@ -176,6 +205,17 @@ _RATES = "SELECT currency, rate, valid_from, valid_to FROM rates WHERE asset = %
 async def rates_of(tx: Tx, code: str) -> list[Rate]:
     """Every rate of an asset, past and planned."""
     return [Rate(**row) for row in await tx.all(_RATES, (code,))]
+
+
+_FOR_SALE = """
+    SELECT DISTINCT a.code FROM assets AS a JOIN rates AS r ON r.asset = a.code
+    WHERE a.kind = 'unit' AND r.valid_from <= %(at)s AND (r.valid_to IS NULL OR r.valid_to > %(at)s)
+"""
+
+
+async def units_for_sale(tx: Tx, at: dt.datetime) -> set[str]:
+    """Codes of the platform's own units that have a price then, in any currency."""
+    return {str(row["code"]) for row in await tx.all(_FOR_SALE, {"at": at})}
 
 
 _RATE_AT = """

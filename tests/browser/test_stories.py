@@ -1,9 +1,12 @@
 """The customer's stories, in a real browser, from link to result."""
 
 import csv
+import http.server
 import re
+import threading
 from decimal import Decimal
 
+import pytest
 from playwright.sync_api import expect
 
 from support import stage, stage as stages
@@ -166,6 +169,48 @@ def test_a_link_used_twice_and_a_session_that_ended_say_what_to_do(stage, visit,
     page.goto(link)
     expect(page.get_by_role("heading", name="This link has expired")).to_be_visible()
     visit.complaints.clear()  # the platform's own page is not there, and 401 and 410 are errors to Chromium
+
+
+@pytest.mark.parametrize("script", [True, False], ids=["scripts", "no-scripts"])
+def test_back_leads_to_the_platform_and_ends_the_session(stage, visit, platform, script):
+    """Browsers hold a form's redirect against the policy: a redirect to another site went nowhere."""
+    customer_id = stage.customer("Ada")
+    page = visit(customer_id, script=script, link=stage.link(customer_id, return_url=platform, failure_url=platform))
+    page.get_by_role("button", name="Back to Glitch AI").click()
+    page.wait_for_url(platform)
+    expect(page.get_by_role("heading", name="The platform")).to_be_visible()
+    page.goto(f"{stage.url}/billing/")
+    expect(page.get_by_role("heading", name="Your secure session ended.")).to_be_visible()
+
+
+def test_back_from_a_payment_link_leads_to_the_platform(stage, visit, platform):
+    customer_id = stage.customer("Ada")
+    body = {"customer_id": customer_id, "currency": "USD", "amount": "25", "return_url": platform,
+            "failure_url": platform}  # fmt: skip
+    link = stage.call("POST", "/top-ups", body)["redirect_url"]
+    page = visit(customer_id, link=link)
+    page.get_by_role("button", name="Back to Glitch AI").click()
+    page.wait_for_url(platform)
+
+
+@pytest.fixture(scope="module")
+def platform():
+    """The platform's own page."""
+
+    class Answer(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(b"<!doctype html><html lang=en><title>Platform</title><h1>The platform</h1>")
+
+        def log_message(self, *_):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/app"
+        server.shutdown()
 
 
 def test_a_tab_closed_on_stripes_page_still_gets_its_card(stage, visit):

@@ -191,8 +191,16 @@ async def test_a_refund_goes_the_way_of_every_refund(harness):
         assert "amount" in await person.press(f"{path}/refund", amount="x", key=key, expect=422)
         assert "can be given back" in await person.press(f"{path}/refund", amount="26", key=key, expect=422)
         assert "out of date" in await person.press(f"{path}/refund", amount="5", expect=422)
+        assert "Type the amount" in await person.press(f"{path}/refund", amount="", key=key, expect=422)
+        asked = await person.press(f"{path}/refund", amount="5", key=key, expect=200)
+        assert "Give back 5.00 USD" in asked
+        assert "Visa ···· 4242" in asked
+        assert "goes on" in asked
+        pauses = await person.press(f"{path}/refund", amount="25", key=key, expect=200)
+        assert "pauses: the balance falls below the threshold" in pauses
+        assert await harness.sql("SELECT 1 FROM refunds") == []
         for _ in range(2):  # a double click, or the form sent again
-            await person.press(f"{path}/refund", amount="5", key=key)
+            await person.press(f"{path}/refund", amount="5", key=key, confirmed="500")
         await harness.events_applied()
         assert "5 USD" in await person.see(path)
     assert (await harness.books())["refunded"] == {"USD": 500}

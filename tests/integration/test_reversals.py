@@ -29,13 +29,26 @@ async def entries(harness, customer_id, *kinds):
 
 
 @pytest.mark.flow
-async def test_a_refund_made_at_stripe_takes_the_units_back_once_and_pauses(harness):
-    """F22, F47."""
+async def test_a_refund_made_at_stripe_takes_the_units_back_once(harness):
+    """F22: a goodwill refund interrupts nobody; only one that takes the balance below the threshold pauses the rule."""
     customer_id, intent = await paid(harness)
     await harness.sandbox.post("/v1/refunds", data={"payment_intent": intent, "amount": "1000"})
     await harness.events_applied()
     assert await harness.balance(customer_id) == Decimal(24)
     assert await entries(harness, customer_id, "refund") == [("refund", Decimal(-10), -1000)]
+    assert (await harness.rule(customer_id))["paused"] is None
+    await harness.use(customer_id, "20", "far below")
+    await harness.work()
+    assert await harness.balance(customer_id) == Decimal(29)
+
+
+async def test_a_refund_that_takes_the_balance_below_the_threshold_pauses(harness):
+    """F22, F47: what was given back is not charged again."""
+    customer_id, intent = await paid(harness)
+    await harness.sandbox.post("/v1/refunds", data={"payment_intent": intent, "amount": "2500"})
+    await harness.events_applied()
+    assert await harness.balance(customer_id) == Decimal(9)
+    assert await entries(harness, customer_id, "refund") == [("refund", Decimal(-25), -2500)]
     rule = await harness.rule(customer_id)
     assert (rule["paused"], rule["reason"]) == ("refunded", "paused")
     assert "refund.recorded" in await harness.events(customer_id)

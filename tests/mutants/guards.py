@@ -362,6 +362,11 @@ THREATS = (
     t("an address adds so many cards", "cards/velocity.py", '    if row is not None and row["count"] > per_hour:\n', "    if False:\n", THREAT("card_testing")),
     t("in a storm nobody adds a card", "cards/velocity.py", "        if failed > _FAILED_SHARE * (failed + added):\n", "        if False:\n", THREAT("card_testing")),
     t("refusals are written down", "api/problems.py", "    refusals.note(request, error)\n", "", "tests/integration/test_watch.py"),
+    t("a refund is asked about once more", "console/pages/top_ups.py", '        if page.field("confirmed") != str(minor):\n', "        if False:\n", CONSOLE),
+    t("a refund interrupts nobody by itself", "payments/reversals.py", 'pause_after_reversal(tx, payment.customer_id, None, "refunded"', 'pause_after_reversal(tx, payment.customer_id, payment.card_id, "refunded"', f"{BACK}::test_a_refund_made_at_stripe_takes_the_units_back_once"),
+    t("a price cuts off no other", "assets.py", "    if _cuts_in(begins, ends, standing, later):\n", "    if False:\n", "tests/integration/test_prices.py"),
+    t("a price for a day ends with it", "assets.py", "        await tx.execute(_INSERT_RATE, {**values, **goes_on})\n", "        pass\n", "tests/integration/test_prices.py"),
+    t("a form leads out by a page of ours", "portal/context.py", "        if pages.origin_of(url) in pages.form_targets(self.deps.settings):\n", "        if True:\n", "tests/browser/test_stories.py::test_back_from_a_payment_link_leads_to_the_platform"),
     t("live keys and real customers by https", "settings/values.py", '    if parts.scheme != "https" and not sandbox and', "    if False and", "tests/unit/test_settings.py"),
 )  # fmt: skip
 GUARDS += THREATS

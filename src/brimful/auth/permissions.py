@@ -46,7 +46,7 @@ _KEYS: Sequence[tuple[str, str, str]] = (
     ("GET PATCH", _CUSTOMER, "customers"),
     ("GET POST", "/v1/assets", "assets"),
     ("GET PATCH", "/v1/assets/{code}", "assets"),
-    ("POST", "/v1/assets/{code}/rates", "assets"),
+    ("POST DELETE", "/v1/assets/{code}/rates", "assets"),
     ("POST", "/v1/assets/{code}/quote", "assets"),
     ("POST", "/v1/usage", "usage"),
     ("GET POST", f"{_WALLET}/holds", "usage"),

@@ -30,15 +30,16 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
 
 
 _TOUCHED = """
-    SELECT r.asset, r.card_id IS NOT DISTINCT FROM %(card_id)s AS by_card, a.balance - a.held < r.threshold AS below
+    SELECT r.asset, coalesce(r.card_id = %(card_id)s, false) AS by_card, a.balance - a.held < r.threshold AS below
     FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
     WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
 """
 
 
 async def pause_after_reversal(tx: Tx, customer_id: str, card_id: str | None, reason: str, pace: Pace) -> None:
-    """Money went back, or may: pause every rule that uses that card, or that is below its threshold now, so that what
-    was given back is not charged again. The caller holds the locks of the customer's accounts.
+    """Money went back, or may: pause every rule that is below its threshold now, so that what was given back is not
+    charged again, and with `card_id` every rule that uses that card. The caller holds the locks of the customer's
+    accounts.
     """
     rows = await tx.all(_TOUCHED, {"customer_id": customer_id, "card_id": card_id})
     for row in rows:

@@ -171,7 +171,10 @@ def charging_show(data: pathlib.Path | None) -> None:
     """Every suspension that stands, with its reason."""
     from brimful import payments
 
-    for suspension in common.as_engine(data, payments.suspensions.list_all):
+    found = common.as_engine(data, payments.suspensions.list_all)
+    if not found:
+        click.echo("Charging is on: nothing suspends it.")
+    for suspension in found:
         click.echo(f"suspended since {suspension.since:%Y-%m-%d %H:%M} ({suspension.kind}): {suspension.reason}")
 
 

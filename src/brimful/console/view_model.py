@@ -58,6 +58,7 @@ class Act:
     fields: Sequence[Field] = ()
     hint: str = ""
     key: str = ""  # of a form that must not count twice, however often it is sent
+    confirmed: str = ""  # what the page before has shown, and this button says
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1260,7 +1260,7 @@ GRANT SELECT(customer_id) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(expires_at) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_limit_uses TO brimful_api;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.rates TO brimful_api;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;
 GRANT SELECT ON TABLE public.rates TO brimful_engine;
 GRANT SELECT ON TABLE public.restore_guard TO brimful_api;

@@ -92,6 +92,17 @@ async def refundable_minor(tx: Tx, payment: Payment) -> int:
     return payment.amount_minor - given - int(row["minor"])
 
 
+async def require_left(tx: Tx, payment: Payment, amount_minor: int | None) -> int:
+    """The amount itself, or without one all that can be given back; refuses more. The caller holds the lock."""
+    left = await refundable_minor(tx, payment)
+    wanted = left if amount_minor is None else amount_minor
+    if not 0 < wanted <= left:
+        most = money.priced(max(0, left), payment.currency)
+        raise Refused("not_refundable", f"At most {most} can be given back: the rest was refunded or is disputed.",
+                      field="amount")  # fmt: skip
+    return wanted
+
+
 async def request(tx: Tx, payment: Payment, amount_minor: int | None, *, actor: str, refund_id: str | None) -> Refund:
     """Ask for a refund; a job sends it. Without an amount, all that is left. The same `refund_id` twice is one.
 
@@ -101,12 +112,7 @@ async def request(tx: Tx, payment: Payment, amount_minor: int | None, *, actor: 
     known = await get(tx, payment.customer_id, chosen)
     if known is not None:
         return known
-    left = await refundable_minor(tx, payment)
-    wanted = left if amount_minor is None else amount_minor
-    if not 0 < wanted <= left:
-        most = money.priced(max(0, left), payment.currency)
-        raise Refused("not_refundable", f"At most {most} can be given back: the rest was refunded or is disputed.",
-                      field="amount")  # fmt: skip
+    wanted = await require_left(tx, payment, amount_minor)
     values = {"customer_id": payment.customer_id, "refund_id": chosen, "payment_id": payment.payment_id,
               "amount_minor": wanted, "currency": payment.currency, "actor": actor, "now": await tx.now()}  # fmt: skip
     await tx.execute(_INSERT, values)

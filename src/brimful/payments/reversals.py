@@ -23,6 +23,7 @@ from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment, TopUp
 
 _log = logging.getLogger(__name__)
+_NOTHING_TAKEN = "This top-up has taken no money: there is nothing to give back."
 _KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after 24 hours
 
 
@@ -49,11 +50,21 @@ async def request_refund(
     await ledger.accounts.lock(tx, [(customer_id, top_up.asset)])  # two requests at once must see each other
     payment = await top_ups.store.paid_by(tx, top_up)
     if payment is None:
-        raise Refused("not_refundable", "This top-up has taken no money: there is nothing to give back.")
+        raise Refused("not_refundable", _NOTHING_TAKEN)
     made = await refunds.request(tx, payment, amount_minor, actor=actor, refund_id=refund_id)
     after = {"top_up_id": top_up_id, "refund_id": made.refund_id, "amount_minor": made.amount_minor}
     await audit.record(tx, actor=actor, action="refund.requested", customer_id=customer_id, after=after)
     return made
+
+
+async def refundable(tx: Tx, top_up: TopUp, amount_minor: int) -> Payment:
+    """The payment of a top-up, of which so much can be given back; refuses more."""
+    await ledger.accounts.lock(tx, [(top_up.customer_id, top_up.asset)])
+    payment = await top_ups.store.paid_by(tx, top_up)
+    if payment is None:
+        raise Refused("not_refundable", _NOTHING_TAKEN)
+    await refunds.require_left(tx, payment, amount_minor)
+    return payment
 
 
 async def send_refund(context: PaymentContext, customer_id: str, refund_id: str) -> None:
@@ -132,10 +143,8 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
     shown = {**_shown(payment, top_up), "refund_id": snapshot.refund_id, "amount_minor": snapshot.amount_minor,
              "state": snapshot.status}  # fmt: skip
     await events.emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
-    if moved and gone:
-        await auto_top_up.pauses.pause_after_reversal(
-            tx, payment.customer_id, await _card_of(tx, payment), "refunded", context.pace
-        )
+    if moved and gone:  # a refund is no reproach to a card: a rule goes on while its balance stands
+        await auto_top_up.pauses.pause_after_reversal(tx, payment.customer_id, None, "refunded", context.pace)
     await auto_top_up.evaluate.reevaluate(
         tx, [account.key], context.pace
     )  # also where there is no rule: an alert may be due

@@ -1,6 +1,7 @@
 """What a view gets: the application's context with its templates, and the page with its session, form and words."""
 
 import dataclasses
+import urllib.parse
 from decimal import Decimal
 from typing import Any
 
@@ -15,6 +16,7 @@ from brimful.core.errors import Refused
 from brimful.payments.context import PaymentContext
 from brimful.portal import error_messages
 from brimful.portal.live import Hub
+from brimful.web import pages
 from brimful.web.pages import RefusalLog
 from brimful.wiring import Deps
 
@@ -137,3 +139,12 @@ class Page:
     def go(self, path: str) -> Response:
         """To another page of the portal."""
         return RedirectResponse(self.context.url(path), 303)
+
+    def away(self, url: str, *, signed_out: bool = False) -> Response:
+        """To a page of Stripe's or the platform's. Where the policy would not let a form's redirect lead there (the
+        platform's own site, a Checkout under a domain of its own), a page of ours goes on by itself.
+        """
+        if pages.origin_of(url) in pages.form_targets(self.deps.settings):
+            return RedirectResponse(url, 303)
+        values: dict[str, Any] = {"url": url, "site": urllib.parse.urlsplit(url).hostname or url}
+        return self.show("away.html", {**values, "session": None} if signed_out else values)

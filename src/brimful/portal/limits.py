@@ -55,10 +55,9 @@ def within(page: Page, bounds: Bounds, amount_minor: int) -> int:
 
 
 async def shown_assets(page: Page, tx: Tx) -> list[assets.Asset]:
-    """What the customer holds, what the platform sells in units, and what the link named; never nothing."""
+    """What the customer holds, what the platform sells in units now, and what the link named; never nothing."""
     codes = [account.asset for account in await ledger.accounts.list_for(tx, page.session.customer_id)]
-    everything, _ = await assets.list_page(tx, limit=100, offset=0)
-    codes += [asset.code for asset in everything if asset.kind == "unit"]
+    codes += sorted(await assets.units_for_sale(tx, await tx.now()))
     if page.session.asset is not None:
         codes.append(page.session.asset)
     shown = [await page.deps.catalogue.get(tx, code) for code in dict.fromkeys(codes or ["USD"])]

@@ -29,13 +29,16 @@ _STRIPE_PAGES = ("https://checkout.stripe.com", "https://hooks.stripe.com")
 
 def page_headers(settings: Settings) -> dict[str, str]:
     """The content security policy of a page, and its companions."""
-    pages = (origin_of(settings.checkout_url),) if settings.checkout_url else _STRIPE_PAGES
-    # Browsers apply form-action to redirects: a payment form may lead to Stripe's pages.
     policy = (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-        f"form-action 'self' {' '.join(pages)}; base-uri 'none'; frame-ancestors 'none'"
+        f"form-action 'self' {' '.join(form_targets(settings))}; base-uri 'none'; frame-ancestors 'none'"
     )
     return {"Content-Security-Policy": policy, "Cross-Origin-Opener-Policy": "same-origin", **plain_headers(settings)}
+
+
+def form_targets(settings: Settings) -> tuple[str, ...]:
+    """Where a form may lead: browsers apply form-action to redirects, and a payment leads to Stripe's pages."""
+    return (origin_of(settings.checkout_url),) if settings.checkout_url else _STRIPE_PAGES
 
 
 def plain_headers(settings: Settings) -> dict[str, str]:

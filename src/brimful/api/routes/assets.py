@@ -1,5 +1,6 @@
 """Assets, their rates, and quotes."""
 
+import datetime as dt
 from decimal import Decimal
 
 from starlette.responses import Response
@@ -53,7 +54,10 @@ async def update_asset(tx: Transaction, code: str, body: schemas.requests.Update
 
 @router.post("/assets/{code}/rates", status_code=204)
 async def add_rate(tx: Transaction, code: str, body: schemas.requests.AddRate) -> Response:
-    """Set the price of one unit, from now or from a time on."""
+    """Set the price of one unit, from now or from a time on.
+
+    The standing price ends then, and goes on after `valid_to`; a planned price of the same moment is replaced.
+    """
     await assets.add_rate(
         tx,
         await assets.get(tx, code),
@@ -62,6 +66,13 @@ async def add_rate(tx: Transaction, code: str, body: schemas.requests.AddRate) -
         valid_from=body.valid_from,
         valid_to=body.valid_to,
     )
+    return Response(status_code=204)
+
+
+@router.delete("/assets/{code}/rates", status_code=204)
+async def withdraw_rate(tx: Transaction, code: str, source: str, valid_from: dt.datetime) -> Response:
+    """Take back a planned price, before it begins."""
+    await assets.withdraw_rate(tx, await assets.get(tx, code), source, valid_from)
     return Response(status_code=204)
 
 

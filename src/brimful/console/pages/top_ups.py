@@ -2,18 +2,20 @@
 
 import re
 import urllib.parse
+from decimal import Decimal
 
 from starlette.responses import Response
 
-from brimful import customers, operations, payments, top_ups
+from brimful import assets, auto_top_up, cards, customers, ledger, operations, payments, top_ups
 from brimful.console import view_model
 from brimful.console.context import Page
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import ids, money
 from brimful.core.errors import Refused
+from brimful.db.pool import Tx
 
 _PAGE = 100
-_REFUND_HINT = "Its units leave the wallet, and what it touches is paused."
+_REFUND_HINT = "The next page says what follows, and asks once more."
 _REFUND_ID = re.compile(r"ref_[0-9a-f]{32}", re.ASCII)
 _COLUMNS = ("Top-up", "Customer", "Amount", "State", "Reason", "Tries", "Requested", "Next look", "")
 
@@ -142,7 +144,7 @@ def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
     if top_up.needs_review:
         acts.append(Act(f"{path}/resolve", "I have looked", [Field("note", "What you found", required=True)]))
     if top_up.state == "succeeded":
-        fields = [Field("amount", f"Amount in {top_up.currency}; all that is left without one")]
+        fields = [Field("amount", f"Amount in {top_up.currency}", required=True)]
         acts.append(Act(f"{path}/refund", "Refund", fields, _REFUND_HINT, key=ids.new("ref")))
     return acts
 
@@ -184,17 +186,46 @@ async def resolve(page: Page) -> Response:
 
 
 async def refund(page: Page) -> Response:
-    """Give money back through Stripe."""
+    """Give money back through Stripe: the first press shows what follows, the second does it."""
     customer_id, top_up_id = _place(page)
     if not _REFUND_ID.fullmatch(page.field("key")):
         raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
+    if not page.field("amount"):
+        raise Refused("invalid_field", "Type the amount to give back.", field="amount")
     async with page.database.transaction() as tx:
         top_up = await top_ups.store.get(tx, customer_id, top_up_id)
-        minor = None
-        if page.field("amount"):
-            exact = money.parse(page.field("amount"), scale=money.currency(top_up.currency).exponent)
-            minor = money.minor_exact(money.positive(exact), top_up.currency)
+        exact = money.parse(page.field("amount"), scale=money.currency(top_up.currency).exponent)
+        minor = money.minor_exact(money.positive(exact), top_up.currency)
+        if page.field("confirmed") != str(minor):
+            return page.show(await _what_follows(page, tx, top_up, minor))
         await payments.reversals.request_refund(
             tx, customer_id, top_up_id, amount_minor=minor, actor=page.session.actor, refund_id=page.field("key")
         )
     return _back(page)
+
+
+async def _what_follows(page: Page, tx: Tx, top_up: top_ups.model.TopUp, minor: int) -> View:
+    """The refund before it is made: how much, to which card, and what it does to the wallet."""
+    payment = await payments.reversals.refundable(tx, top_up, minor)
+    owner = await customers.get(tx, top_up.customer_id)
+    account = await ledger.accounts.get(tx, top_up.customer_id, top_up.asset)
+    rule = await auto_top_up.rules.get_rule(tx, top_up.customer_id, top_up.asset)
+    card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
+    asset = await assets.get(tx, top_up.asset)
+    whole = payment.amount_minor
+    units = top_up.units - money.units_left(top_up.units, whole - minor, whole, scale=asset.scale)
+    after = (account.available if account is not None else Decimal(0)) - units
+    pauses = rule is not None and rule.enabled and after < rule.threshold
+    amount = money.priced(minor, top_up.currency)
+    facts: list[tuple[str, Cell | str]] = [
+        ("Customer", Cell(owner.name, f"/customers/{top_up.customer_id}")),
+        ("Amount", amount),
+        ("Card", "the card that paid" if card is None else card.label),
+        ("Leaves the wallet", f"about {money.text(units)} {top_up.asset}"),
+        ("Available then", f"about {money.text(after)} {top_up.asset}"),
+        ("Auto top-up", Cell("pauses: the balance falls below the threshold", None, "warn") if pauses else "goes on"),
+    ]
+    path = f"/top-ups/{top_up.customer_id}/{top_up.top_up_id}"
+    typed = [Field("amount", f"Amount in {top_up.currency}", page.field("amount"), required=True)]
+    act = Act(f"{path}/refund", f"Give back {amount}", typed, key=page.field("key"), confirmed=str(minor))
+    return View(f"Refund {amount}", "top-ups", facts, acts=[act])

@@ -30,6 +30,9 @@ CREATE INDEX cards_by_fingerprint ON cards (fingerprint) WHERE state = 'active';
 UPDATE assets SET scale = 9 WHERE kind = 'currency' AND scale < 9
     AND NOT EXISTS (SELECT FROM accounts WHERE accounts.asset = assets.code);
 
+-- A planned price can be taken back.
+GRANT DELETE ON rates TO brimful_api;
+
 GRANT SELECT ON installation_key TO brimful_api, brimful_portal, brimful_engine;
 
 -- A dispute is known by its kind and by the key that we gave its entry, never by the form of Stripe's id.

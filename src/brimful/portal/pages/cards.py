@@ -2,7 +2,7 @@
 
 import re
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from brimful import auto_top_up, cards, i18n, jobs, payments
 from brimful.core.errors import Refused
@@ -56,7 +56,7 @@ async def card_add(page: Page) -> Response:
         return_to=return_to,
         urls=lambda setup_id: (page.context.url(f"/cards/added/{setup_id}"), page.context.url(return_to)),
     )
-    return RedirectResponse(url, 303)
+    return page.away(url)
 
 
 async def card_added(page: Page) -> Response:

@@ -7,7 +7,7 @@ from typing import Any
 
 import psycopg
 import psycopg_pool
-from starlette.responses import RedirectResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from brimful import i18n
 from brimful.auth import portal_sessions
@@ -152,7 +152,8 @@ async def leave(page: Page) -> Response:
     """Sign out, back to the platform."""
     async with page.deps.database.transaction() as tx:
         await portal_sessions.end(tx, page.session)
-    response = RedirectResponse(page.session.return_url or page.context.url("/"), 303)
+    back = page.session.return_url
+    response = page.go("/") if back is None else page.away(back, signed_out=True)
     name = csrf.cookie_name(page.deps.settings)
     response.delete_cookie(name, path="/", secure=name.startswith("__Host-"))
     response.headers["Clear-Site-Data"] = '"cache", "storage"'

@@ -10,7 +10,7 @@ import re
 from decimal import Decimal
 from typing import Any
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
 from brimful import assets, cards, i18n, ledger, payments, top_ups
 from brimful.cards.store import Card
@@ -212,7 +212,7 @@ async def pay_saved(
         async with page.deps.database.transaction() as tx:
             payment = await top_ups.store.open_payment(tx, done)
         if payment is not None and payment.redirect_url is not None:
-            return RedirectResponse(payment.redirect_url, 303)
+            return page.away(payment.redirect_url)
     return page.go(f"/top-ups/{top_up_id}")
 
 
@@ -228,4 +228,4 @@ async def pay_new(page: Page, payment_context: payments.context.PaymentContext, 
         limits=page.card_limits,
         urls=lambda _payment_id: (back, back),
     )
-    return RedirectResponse(url, 303)
+    return page.away(url)
