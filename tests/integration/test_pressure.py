@@ -167,3 +167,41 @@ async def test_what_could_not_be_committed_is_not_answered_as_done(harness):
     assert answer.status_code == 500, answer.text
     assert answer.headers["content-type"].startswith("application/problem+json")
     assert await harness.sql("SELECT 1 FROM customers") == []
+
+
+async def test_an_account_that_somebody_holds_keeps_nobody_else_waiting(harness):
+    """A person's psql, an erasure: its own debits wait for it, the others' are answered."""
+    people = [await harness.customer(f"P{number}") for number in range(20)]
+    for customer_id in people:
+        await harness.give(customer_id, 100)
+    held = people[0]
+    async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
+        await other.execute("SELECT 1 FROM accounts WHERE customer_id = %s FOR UPDATE", (held,))
+        waiting = [asyncio.create_task(harness.use(held, "1", f"held-{number}")) for number in range(10)]
+        await asyncio.sleep(0)
+        answers = await asyncio.wait_for(
+            asyncio.gather(
+                *(harness.use(people[1 + number % 19], "1", f"e-{number}") for number in range(190)),
+            ),
+            10,
+        )
+        assert [answer["status"] for answer in answers] == ["applied"] * 190
+        assert not any(task.done() for task in waiting)
+        await other.rollback()
+    assert [(await task)["status"] for task in waiting] == ["applied"] * 10
+    assert await harness.balance(held) == Decimal(90)
+    assert [await harness.balance(one) for one in people[1:]] == [Decimal(90)] * 19
+
+
+async def test_a_debit_whose_account_stays_locked_is_told_to_come_again(harness, monkeypatch):
+    monkeypatch.setattr(posting.group_commit, "_ASIDE_S", 0.3)
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    event = {"id": "e", "customer_id": customer_id, "asset": "USD", "amount": "1"}
+    async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
+        await other.execute("SELECT 1 FROM accounts WHERE customer_id = %s FOR UPDATE", (customer_id,))
+        refused = await harness.api.post("/v1/usage", json=event)
+        assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")
+        assert "locked by somebody else" in refused.json()["detail"]
+    assert (await harness.use(customer_id, "1", "e"))["status"] == "applied"
+    assert await harness.balance(customer_id) == Decimal(99)

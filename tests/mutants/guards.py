@@ -137,7 +137,7 @@ GUARDS = (
       '    gone = snapshot.status not in {"failed", "canceled"}\n', "    gone = True\n",
       f"{BACK}::test_a_refund_that_fails_later_is_credited_back"),
     m("F23, F47", "a refund pauses what it leaves below its line", "payments/reversals.py",
-      "    if moved and gone:\n", "    if False:\n", f"{BACK}::test_a_refund_made_at_stripe_takes_the_units_back_once_and_pauses"),
+      "    if moved and gone:  # a refund is no reproach to a card: a rule goes on while its balance stands\n", "    if False:\n", f"{BACK}::test_a_refund_that_takes_the_balance_below_the_threshold_pauses"),
     m("F23", "a disputed card is blocked", "payments/reversals.py",
       "        await cards.store.block(tx, payment.customer_id, card_id, reason)\n", "        pass\n",
       f"{BACK}::test_a_dispute_moves_the_money_once_each_way_and_blocks_its_card"),
@@ -215,7 +215,7 @@ GUARDS = (
     m("F52", "what is not Stripe's answer is no answer", "gateway/snapshots.py", "    if status is None or error is None:\n", "    if status is None:\n        error = {}\n    if status is None:\n",
       f"{ANSWERS}::test_whose_no_it_is"),
     m("F52", "an answer is of its kind", "gateway/snapshots.py", '    if isinstance(answer, Failure) or (isinstance(answer, Mapping) and answer.get("object") == kind):\n', "    if True:\n",
-      f"{FAULTS}::test_an_answer_of_an_unknown_form_means_as_little_as_none", f"{ANSWERS}::test_json_of_somebody_else_is_no_answer"),
+      f"{FAULTS}::test_an_answer_that_nobody_can_read_is_an_unknown_outcome", f"{ANSWERS}::test_json_of_somebody_else_is_no_answer"),
     m("F52", "a call has a deadline", "gateway/stripe/answers.py", "async with asyncio.timeout(deadline_s):", "if True:", f"{ANSWERS}::test_an_answer_without_an_end_has_a_deadline"),
     m("F52", "an answer has an end", "gateway/stripe/transport.py", "        if len(content) > ANSWER_MAX:\n", "        if False:\n", f"{ANSWERS}::test_an_answer_that_is_too_long_is_not_read_to_its_end"),
     m("F52", "a turn has an end", "payments/turns.py", "async with asyncio.timeout(_TURN_S):", "if True:", f"{ANSWERS}::test_a_turn_has_an_end_and_the_others_have_theirs"),
@@ -367,6 +367,8 @@ THREATS = (
     t("a price cuts off no other", "assets.py", "    if _cuts_in(begins, ends, standing, later):\n", "    if False:\n", "tests/integration/test_prices.py"),
     t("a price for a day ends with it", "assets.py", "        await tx.execute(_INSERT_RATE, {**values, **goes_on})\n", "        pass\n", "tests/integration/test_prices.py"),
     t("a form leads out by a page of ours", "portal/context.py", "        if pages.origin_of(url) in pages.form_targets(self.deps.settings):\n", "        if True:\n", "tests/browser/test_stories.py::test_back_from_a_payment_link_leads_to_the_platform"),
+    t("a locked account keeps nobody else waiting", "posting/group_commit.py", ', "lock_timeout": "100ms"}', "}", "tests/integration/test_pressure.py::test_an_account_that_somebody_holds_keeps_nobody_else_waiting"),
+    t("what waits aside ends", "posting/group_commit.py", "if time.monotonic() - waiting.since_s > _ASIDE_S]", "if False]", "tests/integration/test_pressure.py::test_a_debit_whose_account_stays_locked_is_told_to_come_again"),
     t("live keys and real customers by https", "settings/values.py", '    if parts.scheme != "https" and not sandbox and', "    if False and", "tests/unit/test_settings.py"),
 )  # fmt: skip
 GUARDS += THREATS

@@ -46,7 +46,7 @@ def build(deps: Deps) -> FastAPI:
         deps.database.role,
         direct_url=settings.database_url_direct,
         pool_min=settings.writers,
-        pool_max=settings.writers + 1,  # one to ask where customers lie, where they are distributed
+        pool_max=settings.writers + 2,  # one for what waits for a locked account, one to ask where customers lie
         clock=deps.database.clock,
         options=PLANS,
     )

@@ -72,6 +72,22 @@ def lock_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
     return Query(_LOCK, (customers, assets), read)
 
 
+_FREE = """
+    SELECT customer_id, asset FROM accounts WHERE customer_id = ANY(%s) AND asset = ANY(%s)
+    FOR NO KEY UPDATE SKIP LOCKED
+"""
+_THERE = "SELECT customer_id, asset FROM accounts WHERE customer_id = ANY(%s) AND asset = ANY(%s)"
+
+
+async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey]:
+    """Which of these accounts another transaction holds now. For a transaction that does nothing else."""
+    wanted = set(keys)
+    params = Texts(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
+    there = {(row["customer_id"], row["asset"]) for row in await tx.all(_THERE, params)}
+    free = {(row["customer_id"], row["asset"]) for row in await tx.all(_FREE, params)}
+    return (there - free) & wanted
+
+
 _LOCK_WALLET = """
     SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE

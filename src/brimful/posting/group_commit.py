@@ -4,6 +4,10 @@ Nobody waits for a batch to fill: a writer that is free takes what is queued, be
 while all are at work, the larger the next batch. A thousand requests cost a few commits instead of a thousand. An
 answer is given only after the commit that holds it. Where the database is distributed there is a queue for each shard:
 a batch is of one, so that its node alone commits it.
+
+An account that somebody else holds for long (a person's psql, an erasure) keeps its own movements waiting and nobody
+else's: a batch waits a tenth of a second for its locks, then goes on without those accounts, whose movements are tried
+aside until they are free.
 """
 
 import asyncio
@@ -30,7 +34,7 @@ from brimful.posting.model import HOLDING, Key, Movement, Verdict
 
 # The hot statements have one good plan each for tables of any size: look-ups by key. Planning them again for each
 # batch cost as much as running them, and a plan made while a table was empty read it as a whole when it was not.
-PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off"}
+PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "lock_timeout": "100ms"}
 
 _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
@@ -38,13 +42,21 @@ _FAILED = Verdict("refused", "event_failed", "This event could not be recorded; 
 _AWAY = "The database does not answer. Send this again."
 _NO_ENTRY = frozenset({"hold", "release"})
 _NOTHING = Decimal(0)
+_LOCKED = "The account is locked by somebody else. Send this again in a moment."
 _ATTEMPTS = 2  # a batch that fails runs once more before it is split
+_ASIDE_S = 20.0  # how long a movement waits for its account
+_ASIDE_AGAIN_S = 0.05
 
 
 @dataclasses.dataclass(frozen=True)
 class _Waiting:
     movements: Sequence[Movement]
     answer: asyncio.Future[list[Verdict]]
+    since_s: float = dataclasses.field(default_factory=time.monotonic)
+
+    @property
+    def keys(self) -> set[ledger.accounts.AccountKey]:
+        return {(movement.customer_id, movement.asset) for movement in self.movements}
 
 
 class Recorder:
@@ -76,6 +88,8 @@ class Recorder:
         self._queue_max = queue_max
         self._places = Shards(database)
         self._queues: dict[int, collections.deque[_Waiting]] = {}  # by place; the first is the next
+        self._aside: collections.deque[_Waiting] = collections.deque()  # their accounts are locked by somebody else
+        self._held_up = asyncio.Event()
         self._queued = 0
         self._arrived = asyncio.Event()
         self._writers = writers
@@ -84,12 +98,15 @@ class Recorder:
 
     def start(self) -> None:
         self._tasks = [asyncio.create_task(self._run(), name=f"writer {n}") for n in range(self._writers)]
+        self._beside = asyncio.create_task(self._run_aside(), name="writer aside")
 
     async def stop(self) -> None:
         """Post what is queued, then end."""
         self._stopping = True
         self._arrived.set()
         await asyncio.gather(*self._tasks)
+        self._held_up.set()
+        await self._beside
 
     async def submit(self, movements: Sequence[Movement]) -> list[Verdict]:
         """One verdict per movement, after the commit.
@@ -128,6 +145,9 @@ class Recorder:
 
     def _enqueue(self, movements: Sequence[Movement], place: int) -> asyncio.Future[list[Verdict]]:
         waiting = _Waiting(movements, asyncio.get_running_loop().create_future())
+        if self._aside and not waiting.keys.isdisjoint(self._locked_keys()):
+            self._set_aside(waiting)
+            return waiting.answer
         self._queues.setdefault(place, collections.deque()).append(waiting)
         self._queued += len(movements)
         self._arrived.set()
@@ -142,19 +162,86 @@ class Recorder:
                     return
                 self._arrived.clear()
                 continue
-            movements = [movement for waiting in batch for movement in waiting.movements]
-            started_s = time.monotonic()
-            try:
-                verdicts = await self._post_safely(movements)
-            except psycopg.OperationalError as error:
-                _log.warning("The database does not answer: %s", error)
-                self._fail(batch, Refused("unavailable", _AWAY))
-            except Exception as error:  # noqa: BLE001 - a caller who waits must get any failure
-                _log.exception("A batch of %d movements failed", len(movements))
-                self._fail(batch, error)
-            else:
-                self._answer(batch, verdicts)
-                _measure(verdicts, time.monotonic() - started_s)
+            await self._post_batch(batch)
+
+    async def _post_batch(self, batch: Sequence[_Waiting]) -> None:
+        """Post what these wait for, and answer them; those whose accounts are locked by somebody else go aside."""
+        movements = [movement for waiting in batch for movement in waiting.movements]
+        started_s = time.monotonic()
+        try:
+            verdicts = await self._post_safely(movements)
+        except psycopg.errors.LockNotAvailable:
+            await self._without_locked(batch)
+        except psycopg.OperationalError as error:
+            _log.warning("The database does not answer: %s", error)
+            self._fail(batch, Refused("unavailable", _AWAY))
+        except Exception as error:  # noqa: BLE001 - a caller who waits must get any failure
+            _log.exception("A batch of %d movements failed", len(movements))
+            self._fail(batch, error)
+        else:
+            self._answer(batch, verdicts)
+            _measure(verdicts, time.monotonic() - started_s)
+
+    async def _without_locked(self, batch: Sequence[_Waiting]) -> None:
+        try:
+            async with self._database.transaction() as tx:
+                locked = await ledger.accounts.locked_elsewhere(tx, set().union(*(waiting.keys for waiting in batch)))
+        except psycopg.OperationalError:
+            self._fail(batch, Refused("unavailable", _AWAY))
+            return
+        kept = [waiting for waiting in batch if waiting.keys.isdisjoint(locked)]
+        for waiting in batch:
+            if waiting not in kept or len(batch) == 1:
+                self._set_aside(waiting)
+        if len(kept) == len(batch) > 1:  # what held them was something else, or has ended: one of them will show it
+            middle = len(kept) // 2
+            await self._post_batch(kept[:middle])
+            await self._post_batch(kept[middle:])
+        elif kept and len(batch) > 1:
+            await self._post_batch(kept)
+
+    # --- accounts that somebody else holds -------------------------------------------------------------------
+
+    def _locked_keys(self) -> set[ledger.accounts.AccountKey]:
+        return set().union(*(waiting.keys for waiting in self._aside))
+
+    def _set_aside(self, waiting: _Waiting) -> None:
+        self._aside.append(waiting)
+        self._queued += len(waiting.movements)
+        self._held_up.set()
+
+    async def _run_aside(self) -> None:
+        """Try what waits for a locked account, one account after another, until it is free or has waited too long."""
+        while True:
+            await self._held_up.wait()
+            if not self._aside:
+                if self._stopping:
+                    return
+                self._held_up.clear()
+                continue
+            first = self._aside[0]
+            batch = [waiting for waiting in self._aside if not waiting.keys.isdisjoint(first.keys)]
+            await self._try_aside(batch)
+            for waiting in batch:
+                self._aside.remove(waiting)
+                if waiting.answer.done():
+                    self._queued -= len(waiting.movements)
+                else:
+                    self._aside.append(waiting)
+            await asyncio.sleep(_ASIDE_AGAIN_S)
+
+    async def _try_aside(self, batch: Sequence[_Waiting]) -> None:
+        movements = [movement for waiting in batch for movement in waiting.movements]
+        try:
+            self._answer(batch, await self._post_safely(movements))
+        except psycopg.errors.LockNotAvailable:
+            late = [waiting for waiting in batch if time.monotonic() - waiting.since_s > _ASIDE_S]
+            self._fail(late, Refused("unavailable", _LOCKED))
+        except psycopg.OperationalError:
+            self._fail(batch, Refused("unavailable", _AWAY))
+        except Exception as error:  # noqa: BLE001 - a caller who waits must get any failure
+            _log.exception("Movements of a locked account failed")
+            self._fail(batch, error)
 
     def _take(self) -> list[_Waiting]:
         """What waits in the place whose turn it is; the place goes behind the others."""
