@@ -159,6 +159,34 @@ async def test_a_top_up_in_flight_bridges_a_hold_within_the_platforms_bound(harn
     assert (await account(harness, customer_id))["available"] == 21
 
 
+async def test_what_is_not_covered_says_what_there_is_what_it_takes_and_what_comes(harness):
+    """34 less 30 held is 4: an answer that tells 34 alone refuses 5 of 34."""
+    customer_id, _ = await harness.funded(balance=34, threshold="3", amount="25")
+    recorded = await harness.use(customer_id, "1", "first")
+    assert (recorded["balance"], recorded["available"]) == ("33", "33")
+    await hold(harness, customer_id, "job", "30")
+    told = {"balance": "33", "available": "3", "requested": "5", "top_up": None}
+
+    def said(answer):
+        return {name: answer.get(name, "not told") for name in told}
+
+    charge = {"transaction_id": "fee", "asset": "USD", "amount": "5"}
+    path = f"/customers/{customer_id}/wallet/charges"
+    assert said(await harness.use(customer_id, "5", "poor", if_insufficient="refuse")) == told
+    assert said(await harness.call("POST", path, charge, expect=402)) == told
+    assert said(await hold(harness, customer_id, "more", "5", expect=402)) == told
+    over = await capture(harness, customer_id, "job", "35", overrun="covered", expect=402)
+    assert said(over) == told | {"requested": "35"}
+    batch = [{"id": key, "customer_id": customer_id, "asset": "USD", "amount": amount, "if_insufficient": "refuse"}
+             for key, amount in (("crossing", "1"), ("poor", "5"))]  # fmt: skip
+    crossed, poor = (await harness.call("POST", "/usage", {"events": batch}, expect=200))["results"]
+    assert (crossed["balance"], crossed["available"], "requested" in crossed) == ("32", "2", False)
+    coming = {"id": poor["top_up"]["id"], "state": "requested", "units": "25"}
+    told |= {"balance": "32", "available": "2", "top_up": coming}
+    assert said(poor) == told
+    assert said(await harness.call("POST", path, charge, expect=402)) == told
+
+
 async def test_a_hold_after_a_credit_does_not_wait_for_the_pace(harness):
     """The pace rests where a credit left the account below its line, not where something came later."""
     customer_id, _ = await harness.funded(balance=12, threshold="10")

@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from brimful.api import schemas, usage
+from brimful.api import schemas, shortage, usage
 from brimful.api.schemas import events
 from brimful.core.errors import STATUS_BY_CODE
 from brimful.notifications.events import Topic
@@ -39,6 +39,8 @@ _PROBLEM: dict[str, Any] = {
             },
         },
         "balance": {"type": "string"},
+        "available": shortage.AVAILABLE,
+        **shortage.SCHEMA,
         "topup_url": {"type": "string"},
     },
     "examples": [
@@ -49,7 +51,10 @@ _PROBLEM: dict[str, Any] = {
             "code": "insufficient_funds",
             "detail": "What is available does not cover this.",
             "request_id": "req_0198a1",
-            "balance": "0.25",
+            "balance": "8.25",
+            "available": "0.25",
+            "requested": "3",
+            "top_up": {"id": "top_0198a1", "state": "confirming", "units": "25"},
             "topup_url": "https://app.example/top-up",
         }
     ],

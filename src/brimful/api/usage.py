@@ -13,7 +13,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brimful import assets, customers
-from brimful.api import json_body, problems
+from brimful.api import json_body, problems, shortage
 from brimful.api.auth import Auth
 from brimful.api.json_body import AMOUNT_SCHEMA, UNUSUAL
 from brimful.api.problems import DATABASE_ERRORS
@@ -21,8 +21,10 @@ from brimful.auth import permissions
 from brimful.core import money, text, text as texts
 from brimful.core.errors import Refused
 from brimful.db.pool import Database
+from brimful.ledger.accounts import AccountKey
 from brimful.posting.group_commit import Recorder
 from brimful.posting.model import Movement, Verdict
+from brimful.top_ups.model import TopUp
 from brimful.web import pages
 from brimful.web.pages import RefusalLog
 
@@ -32,6 +34,7 @@ _BODY_MAX = 2 * 1024 * 1024
 _EVENTS_MAX = 1000
 _ID_MAX = 255
 _DESCRIPTION_MAX = 500
+_OF_THE_PROBLEM = ("status", "code", "detail")  # a problem names these itself
 
 
 class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -124,8 +127,8 @@ class UsageRoute:
         results = await self._record(rows)
         if single and results[0]["status"] == "refused":
             result = results[0]
-            extra: dict[str, Any] = {name: result[name] for name in ("id", "balance", "account") if name in result}
-            if result["code"] == "insufficient_funds" and self._topup_url is not None:
+            extra = {name: result[name] for name in result if name not in _OF_THE_PROBLEM}
+            if result["code"] == shortage.CODE and self._topup_url is not None:
                 extra["topup_url"] = self._topup_url
             return problems.problem(request, Refused(result["code"], result["detail"], **extra))
         content = results[0] if single else {"results": results}
@@ -141,9 +144,14 @@ class UsageRoute:
                 known = await customers.resolve_external(tx, externals)
         moves = [self._movement(row, known) if isinstance(row, Event) else row for row in rows]
         submitted = [move for move in moves if isinstance(move, Movement)]
-        verdicts = iter(await self._recorder.submit(submitted) if submitted else [])
+        verdicts = await self._recorder.submit(submitted) if submitted else []
+        answered = [(_account(move), verdict) for move, verdict in zip(submitted, verdicts, strict=True)]
+        lacking = {account for account, verdict in answered if verdict.code == shortage.CODE}
+        coming = await shortage.on_their_way(self._database, lacking)
+        answers = iter([_facts(account, verdict, coming.get(account)) for account, verdict in answered])
         return [
-            _result(row, next(verdicts) if isinstance(move, Movement) else move)
+            {"id": row.id if isinstance(row, Event) else None}
+            | (next(answers) if isinstance(move, Movement) else _refused(move))
             for row, move in zip(rows, moves, strict=True)
         ]
 
@@ -228,17 +236,22 @@ def _invalid_time(moment: dt.datetime) -> Refused | None:
     return None if json_body.within_usual_length(moment) else Refused("invalid_field", UNUSUAL, field="occurred_at")
 
 
-def _result(row: Event | Refused, outcome: "Verdict | Refused | Event") -> dict[str, Any]:
-    result: dict[str, Any] = {"id": row.id if isinstance(row, Event) else None}
-    if isinstance(outcome, Refused):
-        return result | {"status": "refused", "code": outcome.code, "detail": outcome.detail}
-    assert isinstance(outcome, Verdict)
-    result["status"] = outcome.outcome
-    if outcome.outcome == "refused":
-        result |= {"code": outcome.code, "detail": outcome.detail}
-    if outcome.balance is not None and isinstance(row, Event):
-        result |= {"account": f"default:{row.asset}", "balance": money.text(outcome.balance)}
-    return result
+def _account(movement: Movement) -> AccountKey:
+    return movement.customer_id, movement.asset
+
+
+def _facts(account: AccountKey, verdict: Verdict, coming: TopUp | None) -> dict[str, Any]:
+    """What became of one use of this account."""
+    facts: dict[str, Any] = {"status": verdict.outcome}
+    if verdict.outcome == "refused":
+        facts |= {"code": verdict.code, "detail": verdict.detail}
+    if verdict.balance is not None:
+        facts |= {"account": f"default:{account[1]}", **shortage.facts(verdict, coming)}
+    return facts
+
+
+def _refused(refused: Refused) -> dict[str, Any]:
+    return {"status": "refused", "code": refused.code, "detail": refused.detail}
 
 
 _EVENT_SCHEMA: dict[str, Any] = {
@@ -272,6 +285,8 @@ SCHEMAS: dict[str, Any] = {
             "status": {"type": "string", "enum": ["applied", "duplicate", "refused"]},
             "account": {"type": "string"},
             "balance": {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"},
+            "available": shortage.AVAILABLE,
+            **shortage.SCHEMA,
             "code": {"type": "string"},
             "detail": {"type": "string"},
         },

@@ -268,6 +268,9 @@ class UsageResult(msgspec.Struct, frozen=True):
     id: str | None = None
     account: str | None = None
     balance: Decimal | None = None
+    available: Decimal | None = None
+    requested: Decimal | None = None
+    top_up: dict[str, Any] | None = None
     code: str | None = None
     detail: str | None = None
 

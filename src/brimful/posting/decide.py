@@ -40,17 +40,18 @@ def decide(
         before = known.get(key) or first.get(key)
         balance = running[account]
         if movement.kind in HOLDING:
-            verdicts.append(batch_holds.decide(movement, balance, now))
-            running[account] = verdicts[-1].balance or _NOTHING
+            verdict = batch_holds.decide(movement, balance, now)
+            running[account] = verdict.balance or _NOTHING
         elif before is not None:
-            verdicts.append(_repeated(movement, before, balance, now))
+            verdict = _repeated(movement, before, balance, now)
         elif movement.covered_only and balance - batch_holds.held.get(account, _NOTHING) + movement.amount < 0:
             detail = "What is available does not cover this."
-            verdicts.append(Verdict("refused", "insufficient_funds", detail, balance))
+            verdict = Verdict("refused", "insufficient_funds", detail, balance, requested=-movement.amount)
         else:
             first[key] = movement
             running[account] = balance + movement.amount
-            verdicts.append(Verdict("applied", None, None, running[account], now))
+            verdict = Verdict("applied", None, None, running[account], now)
+        verdicts.append(verdict._replace(available=running[account] - batch_holds.held.get(account, _NOTHING)))
     return verdicts
 
 

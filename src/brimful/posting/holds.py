@@ -70,7 +70,7 @@ def _authorise(
         return Verdict("refused", "key_reused", detail, balance), None
     if available - amount < -min(bridge.bound, bridge.in_flight):
         detail = "What is available does not cover this hold."
-        return Verdict("refused", "insufficient_funds", detail, balance), None
+        return Verdict("refused", "insufficient_funds", detail, balance, requested=amount), None
     assert movement.expires_in is not None
     made = Hold(
         movement.customer_id, movement.key, movement.asset, amount, "open", None, movement.description,
@@ -101,6 +101,6 @@ def _capture(
         return Verdict("refused", "overrun_refused", detail, balance), None
     if over > 0 and movement.overrun == "covered" and over > max(available, _NOTHING):
         detail = "What is available does not cover the overrun."
-        return Verdict("refused", "insufficient_funds", detail, balance), None
+        return Verdict("refused", "insufficient_funds", detail, balance, requested=amount), None
     ended = hold._replace(state="captured", captured=amount, ended_at=now)
     return Verdict("applied", None, None, balance - amount, now), ended

@@ -42,10 +42,16 @@ class Movement(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of a movement. `balance` is the account's after it; None when there is no account."""
+    """What became of a movement.
+
+    `balance` and `available` (the balance less what is held) are the account's after it; None when there is no account.
+    `requested` is the amount, positive, of one that was refused because what is available does not cover it.
+    """
 
     outcome: Literal["applied", "duplicate", "refused"]
     code: str | None = None
     detail: str | None = None
     balance: Decimal | None = None
     recorded_at: dt.datetime | None = None
+    available: Decimal | None = None
+    requested: Decimal | None = None

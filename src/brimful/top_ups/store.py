@@ -3,7 +3,7 @@
 import dataclasses
 import datetime as dt
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -14,6 +14,7 @@ from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import PaymentRequest
+from brimful.ledger.accounts import AccountKey
 from brimful.top_ups.model import END_STATES, MOVES, Payment, State, TopUp
 
 _log = logging.getLogger(__name__)
@@ -55,6 +56,16 @@ async def live_by_account(tx: Tx, customer_id: str, asset: str) -> TopUp | None:
     """The account's live automatic top-up: there is at most one."""
     row = await tx.one(_LIVE, (customer_id, asset))
     return None if row is None else TopUp(**row)
+
+
+_LIVE_OF_CUSTOMERS = _COLUMNS + "WHERE customer_id = ANY(%s) AND kind = 'automatic' AND ended_at IS NULL"
+
+
+async def live_by_accounts(tx: Tx, accounts: Collection[AccountKey]) -> dict[AccountKey, TopUp]:
+    """The live automatic top-up of each of these accounts that has one."""
+    found = await tx.all(_LIVE_OF_CUSTOMERS, (sorted({customer_id for customer_id, _ in accounts}),))
+    live = {(row["customer_id"], row["asset"]): TopUp(**row) for row in found}
+    return {key: live[key] for key in accounts if key in live}
 
 
 _PENDING = """

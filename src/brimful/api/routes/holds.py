@@ -82,7 +82,7 @@ async def release_hold(context: Context, customer_id: str, hold_id: str) -> sche
 
 async def _act(context: AppContext, movement: posting.model.Movement) -> schemas.balances.Hold:
     [verdict] = await context.recorder.submit([movement])
-    wallets.answer(context, verdict)
+    await wallets.answer(context, (movement.customer_id, movement.asset), verdict)
     return schemas.balances.Hold.of(await _existing(context, movement.customer_id, movement.key))
 
 

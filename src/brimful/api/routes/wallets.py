@@ -6,7 +6,7 @@ from fastapi import Query
 from pydantic import BaseModel
 
 from brimful import customers, ledger, top_ups
-from brimful.api import context, pagination, schemas
+from brimful.api import context, pagination, schemas, shortage
 from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
 from brimful.api.json_body import Instant
 from brimful.api.pagination import Limit, Offset
@@ -143,18 +143,20 @@ async def _post(
             )
         ]
     )  # fmt: skip
-    return answer(context, verdict)
+    return await answer(context, (customer_id, asset.code), verdict)
 
 
-def answer(context: AppContext, verdict: Verdict) -> Verdict:
-    """The verdict on one movement; refusals become problems."""
-    if verdict.outcome == "refused":
-        assert verdict.code is not None
-        extra: dict[str, Any] = {} if verdict.balance is None else {"balance": money.text(verdict.balance)}
-        if verdict.code == "insufficient_funds" and context.deps.settings.topup_url is not None:
-            extra["topup_url"] = context.deps.settings.topup_url
-        raise Refused(verdict.code, verdict.detail or verdict.code, **extra)
-    return verdict
+async def answer(context: AppContext, account: ledger.accounts.AccountKey, verdict: Verdict) -> Verdict:
+    """The verdict on one movement of this account; refusals become problems."""
+    if verdict.outcome != "refused":
+        return verdict
+    assert verdict.code is not None
+    lacking = [account] if verdict.code == shortage.CODE else []
+    coming = await shortage.on_their_way(context.deps.database, lacking)
+    extra = shortage.facts(verdict, coming.get(account))
+    if lacking and context.deps.settings.topup_url is not None:
+        extra["topup_url"] = context.deps.settings.topup_url
+    raise Refused(verdict.code, verdict.detail or verdict.code, **extra)
 
 
 async def account_of(tx: Tx, customer_id: str, account_id: str) -> ledger.accounts.Account:

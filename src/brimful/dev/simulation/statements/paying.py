@@ -26,6 +26,12 @@ def _live(t: Tables, p: Any) -> list[Row]:
     return _top_up(found[0]) if found else []
 
 
+@registry.on(top_ups.store._LIVE_OF_CUSTOMERS)
+def _live_of_customers(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("top_ups", kind="automatic", ended_at=None)
+    return [found for row in rows if row["customer_id"] in p[0] for found in _top_up(row)]
+
+
 @registry.on(top_ups.store._MOVE)
 def _move(t: Tables, p: Any) -> int:
     row = t.get("top_ups", p["customer_id"], p["top_up_id"])
