@@ -231,6 +231,8 @@ async def test_a_release_that_sends_other_parameters_finds_what_the_old_one_made
     assert await settled(harness, 4) == [None]
     [intent] = (await harness.sandbox.get("/v1/payment_intents")).json()["data"]
     assert (intent["status"], intent["metadata"].get("release")) == ("succeeded", None)
+    [sent] = await harness.sql("SELECT request FROM payments")
+    assert sent["request"]["metadata"] == intent["metadata"]  # so the key was never spent on something else
 
 
 async def test_a_key_that_was_used_with_other_parameters_finds_its_payment_by_the_list(harness):

@@ -260,7 +260,7 @@ GUARDS = (
       f"{FAULTS}::test_losing_every_job_costs_time_and_nothing_else"),
     m("F24", "a queue that ended begins again", "worker.py",
       "        await asyncio.sleep(_AGAIN_S)\n", "        return\n",
-      "tests/integration/test_restore_drill.py::test_a_worker_goes_on_after_a_failover_too_short_to_be_seen"),
+      "tests/integration/test_worker.py::test_a_worker_goes_on_after_a_failover_too_short_to_be_seen"),
     m("F42", "judged again after a credit", "payments/settle.py",
       "        await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)\n    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)\n",
       "        await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)\n", RULE, SIMULATION),

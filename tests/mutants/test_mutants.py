@@ -12,6 +12,16 @@ def test_each_guard_stands_where_the_gate_looks():
     assert missing == []
 
 
+def test_each_judge_is_a_test():
+    missing = []
+    for judge in sorted({judge for mutant in guards.GUARDS for judge in mutant.judges}):
+        path, *names = judge.split("::")
+        text = (run.ROOT / path).read_text()
+        if not all(f"def {name.partition('[')[0]}(" in text or f"class {name}" in text for name in names):
+            missing.append(judge)
+    assert missing == []
+
+
 def test_without_it_a_test_fails():
     [mutant] = [one for one in guards.GUARDS if one.name == "the limit"]
     assert run.tried(mutant)[0] == "dies"
