@@ -41,6 +41,7 @@ HOLDS = "tests/integration/test_holds.py"
 HOOKS = "tests/integration/test_webhooks.py"
 INBOX = "tests/threats/test_forged_events_in.py"
 ANSWERS = "tests/integration/test_answers.py"
+ONCE = "tests/integration/test_once.py"
 OTHERS = "tests/integration/test_others.py"
 LATE = "tests/integration/test_late_changes.py"
 CARDS = "tests/integration/test_cards.py"
@@ -328,6 +329,10 @@ THREATS = (
     t("unknown keys are limited by address", "api/auth.py", "            self._strangers.admit(request)\n", "            pass\n", THREAT("api_key_theft")),
     t("pages are limited by address", "portal/app.py", "            self._address_limit.admit(request)\n            pages.refuse_nul(request)\n", "            pages.refuse_nul(request)\n", THREAT("api_key_theft")),
     t("a /64 is one address", "web/rate_limit.py", "    return str(ipaddress.ip_network((there, _HOUSEHOLD), strict=False))\n", "    return str(there)\n", THREAT("api_key_theft")),
+    t("a key is its API key's", "api/idempotency.py", '{"key_id": key_id, ', '{"key_id": "", ', f"{ONCE}::test_a_key_belongs_to_the_api_key_that_sent_it"),
+    t("a key is claimed before others do the work", "api/idempotency.py", "            await self._write(tx, _CLAIMED, None)\n", "", f"{ONCE}::test_of_two_charges_with_one_key_at_once_one_is_made"),
+    t("a refusal frees its key", "api/idempotency.py", "                await tx.execute(_RELEASE, self._names)\n", "                pass\n", f"{ONCE}::test_what_was_refused_may_be_sent_again_put_right"),
+    t("old answers are forgotten", "api/idempotency.py", "        await tx.execute(_FORGET, (await tx.now() - _LIFE,))\n", "", f"{ONCE}::test_answers_are_forgotten_after_a_day"),
     t("a dump opens nothing", "api/idempotency.py", '.replace(secret, f"(secret {number})")', "", THREAT("portal_link_stolen")),
     t("a portal link is used once", "auth/portal_sessions.py", "CASE kind WHEN 'portal' THEN %(now)s ELSE used_at END", "used_at", THREAT("portal_link_stolen")),
     t("a link of an erased customer opens nothing", "auth/portal_sessions.py", '    if link is None or await tx.one(_WHOSE, (link["customer_id"],)) is None:\n', "    if link is None:\n", THREAT("session_theft")),

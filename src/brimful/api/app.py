@@ -80,7 +80,7 @@ def build(deps: Deps) -> FastAPI:
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
-    hot = usage.UsageRoute(auth, deps.database, deps.catalogue, recorder, settings.topup_url, refusals)
+    hot = usage.UsageRoute(auth, deps, recorder, refusals)
     app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
     app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))

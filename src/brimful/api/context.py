@@ -5,10 +5,12 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends
+from fastapi.dependencies.models import Dependant
 from starlette.requests import Request
 from starlette.responses import Response
 
 from brimful import customers
+from brimful.api import idempotency
 from brimful.api.auth import Auth
 from brimful.api.json_body import ExactRoute
 from brimful.auth import permissions
@@ -34,8 +36,10 @@ def _context(request: Request) -> AppContext:
 Context = Annotated[AppContext, Depends(_context)]
 
 
-async def _transaction(context: Context) -> AsyncIterator[Tx]:
+async def _transaction(context: Context, request: Request) -> AsyncIterator[Tx]:
     async with context.deps.database.transaction() as tx:
+        if request.state.once is not None:
+            await request.state.once.begin(tx, await request.body())
         yield tx
 
 
@@ -51,20 +55,32 @@ async def _known_customer(tx: Transaction, customer_id: str) -> customers.Custom
 KnownCustomer = Annotated[customers.Customer, Depends(_known_customer, scope="function")]
 
 
+async def _claim(request: Request) -> None:
+    """The key of a route that has no transaction of its own."""
+    if request.state.once is not None and not _needs(request.scope["route"].dependant, _transaction):
+        await request.state.once.claim(await request.body())
+
+
+def _needs(dependant: Dependant, call: Callable[..., Any]) -> bool:
+    return dependant.call is call or any(_needs(found, call) for found in dependant.dependencies)
+
+
 class _Guarded(ExactRoute):
-    """A route whose caller is authorized before the body is read."""
+    """A route whose caller is authorized before the body is read, and whose `Idempotency-Key` is honored."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handler = super().get_route_handler()
 
         async def guarded(request: Request) -> Response:
             row = permissions.row_for("api", request.method, request.scope["route"].path)
-            permissions.authorize(row, await _context(request).auth.caller(request))
-            return await handler(request)
+            context = _context(request)
+            permissions.authorize(row, await context.auth.caller(request))
+            once = idempotency.of(context.deps, (await context.auth.principal(request)).key_id, request)
+            return await (handler(request) if once is None else once.around(lambda: handler(request)))
 
         return guarded
 
 
 def router_for(tag: str) -> APIRouter:
     """A router under /v1. Who may use each of its routes is in `access`."""
-    return APIRouter(prefix="/v1", tags=[tag], route_class=_Guarded)
+    return APIRouter(prefix="/v1", tags=[tag], route_class=_Guarded, dependencies=[Depends(_claim)])

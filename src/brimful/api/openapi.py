@@ -18,7 +18,6 @@ Amounts are decimal strings, times RFC 3339 in UTC. Every write has a key: the i
 Refusals are problems (RFC 9457) with a stable `code`. Unknown fields are refused on write; new fields may appear in
 answers."""
 _REF = "#/components/schemas/{model}"
-_KEYED = ("/v1/top-ups", "/v1/billing-portal/sessions", "/v1/top-ups/{top_up_id}/refunds")
 _PROBLEM: dict[str, Any] = {
     "type": "object",
     "description": "A refusal (RFC 9457). `code` is stable; `detail` says what to do, for people.",
@@ -110,9 +109,9 @@ def document(app: FastAPI) -> dict[str, Any]:
         }
         made["components"]["headers"] = _HEADERS
         made["security"] = [{"key": []}, {"credyt_key": []}]
-        for path, methods in made["paths"].items():
+        for methods in made["paths"].values():
             for method, operation in methods.items():
-                _complete(path, method, operation)
+                _complete(method, operation)
         made["webhooks"] = _webhooks(schemas)
         app.openapi_schema = made
     return app.openapi_schema
@@ -142,11 +141,11 @@ _KEY_HEADER = {
     "in": "header",
     "required": False,
     "schema": {"type": "string", "pattern": "^[!-~]{1,255}$"},
-    "description": "The same key with the same body replays the first answer.",
+    "description": "Of one API key: the same key with the same body replays the first answer, for a day at least.",
 }
 
 
-def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+def _complete(method: str, operation: dict[str, Any]) -> None:
     """What every operation has: problems for refusals, headers, and its key where it takes one."""
     responses = operation["responses"]
     responses.pop("422", None)
@@ -156,7 +155,7 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     }
     for response in responses.values():
         response["headers"] = dict(_ANSWER_HEADERS)
-    if method == "post" and path in _KEYED:
+    if method == "post":
         operation.setdefault("parameters", []).append(_KEY_HEADER)
 
 

@@ -12,21 +12,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from brimful import assets, customers
-from brimful.api import json_body, problems, shortage
+from brimful import customers
+from brimful.api import idempotency, json_body, problems, shortage
 from brimful.api.auth import Auth
 from brimful.api.json_body import AMOUNT_SCHEMA, UNUSUAL
 from brimful.api.problems import DATABASE_ERRORS
 from brimful.auth import permissions
 from brimful.core import money, text, text as texts
 from brimful.core.errors import Refused
-from brimful.db.pool import Database
 from brimful.ledger.accounts import AccountKey
 from brimful.posting.group_commit import Recorder
 from brimful.posting.model import Movement, Verdict
 from brimful.top_ups.model import TopUp
 from brimful.web import pages
 from brimful.web.pages import RefusalLog
+from brimful.wiring import Deps
 
 PATH = "/v1/usage"
 _ROW = permissions.row_for("api", "POST", PATH)
@@ -94,17 +94,16 @@ class UsageRoute:
     def __init__(
         self,
         auth: Auth,
-        database: Database,
-        catalogue: assets.Catalogue,
+        deps: Deps,
         recorder: Recorder,
-        topup_url: str | None,
         refusals: RefusalLog,
     ) -> None:
         self._auth = auth
-        self._database = database
-        self._catalogue = catalogue
+        self._deps = deps
+        self._database = deps.database
+        self._catalogue = deps.catalogue
         self._recorder = recorder
-        self._topup_url = topup_url
+        self._topup_url = deps.settings.topup_url
         self._refusals = refusals
 
     async def __call__(self, request: Request) -> Response:
@@ -113,12 +112,20 @@ class UsageRoute:
                 refused = Refused("method_not_allowed", "Usage is recorded with POST.")
                 return problems.problem(request, refused, {"Allow": "POST"})
             permissions.authorize(_ROW, await self._auth.caller(request))
-            return await self._answer(request, await pages.read_bounded(request, _BODY_MAX))
+            body = await pages.read_bounded(request, _BODY_MAX)
+            once = idempotency.of(self._deps, (await self._auth.principal(request)).key_id, request)
+            if once is None:
+                return await self._answer(request, body)
+            return await once.around(lambda: self._claimed(once, request, body))
         except Refused as refused:
             self._refusals.note(request, refused)
             return problems.problem(request, refused)
         except DATABASE_ERRORS as error:
             return problems.database_problem(request, error)
+
+    async def _claimed(self, once: idempotency.Once, request: Request, body: bytes) -> Response:
+        await once.claim(body)
+        return await self._answer(request, body)
 
     async def _answer(self, request: Request, body: bytes) -> Response:
         raw = _rows(body)

@@ -328,7 +328,11 @@ def erase_customer(customer: str, yes: bool, data: pathlib.Path | None) -> None:
     async def erase(tx: "Tx") -> operations.erase.Erased:
         return await operations.erase.erase(tx, one.customer_id, actor=ACTOR, pace=Pace(*settings.environment.pace()))
 
+    async def forget(tx: "Tx") -> None:
+        await operations.erase.forget_answers(tx, one.customer_id)
+
     erased = common.as_owner(data, erase)
+    common.as_owner(data, forget)
     click.echo(f"{one.customer_id} is erased.")
     left = _let_go(erased.payment_methods, erased.checkout_sessions)
     if left:

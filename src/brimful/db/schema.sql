@@ -623,6 +623,7 @@ CREATE TABLE public.idempotency (
     status smallint NOT NULL,
     response jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL,
+    key_id text DEFAULT ''::text NOT NULL,
     CONSTRAINT idempotency_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255)))
 );
 CREATE TABLE public.installation (
@@ -909,7 +910,7 @@ ALTER TABLE ONLY public.entry_notes
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.idempotency
-    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (route, key);
+    ADD CONSTRAINT idempotency_pkey PRIMARY KEY (key_id, route, key);
 ALTER TABLE ONLY public.installation_key
     ADD CONSTRAINT installation_key_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.installation
@@ -986,6 +987,7 @@ CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
 CREATE INDEX holds_open ON public.holds USING btree (customer_id, asset) WHERE (state = 'open'::text);
+CREATE INDEX idempotency_by_age ON public.idempotency USING btree (created_at);
 CREATE INDEX operator_sessions_over ON public.operator_sessions USING btree (expires_at);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
 CREATE INDEX payments_by_top_up ON public.payments USING btree (customer_id, top_up_id, created_at);
@@ -1234,7 +1236,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.emails TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
-GRANT SELECT,INSERT ON TABLE public.idempotency TO brimful_api;
+GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency TO brimful_api;
+GRANT UPDATE(status) ON TABLE public.idempotency TO brimful_api;
+GRANT UPDATE(response) ON TABLE public.idempotency TO brimful_api;
 GRANT SELECT ON TABLE public.installation TO brimful_api;
 GRANT SELECT ON TABLE public.installation TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.installation TO brimful_engine;

@@ -65,13 +65,18 @@ async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
     # How often a card was declined counts for everybody who has it; whose payments those were is not kept.
     payments = [row["payment_id"] for row in await tx.all(_PAYMENTS, (customer_id,))]
     values = {
-        "customer_id": customer_id, "name": _NAME, "like": f"%{customer_id}%", "now": await tx.now(),
+        "customer_id": customer_id, "name": _NAME, "now": await tx.now(),
         "payments": payments, "secret": ids.secret(),
     }  # fmt: skip
     for statement in _WIPE:
         await tx.execute(statement, values)
     await audit.record(tx, actor=actor, action="customer.erased", customer_id=customer_id)
     return Erased(customer_id, methods, pages, one.stripe_customer_id)
+
+
+async def forget_answers(tx: Tx, customer_id: str) -> None:
+    """Forget the kept answers that name an erased customer. Outside the erasure: it looks through all of them."""
+    await tx.execute("DELETE FROM idempotency WHERE response::text LIKE %s", (f"%{customer_id}%",))
 
 
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.
@@ -117,5 +122,4 @@ _WIPE = (
         after = after - ARRAY['last4', 'brand', 'email', 'name', 'note', 'reason']
     WHERE customer_id = %(customer_id)s
     """,
-    "DELETE FROM idempotency WHERE response::text LIKE %(like)s",
 )

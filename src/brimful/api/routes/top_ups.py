@@ -1,9 +1,8 @@
 """Top-ups that the platform asks for: a link to pay."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse
 
 from brimful import assets, customers, ledger, payments, top_ups
 from brimful.api import context, idempotency, origins, pagination, schemas
@@ -19,8 +18,10 @@ router = context.router_for("Top-ups")
 refund_router = context.router_for("Top-ups")
 
 
-@router.post("/top-ups", status_code=201, response_model=schemas.top_ups.PaymentLink)
-async def create_top_up(context: Context, request: Request, body: schemas.requests.CreateTopUp) -> JSONResponse:
+@router.post("/top-ups", status_code=201)
+async def create_top_up(
+    context: Context, request: Request, tx: Transaction, body: schemas.requests.CreateTopUp
+) -> schemas.top_ups.PaymentLink:
     """Make a link by which the customer can pay once, within 24 hours."""
     origins.validate_urls(context.deps, body.return_url, body.failure_url)
     if body.credit_expires_at is not None:
@@ -28,11 +29,7 @@ async def create_top_up(context: Context, request: Request, body: schemas.reques
     destination = body.destination or schemas.requests.Destination(asset=body.currency)
     if destination.account_name not in {None, "default"} or destination.exchange_rate is not None:
         raise Refused("invalid_field", "Only the default account at the current rate.", field="destination")
-
-    async def run(tx: Tx, secret: str) -> dict[str, Any]:
-        return await _make_top_up(context.deps, tx, body, destination.asset, secret)
-
-    return await idempotency.once(context.deps, request, "POST /v1/top-ups", 201, run)
+    return await _make_top_up(context.deps, tx, body, destination.asset, idempotency.secret(request))
 
 
 @router.get("/top-ups")
@@ -63,29 +60,25 @@ async def get_top_up(tx: Transaction, top_up_id: str) -> schemas.top_ups.TopUp:
     return schemas.top_ups.TopUp.of(await top_ups.store.get(tx, customer_id, top_up_id))
 
 
-@refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201, response_model=schemas.top_ups.Refund)
+@refund_router.post("/top-ups/{top_up_id}/refunds", status_code=201)
 async def create_refund(
-    context: Context, request: Request, top_up_id: str, body: schemas.requests.CreateRefund
-) -> JSONResponse:
+    context: Context, request: Request, tx: Transaction, top_up_id: str, body: schemas.requests.CreateRefund
+) -> schemas.top_ups.Refund:
     """Give money of a paid top-up back through Stripe. Its units leave the wallet, and its rules pause."""
     principal = await context.auth.principal(request)
     if request.headers.get("idempotency-key") is None:
         raise Refused("invalid_field", "Send an Idempotency-Key: a refund sends money away.")
-
-    async def run(tx: Tx, _secret: str) -> dict[str, Any]:
-        customer_id = await _owner(tx, top_up_id)
-        top_up = await top_ups.store.get(tx, customer_id, top_up_id)
-        amount_minor = None
-        if body.amount is not None:
-            exponent = money.currency(top_up.currency).exponent
-            amount = money.positive(money.parse(body.amount, scale=exponent))
-            amount_minor = money.minor_exact(amount, top_up.currency)
-        refund = await payments.reversals.request_refund(
-            tx, customer_id, top_up_id, amount_minor=amount_minor, actor=principal.key_id
-        )
-        return schemas.top_ups.Refund.of(refund).model_dump()
-
-    return await idempotency.once(context.deps, request, f"POST /v1/top-ups/{top_up_id}/refunds", 201, run)
+    customer_id = await _owner(tx, top_up_id)
+    top_up = await top_ups.store.get(tx, customer_id, top_up_id)
+    amount_minor = None
+    if body.amount is not None:
+        exponent = money.currency(top_up.currency).exponent
+        amount = money.positive(money.parse(body.amount, scale=exponent))
+        amount_minor = money.minor_exact(amount, top_up.currency)
+    refund = await payments.reversals.request_refund(
+        tx, customer_id, top_up_id, amount_minor=amount_minor, actor=principal.key_id
+    )
+    return schemas.top_ups.Refund.of(refund)
 
 
 async def _owner(tx: Tx, top_up_id: str) -> str:
@@ -98,7 +91,7 @@ async def _owner(tx: Tx, top_up_id: str) -> str:
 
 async def _make_top_up(
     deps: Deps, tx: Tx, body: schemas.requests.CreateTopUp, asset_code: str, secret: str
-) -> dict[str, Any]:
+) -> schemas.top_ups.PaymentLink:
     await customers.get(tx, body.customer_id)
     asset = await assets.get(tx, asset_code)
     shape = money.currency(body.currency)
@@ -138,4 +131,4 @@ async def _make_top_up(
         redirect_url=f"{deps.settings.public_url}/billing/open/{link.token}",
         created_at=clock.rfc3339(top_up.requested_at),
         expires_at=clock.rfc3339(link.expires_at),
-    ).model_dump()
+    )

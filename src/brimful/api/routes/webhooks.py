@@ -15,6 +15,7 @@ from brimful.api.json_body import Instant
 from brimful.api.pagination import Limit, read_cursor
 from brimful.core import clock
 from brimful.core.errors import Refused
+from brimful.db.pool import Tx
 from brimful.notifications import webhooks
 
 _NUMBER = re.compile(r"-?\d{1,18}(?:\.\d{1,18})?", re.ASCII)  # what everybody can read
@@ -112,9 +113,9 @@ async def replay_event(
 
 
 @router.post("/webhooks/test/{topic}", status_code=202)
-async def test_webhooks(context: Context, request: Request, topic: str) -> schemas.balances.Id:
+async def test_webhooks(tx: Transaction, request: Request, topic: str) -> schemas.balances.Id:
     """Send an event that did not happen, with the body as its data, to every endpoint that wants the topic."""
-    return await _test(context, request, topic, None)
+    return await _test(tx, request, topic, None)
 
 
 @router.get("/webhooks/{webhook_id}")
@@ -157,19 +158,18 @@ async def replay_missed(
 
 
 @router.post("/webhooks/{webhook_id}/test/{topic}", status_code=202)
-async def test_webhook(context: Context, request: Request, webhook_id: str, topic: str) -> schemas.balances.Id:
+async def test_webhook(tx: Transaction, request: Request, webhook_id: str, topic: str) -> schemas.balances.Id:
     """Send an event that did not happen, with the body as its data, to one endpoint."""
-    return await _test(context, request, topic, webhook_id)
+    return await _test(tx, request, topic, webhook_id)
 
 
-async def _test(context: AppContext, request: Request, topic: str, webhook_id: str | None) -> schemas.balances.Id:
+async def _test(tx: Tx, request: Request, topic: str, webhook_id: str | None) -> schemas.balances.Id:
     data = {}
     if body := await request.body():
         await request.json()  # refuses what is no object
         json.loads(body, parse_int=_short, parse_float=_short)
         data = json.loads(body)  # for the receiver, numbers are numbers
-    async with context.deps.database.transaction() as tx:
-        return schemas.balances.Id(id=await webhooks.attempts.send_test(tx, topic, data, webhook_id))
+    return schemas.balances.Id(id=await webhooks.attempts.send_test(tx, topic, data, webhook_id))
 
 
 def _short(text: str) -> str:

@@ -30,6 +30,12 @@ CREATE INDEX cards_by_fingerprint ON cards (fingerprint) WHERE state = 'active';
 UPDATE assets SET scale = 9 WHERE kind = 'currency' AND scale < 9
     AND NOT EXISTS (SELECT FROM accounts WHERE accounts.asset = assets.code);
 
+-- A caller's idempotency key is theirs alone, may be claimed before it has an answer, and is forgotten after a day.
+ALTER TABLE idempotency ADD COLUMN key_id text NOT NULL DEFAULT '', DROP CONSTRAINT idempotency_pkey;
+ALTER TABLE idempotency ADD PRIMARY KEY (key_id, route, key);
+CREATE INDEX idempotency_by_age ON idempotency (created_at);
+GRANT UPDATE (status, response), DELETE ON idempotency TO brimful_api;
+
 -- A planned price can be taken back.
 GRANT DELETE ON rates TO brimful_api;
 
