@@ -51,7 +51,7 @@ def create_customer(
         name=name, external_id=external_id, email=email, time_zone=time_zone, metadata=metadata,
         external_accounts=stripe,
     )  # fmt: skip
-    return Call("POST", "/customers", shapes.Customer, body, again=False)
+    return Call("POST", "/customers", shapes.Customer, body, headers=_key(None))
 
 
 def get_customer(customer_id: str) -> Call[shapes.Customer]:
@@ -80,7 +80,7 @@ def create_asset(
     body = _present(
         code=code, name=name, precision=precision, label=label, symbol=symbol, rates=prices, hold_bridge=bridge
     )
-    return Call("POST", "/assets", shapes.CreatedAsset, body, again=False)
+    return Call("POST", "/assets", shapes.CreatedAsset, body, headers=_key(None))
 
 
 def get_asset(code: str) -> Call[shapes.Asset]:
@@ -326,7 +326,7 @@ def list_cards(customer_id: str) -> Call[shapes.Items[shapes.Card]]:
 
 def create_webhook(*, url: str, topics: Sequence[str] = ("*",)) -> Call[shapes.CreatedWebhook]:
     """Have events sent to a URL. The secret is in the answer."""
-    return Call("POST", "/webhooks", shapes.CreatedWebhook, {"url": url, "topics": list(topics)}, again=False)
+    return Call("POST", "/webhooks", shapes.CreatedWebhook, {"url": url, "topics": list(topics)}, headers=_key(None))
 
 
 def list_webhooks() -> Call[shapes.Items[shapes.WebhookItem]]:
@@ -354,24 +354,30 @@ def delete_webhook(webhook_id: str) -> Call[None]:
 
 def rotate_webhook(webhook_id: str) -> Call[shapes.Webhook]:
     """A new secret; the old one signs as well for 24 hours."""
-    return Call("POST", f"/webhooks/{_part(webhook_id)}/rotate", shapes.Webhook, again=False)
+    return Call("POST", f"/webhooks/{_part(webhook_id)}/rotate", shapes.Webhook, headers=_key(None))
 
 
 def try_webhook(webhook_id: str, topic: str, data: Mapping[str, Any] | None = None) -> Call[shapes.Id]:
     """Send an event that did not happen to one endpoint."""
     path = f"/webhooks/{_part(webhook_id)}/test/{_part(topic)}"
-    return Call("POST", path, shapes.Id, data or {}, again=False)
+    return Call("POST", path, shapes.Id, data or {}, headers=_key(None))
 
 
 def replay_event(event_id: str, *, webhook_id: str | None = None) -> Call[shapes.Replayed]:
     """Send an event again; its id stays the same."""
     path = f"/webhooks/events/{_part(event_id)}/replay"
-    return Call("POST", path, shapes.Replayed, _present(webhook_id=webhook_id))
+    return Call("POST", path, shapes.Replayed, _present(webhook_id=webhook_id), headers=_key(None))
 
 
 def replay_missed(webhook_id: str, *, since: dt.datetime) -> Call[shapes.Replayed]:
     """Send an endpoint everything since a time that it has not got."""
-    return Call("POST", f"/webhooks/{_part(webhook_id)}/replay", shapes.Replayed, {"since": since.isoformat()})
+    return Call(
+        "POST",
+        f"/webhooks/{_part(webhook_id)}/replay",
+        shapes.Replayed,
+        {"since": since.isoformat()},
+        headers=_key(None),
+    )
 
 
 def _present(**values: Any) -> dict[str, Any]:
