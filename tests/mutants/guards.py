@@ -41,6 +41,7 @@ HOLDS = "tests/integration/test_holds.py"
 HOOKS = "tests/integration/test_webhooks.py"
 INBOX = "tests/threats/test_forged_events_in.py"
 ANSWERS = "tests/integration/test_answers.py"
+FORESEEN = "tests/integration/test_foreseen.py"
 ONCE = "tests/integration/test_once.py"
 OTHERS = "tests/integration/test_others.py"
 LATE = "tests/integration/test_late_changes.py"
@@ -329,6 +330,8 @@ THREATS = (
     t("unknown keys are limited by address", "api/auth.py", "            self._strangers.admit(request)\n", "            pass\n", THREAT("api_key_theft")),
     t("pages are limited by address", "portal/app.py", "            self._address_limit.admit(request)\n            pages.refuse_nul(request)\n", "            pages.refuse_nul(request)\n", THREAT("api_key_theft")),
     t("a /64 is one address", "web/rate_limit.py", "    return str(ipaddress.ip_network((there, _HOUSEHOLD), strict=False))\n", "    return str(there)\n", THREAT("api_key_theft")),
+    t("the button asks the policy", "portal/pages/rules.py", '{"now": amount if found.pays_now and allowed else None,', '{"now": amount,', FORESEEN),
+    t("the button knows what saving takes back", "auto_top_up/foresee.py", ", without=waiting)", ")", f"{FORESEEN}::test_new_numbers_while_a_retry_waits_pay_at_once"),
     t("a key is its API key's", "api/idempotency.py", '{"key_id": key_id, ', '{"key_id": "", ', f"{ONCE}::test_a_key_belongs_to_the_api_key_that_sent_it"),
     t("a key is claimed before others do the work", "api/idempotency.py", "            await self._write(tx, _CLAIMED, None)\n", "", f"{ONCE}::test_of_two_charges_with_one_key_at_once_one_is_made"),
     t("a refusal frees its key", "api/idempotency.py", "                await tx.execute(_RELEASE, self._names)\n", "                pass\n", f"{ONCE}::test_what_was_refused_may_be_sent_again_put_right"),

@@ -4,6 +4,7 @@ from brimful.auto_top_up import (
     card_expiry as card_expiry,
     evaluate as evaluate,
     facts as facts,
+    foresee as foresee,
     pauses as pauses,
     policy as policy,
     preview as preview,

@@ -14,6 +14,7 @@ from typing import Any
 from starlette.responses import Response
 
 from brimful import assets, auto_top_up, cards, i18n, ledger, payments, top_ups
+from brimful.auto_top_up.policy import Reason
 from brimful.auto_top_up.rules import Rule, RuleForm
 from brimful.cards.store import Card
 from brimful.core import money
@@ -26,6 +27,7 @@ from brimful.portal.pages import forecast, panels
 
 _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
 _CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
+_LATER = {Reason.PACE, Reason.LIMIT_REACHED, Reason.NOT_BEFORE}
 _FIELDS = ("threshold", "amount", "limit", "card", "in_units", "version")
 
 
@@ -267,9 +269,10 @@ async def _form(
         state = await _state(page, tx, context)
         why = await payments.explain.explain(tx, page.session.customer_id, context.asset.code, page.deps.pace)
         usual = await forecast.usual_day(page, tx, context.asset.code)
-    draft = _draft(page, context, values)
+        draft = _draft(page, context, values)
+        terms = await _terms(page, tx, context, draft, values["card"])
     shown = {
-        **_terms(page, context, draft, values["card"]),
+        **terms,
         "preview": None,
         "asset": context.asset,
         "name": context.name,
@@ -307,10 +310,10 @@ async def _state(page: Page, tx: Tx, context: RuleFormContext) -> presenters.Sta
     return presenters.account_state(page.words, context.asset, context.before, card, live, spent)
 
 
-def _terms(page: Page, context: RuleFormContext, draft: RuleForm | None, card_id: str) -> dict[str, Any]:
+async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm | None, card_id: str) -> dict[str, Any]:
     """The worked example, the consent with its box, and the button: all in the numbers of the form."""
     card = next((card for card in context.cards if card.card_id == card_id), None)
-    values: dict[str, Any] = {"consent": None, "active": context.active, "pays": None, "below": False}
+    values: dict[str, Any] = {"consent": None, "active": context.active, "pays": None, "now": None, "follows": ""}
     if draft is None or card is None:
         return values
     words = page.words
@@ -323,11 +326,31 @@ def _terms(page: Page, context: RuleFormContext, draft: RuleForm | None, card_id
         "consent": text,
         "shown": _fingerprint(text),
         "needs_box": auto_top_up.rules.needs_consent(context.before, draft),
-        "below": context.balance < draft.threshold,
         "pays": pays,
+        **await _follows(page, tx, context, draft),
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,
         "example": _example(page, context, draft, units, pays),
     }
+
+
+async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm) -> dict[str, Any]:
+    """What the button does at once besides saving, and what comes after it. Asked of the engine's own policy."""
+    words, amount = page.words, page.words.cash(draft.amount_minor, context.currency)
+    found = await auto_top_up.foresee.foresee(
+        tx, page.session.customer_id, context.asset, draft, rate=context.rate, pace=page.deps.pace
+    )
+    allowed, judgement, follows = await payments.suspensions.charging_allowed(tx), found.judgement, []
+    if judgement.reason in _LATER and found.below and judgement.wake_at is not None:
+        follows.append(words.t("Saved now. {amount} is charged at {moment} at the earliest.",
+                               amount=amount, moment=words.moment(judgement.wake_at)))  # fmt: skip
+    if judgement.reason is Reason.IN_FLIGHT and found.below:
+        follows.append(words.t("A payment is on its way. Nothing more is charged now."))
+    if found.pays_now and not allowed:
+        follows.append(words.t("Payments are held for now. {amount} is charged when they go on.", amount=amount))
+    if found.count > 1:
+        follows.append(words.t("One payment of {amount} does not reach your threshold. Payments one after another: "
+                               "{count}.", amount=amount, count=words.number(Decimal(found.count))))  # fmt: skip
+    return {"now": amount if found.pays_now and allowed else None, "follows": " ".join(follows)}
 
 
 def _example(page: Page, context: RuleFormContext, draft: RuleForm, units: Decimal | None, pays: str) -> str | None:
@@ -355,8 +378,10 @@ async def rule_terms(page: Page) -> Response:
     context = await _form_context(page)
     values = {name: page.field(name) for name in _FIELDS}
     draft = _draft(page, context, values)
+    async with page.deps.database.transaction() as tx:
+        terms = await _terms(page, tx, context, draft, values["card"])
     shown = {
-        **_terms(page, context, draft, values["card"]),
+        **terms,
         "asset": context.asset,
         "preview": await forecast.read(page, context.asset, draft, context.rate),
         "check": False,

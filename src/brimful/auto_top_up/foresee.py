@@ -1,0 +1,87 @@
+"""What would follow at once if a customer saved these numbers: the engine's own policy, asked before."""
+
+import dataclasses
+import datetime as dt
+import math
+from decimal import Decimal
+
+from brimful import assets, ledger, top_ups
+from brimful.auto_top_up import facts, policy
+from brimful.auto_top_up.policy import Facts, Judgement, Pace, Reason
+from brimful.auto_top_up.rules import RuleForm
+from brimful.db.pool import Tx
+from brimful.top_ups.model import TopUp
+
+
+@dataclasses.dataclass(frozen=True)
+class Foreseen:
+    """The policy's judgement, whether available is below the threshold, and how many top-ups follow one another until
+    it is not or the month's limit is used up.
+    """
+
+    judgement: Judgement
+    below: bool
+    count: int
+
+    @property
+    def pays_now(self) -> bool:
+        return self.judgement.reason is Reason.TRIGGERED
+
+
+async def foresee(
+    tx: Tx, customer_id: str, asset: assets.Asset, form: RuleForm, *, rate: Decimal | None, pace: Pace
+) -> Foreseen:
+    """Ask the policy with the form's values in place of the rule's. Nothing is written or locked.
+
+    Args:
+        tx: any.
+        customer_id: whose account.
+        asset: of the account.
+        form: as it would be saved, with a card that can be charged and the consent given.
+        rate: today's price of one unit in the form's currency; None without one.
+        pace: how often an account may be topped up.
+    """
+    account = await ledger.accounts.get(tx, customer_id, asset.code)
+    latest = await top_ups.store.list_page(tx, customer_id, limit=1, asset=asset.code, kind="automatic")
+    waiting = next((one.top_up_id for one in latest if one.state in top_ups.model.WAITING_STATES), "")
+    known = await facts.read_facts(tx, [(customer_id, asset.code)], without=waiting)  # saving cancels what only waits
+    before = known[0].facts if known else None
+    seen = Facts(
+        available=Decimal(0) if account is None else account.available,
+        scale=asset.scale,
+        enabled=form.turn_on or (before is not None and before.enabled),
+        version=form.version + 1,
+        threshold=form.threshold,
+        currency=form.currency,
+        amount_minor=form.amount_minor,
+        limit_minor=form.limit_minor,
+        paused=None if form.turn_on or before is None else before.paused,
+        not_before=None if form.turn_on or before is None else before.not_before,
+        consent_stands=True,
+        card_usable=True,
+        rate=rate,
+        spent_minor=0 if before is None or before.currency != form.currency else before.spent_minor,
+        recent=() if before is None else before.recent,
+        left_below_at=_left_below(latest, form.threshold),
+        live=before is not None and before.live,
+    )
+    judgement = policy.evaluate(seen, pace, await tx.now())
+    return Foreseen(judgement, seen.below, _count(seen, asset))
+
+
+def _left_below(latest: list[TopUp], threshold: Decimal) -> dt.datetime | None:
+    for one in latest:
+        left = one.available_after if one.available_after is not None else one.balance_after
+        if left is not None and left < threshold:
+            return one.requested_at
+    return None
+
+
+def _count(seen: Facts, asset: assets.Asset) -> int:
+    if not seen.below or seen.rate is None:
+        return 0
+    units = assets.units_for(seen.amount_minor, seen.currency, seen.rate, asset)
+    if not units:
+        return 0
+    allowed = max(seen.limit_minor - seen.spent_minor, 0) // seen.amount_minor
+    return min(math.ceil((seen.threshold - seen.available) / units), allowed)
