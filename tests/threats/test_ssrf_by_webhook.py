@@ -33,6 +33,32 @@ def guard_refuses(url):
     return caught.value
 
 
+# The first and the last address of each block that IANA names for a purpose of its own, and the neighbours outside.
+SPECIAL = """
+    0.0.0.0 0.255.255.255 10.0.0.0 10.255.255.255 100.64.0.0 100.127.255.255 127.0.0.0 127.255.255.255 169.254.0.0
+    169.254.255.255 172.16.0.0 172.31.255.255 192.0.0.0 192.0.0.9 192.0.0.170 192.0.0.255 192.0.2.0 192.0.2.255
+    192.31.196.0 192.52.193.0 192.88.99.0 192.88.99.255 192.168.0.0 192.168.255.255 192.175.48.0 198.18.0.0
+    198.19.255.255 198.51.100.0 198.51.100.255 203.0.113.0 203.0.113.255 224.0.0.0 239.255.255.255 240.0.0.0
+    255.255.255.255 :: ::1 ::ffff:10.0.0.1 ::a00:1 64:ff9b::808:808 64:ff9b:1::a00:1 100::1 100:0:0:1::1
+    2001::1
+    2001:1::1 2001:2::1 2001:3::1 2001:4:112::1 2001:10::1
+    2001:20::1 2001:30::1 2001:db8::1 2002::1 2620:4f:8000::1 3fff::1
+    3fff:fff::1 5f00::1 fc00::1 fdff::1 fe80::1 fec0::1 ff02::1
+"""
+PUBLIC = """
+    1.0.0.0 9.255.255.255 11.0.0.0 100.63.255.255 100.128.0.0 126.255.255.255 128.0.0.0 169.253.255.255 169.255.0.0
+    172.15.255.255 172.32.0.0 192.0.1.0 192.0.3.0 192.167.255.255 192.169.0.0 198.17.255.255 198.20.0.0 203.0.112.255
+    203.0.114.0 223.255.255.255 2001:200::1 2001:db7:ffff::1 2001:db9::1 2003::1 2606:4700::1111 2a00:1450::1 3ffe::1
+    ::ffff:93.184.216.34
+"""
+
+
+@pytest.mark.parametrize(("addresses", "permitted"), [(SPECIAL, False), (PUBLIC, True)], ids=["special", "public"])
+def test_the_table_is_ours_and_not_the_standard_librarys(addresses, permitted):
+    wrong = [address for address in addresses.split() if webhooks.ssrf.permitted(address) is not permitted]
+    assert wrong == []
+
+
 @pytest.mark.parametrize(
     "url", ["https://example.com/", "https://a.b.example.com:8443/x?y=1", "https://93.184.216.34/"]
 )

@@ -15,9 +15,21 @@ from brimful.core import urls
 from brimful.core.errors import Refused
 
 _NAME = re.compile(r"(?:[A-Za-z0-9-]{1,63}\.)+[A-Za-z][A-Za-z0-9-]{0,62}\.?", re.ASCII)
-# Addresses that carry another inside: RFC 6052 (NAT64), RFC 3056 (6to4), RFC 4380 (Teredo).
-_CARRIERS = [ipaddress.ip_network(net) for net in ("64:ff9b::/96", "2002::/16", "2001::/32", "3fff::/20")]
-_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has given out
+# What is not the public internet, and what carries another address inside: IANA's registries of special-purpose
+# addresses for IPv4 and IPv6 (RFC 6890 and its updates), read in 2026, with multicast. `ipaddress.is_global` is another
+# table, which changes with Python's patch releases. Blocks that are global but serve no web (AS112, AMT, 6to4's relays)
+# are here as well.
+_SPECIAL = [
+    ipaddress.ip_network(block)
+    for block in (
+        "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
+        "192.0.2.0/24", "192.31.196.0/24", "192.52.193.0/24", "192.88.99.0/24", "192.168.0.0/16", "192.175.48.0/24",
+        "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/4", "240.0.0.0/4",
+        "2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3fff::/20",
+    )
+]  # fmt: skip
+# All that IANA has given out: NAT64, local and mapped addresses lie outside.
+_UNICAST = ipaddress.ip_network("2000::/3")
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Resolver = Callable[[str, int], Awaitable[list[str]]]
 
@@ -44,12 +56,9 @@ def validate_url(url: str, *, loopback: bool, field: str = "url") -> str:
 def permitted(text: str) -> bool:
     """Whether an address is on the public internet."""
     address: Address = ipaddress.ip_address(text.partition("%")[0])
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return permitted(str(address.ipv4_mapped))
-        if address not in _UNICAST or any(address in net for net in _CARRIERS):
-            return False
-    return address.is_global and not address.is_multicast
+    if isinstance(address, ipaddress.IPv6Address) and address not in _UNICAST:
+        return address.ipv4_mapped is not None and permitted(str(address.ipv4_mapped))
+    return not any(address in block for block in _SPECIAL)
 
 
 def shown(url: str) -> str:
