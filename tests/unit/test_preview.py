@@ -1,5 +1,6 @@
 """The preview: the engine's own policy over the past. Cases as a table, then against the rules it must keep."""
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 
@@ -45,6 +46,13 @@ def test_what_a_rule_would_have_done(name, opening, moves, proposal, expected):
         Decimal(expected[2]),
         *expected[3:],
     ), name
+
+
+def test_before_an_account_there_was_no_balance_of_zero():
+    made = past(0, (60, 40), (30, -5))
+    assert auto_top_up.preview.replay(made, rule(), PACE, SECOND).lowest == 0
+    begun = dataclasses.replace(made, begins=True)
+    assert auto_top_up.preview.replay(begun, rule(), PACE, SECOND).lowest == 35
 
 
 @given(

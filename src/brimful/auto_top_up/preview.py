@@ -23,12 +23,15 @@ _EVALUATIONS_MAX = 20_000  # a rule that is always below its threshold is evalua
 
 @dataclasses.dataclass(frozen=True)
 class Past:
-    """An account's movements in order, without automatic top-ups: when (ms since 1970, UTC) and how much."""
+    """An account's movements in order, without automatic top-ups: when (ms since 1970, UTC) and how much. With
+    `begins`, there was no account before the first of them, and so no balance of zero.
+    """
 
     opening: Decimal
     at_ms: Sequence[int]
     amounts: Sequence[Decimal]
     until: dt.datetime
+    begins: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +82,7 @@ class _Run:
 
     def __init__(self, past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> None:
         self.balance = past.opening
-        self.lowest = past.opening
+        self.lowest = past.opening + past.amounts[0] if past.begins and past.amounts else past.opening
         self.next_ms: int | None = None
         self._credit = Decimal(0)
         self._asked_ms = 0

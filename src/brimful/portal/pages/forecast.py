@@ -51,7 +51,9 @@ def _projected(
     now: dt.datetime,
 ) -> dict[str, Any]:
     words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
-    past_ = auto_top_up.preview.Past(series.opening, series.at_ms, _without(series, skipped), now)
+    past_ = auto_top_up.preview.Past(
+        series.opening, series.at_ms, _without(series, skipped), now, begins=series.first_seq == 1
+    )
     suggested = auto_top_up.preview.suggest(past_, time_to_credit, scale=asset.scale)
     shown: dict[str, Any] = {
         "whole": series.whole,

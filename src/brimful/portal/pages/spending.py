@@ -80,8 +80,11 @@ async def draw(page: Page, tx: Tx, past: Spending, threshold: Decimal | None) ->
     marked = [row for row in past.added if row["amount"] > 0][-_MARKED_MAX:]
     for row in marked:
         seqs.update({row["seq"] - 1, row["seq"]})
+    begins = past.places[0].seq == 0  # within the window: before, there was no balance, not one of zero
+    if begins:
+        seqs.add(1)
     rows = await ledger.statements.sample(tx, page.session.customer_id, past.asset, [seq for seq in seqs if seq > 0])
-    points = [chart.Point(past.start, past.places[0].balance)]
+    points = [] if begins and rows else [chart.Point(past.start, past.places[0].balance)]
     points += [
         chart.Point(row["recorded_at"], row["balance_after"]) for row in rows if row["recorded_at"] >= past.start
     ]
