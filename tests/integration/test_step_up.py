@@ -57,6 +57,20 @@ async def test_every_change_of_a_card_asks(harness, postbox, asked, path):  # no
     assert len(await harness.sql("SELECT 1 FROM card_setups WHERE state = 'open'")) == 0
 
 
+async def test_the_first_payment_with_a_kept_card_asks_and_the_next_does_not(harness, postbox, asked):  # noqa: F811
+    """A link into the portal, which an API key can make, does not charge a card by itself."""
+    customer_id, visitor = asked
+    page = await visitor.submit(await visitor.get("/top-up"), "/billing/top-up", {"amount": "25", "shown": "2500"})
+    assert "Is it you?" in page.text
+    assert await harness.charged() == 0
+    done = await visitor.submit(page, "", {"step_up_code": postbox.code()})
+    assert "New balance" in done.text
+    assert await harness.charged() == 2500
+    await visitor.submit(await visitor.get("/top-up"), "/billing/top-up", {"amount": "50", "shown": "5000"})
+    assert await harness.charged() == 7500
+    assert not any(re.search("[0-9]{6}", letter["Subject"]) for letter in postbox.letters)
+
+
 async def test_turning_off_never_asks(harness, postbox, asked):  # noqa: F811
     customer_id, visitor = asked
     await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})

@@ -188,6 +188,13 @@ class _Entrance:
 _WHO: dict[str, permissions.Who] = {"portal": "customer", "payment": "payment_link", "turn_off": "turn_off_link"}
 
 
+def _reaches_cards(page: Page) -> bool:
+    """Whether a payment keeps a card, or charges one that is kept: a link alone, which a stolen API key can make, must
+    not do that.
+    """
+    return page.field("save_card") == "yes" or page.field("card") not in {"", "new"}
+
+
 class _Pages:
     """Turns a view into a route: session first, then for a form its origin and token."""
 
@@ -215,7 +222,7 @@ class _Pages:
                 csrf.require_csrf(fields, session)
             page = Page(self._context, request, session, fields, words)
             asked = None
-            if row.step_up or (session.kind == "portal" and page.field("save_card") == "yes"):
+            if row.step_up or (path == "/top-up" and _reaches_cards(page)):
                 asked = await step_up.interposed(page)
             return asked or await view(page)
 
