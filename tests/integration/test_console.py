@@ -385,3 +385,20 @@ async def test_older_pages_keep_what_was_asked_for(harness):
         page = (await person.http.get("/audit", params={"actor": "operator:a+b@e.com&x"})).text
         older = re.search(r'href="(/console/audit[^"]+)"', page)[1].replace("&amp;", "&")
         assert (await person.http.get(f"{harness.url}{older}")).text.count(">test</td>") == 51
+
+
+async def test_a_disputed_payment_is_marked(harness):
+    customer_id, _ = await harness.crossed()
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    [row] = await harness.sql("SELECT stripe_intent_id AS intent FROM payments")
+    path = f"/top-ups/{customer_id}/{top_up['id']}"
+    async with colleague(harness, "vera", "viewer") as person:
+        assert "Disputed" not in (await person.http.get(path)).text
+        how = {"amount": 1000, "prefix": "du"}
+        dispute = (await harness.sandbox.post(f"/sandbox/payment_intents/{row['intent']}/dispute", json=how)).json()
+        await harness.events_applied()
+        shown = (await person.http.get(path)).text
+    assert "Disputed" in shown
+    assert dispute["id"] in shown
+    assert "10 USD" in shown

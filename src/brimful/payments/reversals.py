@@ -14,7 +14,7 @@ from brimful import assets, auto_top_up, cards, ledger, top_ups
 from brimful.auth import audit
 from brimful.core import money
 from brimful.core.errors import Refused
-from brimful.db.pool import Tx
+from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, FailureKind, RefundSnapshot
 from brimful.notifications import events
 from brimful.notifications.events import Topic
@@ -254,6 +254,18 @@ _UPDATE_DISPUTE = """
         closed_at = CASE WHEN %(closed)s THEN coalesce(closed_at, %(now)s) END
     WHERE customer_id = %(customer_id)s AND dispute_id = %(dispute_id)s
 """
+_OF_TOP_UP = """
+    SELECT d.dispute_id, d.amount_minor, d.currency, d.status, d.reason, d.opened_at, d.closed_at FROM disputes AS d
+    JOIN payments AS p ON p.customer_id = d.customer_id AND p.payment_id = d.payment_id
+    WHERE p.customer_id = %s AND p.top_up_id = %s ORDER BY d.opened_at, d.dispute_id
+"""
+
+
+async def disputes_of_top_up(tx: Tx, customer_id: str, top_up_id: str) -> list[Row]:
+    """Every dispute and inquiry of a top-up's payments."""
+    return await tx.all(_OF_TOP_UP, (customer_id, top_up_id))
+
+
 _STANDING = "SELECT status, closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
 # How far a dispute has come: a reading may be applied late, and one of before never undoes a later one. An inquiry may
 # become a dispute, also after it was closed. Source: docs.stripe.com/disputes/how-disputes-work.

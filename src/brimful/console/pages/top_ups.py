@@ -2,6 +2,7 @@
 
 import re
 import urllib.parse
+from collections.abc import Sequence
 from decimal import Decimal
 
 from starlette.responses import Response
@@ -12,7 +13,7 @@ from brimful.console.context import Page
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import ids, money
 from brimful.core.errors import Refused
-from brimful.db.pool import Tx
+from brimful.db.pool import Row, Tx
 
 _PAGE = 100
 _REFUND_HINT = "The next page says what follows, and asks once more."
@@ -81,6 +82,7 @@ async def one(page: Page) -> Response:
         owner = await customers.get(tx, customer_id)
         tries = await operations.lookup.payments_of(tx, customer_id, top_up_id)
         back = await payments.refunds.list_of_top_up(tx, customer_id, top_up_id)
+        disputes = await payments.reversals.disputes_of_top_up(tx, customer_id, top_up_id)
     facts: list[tuple[str, Cell | str]] = [
         ("Customer", Cell(owner.name, f"/customers/{customer_id}")),
         ("Kind", top_up.kind),
@@ -128,7 +130,28 @@ async def one(page: Page) -> Response:
             for row in back
         ],
     )
-    return page.show(View(top_up_id, "top-ups", facts, [tries_table, refunds], _acts(top_up)))
+    tables = [tries_table, refunds, *([_disputes(disputes)] if disputes else [])]
+    if disputes:
+        facts.append(("Disputed", Cell("yes", None, "warn")))
+    return page.show(View(top_up_id, "top-ups", facts, tables, _acts(top_up)))
+
+
+def _disputes(rows: Sequence[Row]) -> Table:
+    return Table(
+        "Disputes",
+        ("At Stripe", "Amount", "Status", "Reason", "Opened", "Closed"),
+        [
+            [
+                row["dispute_id"],
+                view_model.cash(row["amount_minor"], row["currency"]),
+                row["status"],
+                row["reason"] or "",
+                view_model.moment(row["opened_at"]),
+                view_model.moment(row["closed_at"]),
+            ]
+            for row in rows
+        ],
+    )
 
 
 def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
