@@ -100,6 +100,21 @@ async def test_a_reading_of_before_does_not_set_a_refund_back(harness):
     assert [row["state"] for row in await harness.sql("SELECT state FROM refunds")] == ["succeeded"]
 
 
+async def test_a_poll_that_comes_after_a_refunds_end_asks_for_no_other(harness):
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.sql("SELECT top_up_id FROM top_ups")
+    async with harness.engine.database.transaction() as tx:
+        asked = await payments.reversals.request_refund(
+            tx, customer_id, top_up["top_up_id"], amount_minor=500, actor="test"
+        )
+    await harness.work()
+    await harness.events_applied()
+    async with harness.engine.database.transaction() as tx:
+        await payments.refunds.poll_later(tx, asked)
+    [row] = await harness.sql("SELECT state, wake_at, polls FROM refunds")
+    assert (row["state"], row["wake_at"]) == ("succeeded", None)
+
+
 # --- money that left twice ----------------------------------------------------------------------------------------
 
 

@@ -331,6 +331,7 @@ THREATS = (
     t("pages are limited by address", "portal/app.py", "            self._address_limit.admit(request)\n            pages.refuse_nul(request)\n", "            pages.refuse_nul(request)\n", THREAT("api_key_theft")),
     t("a /64 is one address", "web/rate_limit.py", "    return str(ipaddress.ip_network((there, _HOUSEHOLD), strict=False))\n", "    return str(there)\n", THREAT("api_key_theft")),
     t("a kept card is not charged by a link alone", "portal/app.py", '(path == "/top-up" and _reaches_cards(page))', "False", "tests/integration/test_step_up.py::test_the_first_payment_with_a_kept_card_asks_and_the_next_does_not"),
+    t("a refund that ended is not looked at again", "payments/refunds.py", "AND refund_id = %s AND closed_at IS NULL\n", "AND refund_id = %s\n", "tests/integration/test_late_changes.py::test_a_poll_that_comes_after_a_refunds_end_asks_for_no_other"),
     t("the button asks the policy", "portal/pages/rules.py", '{"now": amount if found.pays_now and allowed else None,', '{"now": amount,', FORESEEN),
     t("the button knows what saving takes back", "auto_top_up/foresee.py", ", without=waiting)", ")", f"{FORESEEN}::test_new_numbers_while_a_retry_waits_pay_at_once"),
     t("a key is its API key's", "api/idempotency.py", '{"key_id": key_id, ', '{"key_id": "", ', f"{ONCE}::test_a_key_belongs_to_the_api_key_that_sent_it"),

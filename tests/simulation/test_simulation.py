@@ -20,6 +20,7 @@ REGRESSIONS = {
     "a/22": "a manual top-up whose first try had failed was looked at each minute until it expired",
     "a/235": "each overtaken poll asked for another poll: their number grew with every event",
     "ci/112": "a decline that came while its payment was taken back was neither counted nor waited for",
+    "1/70294": "a poll that came after a refund's end set its next look, and the sweep asked for it each minute",
     "a/1650": "a claim granted before a hard decline was still used after it",
 }
 

@@ -178,14 +178,18 @@ async def refuse(tx: Tx, refund: Refund, reason: str) -> None:
     await tx.execute(_REFUSE, (reason, await tx.now(), refund.customer_id, refund.refund_id))
 
 
+_LATER = """
+    UPDATE refunds SET polls = polls + 1, wake_at = %s
+    WHERE customer_id = %s AND refund_id = %s AND closed_at IS NULL
+"""
+
+
 async def poll_later(tx: Tx, refund: Refund) -> None:
-    """Its outcome is not known: look again, each time a little later."""
+    """Its outcome is not known: look again, each time a little later. Nothing, where it has become known meanwhile."""
     wait_s = _POLLS_S[min(refund.polls, len(_POLLS_S) - 1)] * ids.spread(f"{refund.refund_id}{refund.polls}")
     wake_at = await tx.now() + dt.timedelta(seconds=wait_s)
-    await tx.execute(
-        "UPDATE refunds SET polls = polls + 1, wake_at = %s WHERE customer_id = %s AND refund_id = %s",
-        (wake_at, refund.customer_id, refund.refund_id),
-    )
+    if not await tx.execute(_LATER, (wake_at, refund.customer_id, refund.refund_id)):
+        return
     arguments = {"customer_id": refund.customer_id, "refund_id": refund.refund_id}
     await jobs.defer(tx, jobs.Name.REFUND, [arguments], at=wake_at)
 

@@ -18,6 +18,7 @@ ALTER TABLE stripe_events ADD COLUMN intent_id text, ADD COLUMN installation tex
 ALTER TABLE disputes ADD COLUMN read_at timestamptz;
 ALTER TABLE refunds ADD COLUMN read_at timestamptz;
 CREATE INDEX disputes_open ON disputes (read_at NULLS FIRST) WHERE closed_at IS NULL;
+UPDATE refunds SET wake_at = NULL WHERE closed_at IS NOT NULL AND wake_at IS NOT NULL;  -- left by a late poll
 CREATE INDEX refunds_young ON refunds (created_at) WHERE state IN ('pending', 'succeeded');
 
 -- A decline may be about a card's data (this expiry), about its plastic, or come from a dispute, which never expires.

@@ -318,10 +318,11 @@ def _refuse_refund(t: Tables, p: Any) -> int:
     return 1
 
 
-@registry.on("UPDATE refunds SET polls = polls + 1, wake_at = %s WHERE customer_id = %s AND refund_id = %s")
+@registry.on(payments.refunds._LATER)
 def _refund_later(t: Tables, p: Any) -> int:
     row = t.get("refunds", p[1], p[2])
-    assert row is not None
+    if row is None or row["closed_at"] is not None:
+        return 0
     t.update("refunds", row, polls=row["polls"] + 1, wake_at=p[0])
     return 1
 
