@@ -159,6 +159,7 @@ async def test_the_docs_page_loads_nothing_from_elsewhere(harness):
         assert (await harness.api.get(f"/docs/{file}")).status_code == 200
 
 
+@pytest.mark.timeout(300)  # fifteen seconds alone, many times that beside three others
 def test_the_whole_document_holds_against_generated_requests(tmp_path):
     """Schemathesis with a valid key, good data and bad: no 5xx, no answer that the document does not have."""
     with runtime.local.up(tmp_path / "data", port=0, extra={"BRIMFUL_API_KEY": KEY}, quiet=True) as running:

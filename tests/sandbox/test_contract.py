@@ -240,8 +240,8 @@ async def refusal(url, name, renamed=None):
     """Send one of the product's calls; returns why it was refused, or None."""
     gateway = StripeGateway("sk_test_123", url=url)
     if renamed is not None:
-        await gateway._http._client_async.aclose()
-        gateway._http._client_async = httpx.AsyncClient(transport=OlderNames(*renamed))
+        await gateway._http._client.aclose()
+        gateway._http._client = httpx.AsyncClient(transport=OlderNames(*renamed))
     calls = product_calls(gateway)
     try:
         answer = await calls.pop(name)
