@@ -4,6 +4,8 @@ import asyncio
 
 import pytest
 
+from brimful.core.errors import Refused
+from brimful.posting.group_commit import Recorder
 from integration.test_commands import command
 from support.harness import HOME
 from support.seed import SCOPES, everything_allowed, key_with
@@ -122,6 +124,26 @@ async def test_what_was_refused_may_be_sent_again_put_right(harness, world, call
     if "amount" in body:
         await harness.call("POST", path, {**body, "amount": "1000"}, expect=402, headers=headers)
     await harness.call("POST", path, body, expect=201, headers=headers)
+
+
+async def test_after_an_unknown_outcome_the_key_stays_with_its_body(harness, world, monkeypatch):
+    """The recorder may have written it: another body under the same key could be a second debit."""
+    path, headers = f"/customers/{world['customer']}/wallet/charges", {"Idempotency-Key": "order-7"}
+    real = Recorder.submit
+
+    async def lost(recorder, movements):
+        await real(recorder, movements)
+        raise Refused("unavailable", "The answer was lost.")
+
+    before = await harness.balance(world["customer"])
+    fee = {"transaction_id": "fee-1", **AMOUNT}
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "submit", lost)
+        await harness.call("POST", path, fee, expect=503, headers=headers)
+    other = await harness.call("POST", path, {**fee, "transaction_id": "fee-2"}, expect=422, headers=headers)
+    assert other["code"] == "idempotency_mismatch"
+    await harness.call("POST", path, fee, expect=201, headers=headers)
+    assert await harness.balance(world["customer"]) == before - 1
 
 
 async def test_ten_at_once_are_one(harness, world):

@@ -336,6 +336,7 @@ THREATS = (
     t("the button knows what saving takes back", "auto_top_up/foresee.py", ", without=waiting)", ")", f"{FORESEEN}::test_new_numbers_while_a_retry_waits_pay_at_once"),
     t("a key is its API key's", "api/idempotency.py", '{"key_id": key_id, ', '{"key_id": "", ', f"{ONCE}::test_a_key_belongs_to_the_api_key_that_sent_it"),
     t("a key is claimed before others do the work", "api/idempotency.py", "            await self._write(tx, _CLAIMED, None)\n", "", f"{ONCE}::test_of_two_charges_with_one_key_at_once_one_is_made"),
+    t("an unknown outcome frees no key", "api/idempotency.py", "            if not isinstance(refused, Refused) or refused.status < 500:\n", "            if True:\n", f"{ONCE}::test_after_an_unknown_outcome_the_key_stays_with_its_body"),
     t("a refusal frees its key", "api/idempotency.py", "                await tx.execute(_RELEASE, self._names)\n", "                pass\n", f"{ONCE}::test_what_was_refused_may_be_sent_again_put_right"),
     t("old answers are forgotten", "api/idempotency.py", "        await tx.execute(_FORGET, (await tx.now() - _LIFE,))\n", "", f"{ONCE}::test_answers_are_forgotten_after_a_day"),
     t("a dump opens nothing", "api/idempotency.py", '.replace(secret, f"(secret {number})")', "", THREAT("portal_link_stolen")),

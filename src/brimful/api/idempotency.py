@@ -16,6 +16,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from fastapi.exceptions import RequestValidationError
 from psycopg.types.json import Jsonb
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -111,15 +112,19 @@ class Once:
         raise Replay(JSONResponse(json.loads(whole), kept["status"], headers))
 
     async def around(self, work: Callable[[], Awaitable[Response]]) -> Response:
-        """Do the work, which begins it, and keep its answer; a refusal is forgotten."""
+        """Do the work, which begins it, and keep its answer; a refusal is forgotten. After any other error the outcome
+        is unknown: a claim stays, and the same body may be sent again.
+        """
         try:
             response = await work()
         except Replay as known:
             return known.response
-        except Exception:
-            await self._end(None)
+        except (Refused, RequestValidationError) as refused:
+            if not isinstance(refused, Refused) or refused.status < 500:
+                await self._end(None)
             raise
-        await self._end(response if response.status_code < 300 else None)
+        if response.status_code < 500:
+            await self._end(response if response.status_code < 300 else None)
         return response
 
     async def _end(self, response: Response | None) -> None:

@@ -8,7 +8,7 @@ from brimful.sandbox.world import World
 
 Object = dict[str, Any]
 _GONE = {"pending", "requires_action", "succeeded"}
-_DISPUTED = {"needs_response", "under_review", "lost"}  # an inquiry only asks, a dispute that was won is over
+_DISPUTED = {"needs_response", "under_review", "lost"}  # money is gone: not for an inquiry, nor after a dispute was won
 
 
 def create_refund(world: World, params: Object) -> Object:
