@@ -49,7 +49,11 @@ async def _tick(server):
 @contextlib.asynccontextmanager
 async def served(app, port, *, http="h11"):
     """A real uvicorn on a real port, in this event loop, without its own loop, whose ticks would be waited for."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=port, log_config=None, access_log=False, http=http)
+    # On a busy machine a test pauses for longer than the five seconds after which a connection is closed: just then the
+    # next request may be on its way.
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=port, log_config=None, access_log=False, http=http, timeout_keep_alive=600
+    )
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
