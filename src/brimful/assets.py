@@ -5,6 +5,7 @@ import datetime as dt
 import re
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Literal
 
 import psycopg.errors
@@ -14,7 +15,6 @@ from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{1,31}", re.ASCII)
-_ONE = Decimal(1)
 _CURRENCY_SCALE = 9
 
 
@@ -39,7 +39,7 @@ class Rate:
     """`rate` is the price of one unit in `currency`, from `valid_from` until `valid_to`."""
 
     currency: str
-    rate: Decimal
+    rate: Fraction
     valid_from: dt.datetime
     valid_to: dt.datetime | None
 
@@ -122,11 +122,11 @@ async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Asset], in
 
 
 _INSERT_RATE = """
-    INSERT INTO rates (asset, currency, valid_from, valid_to, rate, recorded_at)
-    VALUES (%(asset)s, %(currency)s, %(valid_from)s, %(valid_to)s, %(rate)s, %(now)s)
+    INSERT INTO rates (asset, currency, valid_from, valid_to, rate, rate_per, recorded_at)
+    VALUES (%(asset)s, %(currency)s, %(valid_from)s, %(valid_to)s, %(rate)s, %(per)s, %(now)s)
 """
 _AFTER = """
-    SELECT currency, rate, valid_from, valid_to FROM rates
+    SELECT currency, rate, rate_per, valid_from, valid_to FROM rates
     WHERE asset = %s AND currency = %s AND (valid_to IS NULL OR valid_to > %s) ORDER BY valid_from
 """
 _UNTIL = "UPDATE rates SET valid_to = %s WHERE asset = %s AND currency = %s AND valid_from = %s"
@@ -138,7 +138,7 @@ async def add_rate(
     asset: Asset,
     *,
     currency: str,
-    rate: Decimal,
+    rate: Fraction,
     valid_from: dt.datetime | None = None,
     valid_to: dt.datetime | None = None,
 ) -> None:
@@ -156,7 +156,7 @@ async def add_rate(
     if valid_to is not None and valid_to <= begins:
         raise Refused("invalid_field", "valid_to must lie after valid_from.", field="valid_to")
     await _lock_rates(tx, asset, currency)
-    later = [Rate(**row) for row in await tx.all(_AFTER, (asset.code, currency, begins))]
+    later = [_rate(row) for row in await tx.all(_AFTER, (asset.code, currency, begins))]
     if later and later[0].valid_from == begins > now:
         await tx.execute(_WITHDRAW, (asset.code, currency, begins, now))
         later = later[1:]
@@ -164,13 +164,20 @@ async def add_rate(
     ends = valid_to or (later[0].valid_from if later else None)
     if _cuts_in(begins, ends, standing, later):
         raise Refused("rate_overlaps", f"Another rate of {asset.code} in {currency} covers part of that period.")
-    values = {"asset": asset.code, "currency": currency, "rate": money.positive(rate, field="rate"), "now": now}
     if standing is not None:
         await tx.execute(_UNTIL, (begins, asset.code, currency, standing.valid_from))
-    await tx.execute(_INSERT_RATE, {**values, "valid_from": begins, "valid_to": ends})
+    await _insert_rate(tx, asset, Rate(currency, rate, begins, ends))
     if standing is not None and valid_to is not None and valid_to != standing.valid_to:
-        goes_on = {"rate": standing.rate, "valid_from": valid_to, "valid_to": standing.valid_to}
-        await tx.execute(_INSERT_RATE, {**values, **goes_on})
+        await _insert_rate(tx, asset, Rate(currency, standing.rate, valid_to, standing.valid_to))
+
+
+async def _insert_rate(tx: Tx, asset: Asset, rate: Rate) -> None:
+    price, per = money.rate_parts(rate.rate)
+    values = {
+        "asset": asset.code, "currency": rate.currency, "rate": price, "per": per, "valid_from": rate.valid_from,
+        "valid_to": rate.valid_to, "now": await tx.now(),
+    }  # fmt: skip
+    await tx.execute(_INSERT_RATE, values)
 
 
 def _cuts_in(begins: dt.datetime, ends: dt.datetime | None, standing: Rate | None, later: Sequence[Rate]) -> bool:
@@ -199,12 +206,14 @@ async def _lock_rates(tx: Tx, asset: Asset, currency: str) -> None:
     await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"rates:{asset.code}:{currency}",))
 
 
-_RATES = "SELECT currency, rate, valid_from, valid_to FROM rates WHERE asset = %s ORDER BY currency, valid_from"
+_RATES = """
+    SELECT currency, rate, rate_per, valid_from, valid_to FROM rates WHERE asset = %s ORDER BY currency, valid_from
+"""
 
 
 async def rates_of(tx: Tx, code: str) -> list[Rate]:
     """Every rate of an asset, past and planned."""
-    return [Rate(**row) for row in await tx.all(_RATES, (code,))]
+    return [_rate(row) for row in await tx.all(_RATES, (code,))]
 
 
 _FOR_SALE = """
@@ -219,23 +228,28 @@ async def units_for_sale(tx: Tx, at: dt.datetime) -> set[str]:
 
 
 _RATE_AT = """
-    SELECT rate FROM rates
+    SELECT rate, rate_per FROM rates
     WHERE asset = %(asset)s AND currency = %(currency)s AND valid_from <= %(at)s
         AND (valid_to IS NULL OR valid_to > %(at)s)
 """
 
 
-async def rate_at(tx: Tx, asset: Asset, currency: str, at: dt.datetime) -> Decimal | None:
+async def rate_at(tx: Tx, asset: Asset, currency: str, at: dt.datetime) -> Fraction | None:
     """Price of one unit in the currency at that time: 1 for the currency itself, None where there is none."""
     if asset.kind == "currency":
-        return _ONE if asset.code == currency else None
+        return money.ONE if asset.code == currency else None
     row = await tx.one(_RATE_AT, {"asset": asset.code, "currency": currency, "at": at})
-    return None if row is None else row["rate"]
+    return None if row is None else money.rate_of(row["rate"], row["rate_per"])
 
 
-def units_for(amount_minor: int, currency: str, rate: Decimal, asset: Asset) -> Decimal:
+def units_for(amount_minor: int, currency: str, rate: Fraction, asset: Asset) -> Decimal:
     """Units of the asset that this money buys at this rate, rounded down."""
     return money.units_bought(amount_minor, currency, rate=rate, scale=asset.scale)
+
+
+def _rate(row: Row) -> Rate:
+    rate = money.rate_of(row["rate"], row["rate_per"])
+    return Rate(row["currency"], rate, row["valid_from"], row["valid_to"])
 
 
 def _asset(row: Row) -> Asset:

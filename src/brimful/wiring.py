@@ -63,6 +63,7 @@ def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps
             pace=pace,
             merchant=settings.merchant,
             retry_waits=tuple(dt.timedelta(seconds=wait) for wait in settings.retry_waits_s),
+            manual_per_day=settings.manual_per_day,
         )
     mailer = None
     if settings.smtp_url is not None and settings.mail_from is not None:

@@ -82,3 +82,36 @@ async def test_a_unit_without_a_price_is_not_for_sale(harness):
     await harness.give(customer_id, 7, "TOKEN")  # what somebody holds is shown
     assert "Tokens" in (await visitor.get("/")).text
     assert await harness.balance(customer_id, "TOKEN") == Decimal(7)
+
+
+async def quoted(harness, code, amount):
+    body = {"source": "USD", "amount": amount}
+    return await harness.call("POST", f"/assets/{code}/quote", body, expect=200)
+
+
+@pytest.mark.parametrize(("per_dollar", "one", "many"), [("6", "6", "150"), ("999999", "999999", "24999975")])
+async def test_units_for_a_dollar_are_sold_as_given(harness, per_dollar, one, many):
+    given = {"source": "USD", "inverse_rate": per_dollar}
+    await harness.call("POST", "/assets", {"code": "SIX", "name": "Units", "rates": [given]}, expect=201)
+    assert [(await quoted(harness, "SIX", amount))["destination_amount"] for amount in ("1", "25")] == [one, many]
+    answer = await quoted(harness, "SIX", "1")
+    assert answer["inverse_rate"] == per_dollar
+    shown = (await harness.call("GET", "/assets/SIX", expect=200))["rates"][0]["schedule"][0]
+    assert shown["inverse_rate"] == per_dollar
+    assert shown["rate"] == answer["rate"]
+    await harness.call("POST", "/assets/SIX/rates", {"source": "USD", "inverse_rate": "7"}, expect=204)
+    assert (await quoted(harness, "SIX", "10"))["destination_amount"] == "70"
+    await harness.call("POST", "/assets/SIX/rates", {"source": "USD", "rate": "0.25"}, expect=204)
+    assert (await quoted(harness, "SIX", "10"))["inverse_rate"] is None
+
+
+@pytest.mark.parametrize(
+    "given", [{}, {"rate": "1", "inverse_rate": "1"}, {"inverse_rate": "0"}, {"rate": "0"}, {"rate": "-1"},
+              {"inverse_rate": "1000000000001"}],
+)  # fmt: skip
+async def test_a_price_that_is_none_is_refused(credits_sold, given):
+    before = await credits_sold.sql("SELECT * FROM rates ORDER BY valid_from")
+    refused = await credits_sold.call("POST", "/assets/CREDIT/rates", {"source": "USD", **given})
+    assert refused["status"] == 422
+    assert refused["errors"][0]["field"] in {"rate", "inverse_rate"}
+    assert await credits_sold.sql("SELECT * FROM rates ORDER BY valid_from") == before

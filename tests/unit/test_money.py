@@ -1,6 +1,7 @@
 """Amounts: exact, bounded, rounded in one place."""
 
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, strategies as st
@@ -43,18 +44,46 @@ def test_amounts_outside_stripes_bounds_are_refused(minor):
 
 @given(st.integers(50, 99_999_999), st.integers(1, 10**9), st.integers(0, 12))
 def test_units_are_rounded_down_and_never_worth_more_than_was_paid(minor, rate_millionths, scale):
-    rate = Decimal(rate_millionths) / 10**6
+    rate = Fraction(rate_millionths, 10**6)
     units = money.units_bought(minor, "USD", rate=rate, scale=scale)
-    assert 0 <= units * rate <= money.major(minor, "USD")
-    assert money.major(minor, "USD") - units * rate < rate * Decimal(1).scaleb(-scale)
+    paid, worth = Fraction(money.major(minor, "USD")), Fraction(units) * rate
+    assert 0 <= worth <= paid
+    assert paid - worth < rate / 10**scale
 
 
 @given(st.decimals(min_value="0.000001", max_value="1000000", places=6), st.integers(1, 10**7))
 def test_money_for_units_buys_at_least_those_units(units, rate_millionths):
-    rate = Decimal(rate_millionths) / 10**6
+    rate = Fraction(rate_millionths, 10**6)
     minor = money.worth_minor(units, "USD", rate=rate)
     if minor:
         assert money.units_bought(minor, "USD", rate=rate, scale=6) >= units
+
+
+@pytest.mark.parametrize(
+    ("per_dollar", "minor", "units"),
+    [("6", 100, "6"), ("6", 2500, "150"), ("999999", 100, "999999"), ("3", 33, "0"), ("7", 100_00, "700"),
+     ("0.3", 1000, "3"), ("1000000000000", 1_00, "1000000000000")],
+)  # fmt: skip
+def test_units_for_one_dollar_are_sold_as_given(per_dollar, minor, units):
+    rate = money.rate_of(Decimal(1), Decimal(per_dollar))
+    assert money.units_bought(minor, "USD", rate=rate, scale=0) == Decimal(units)
+
+
+def rates():
+    return st.decimals("0.000000000001", 10**12, places=12).map(Fraction)
+
+
+@given(rates(), st.booleans())
+def test_rates_are_kept_as_given(given_as, upside_down):
+    rate = 1 / given_as if upside_down else given_as
+    assert money.rate_of(*money.rate_parts(rate)) == rate
+    assert money.parse_rate(money.rate_text(rate)) == rate
+
+
+@pytest.mark.parametrize("text", ["", "/", "1/", "1/0", "0", "-1", "1e9999999", "1/6/2", "NaN", "٣"])
+def test_no_other_text_is_a_rate(text):
+    with pytest.raises(Refused):
+        money.parse_rate(text)
 
 
 @given(st.text(max_size=40))

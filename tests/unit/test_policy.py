@@ -3,18 +3,20 @@
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, strategies as st
 
 from brimful.auto_top_up.policy import Facts, Pace, Reason, evaluate, superseded
+from brimful.core import money
 
 NOW = dt.datetime(2026, 11, 23, 12, tzinfo=dt.UTC)
 MINUTE = dt.timedelta(minutes=1)
 PACE = Pace(5, MINUTE)
 CALM = Facts(
     available=Decimal(20), scale=6, enabled=True, version=1, threshold=Decimal(10), currency="USD", amount_minor=2500,
-    limit_minor=10000, paused=None, not_before=None, consent_stands=True, card_usable=True, rate=Decimal(1),
+    limit_minor=10000, paused=None, not_before=None, consent_stands=True, card_usable=True, rate=money.ONE,
     spent_minor=0, recent=(), left_below_at=None, live=False,
 )  # fmt: skip
 LOW = dataclasses.replace(CALM, available=Decimal("9.99"))
@@ -33,7 +35,7 @@ LOW = dataclasses.replace(CALM, available=Decimal("9.99"))
         (dataclasses.replace(LOW, consent_stands=False), Reason.NO_CONSENT),
         (dataclasses.replace(LOW, card_usable=False), Reason.CARD_UNAVAILABLE),
         (dataclasses.replace(LOW, rate=None), Reason.NO_RATE),
-        (dataclasses.replace(LOW, rate=Decimal(26), scale=0), Reason.AMOUNT_BELOW_ONE_UNIT),
+        (dataclasses.replace(LOW, rate=Fraction(26), scale=0), Reason.AMOUNT_BELOW_ONE_UNIT),
         (dataclasses.replace(LOW, spent_minor=7501), Reason.LIMIT_REACHED),
         (dataclasses.replace(LOW, spent_minor=7500), Reason.TRIGGERED),
         (dataclasses.replace(LOW, not_before=NOW + MINUTE), Reason.NOT_BEFORE),
@@ -60,7 +62,7 @@ facts_of_all_kinds = st.builds(
     threshold=st.decimals("0.001", 500, places=3), currency=st.just("USD"), amount_minor=st.integers(50, 50000),
     limit_minor=st.integers(50, 100000), paused=st.none() | st.just("declined"), not_before=moments,
     consent_stands=st.booleans(), card_usable=st.booleans(),
-    rate=st.none() | st.decimals("0.000001", 1000, places=6), spent_minor=st.integers(0, 100000),
+    rate=st.none() | st.fractions("0.000001", 1000), spent_minor=st.integers(0, 100000),
     recent=st.lists(st.timedeltas(dt.timedelta(0), dt.timedelta(minutes=59)), max_size=8).map(
         lambda ages: tuple(sorted(NOW - age for age in ages))
     ),

@@ -3,6 +3,7 @@
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 from hypothesis import given, strategies as st
@@ -22,7 +23,7 @@ def past(opening, *moves):
 
 
 def rule(threshold="10", amount=2500, limit=10000, rate="1", scale=2):
-    return auto_top_up.preview.Proposal(scale, "USD", Decimal(threshold), amount, limit, Decimal(rate))
+    return auto_top_up.preview.Proposal(scale, "USD", Decimal(threshold), amount, limit, Fraction(rate))
 
 
 @pytest.mark.parametrize(

@@ -39,11 +39,7 @@ _FACTS = """
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
-        (
-            SELECT rate FROM rates
-            WHERE rates.asset = a.asset AND rates.currency = r.currency AND valid_from <= %(now)s
-                AND (valid_to IS NULL OR valid_to > %(now)s)
-        ) AS rate,
+        p.rate, p.rate_per,
         (
             SELECT coalesce(sum(t.amount_minor), 0) FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
@@ -72,6 +68,8 @@ _FACTS = """
     JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset
     JOIN cards AS c ON c.customer_id = a.customer_id AND c.card_id = r.card_id
     JOIN assets AS s ON s.code = a.asset
+    LEFT JOIN rates AS p ON p.asset = a.asset AND p.currency = r.currency AND p.valid_from <= %(now)s
+        AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
     WHERE a.customer_id = ANY(%(customers)s)
 """
 
@@ -95,7 +93,7 @@ async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -
 
 
 def _status(row: Row) -> RuleStatus:
-    rate = row["rate"]
+    rate = None if row["rate"] is None else money.rate_of(row["rate"], row["rate_per"])
     if row["is_currency"]:
         rate = money.ONE if row["asset"] == row["currency"] else None
     facts = Facts(

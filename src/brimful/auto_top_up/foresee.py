@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 import math
 from decimal import Decimal
+from fractions import Fraction
 
 from brimful import assets, ledger, top_ups
 from brimful.auto_top_up import facts, policy
@@ -29,7 +30,7 @@ class Foreseen:
 
 
 async def foresee(
-    tx: Tx, customer_id: str, asset: assets.Asset, form: RuleForm, *, rate: Decimal | None, pace: Pace
+    tx: Tx, customer_id: str, asset: assets.Asset, form: RuleForm, *, rate: Fraction | None, pace: Pace
 ) -> Foreseen:
     """Ask the policy with the form's values in place of the rule's. Nothing is written or locked.
 

@@ -7,6 +7,7 @@ import dataclasses
 import datetime as dt
 import enum
 from decimal import Decimal
+from fractions import Fraction
 
 from brimful.core import clock, money
 
@@ -63,7 +64,7 @@ class Facts:
     not_before: dt.datetime | None
     consent_stands: bool
     card_usable: bool
-    rate: Decimal | None
+    rate: Fraction | None
     spent_minor: int
     recent: tuple[dt.datetime, ...]  # when automatic top-ups were requested in the last hour, oldest first
     left_below_at: dt.datetime | None  # the latest one's request, if its credit left available below the threshold

@@ -11,6 +11,7 @@ import decimal
 import itertools
 from collections.abc import Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 from brimful.auto_top_up import policy
 from brimful.auto_top_up.policy import Facts, Pace
@@ -43,7 +44,7 @@ class Proposal:
     threshold: Decimal
     amount_minor: int
     limit_minor: int
-    rate: Decimal
+    rate: Fraction
 
 
 @dataclasses.dataclass(frozen=True)

@@ -48,11 +48,12 @@ class Alert(msgspec.Struct, frozen=True):
 
 
 class Priced(msgspec.Struct, frozen=True):
-    """The price of one unit from a time on."""
+    """The price of one unit from a time on. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     valid_from: dt.datetime
     rate: Decimal
     valid_to: dt.datetime | None = None
+    inverse_rate: Decimal | None = None
 
 
 class Rates(msgspec.Struct, frozen=True):
@@ -188,13 +189,14 @@ class PortalLink(msgspec.Struct, frozen=True):
 
 
 class Quote(msgspec.Struct, frozen=True):
-    """What an amount of a currency buys."""
+    """What an amount of a currency buys. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     source: str
     source_amount: Decimal
     destination: str
     destination_amount: Decimal
     rate: Decimal
+    inverse_rate: Decimal | None = None
 
 
 class Replayed(msgspec.Struct, frozen=True):

@@ -54,6 +54,10 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "overrun_refused": (422, "The capture is more than its hold: capture less, or allow an overrun."),
     "url_not_allowed": (422, "A webhook must go to an https address on the public internet."),
     "too_many_requests": (429, "The key or the address is over its rate limit: wait as long as `Retry-After` says."),
+    "too_many_payments": (
+        429,
+        "The customer has paid by hand as often as is allowed in 24 hours: `until` says when again.",
+    ),
     "internal_error": (500, "Something failed on our side; the request id names it in the log."),
     "event_failed": (500, "This event could not be recorded, and was logged. Nothing changed."),
     "payments_unavailable": (503, "No payment provider is configured, or it does not answer."),

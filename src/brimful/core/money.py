@@ -6,8 +6,10 @@ itself accepts `NaN`, `1_000`, `" 12"`, Arabic digits, and `1e5000000`, whose ex
 """
 
 import decimal
+import math
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 from brimful.core import currencies
 from brimful.core.currencies import Currency
@@ -23,7 +25,7 @@ _EXPONENT_MAX = 40
 _SCIENTIFIC = re.compile(r"(-?(?:0|[1-9][0-9]{0,39})(?:\.[0-9]{1,40})?)[eE]([+-]?[0-9]{1,4})", re.ASCII)
 _JSON_MAX = 100  # longer than any amount, so that a cut one is still refused
 _WIDE = decimal.Context(prec=200, traps=[decimal.InvalidOperation, decimal.Inexact])
-ONE = Decimal(1)
+ONE = Fraction(1)
 CURRENCIES = currencies.CURRENCIES
 # Sums and differences anywhere are exact: the default of 28 digits is less than a balance may have (26 before the point
 # and 12 after it), and would round without a word.
@@ -132,13 +134,13 @@ def chargeable(minor: int, code: str, *, field: str = "amount") -> int:
     return minor
 
 
-def units_bought(minor: int, code: str, *, rate: Decimal, scale: int) -> Decimal:
-    """Units of an asset that a payment buys: money / rate, rounded down to the asset's scale.
+def units_bought(minor: int, code: str, *, rate: Fraction, scale: int) -> Decimal:
+    """Units of an asset that a payment buys: money / rate, worked out exactly and rounded down to the asset's scale.
 
     `rate` is the price of one unit in the currency; for a currency asset it is 1. May be zero.
     """
-    exact = _CONTEXT.divide(major(minor, code), rate)
-    return exact.quantize(one_unit(scale), rounding=decimal.ROUND_DOWN, context=_CONTEXT)
+    whole = minor * rate.denominator * 10**scale // (rate.numerator * 10 ** currency(code).exponent)
+    return Decimal(whole).scaleb(-scale, context=_CONTEXT)
 
 
 def units_left(units: Decimal, left_minor: int, whole_minor: int, *, scale: int) -> Decimal:
@@ -151,14 +153,51 @@ def units_left(units: Decimal, left_minor: int, whole_minor: int, *, scale: int)
     return min(rounded, units)
 
 
-def worth_minor(units: Decimal, code: str, *, rate: Decimal) -> int:
+def worth_minor(units: Decimal, code: str, *, rate: Fraction) -> int:
     """Money that buys at least these units, rounded up to a step that Stripe can charge."""
     shape = currency(code)
-    exact = _CONTEXT.multiply(units, rate).scaleb(shape.exponent, context=_CONTEXT)
-    steps = (exact / shape.step_minor).to_integral_value(rounding=decimal.ROUND_CEILING)
-    return int(steps) * shape.step_minor
+    exact: Fraction = Fraction(units) * rate * 10**shape.exponent / shape.step_minor
+    return math.ceil(exact) * shape.step_minor
 
 
-def inverse(rate: Decimal) -> Decimal:
-    """1 / rate, rounded half even to 12 decimals: units for one of the currency become the price of one unit."""
-    return _CONTEXT.divide(ONE, rate).quantize(Decimal(1).scaleb(-SCALE_MAX), context=_CONTEXT)
+def rate_of(rate: Decimal, per: Decimal) -> Fraction:
+    """The price of one unit where `rate` of a currency buys `per` units: how rates are kept, so that 6 units for one
+    dollar stay that.
+    """
+    return Fraction(rate) / Fraction(per)
+
+
+def value(units: Decimal, rate: Fraction) -> Decimal:
+    """What units are worth at that rate, rounded half even to 12 decimals: to be shown, never charged."""
+    return _decimal(Fraction(units) * rate)
+
+
+def rate_parts(rate: Fraction) -> tuple[Decimal, Decimal]:
+    """`rate_of` the other way: (price, 1) where the price is a decimal, else (1, units for one of the currency)."""
+    price = _decimal(rate)
+    return (price, Decimal(1)) if Fraction(price) == rate else (Decimal(1), _decimal(1 / rate))
+
+
+def rate_text(rate: Fraction) -> str:
+    """A rate as `parse_rate` reads it: `0.25`, or `1/6` where the price of one unit is no decimal."""
+    price, per = rate_parts(rate)
+    return text(price) if per == 1 else f"{text(price)}/{text(per)}"
+
+
+def parse_rate(value: str) -> Fraction:
+    """Read what `rate_text` wrote; refuses anything else."""
+    price, slash, per = value.partition("/")
+    units = parse(per, scale=SCALE_MAX, field="rate") if slash else Decimal(1)
+    return rate_of(positive(parse(price, scale=SCALE_MAX, field="rate"), field="rate"), positive(units, field="rate"))
+
+
+def rate_rounded(rate: Fraction) -> str:
+    """The price of one unit for those who read a decimal: rounded half even to 12 decimals. Nothing is computed with
+    it.
+    """
+    return text(_decimal(rate))
+
+
+def _decimal(rate: Fraction) -> Decimal:
+    exact = _CONTEXT.divide(Decimal(rate.numerator), Decimal(rate.denominator))
+    return exact.quantize(one_unit(SCALE_MAX), context=_CONTEXT)

@@ -194,6 +194,7 @@ CREATE TABLE public.top_ups (
     metadata jsonb DEFAULT '{}'::jsonb NOT NULL,
     failures integer DEFAULT 0 NOT NULL,
     available_after numeric(38,12),
+    rate_per numeric(38,12) DEFAULT 1 NOT NULL,
     CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
     CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
@@ -204,6 +205,7 @@ CREATE TABLE public.top_ups (
     CONSTRAINT top_ups_kind_check CHECK ((kind = ANY (ARRAY['automatic'::text, 'manual'::text]))),
     CONSTRAINT top_ups_next_state_check CHECK ((next_state = ANY (ARRAY['retry_wait'::text, 'action_required'::text, 'failed'::text, 'canceled'::text]))),
     CONSTRAINT top_ups_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT top_ups_rate_per_check CHECK ((rate_per > (0)::numeric)),
     CONSTRAINT top_ups_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'intent_created'::text, 'confirming'::text, 'processing'::text, 'unknown'::text, 'action_required'::text, 'retry_wait'::text, 'canceling'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text]))),
     CONSTRAINT top_ups_units_check CHECK ((units > (0)::numeric))
 );
@@ -725,9 +727,11 @@ CREATE TABLE public.rates (
     valid_to timestamp with time zone,
     rate numeric(38,12) NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
+    rate_per numeric(38,12) DEFAULT 1 NOT NULL,
     CONSTRAINT rates_check CHECK ((valid_to > valid_from)),
     CONSTRAINT rates_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
-    CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric))
+    CONSTRAINT rates_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT rates_rate_per_check CHECK ((rate_per > (0)::numeric))
 );
 CREATE TABLE public.restore_guard (
     one boolean DEFAULT true NOT NULL,

@@ -41,8 +41,8 @@ _QUERIES: dict[str, LiteralString] = {
         LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
     """,
     "top-ups": """
-        SELECT customer_id, top_up_id, asset, kind, state, reason, currency, amount_minor, units, rate, card_id,
-            consent_id, tries, needs_review, requested_at AS at, confirmed_at, ended_at
+        SELECT customer_id, top_up_id, asset, kind, state, reason, currency, amount_minor, units, rate, rate_per,
+            card_id, consent_id, tries, needs_review, requested_at AS at, confirmed_at, ended_at
         FROM top_ups
     """,
     "payments": """

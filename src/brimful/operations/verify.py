@@ -314,9 +314,10 @@ async def _nothing_in(connection: Connection, name: str, views: tuple[str, ...],
 
 
 _CREDITS = """
-    SELECT e.customer_id, e.seq, e.asset, e.amount, e.money_minor, e.currency, t.rate, a.kind, a.scale,
+    SELECT e.customer_id, e.seq, e.asset, e.amount, e.money_minor, e.currency, t.rate, t.rate_per, a.kind, a.scale,
         a.kind = 'currency' OR EXISTS (
-            SELECT 1 FROM rates AS r WHERE r.asset = e.asset AND r.currency = e.currency AND r.rate = t.rate) AS priced
+            SELECT 1 FROM rates AS r WHERE r.asset = e.asset AND r.currency = e.currency AND r.rate = t.rate
+                AND r.rate_per = t.rate_per) AS priced
     FROM entries AS e
     JOIN payments AS p ON p.customer_id = e.customer_id AND p.payment_id = e.payment_id
     JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
@@ -333,7 +334,7 @@ async def _check_fairness(connection: Connection, found: Finding) -> Finding:
         cursor.itersize = _PAGE
         await cursor.execute(_CREDITS)
         async for row in cursor:
-            rate = Decimal(1) if row["kind"] == "currency" else row["rate"]
+            rate = money.ONE if row["kind"] == "currency" else money.rate_of(row["rate"], row["rate_per"])
             buys = money.units_bought(row["money_minor"], row["currency"], rate=rate, scale=row["scale"])
             if row["amount"] != buys or not row["priced"]:
                 place = f"entry {row['seq']} of ({row['customer_id']}, {row['asset']})"

@@ -78,6 +78,7 @@ async def pay_on_session(
         payment = await top_ups.store.open_payment(tx, top_up)
         if payment is None:
             _must_be_payable(top_up)
+            await top_ups.request.require_manual_room(tx, top_up, context.manual_per_day)
             card = await cards.store.get(tx, session.customer_id, card_id)
             if card.state != "active" or (top_up.kind == "automatic" and card_id != top_up.card_id):
                 raise Refused("card_unavailable", "This card cannot be charged: choose another.", field="card")

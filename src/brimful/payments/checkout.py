@@ -137,6 +137,7 @@ async def _open_payment(
             return payment, top_up
         if payment is not None or top_up.kind != "manual" or top_up.state not in {"requested", "action_required"}:
             raise Refused("top_up_not_payable", "This top-up has been paid or has ended. Nothing was charged.")
+        await top_ups.request.require_manual_room(tx, top_up, context.manual_per_day)
         setup_id = None
         if save_card is not None:
             setup_id = await cards.setups.open_setup(

@@ -27,7 +27,9 @@ class Step(enum.Enum):
 
 @dataclasses.dataclass(frozen=True)
 class PaymentContext:
-    """`retry_waits` lie between the tries of one top-up; there is one try more than waits."""
+    """`retry_waits` lie between the tries of one top-up; there is one try more than waits. `manual_per_day` bounds what
+    a customer pays by hand in 24 hours.
+    """
 
     database: Database
     gateway: Gateway
@@ -36,6 +38,7 @@ class PaymentContext:
     merchant: str
     retry_waits: tuple[dt.timedelta, ...]
     locks: CustomerLocks
+    manual_per_day: int = 20
     installation: Installation = dataclasses.field(default_factory=Installation)
 
     async def our_key(self) -> str:

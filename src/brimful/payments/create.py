@@ -99,7 +99,7 @@ def _intent_metadata(top_up: TopUp, payment: Payment) -> dict[str, str]:
         "kind": top_up.kind,
         "asset": top_up.asset,
         "units": money.text(top_up.units),
-        "rate": money.text(top_up.rate),
+        "rate": money.rate_text(top_up.price),
     }
 
 

@@ -10,7 +10,8 @@ import datetime as dt
 import logging
 import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from psycopg.types.json import Jsonb
@@ -268,11 +269,11 @@ async def _rebuild(context: PaymentContext, tx: Tx, intent: PaymentIntentSnapsho
     return None
 
 
-def _bought(names: Mapping[str, str]) -> tuple[str, Decimal, Decimal] | None:
+def _bought(names: Mapping[str, str]) -> tuple[str, Decimal, Fraction] | None:
     """Asset, units and rate, as the payment's metadata has them."""
     try:
-        return names["asset"], Decimal(names["units"]), Decimal(names["rate"])
-    except (KeyError, InvalidOperation):
+        return names["asset"], money.parse(names["units"], scale=money.SCALE_MAX), money.parse_rate(names["rate"])
+    except (KeyError, Refused):
         return None
 
 
@@ -284,10 +285,11 @@ async def _card(tx: Tx, customer_id: str, intent: PaymentIntentSnapshot) -> str 
 
 
 async def _insert_top_up(
-    tx: Tx, intent: PaymentIntentSnapshot, bought: tuple[str, Decimal, Decimal], card_id: str | None
+    tx: Tx, intent: PaymentIntentSnapshot, bought: tuple[str, Decimal, Fraction], card_id: str | None
 ) -> None:
     """Automatic, so that it counts for the month's limit, where the rule that made it still stands; else manual."""
     names, created = intent.metadata, intent.created or await tx.now()
+    rate, per = money.rate_parts(bought[2])
     customer_id, asset = names["customer_id"], bought[0]
     rule = await auto_top_up.rules.get_rule(tx, customer_id, asset) if names.get("kind") == "automatic" else None
     busy = await top_ups.store.live_by_account(tx, customer_id, asset) is not None
@@ -296,8 +298,8 @@ async def _insert_top_up(
     )  # fmt: skip
     values: dict[str, Any] = {
         "customer_id": customer_id, "top_up_id": names["top_up_id"], "asset": asset, "kind": "manual",
-        "currency": intent.currency, "amount_minor": intent.amount_minor, "units": bought[1], "rate": bought[2],
-        "card_id": card_id, "consent_id": None, "version": None, "month": None, "created": created,
+        "currency": intent.currency, "amount_minor": intent.amount_minor, "units": bought[1], "rate": rate,
+        "rate_per": per, "card_id": card_id, "consent_id": None, "version": None, "month": None, "created": created,
         "metadata": Jsonb({"rebuilt_from": intent.intent_id}),
     }  # fmt: skip
     if rule is not None and same and not busy:

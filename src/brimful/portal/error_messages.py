@@ -1,5 +1,6 @@
 """A refusal in the customer's words: what to do next, without codes and without blame."""
 
+import datetime as dt
 from decimal import Decimal
 
 from brimful.core.errors import Refused
@@ -17,6 +18,10 @@ def text(words: Words, refused: Refused) -> str:
         return _range(words, refused)
     if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
         return t("Too many requests come from here. Try again in a moment.")
+    if refused.code == "too_many_payments":
+        until = dt.datetime.fromisoformat(refused.extra["until"])
+        return t("You have paid as often as is allowed in 24 hours. You can pay again at {until}.",
+                 until=words.moment(until))  # fmt: skip
     known = {
         "rule_changed": t("These settings were changed in another window. Review and save again."),
         "card_unavailable": t("This card cannot be charged. Choose another card or add one."),

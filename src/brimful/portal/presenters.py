@@ -114,8 +114,10 @@ def why(words: Words, found: payments.explain.Explanation, asset: assets.Asset) 
     return rows
 
 
-def outcome(words: Words, top_up: top_ups.model.TopUp, asset: assets.Asset) -> tuple[str, str]:
-    """What became of a top-up: a heading and a sentence."""
+def outcome(
+    words: Words, top_up: top_ups.model.TopUp, asset: assets.Asset, payment: top_ups.model.Payment | None
+) -> tuple[str, str]:
+    """What became of a top-up: a heading and a sentence. `payment` is the one that is open."""
     t, amount = words.t, words.cash(top_up.amount_minor, top_up.currency)
     if top_up.state == "succeeded" and top_up.balance_after is not None:
         added = words.amount(top_up.units, asset)
@@ -127,10 +129,12 @@ def outcome(words: Words, top_up: top_ups.model.TopUp, asset: assets.Asset) -> t
         if top_up.reason in {"expired", "link_expired", "confirmation_expired"}:
             return t("Time is up"), t("This payment was not made in time. Nothing was charged.")
         return t("Canceled"), t("This top-up has ended. Nothing was charged.")
-    return _open(words, top_up, amount)
+    return _open(words, top_up, amount, payment)
 
 
-def _open(words: Words, top_up: top_ups.model.TopUp, amount: str) -> tuple[str, str]:
+def _open(
+    words: Words, top_up: top_ups.model.TopUp, amount: str, payment: top_ups.model.Payment | None
+) -> tuple[str, str]:
     """The same while it is not over."""
     t = words.t
     if top_up.state == "unknown":
@@ -138,10 +142,13 @@ def _open(words: Words, top_up: top_ups.model.TopUp, amount: str) -> tuple[str, 
     if top_up.state == "retry_wait" and top_up.wake_at is not None:
         why = i18n.reasons.failed(words, top_up.reason)
         return amount, t("{why} We try again at {until}.", why=why, until=words.moment(top_up.wake_at))
+    unpaid = t("Not paid yet"), t("This top-up has not been paid. Nothing was charged.")
+    if top_up.state == "action_required" and top_up.kind == "manual" and not (payment and payment.kind == "intent"):
+        return unpaid  # Stripe's page was left, or another card is to be chosen: no bank has asked for anything
     if top_up.state == "action_required":
         return t("Confirm {amount}", amount=amount), t("Your bank wants you to confirm this payment.")
     if top_up.state == "requested" and top_up.kind == "manual":
-        return t("Not paid yet"), t("This top-up has not been paid. Nothing was charged.")
+        return unpaid
     return amount, t("Your payment is being processed. This can take up to a minute. You won't be charged twice.")
 
 

@@ -167,6 +167,9 @@ class Settings(Group):
     pace_spacing_s: values.Whole = _setting(
         "BRIMFUL_PACE_SPACING_S", "seconds between two while a credit still leaves available below the threshold", "60"
     )
+    manual_per_day: values.Whole = _setting(
+        "BRIMFUL_MANUAL_PER_DAY", "payments one customer may make by hand in 24 hours", "20"
+    )
     cards_per_hour: values.Whole = _setting("BRIMFUL_CARDS_PER_HOUR", "cards one customer may add in an hour", "5")
     cards_per_address: values.Whole = _setting(
         "BRIMFUL_CARDS_PER_ADDRESS", "cards that may be added from one address in an hour; 100,000 beside the sandbox",

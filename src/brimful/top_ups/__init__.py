@@ -2,6 +2,7 @@
 
 from brimful.top_ups import (
     bridges as bridges,
+    failures as failures,
     model as model,
     rebuild as rebuild,
     request as request,

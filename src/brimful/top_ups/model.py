@@ -12,7 +12,10 @@ import dataclasses
 import datetime as dt
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any, Literal, get_args
+
+from brimful.core import money
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
 State = Literal[
@@ -62,8 +65,8 @@ LIVE_STATES = frozenset(MOVES) - END_STATES
 class TopUp:
     """One wish to add funds. What is charged was fixed when it was made and is never computed again.
 
-    `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets; `rate` is the
-    price of one unit that was used.
+    `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets, at the price
+    that was used: `rate` for `rate_per` units.
     """
 
     customer_id: str
@@ -77,6 +80,7 @@ class TopUp:
     amount_minor: int
     units: Decimal
     rate: Decimal
+    rate_per: Decimal
     card_id: str | None
     consent_id: str | None
     rule_version: int | None
@@ -101,6 +105,11 @@ class TopUp:
     @property
     def live(self) -> bool:
         return self.ended_at is None
+
+    @property
+    def price(self) -> Fraction:
+        """Of one unit."""
+        return money.rate_of(self.rate, self.rate_per)
 
 
 @dataclasses.dataclass(frozen=True)

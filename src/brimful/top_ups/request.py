@@ -5,18 +5,20 @@ import datetime as dt
 import functools
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from brimful import customers, jobs, observability
-from brimful.core import clock, ids
+from brimful.core import clock, ids, money
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 from brimful.top_ups import store
 from brimful.top_ups.model import WAITING_STATES, TopUp
 
 MANUAL_LIFE = dt.timedelta(hours=24)
+_DAY = dt.timedelta(hours=24)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +30,7 @@ class AutomaticWish:
     currency: str
     amount_minor: int
     units: Decimal
-    rate: Decimal
+    rate: Fraction
     card_id: str
     consent_id: str
     rule_version: int
@@ -36,14 +38,14 @@ class AutomaticWish:
 
 # The partial unique index is the lock: a second request inserts nothing.
 _INSERT_AUTOMATIC = """
-    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
-        consent_id, rule_version, limit_month, wake_at, requested_at)
+    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
+        card_id, consent_id, rule_version, limit_month, wake_at, requested_at)
     SELECT w.customer_id, w.top_up_id, w.asset, 'automatic', 'requested', w.currency, w.amount_minor, w.units, w.rate,
-        w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
+        w.rate_per, w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
     FROM unnest(%(customers)s::text[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
-        %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(cards)s::text[], %(consents)s::text[],
-        %(versions)s::int[]) AS w (customer_id, top_up_id, asset, currency, amount_minor, units, rate, card_id,
-            consent_id, rule_version)
+        %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cards)s::text[],
+        %(consents)s::text[], %(versions)s::int[]) AS w (customer_id, top_up_id, asset, currency, amount_minor, units,
+            rate, rate_per, card_id, consent_id, rule_version)
     ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
     RETURNING customer_id, top_up_id, asset
 """
@@ -58,7 +60,7 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
     if not wishes:
         return {}
     tx.locked()  # requested_at is the time just before the commit
-    now = await tx.now()
+    now, rates = await tx.now(), [money.rate_parts(wish.rate) for wish in wishes]
     rows = await tx.all(
         _INSERT_AUTOMATIC,
         {
@@ -70,7 +72,8 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
             "currencies": [wish.currency for wish in wishes],
             "amounts": [wish.amount_minor for wish in wishes],
             "units": [wish.units for wish in wishes],
-            "rates": [wish.rate for wish in wishes],
+            "rates": [rate for rate, _ in rates],
+            "pers": [per for _, per in rates],
             "cards": [wish.card_id for wish in wishes],
             "consents": [wish.consent_id for wish in wishes],
             "versions": [wish.rule_version for wish in wishes],
@@ -85,11 +88,11 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
 
 
 _INSERT_MANUAL = """
-    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
-        wake_at, expires_at, requested_at, return_url, failure_url, description, metadata)
+    INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
+        card_id, wake_at, expires_at, requested_at, return_url, failure_url, description, metadata)
     VALUES (%(customer_id)s, %(top_up_id)s, %(asset)s, 'manual', 'requested', %(currency)s, %(amount_minor)s,
-        %(units)s, %(rate)s, NULL, %(expires_at)s, %(expires_at)s, %(now)s, %(return_url)s, %(failure_url)s,
-        %(description)s, %(metadata)s)
+        %(units)s, %(rate)s, %(rate_per)s, NULL, %(expires_at)s, %(expires_at)s, %(now)s, %(return_url)s,
+        %(failure_url)s, %(description)s, %(metadata)s)
     ON CONFLICT (customer_id, top_up_id) DO NOTHING
 """
 
@@ -102,7 +105,7 @@ async def request_manual(
     currency: str,
     amount_minor: int,
     units: Decimal,
-    rate: Decimal,
+    rate: Fraction,
     return_url: str | None = None,
     failure_url: str | None = None,
     description: str | None = None,
@@ -111,7 +114,7 @@ async def request_manual(
 ) -> TopUp:
     """A top-up that waits for the customer to pay, for 24 hours. The same `top_up_id` twice is one top-up."""
     now = await tx.now()
-    chosen = top_up_id or ids.new("top")
+    chosen, (price, per) = top_up_id or ids.new("top"), money.rate_parts(rate)
     if top_up_id is not None and await store.owner_of(tx, top_up_id) not in {None, customer_id}:
         raise Refused("invalid_field", "This page is out of date. Reload it and try again.")
     inserted = await tx.execute(
@@ -123,7 +126,8 @@ async def request_manual(
             "currency": currency,
             "amount_minor": amount_minor,
             "units": units,
-            "rate": rate,
+            "rate": price,
+            "rate_per": per,
             "now": now,
             "expires_at": now + MANUAL_LIFE,
             "return_url": return_url,
@@ -146,3 +150,29 @@ async def cancel_waiting(tx: Tx, top_up: TopUp, reason: str) -> TopUp:
     if await store.open_payment(tx, top_up) is None:
         return await store.move(tx, top_up, "canceled", reason=reason)
     return await store.move(tx, top_up, "canceling", wake_in_s=0, next_state="canceled", reason=reason)
+
+
+_PAID_BY_HAND = """
+    SELECT p.created_at FROM payments AS p
+    JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
+    WHERE p.customer_id = %(customer_id)s AND p.created_at > %(since)s AND p.presence = 'on_session'
+        AND t.kind = 'manual' AND p.top_up_id <> %(top_up_id)s AND (p.state = 'succeeded' OR p.closed_at IS NULL)
+    ORDER BY p.created_at
+"""
+
+
+async def require_manual_room(tx: Tx, top_up: TopUp, per_day: int) -> None:
+    """Refuse a manual payment beyond `per_day` in 24 hours, of all the customer's balances. A link to the
+    portal can charge a saved card: so often, and no more. The caller holds the customer's locks.
+    """
+    if top_up.kind != "manual":
+        return
+    now = await tx.now()
+    values = {"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id, "since": now - _DAY}
+    paid = await tx.all(_PAID_BY_HAND, values)
+    if len(paid) >= per_day:
+        until = paid[len(paid) - per_day]["created_at"] + _DAY
+        raise Refused(
+            "too_many_payments", f"{len(paid)} payments were made by hand in 24 hours, the most that is allowed.",
+            until=clock.rfc3339(until),
+        )  # fmt: skip

@@ -83,6 +83,22 @@ async def pending_units(tx: Tx, customer_id: str, asset: str) -> Decimal:
     return units
 
 
+_ON_ITS_WAY = """
+    SELECT coalesce(sum(units), 0) AS units FROM top_ups
+    WHERE customer_id = %s AND asset = %s AND ended_at IS NULL
+        AND (state IN ('intent_created', 'confirming', 'unknown', 'processing')
+            OR state = 'requested' AND kind = 'automatic')
+"""
+
+
+async def units_on_their_way(tx: Tx, customer_id: str, asset: str) -> Decimal:
+    """Units of payments that are being made now: not of those that were declined, or wait for somebody."""
+    row = await tx.one(_ON_ITS_WAY, (customer_id, asset))
+    assert row is not None
+    units: Decimal = row["units"]
+    return units
+
+
 _OWNER = "SELECT customer_id FROM top_ups WHERE top_up_id = %s"
 
 
@@ -119,19 +135,6 @@ async def list_page(
         "limit": limit,
     }
     return [TopUp(**row) for row in await tx.all(_PAGE, values)]
-
-
-_MISSED = _COLUMNS + (
-    "WHERE customer_id = %(customer_id)s AND kind = 'automatic' AND (state = 'failed' OR state = 'canceled' "
-    "AND reason = 'confirmation_expired') AND (%(before)s::text IS NULL OR top_up_id < %(before)s) "
-    "ORDER BY top_up_id DESC LIMIT %(limit)s"
-)
-
-
-async def list_missed(tx: Tx, customer_id: str, *, before: str | None, limit: int) -> list[TopUp]:
-    """Automatic top-ups that failed and that the customer should know of, newest first."""
-    values = {"customer_id": customer_id, "before": before, "limit": limit}
-    return [TopUp(**row) for row in await tx.all(_MISSED, values)]
 
 
 _CREDIT_TIMES = """

@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 
 from starlette.responses import Response
 
@@ -13,6 +14,7 @@ from brimful.core import clock, money
 from brimful.core.errors import Refused
 
 router = context.router_for("Assets")
+_UNITS_MAX = 10**12  # for one of the currency: a dearer one would have no price at 12 decimals
 
 
 @router.post("/assets", status_code=201)
@@ -22,7 +24,7 @@ async def create_asset(tx: Transaction, body: schemas.requests.CreateAsset) -> s
         tx, code=body.code, name=body.name, scale=body.precision, label=body.label, symbol=body.symbol
     )
     for starting in body.rates:
-        await assets.add_rate(tx, asset, currency=starting.source, rate=_starting_rate(starting))
+        await assets.add_rate(tx, asset, currency=starting.source, rate=_rate(starting))
     if body.hold_bridge is not None:
         await assets.set_bridge(tx, asset, money.parse(body.hold_bridge, scale=asset.scale, field="hold_bridge"))
     return schemas.balances.CreatedAsset(code=asset.code, created_at=clock.rfc3339(asset.created_at))
@@ -62,7 +64,7 @@ async def add_rate(tx: Transaction, code: str, body: schemas.requests.AddRate) -
         tx,
         await assets.get(tx, code),
         currency=body.source,
-        rate=Decimal(body.rate),
+        rate=_rate(body),
         valid_from=body.valid_from,
         valid_to=body.valid_to,
     )
@@ -91,13 +93,18 @@ async def quote(tx: Transaction, code: str, body: schemas.requests.QuoteRequest)
         source_amount=money.text(amount),
         destination=asset.code,
         destination_amount=money.text(units),
-        rate=money.text(rate),
+        rate=money.rate_rounded(rate),
+        inverse_rate=schemas.balances.inverse(rate),
     )
 
 
-def _starting_rate(starting: schemas.requests.StartingRate) -> Decimal:
-    if (starting.rate is None) == (starting.inverse_rate is None):
-        raise Refused("invalid_field", "Give either rate or inverse_rate.", field="rates")
-    if starting.rate is not None:
-        return Decimal(starting.rate)
-    return money.inverse(money.positive(Decimal(starting.inverse_rate or "0"), field="inverse_rate"))
+def _rate(given: schemas.requests.UnitRate) -> Fraction:
+    """The price of one unit, exactly as it was given. Refuses none, both, zero and less, and too many for one."""
+    if (given.rate is None) == (given.inverse_rate is None):
+        raise Refused("invalid_field", "Give either rate or inverse_rate.", field="rate")
+    if given.rate is not None:
+        return money.rate_of(money.positive(Decimal(given.rate), field="rate"), Decimal(1))
+    units = money.positive(Decimal(given.inverse_rate or "0"), field="inverse_rate")
+    if units > _UNITS_MAX:
+        raise Refused("amount_out_of_range", f"inverse_rate may be at most {_UNITS_MAX}.", field="inverse_rate")
+    return money.rate_of(Decimal(1), units)

@@ -1,5 +1,6 @@
 """Customers, assets, balances and what is held of them."""
 
+from fractions import Fraction
 from typing import Any, Literal, Self
 
 from pydantic import BaseModel, Field
@@ -59,12 +60,19 @@ class CreatedAsset(BaseModel):
     created_at: Moment
 
 
+def inverse(rate: Fraction) -> str | None:
+    """Units for one of the currency, where the price of one unit is no decimal; else None."""
+    _, per = money.rate_parts(rate)
+    return None if per == 1 else money.text(per)
+
+
 class Priced(BaseModel):
-    """The price of one unit from a time on."""
+    """The price of one unit from a time on. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     valid_from: Moment
     valid_to: Moment | None
     rate: Amount
+    inverse_rate: Amount | None
 
 
 class Rates(BaseModel):
@@ -92,7 +100,12 @@ class Asset(BaseModel):
         schedules: dict[str, list[Priced]] = {}
         for rate in rates:
             until = None if rate.valid_to is None else clock.rfc3339(rate.valid_to)
-            priced = Priced(valid_from=clock.rfc3339(rate.valid_from), valid_to=until, rate=money.text(rate.rate))
+            priced = Priced(
+                valid_from=clock.rfc3339(rate.valid_from),
+                valid_to=until,
+                rate=money.rate_rounded(rate.rate),
+                inverse_rate=inverse(rate.rate),
+            )
             schedules.setdefault(rate.currency, []).append(priced)
         return cls(
             code=asset.code,
@@ -121,13 +134,14 @@ class AssetPage(Paged):
 
 
 class Quote(BaseModel):
-    """What an amount of a currency buys."""
+    """What an amount of a currency buys. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     source: str
     source_amount: Amount
     destination: str
     destination_amount: Amount
     rate: Amount
+    inverse_rate: Amount | None
 
 
 class Account(BaseModel):

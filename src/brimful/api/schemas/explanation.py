@@ -159,7 +159,7 @@ class Explanation(BaseModel):
             pending=money.text(found.pending),
             amount=money.text(money.major(facts.amount_minor, facts.currency)),
             currency=facts.currency,
-            rate=None if facts.rate is None else money.text(facts.rate),
+            rate=None if facts.rate is None else money.rate_rounded(facts.rate),
             limit=MonthlyLimit.of(found),
             pace=PaceNow.of(found),
             card=CardNow.of(found),

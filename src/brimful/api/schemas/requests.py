@@ -40,12 +40,16 @@ class UpdateCustomer(_Body):
     external_accounts: list[NewExternalAccount] = Field(default=[], max_length=20)
 
 
-class StartingRate(_Body):
+class UnitRate(_Body):
     """A price of one unit: `rate` in the source currency, or `inverse_rate` units for one of it."""
 
     source: Text
     rate: AmountText | None = None
     inverse_rate: AmountText | None = None
+
+
+class StartingRate(UnitRate):
+    """A price of one unit from now on: `rate` in the source currency, or `inverse_rate` units for one of it."""
 
 
 class CreateAsset(_Body):
@@ -60,11 +64,9 @@ class CreateAsset(_Body):
     hold_bridge: AmountText | None = None
 
 
-class AddRate(_Body):
-    """A price of one unit in the source currency, from a time on."""
+class AddRate(UnitRate):
+    """A price of one unit from a time on: `rate` in the source currency, or `inverse_rate` units for one of it."""
 
-    source: Text
-    rate: AmountText
     valid_from: Instant | None = None
     valid_to: Instant | None = None
 

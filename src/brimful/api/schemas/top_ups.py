@@ -38,7 +38,7 @@ class TopUp(BaseModel):
     @classmethod
     def of(cls, top_up: top_ups.model.TopUp) -> Self:
         destination = TopUpDestination(
-            account_name="default", asset=top_up.asset, exchange_rate=money.text(top_up.rate)
+            account_name="default", asset=top_up.asset, exchange_rate=money.rate_rounded(top_up.price)
         )
         return cls(
             id=top_up.top_up_id,

@@ -132,7 +132,8 @@ class SimulatedWorld:
         if rate is not None:
             self.time.tick()
             await self._put("rates", {"asset": "CREDIT", "currency": "USD", "valid_from": self.time.now,
-                                      "valid_to": None, "rate": rate, "recorded_at": self.time.now})  # fmt: skip
+                                      "valid_to": None, "rate": rate, "rate_per": Decimal(1),
+                                      "recorded_at": self.time.now})  # fmt: skip
 
     async def _put(self, table: str, row: dict[str, Any], *, again: bool = False) -> None:
         """A row that the product's other processes would have made."""

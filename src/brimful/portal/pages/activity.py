@@ -1,4 +1,4 @@
-"""Activity: every movement, failed automatic top-ups among them, with filters, CSV and receipts."""
+"""Activity: every movement, failed payments among them, with filters, CSV and receipts."""
 
 import dataclasses
 import datetime as dt
@@ -18,7 +18,7 @@ from brimful.portal import limits, presenters
 from brimful.portal.context import Page
 
 _PAGE = 200
-_CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:top_[0-9a-f]{32})?", re.ASCII)
+_CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:(?:top|pay)_[0-9a-f]{32})?", re.ASCII)
 _KINDS = {"all": None, "spending": ("usage", "charge"), "money": ("top_up", "refund", "dispute", "reinstatement",
                                                                   "adjustment")}  # fmt: skip
 _CSV_CHUNK = 1000
@@ -81,30 +81,27 @@ async def _held(page: Page, tx: Tx) -> list[assets.Asset]:
 async def _page_of(
     page: Page, tx: Tx, wanted: Sequence[assets.Asset], *, kind: str, limit: int, cursor: str
 ) -> tuple[list[Item], str | None]:
-    """The next rows from a cursor, which holds a place in each account's chain and one among the top-ups."""
-    marks, top_up_mark = _read_cursor(cursor)
+    """The next rows from a cursor, which holds a place in each account's chain and one in the failed payments."""
+    marks, failed_mark = _read_cursor(cursor)
     kinds = _KINDS[kind]
     found: list[tuple[dt.datetime, str, int | str, Item]] = []
     for asset in wanted:
         rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
         found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
     if kinds is None or "top_up" in kinds:
-        missed = await top_ups.store.list_missed(tx, page.session.customer_id, before=top_up_mark, limit=limit)
         by_code = {asset.code: asset for asset in wanted}
-        found += [
-            (top_up.ended_at or top_up.requested_at, "", top_up.top_up_id, _missed(page, top_up, by_code[top_up.asset]))
-            for top_up in missed
-            if top_up.asset in by_code
-        ]
+        customer_id = page.session.customer_id
+        failed = await top_ups.failures.list_page(tx, customer_id, by_code, before=failed_mark, limit=limit + 1)
+        found += [(one.at, "", one.place, _failed(page, one, by_code[one.asset])) for one in failed]
     found.sort(key=lambda item: (item[0], str(item[1]), item[2] if isinstance(item[2], int) else 0), reverse=True)
     kept = found[:limit]
     for _, code, place, _item in kept:
         if isinstance(place, int):
             marks[code] = place
         else:
-            top_up_mark = place
+            failed_mark = place
     more = len(found) > limit
-    older = "".join(f"{code}.{seq}~" for code, seq in sorted(marks.items())) + (top_up_mark or "")
+    older = "".join(f"{code}.{seq}~" for code, seq in sorted(marks.items())) + (failed_mark or "")
     return _grouped([item for *_, item in kept], page.session.time_zone), older if more else None
 
 
@@ -143,13 +140,16 @@ def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
     )
 
 
-def _missed(page: Page, top_up: top_ups.model.TopUp, asset: assets.Asset) -> Item:
-    """An automatic top-up that failed: a row with its reason and what to do."""
+def _failed(page: Page, one: top_ups.failures.FailedPayment, asset: assets.Asset) -> Item:
+    """A payment that was declined, or a top-up that failed before any: its reason and what to do."""
     words = page.words
-    reason = i18n.reasons.failed(words, top_up.reason)
+    reason, amount = i18n.reasons.failed(words, one.reason), words.cash(one.amount_minor, one.currency)
+    what = words.t("Top-up of {amount} did not work", amount=amount)
+    if one.kind == "automatic":
+        what = words.t("Auto top-up of {amount} did not work", amount=amount)
     return Item(
-        at=top_up.ended_at or top_up.requested_at,
-        what=words.t("Auto top-up of {amount} did not work", amount=words.cash(top_up.amount_minor, top_up.currency)),
+        at=one.at,
+        what=what,
         asset=asset,
         amount=None,
         after=None,

@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from brimful import assets, auto_top_up, ledger, top_ups
@@ -24,7 +25,7 @@ async def usual_day(page: Page, tx: Tx, asset: str) -> Decimal:
     return Decimal(0) if one is None else one.usual_day
 
 
-async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Decimal | None) -> dict[str, Any] | None:
+async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fraction | None) -> dict[str, Any] | None:
     """What the preview shows; None where nothing has moved yet."""
     customer_id = page.session.customer_id
     async with page.deps.database.transaction() as tx:
@@ -44,7 +45,7 @@ def _projected(
     page: Page,
     asset: assets.Asset,
     draft: RuleForm | None,
-    rate: Decimal | None,
+    rate: Fraction | None,
     series: ledger.statements.Series,
     skipped: list[int],
     measured: dt.timedelta | None,

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from brimful import assets, auto_top_up, cards, ledger, top_ups
 from brimful.auto_top_up.rules import Rule
+from brimful.core import money
 from brimful.db.pool import Tx
 from brimful.portal import limits, presenters
 from brimful.portal.context import Page
@@ -69,7 +70,7 @@ async def _panel(
     line = rule.threshold if rule is not None and rule.enabled else None
     pending = Decimal(0)
     if account is not None:
-        pending = await top_ups.store.pending_units(tx, page.session.customer_id, asset.code)
+        pending = await top_ups.store.units_on_their_way(tx, page.session.customer_id, asset.code)
     filled, line_at = presenters.vessel(balance, line, await _full(tx, asset, account, rule, live))
     own = asset.kind == "unit"
     return Panel(
@@ -118,7 +119,7 @@ async def _worth(page: Page, tx: Tx, asset: assets.Asset, balance: Decimal) -> s
     now = await tx.now()
     for rate in await assets.rates_of(tx, asset.code):
         if rate.valid_from <= now and (rate.valid_to is None or rate.valid_to > now):
-            return page.words.rounded(balance * rate.rate, rate.currency)
+            return page.words.rounded(money.value(balance, rate.rate), rate.currency)
     return None
 
 

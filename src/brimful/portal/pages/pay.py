@@ -23,7 +23,7 @@ async def result(page: Page) -> Response:
         asset = await page.deps.catalogue.get(tx, found.asset)
     waits = found.live and found.state not in {"action_required", "requested", "retry_wait"}
     back = page.session.return_url if found.state == "succeeded" else page.session.failure_url
-    heading, sentence = presenters.outcome(page.words, found, asset)
+    heading, sentence = presenters.outcome(page.words, found, asset, payment)
     confirms = found.state == "action_required" and found.card_id is not None and found.kind == "automatic"
     return page.show(
         "result.html",

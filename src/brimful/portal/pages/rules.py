@@ -9,6 +9,7 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from starlette.responses import Response
@@ -41,7 +42,7 @@ class RuleFormContext:
     before: Rule | None
     cards: list[Card]
     balance: Decimal
-    rate: Decimal | None
+    rate: Fraction | None
     bounds: Bounds
 
     @property

@@ -8,6 +8,7 @@ the new one, and nothing is paid.
 import dataclasses
 import re
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from starlette.responses import Response
@@ -30,7 +31,7 @@ class TopUpFormContext:
 
     asset: assets.Asset
     currency: str
-    rate: Decimal
+    rate: Fraction
     bounds: Bounds
     cards: list[Card]
     balance: Decimal

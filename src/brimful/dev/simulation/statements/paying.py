@@ -154,10 +154,10 @@ _FRESH: Row = {**dict.fromkeys(_TOP_UP_FIELDS), "state": "requested", "fence": 0
 @registry.on(top_ups.request._INSERT_AUTOMATIC)
 def _insert_automatic(t: Tables, p: Any) -> list[Row]:
     made = []
-    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "card_id", "consent_id",
-             "rule_version")  # fmt: skip
-    arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "cards", "consents",
-               "versions")  # fmt: skip
+    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "card_id",
+             "consent_id", "rule_version")  # fmt: skip
+    arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "pers", "cards",
+               "consents", "versions")  # fmt: skip
     for values in registry.columns(p, *arrays):
         row = {**_FRESH, **dict(zip(names, values, strict=True)), "kind": "automatic", "limit_month": p["month"],
                "wake_at": p["now"], "requested_at": p["now"]}  # fmt: skip
@@ -177,11 +177,20 @@ def _owner(t: Tables, p: Any) -> list[Row]:
 def _insert_manual(t: Tables, p: Any) -> int:
     if t.get("top_ups", p["customer_id"], p["top_up_id"]) is not None:
         return 0
-    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "expires_at",
+    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "expires_at",
              "return_url", "failure_url", "description")  # fmt: skip
     t.insert("top_ups", {**_FRESH, **{name: p[name] for name in names}, "kind": "manual", "wake_at": p["expires_at"],
                          "requested_at": p["now"]})  # fmt: skip
     return 1
+
+
+@registry.on(top_ups.request._PAID_BY_HAND)
+def _paid_by_hand(t: Tables, p: Any) -> list[Row]:
+    manual = {row["top_up_id"] for row in t.where("top_ups", customer_id=p["customer_id"], kind="manual")}
+    found = [row for row in t.where("payments", customer_id=p["customer_id"], presence="on_session")
+             if row["top_up_id"] in manual - {p["top_up_id"]} and row["created_at"] > p["since"]
+             and (row["state"] == "succeeded" or row["closed_at"] is None)]  # fmt: skip
+    return [{"created_at": row["created_at"]} for row in sorted(found, key=lambda row: row["created_at"])]
 
 
 # --- holds, refunds, disputes, the inbox -----------------------------------------------------------------------

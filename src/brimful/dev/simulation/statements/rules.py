@@ -222,6 +222,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
     counted = [row for row in others if row["currency"] == rule["currency"] and row["limit_month"] == p["month"]
                and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
     latest = max(automatic, key=lambda row: row["requested_at"], default=None)
+    price = wallets.rate_of(t, code, rule["currency"], p["now"])
     left = latest and (latest["balance_after"] if latest["available_after"] is None else latest["available_after"])
     return {
         "customer_id": customer_id,
@@ -235,7 +236,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         **{name: state[name] for name in ("not_before", "reason", "wake_at")},
         "card_usable": card["state"] == "active",
         "consent_stands": _covers(t, rule),
-        "rate": wallets.rate_of(t, code, rule["currency"], p["now"]),
+        **{name: None if price is None else price[name] for name in ("rate", "rate_per")},
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]

@@ -36,18 +36,16 @@ def _asset(t: Tables, p: Any) -> list[Row]:
     return registry.maybe(t.get("assets", p[0]))
 
 
-def rate_of(t: Tables, asset: str, currency: str, at: dt.datetime) -> Decimal | None:
+def rate_of(t: Tables, asset: str, currency: str, at: dt.datetime) -> Row | None:
     for row in t.where("rates", asset=asset, currency=currency):
         if row["valid_from"] <= at and (row["valid_to"] is None or row["valid_to"] > at):
-            rate: Decimal = row["rate"]
-            return rate
+            return row
     return None
 
 
 @registry.on(assets._RATE_AT)
 def _rate_at(t: Tables, p: Any) -> list[Row]:
-    rate = rate_of(t, p["asset"], p["currency"], p["at"])
-    return [] if rate is None else [{"rate": rate}]
+    return registry.maybe(rate_of(t, p["asset"], p["currency"], p["at"]))
 
 
 @registry.on(events._INSERT)
