@@ -10,6 +10,7 @@ import pytest
 from brimful import ledger, posting
 from brimful.auto_top_up.policy import Pace
 from brimful.db.pool import Database
+from brimful.payments.suspensions import SUSPENDED
 from support.harness import LEDGER_KEYS
 
 pytestmark = pytest.mark.flow
@@ -27,7 +28,13 @@ async def storm(harness, customer_id, debits=DEBITS):
     for database in databases:
         await database.open()
         recorder = posting.group_commit.Recorder(
-            database, ledger.hash_chain.Keyring(LEDGER_KEYS), pace, batch_max=5, queue_max=10_000, writers=2
+            database,
+            ledger.hash_chain.Keyring(LEDGER_KEYS),
+            pace,
+            suspended=SUSPENDED,
+            batch_max=5,
+            queue_max=10_000,
+            writers=2,
         )
         recorder.start()
         recorders.append(recorder)

@@ -139,6 +139,34 @@ async def test_nothing_of_an_erased_person_is_changed_or_opened_again(harness):
     assert row["payment_id"].startswith("erased_")
 
 
+async def test_an_erased_person_gets_no_new_words(harness):
+    """Usage that was under way is still booked; what somebody wrote beside it is not kept."""
+    customer_id, _ = await lived(harness)
+    await command(harness, "customers", "erase", customer_id, "--yes")
+    body = {"id": "use-9", "customer_id": customer_id, "asset": "USD", "amount": "1", "description": WORDS[4]}
+    await harness.call("POST", "/usage", body, expect=200)
+    await harness.call("POST", "/usage", {**body, "id": "use-10", "asset": "EUR"}, expect=200)  # a new account
+    hold = {"id": "job-9", "asset": "USD", "amount": "1", "description": WORDS[4]}
+    await harness.call("POST", f"/customers/{customer_id}/wallet/holds", hold, expect=201)
+    gift = {"transaction_id": "gift-9", "asset": "USD", "amount": "1", "reason": "gift", "description": WORDS[0]}
+    await harness.call("POST", f"/customers/{customer_id}/wallet/adjustments", gift, expect=201)
+    assert await harness.sql("SELECT * FROM entry_notes") == []
+    assert await harness.sql("SELECT description FROM holds WHERE description IS NOT NULL") == []
+    keys = [row["key"] for row in await harness.sql("SELECT key FROM entries ORDER BY recorded_at DESC LIMIT 3")]
+    assert keys == ["gift-9", "use-10", "use-9"]
+
+
+async def test_an_erasure_gives_back_the_tries_of_a_card_that_others_have(harness):
+    customer_id, visitor = await harness.funded(balance=20, number="4000002760003184")
+    [card] = await harness.sql("SELECT card_id FROM cards")
+    page = await visitor.get("/top-up?asset=USD")
+    await visitor.submit(page, "/billing/top-up", {"amount": "25", "card": card["card_id"]})  # left at its bank's page
+    assert [row["state"] for row in await harness.sql("SELECT state FROM card_tries")] == ["open"]
+    await command(harness, "customers", "erase", customer_id, "--yes")
+    await harness.work()
+    assert await harness.sql("SELECT state FROM card_tries") == []
+
+
 async def test_nobody_is_erased_while_a_payment_is_under_way(harness):
     await harness.switch(call="payment_intents.confirm", fault="processing")
     customer_id, _ = await harness.crossed(name="Ada")

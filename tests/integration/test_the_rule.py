@@ -1,5 +1,6 @@
 """The customer's rule: turning on and off, limits, pace, rates, and what changes while a top-up waits."""
 
+import datetime as dt
 from decimal import Decimal
 
 import pytest
@@ -205,3 +206,17 @@ async def _done(harness, event_type):
     await harness.work()
     query = "SELECT 1 FROM stripe_events WHERE type = %s AND state = 'done'"
     return bool(await harness.sql(query, (event_type,)))
+
+
+async def test_a_clock_that_steps_back_leaves_every_charge_after_its_consent(harness):
+    """F30. The harness verifies at the end: a charge before its consent, or a withdrawal before the charge, stays."""
+    customer_id, visitor = await harness.funded(balance=12, threshold="10")
+    harness.clock.offset = -dt.timedelta(hours=1)
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    assert [item["state"] for item in await harness.top_ups(customer_id)] == ["succeeded"]
+    harness.clock.offset = -dt.timedelta(hours=2)
+    await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})
+    rows = await harness.sql("SELECT recorded_at FROM consents WHERE asset = 'USD' ORDER BY action")
+    [paid] = await harness.sql("SELECT confirm_sent_at FROM payments")
+    assert [row["recorded_at"] for row in rows] == [paid["confirm_sent_at"]] * 2

@@ -9,7 +9,7 @@ import pytest
 
 from brimful import ledger, settings
 from brimful.core.errors import ConfigurationError
-from brimful.dev.demo import trace
+from brimful.dev import traces
 
 KEYS = "1:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="
 BASE = {"DATABASE_URL": "postgresql:///x", "BRIMFUL_LEDGER_KEYS": KEYS}
@@ -52,17 +52,33 @@ def test_a_trace_with_a_bad_line_is_refused_by_its_number(tmp_path, text, messag
     path = tmp_path / "trace.csv"
     path.write_text(text)
     with pytest.raises(ConfigurationError, match=message):
-        trace.read(path)
+        list(traces.Trace(path))
 
 
 def test_a_trace_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigurationError, match="cannot be read"):
-        trace.read(tmp_path / "nothing.csv")
+        list(traces.Trace(tmp_path / "nothing.csv"))
+
+
+def test_a_trace_mixes_forms_of_moments_and_is_read_as_a_stream(tmp_path):
+    path = tmp_path / "trace.csv"
+    path.write_text(
+        "TIMESTAMP,ContextTokens,GeneratedTokens\n2023-11-16 18:15:46.6805900,374,44\n2023-11-16 18:15:47,1,1\n"
+        "2023-11-16T19:15:48+01:00,2,2\n\n2023-11-16 18:15:48.5Z,3,3\n2023-11-16 18:15:40,4,4\nbad,1,1\n"
+    )
+    rows = list(traces.Trace(path, rows=5))
+    assert [row.context for row in rows] == [374, 1, 2, 3, 4]
+    assert [round(row.at_s, 4) for row in rows] == [0, 0.3194, 1.3194, 1.8194, 1.8194]
+    some = iter(traces.Trace(path))
+    assert next(some).context == 374  # before the bad line is reached
+    with pytest.raises(ConfigurationError, match="line 8"):
+        traces.survey(traces.Trace(path))
+    assert traces.survey(traces.Trace(path, rows=2)) == (2, pytest.approx(0.3194, abs=1e-4))
 
 
 def test_a_generated_trace_has_the_same_form_and_repeats():
-    rows = trace.generate(500, 1)
-    assert rows == trace.generate(500, 1)
+    rows = list(traces.Generated(500, 1))
+    assert rows == list(traces.Generated(500, 1))
     assert all(row.context > 0 and row.generated > 0 for row in rows)
 
 

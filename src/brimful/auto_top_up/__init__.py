@@ -5,6 +5,7 @@ from brimful.auto_top_up import (
     evaluate as evaluate,
     facts as facts,
     foresee as foresee,
+    order as order,
     pauses as pauses,
     policy as policy,
     preview as preview,

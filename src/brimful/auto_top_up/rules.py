@@ -11,7 +11,7 @@ from typing import Any
 from brimful import assets, cards, i18n, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up import evaluate
+from brimful.auto_top_up import evaluate, order
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -142,9 +142,10 @@ async def save(
     terms = cards.consents.Terms(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor
     )
-    consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms)
+    at = await order.moment(tx, key)
+    consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
     if before is not None:
-        await cards.consents.withdraw(tx, session, before.consent_id)
+        await cards.consents.withdraw(tx, session, before.consent_id, at=at)
     enabled = form.turn_on or (before is not None and before.enabled)
     values = {
         **dataclasses.asdict(terms),
@@ -217,7 +218,8 @@ async def disable_all(tx: Tx, customer_id: str) -> list[ledger.accounts.AccountK
 
 async def _disable(tx: Tx, session: PortalSession, rule: Rule) -> None:
     await tx.execute(_TURN_OFF, (await tx.now(), rule.customer_id, rule.asset))
-    await cards.consents.withdraw(tx, session, rule.consent_id)
+    at = await order.moment(tx, (rule.customer_id, rule.asset))
+    await cards.consents.withdraw(tx, session, rule.consent_id, at=at)
     await events.emit(
         tx, Topic.CONSENT_WITHDRAWN, rule.customer_id, {"consent_id": rule.consent_id, "asset": rule.asset}
     )

@@ -43,9 +43,11 @@ _INSERT_EVIDENCE = """
 """
 
 
-async def give(tx: Tx, session: PortalSession, *, rendered: str, terms: Terms | None) -> str:
-    """Record a consent. With terms it is for auto top-up, without it is for saving a card. Returns its id."""
-    return await _record(tx, session, rendered, terms, withdraws=None)
+async def give(tx: Tx, session: PortalSession, *, rendered: str, terms: Terms | None, at: dt.datetime) -> str:
+    """Record a consent, given at that moment. With terms it is for auto top-up, without it is for saving a card.
+    Returns its id.
+    """
+    return await _record(tx, session, rendered, terms, withdraws=None, at=at)
 
 
 _STANDING = """
@@ -55,15 +57,15 @@ _STANDING = """
 """
 
 
-async def withdraw(tx: Tx, session: PortalSession, consent_id: str) -> bool:
-    """Record that a consent has ended; the second time nothing happens. True when that is new."""
+async def withdraw(tx: Tx, session: PortalSession, consent_id: str, *, at: dt.datetime) -> bool:
+    """Record that a consent ended at that moment; the second time nothing happens. True when that is new."""
     row = await tx.one(_STANDING, {"customer_id": session.customer_id, "consent_id": consent_id})
     if row is None:
         return False
     terms = None
     if row["kind"] == "auto_top_up":
         terms = Terms(**{field.name: row[field.name] for field in dataclasses.fields(Terms)})
-    await _record(tx, session, f"Withdrawn by the customer: {consent_id}.", terms, withdraws=consent_id)
+    await _record(tx, session, f"Withdrawn by the customer: {consent_id}.", terms, withdraws=consent_id, at=at)
     return True
 
 
@@ -103,7 +105,9 @@ async def read(tx: Tx, customer_id: str, consent_id: str) -> Consent:
     return Consent(**row)
 
 
-async def _record(tx: Tx, session: PortalSession, rendered: str, terms: Terms | None, *, withdraws: str | None) -> str:
+async def _record(
+    tx: Tx, session: PortalSession, rendered: str, terms: Terms | None, *, withdraws: str | None, at: dt.datetime
+) -> str:
     salt = secrets.token_bytes(32)
     evidence = "\x1f".join((rendered, session.address or "", session.agent or "", session.session_id))
     values = {
@@ -117,7 +121,7 @@ async def _record(tx: Tx, session: PortalSession, rendered: str, terms: Terms | 
         "locale": session.locale or "en",
         "text_hash": hashlib.sha256(rendered.encode()).digest(),
         "evidence_hash": hashlib.sha256(salt + evidence.encode()).digest(),
-        "now": await tx.now(),
+        "now": at,
         "rendered": rendered,
         "salt": salt,
         "address": session.address,

@@ -64,7 +64,7 @@ async def open_setup(
     if recent is not None and recent["n"] >= limits.per_customer:
         raise Refused("too_many_requests", "Too many cards were added in the last hour. Try again later.")
     await velocity.require_within_limits(tx, session.address, per_hour=limits.per_address, failed=failed)
-    consent_id = await consents.give(tx, session, rendered=rendered, terms=None)
+    consent_id = await consents.give(tx, session, rendered=rendered, terms=None, at=await tx.now())
     setup_id = ids.new("set")
     await tx.execute(_INSERT, (session.customer_id, setup_id, purpose, consent_id, session.session_id, return_to, now))
     return setup_id

@@ -235,6 +235,7 @@ def revoke_key(key: str, data: pathlib.Path | None) -> None:
 
 @common.cli.command()
 @click.option("--trace", type=click.Path(path_type=pathlib.Path), help="CSV: TIMESTAMP,ContextTokens,GeneratedTokens.")
+@click.option("--rows", type=click.IntRange(1), help="At most so many requests.  [default: all; generated: 6000]")
 @click.option("--customers", type=click.IntRange(1, 5000), default=60, show_default=True)
 @click.option("--speed", type=click.FloatRange(min=0.1, max=100_000), default=60.0, show_default=True)
 @click.option("--exit", "stop_after", is_flag=True, help="Stop when every top-up has ended or waits.")
@@ -243,6 +244,7 @@ def revoke_key(key: str, data: pathlib.Path | None) -> None:
 @JSON_FILE
 def demo(
     trace: pathlib.Path | None,
+    rows: int | None,
     customers: int,
     speed: float,
     stop_after: bool,
@@ -256,6 +258,7 @@ def demo(
     observability.logging.configure("WARNING")
     ok = run_demo(
         trace=trace,
+        rows=rows,
         customers=customers,
         speed=speed,
         stop_after=stop_after,

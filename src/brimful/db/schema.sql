@@ -15,6 +15,7 @@ CREATE TABLE public.accounts (
     created_at timestamp with time zone NOT NULL,
     held numeric(38,12) DEFAULT 0 NOT NULL,
     alert_below numeric(38,12),
+    erased boolean DEFAULT false NOT NULL,
     CONSTRAINT accounts_check CHECK ((octet_length(mac) =
 CASE
     WHEN (seq = 0) THEN 0

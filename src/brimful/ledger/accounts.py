@@ -15,7 +15,8 @@ class Account(NamedTuple):
     """One balance.
 
     `held` is what its open holds set aside. `trigger_below` is the threshold while a debit alone may start a top-up,
-    else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available.
+    else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available. Of a
+    customer who was `erased` no free text is kept any more.
     """
 
     customer_id: str
@@ -24,6 +25,7 @@ class Account(NamedTuple):
     held: Decimal
     trigger_below: Decimal | None
     alert_below: Decimal | None
+    erased: bool
 
     @property
     def key(self) -> AccountKey:
@@ -46,7 +48,7 @@ class Account(NamedTuple):
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased
     FROM accounts
     WHERE customer_id = ANY(%s) AND asset = ANY(%s)
     ORDER BY customer_id, asset
@@ -89,7 +91,7 @@ async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey
 
 
 _LOCK_WALLET = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
 """
 
@@ -102,8 +104,8 @@ async def lock_wallet(tx: Tx, customer_id: str) -> dict[AccountKey, Account]:
 
 
 _CREATE = """
-    INSERT INTO accounts (customer_id, asset, created_at)
-    SELECT c.customer_id, wanted.asset, %(now)s
+    INSERT INTO accounts (customer_id, asset, created_at, erased)
+    SELECT c.customer_id, wanted.asset, %(now)s, c.erased_at IS NOT NULL
     FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN customers AS c ON c.customer_id = wanted.customer_id
     WHERE c.customer_id = ANY(%(customers)s)
@@ -224,4 +226,5 @@ def _account(row: Row) -> Account:
         row["held"],
         row["trigger_below"],
         row["alert_below"],
+        row["erased"],
     )

@@ -75,10 +75,19 @@ async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
 
 
 async def forget_answers(tx: Tx, customer_id: str) -> None:
-    """Forget the kept answers that name an erased customer. Outside the erasure: it looks through all of them."""
+    """Forget the kept answers that name an erased customer. Outside the erasure: it looks through all of them. What was
+    begun before the erasure and written after it is wiped too.
+    """
+    for statement in _LATE:
+        await tx.execute(statement, {"customer_id": customer_id})
     await tx.execute("DELETE FROM idempotency WHERE response::text LIKE %s", (f"%{customer_id}%",))
 
 
+_LATE = (
+    "UPDATE accounts SET erased = true WHERE customer_id = %(customer_id)s AND NOT erased",
+    "DELETE FROM entry_notes WHERE customer_id = %(customer_id)s",
+    "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s AND description IS NOT NULL",
+)
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.
 _WIPE = (
     """
@@ -93,18 +102,19 @@ _WIPE = (
     WHERE customer_id = %(customer_id)s
     """,
     "DELETE FROM consent_evidence WHERE customer_id = %(customer_id)s",
-    "DELETE FROM entry_notes WHERE customer_id = %(customer_id)s",
+    *_LATE,
     """
     UPDATE top_ups SET description = NULL, metadata = '{}', return_url = NULL, failure_url = NULL
     WHERE customer_id = %(customer_id)s
     """,
     "UPDATE payments SET redirect_url = NULL, receipt_url = NULL WHERE customer_id = %(customer_id)s",
-    "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s",
     """
     UPDATE card_setups SET return_to = NULL, state = CASE WHEN state = 'open' THEN 'expired' ELSE state END,
         closed_at = coalesce(closed_at, %(now)s)
     WHERE customer_id = %(customer_id)s
     """,
+    # A try that was to be made is given back, or the plastic would be busy for everybody who has it.
+    "DELETE FROM card_tries WHERE state = 'open' AND payment_id = ANY(%(payments)s)",
     """
     UPDATE card_tries SET payment_id = 'erased_' || encode(sha256((%(secret)s || payment_id)::bytea), 'hex')
     WHERE payment_id = ANY(%(payments)s)

@@ -189,10 +189,11 @@ async def _confirm_or_refuse(
             await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
             return Step.CONTINUE
         now = await tx.now()
-        await top_ups.store.save_payment(tx, payment, state="confirming", confirm_sent_at=now)
+        sent_at = await auto_top_up.order.moment(tx, account.key)
+        await top_ups.store.save_payment(tx, payment, state="confirming", confirm_sent_at=sent_at)
         month = clock.month_start(now) if fresh.kind == "automatic" else None
         top_up = await top_ups.store.move(
-            tx, top_up, "confirming", recover_in_s=ANSWER_S, confirmed_at=now, limit_month=month
+            tx, top_up, "confirming", recover_in_s=ANSWER_S, confirmed_at=sent_at, limit_month=month
         )
     return await _confirm(context, top_up, payment, card, return_url)
 

@@ -9,7 +9,7 @@ from brimful import customers, top_ups
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import Failure, FailureKind, PaymentIntentSnapshot
 from brimful.payments import create, settle
-from brimful.payments.context import ANSWER_S, RECOVER_S, PaymentContext, Step
+from brimful.payments.context import RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
 _PRESENT_GRACE = dt.timedelta(minutes=2)  # after that, a customer who was about to pay has left
@@ -31,8 +31,7 @@ async def poll(context: PaymentContext, top_up: TopUp, payment: Payment | None) 
 async def _worker_died(context: PaymentContext, top_up: TopUp) -> bool:
     """A confirm has a minute to be answered by the one who sent it."""
     async with context.database.transaction() as tx:
-        sent_at = top_up.confirmed_at
-        return sent_at is None or sent_at + dt.timedelta(seconds=ANSWER_S) <= await tx.now()
+        return top_up.wake_at is None or top_up.wake_at <= await tx.now()  # ANSWER_S after it was sent
 
 
 async def await_customer(context: PaymentContext, top_up: TopUp, payment: Payment | None) -> Step:

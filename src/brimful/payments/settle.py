@@ -17,7 +17,7 @@ from brimful.gateway.declines import DeclineKind
 from brimful.gateway.gateway import Decline, PaymentIntentSnapshot
 from brimful.notifications import events
 from brimful.notifications.events import Topic
-from brimful.payments.context import ANSWER_S, PaymentContext
+from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment, TopUp
 
 _log = logging.getLogger(__name__)
@@ -323,7 +323,7 @@ async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
     """Whether the confirmation may yet arrive: an event about the payment's creation is often read before."""
     if top_up.state != "confirming" or payment.confirm_sent_at is None:
         return False
-    return await tx.now() < payment.confirm_sent_at + dt.timedelta(seconds=ANSWER_S)
+    return top_up.wake_at is not None and await tx.now() < top_up.wake_at  # ANSWER_S after it was sent
 
 
 def _after_presence(top_up: TopUp) -> str:

@@ -11,7 +11,7 @@ import logging
 from typing import Literal
 
 from brimful.auth import audit
-from brimful.db.pool import Tx
+from brimful.db.pool import Query, Tx
 
 _log = logging.getLogger(__name__)
 Kind = Literal["key", "operator", "restore"]
@@ -26,6 +26,10 @@ class Suspension:
     since: dt.datetime
 
 
+# For those who send no payment and must not count on one.
+SUSPENDED = Query("SELECT kind FROM suspensions LIMIT 1", None, bool)
+
+
 async def list_all(tx: Tx) -> list[Suspension]:
     """Every suspension that stands, the oldest first."""
     return [
@@ -36,7 +40,7 @@ async def list_all(tx: Tx) -> list[Suspension]:
 # While Stripe refuses our key, one caller in half a minute tries whether it does so still.
 _PROBE = """
     UPDATE suspensions SET probed_at = %(now)s
-    WHERE kind = 'key' AND probed_at < %(now)s::timestamptz - interval '30 s'
+    WHERE kind = 'key' AND probed_at NOT BETWEEN %(now)s::timestamptz - interval '30 s' AND %(now)s::timestamptz
         AND NOT EXISTS (SELECT FROM suspensions WHERE kind <> 'key')
     RETURNING kind
 """

@@ -27,7 +27,7 @@ from brimful import auto_top_up, ledger, observability, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.core.errors import Refused
 from brimful.db.citus.shards import Shards
-from brimful.db.pool import Database, Tx
+from brimful.db.pool import Database, Query, Tx
 from brimful.posting import decide
 from brimful.posting.holds import BatchHolds
 from brimful.posting.model import HOLDING, Key, Movement, Verdict
@@ -66,6 +66,7 @@ class Recorder:
         database: with `PLANS` among its options.
         keyring: signs the entries.
         pace: of automatic top-ups.
+        suspended: whether charging is; what is in flight then covers no hold.
         batch_max: movements in one commit; a single request may bring more.
         queue_max: movements that may wait. More are refused, so that a queued one waits for a bounded time.
         writers: batches at once. While one waits for the disk, another is decided; each waits for its accounts.
@@ -77,6 +78,7 @@ class Recorder:
         keyring: ledger.hash_chain.Keyring,
         pace: Pace,
         *,
+        suspended: Query[bool],
         batch_max: int,
         queue_max: int,
         writers: int,
@@ -84,6 +86,7 @@ class Recorder:
         self._database = database
         self._keyring = keyring
         self._pace = pace
+        self._suspended = suspended
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._places = Shards(database)
@@ -323,9 +326,13 @@ class Recorder:
         movements: Sequence[Movement],
     ) -> list[Verdict]:
         """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
-        possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
+        possible = [
+            _without_text(movement) if accounts[key].erased else movement
+            for movement in movements
+            if (key := (movement.customer_id, movement.asset)) in accounts
+        ]
         balances = {key: account.balance for key, account in accounts.items()}
-        batch_holds = await _batch_holds(tx, accounts, possible)
+        batch_holds = await self._batch_holds(tx, accounts, possible)
         decided = decide.decide(possible, balances, known, await tx.now(), batch_holds)
         applied = [
             move
@@ -346,6 +353,30 @@ class Recorder:
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
 
+    async def _batch_holds(
+        self,
+        tx: Tx,
+        accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account],
+        movements: Sequence[Movement],
+    ) -> BatchHolds:
+        """What is held on these accounts; holds and bridges are read only for a batch that names any."""
+        held = {key: account.held for key, account in accounts.items() if account.held}
+        holding = [movement for movement in movements if movement.kind in HOLDING]
+        if not holding:
+            return BatchHolds(held)
+        known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.key) for move in holding}))
+        new = {(move.customer_id, move.asset) for move in holding if move.kind == "hold"}
+        bridges = await tx.ask(top_ups.bridges.bridges_query(new)) if new else {}
+        in_flight = any(bridge.bound and bridge.in_flight for bridge in bridges.values())
+        if in_flight and await tx.ask(self._suspended):
+            bridges = {}  # what is in flight waits for as long as charging is suspended
+        return BatchHolds(held, known, bridges)
+
+
+def _without_text(movement: Movement) -> Movement:
+    """Of a customer who was erased the figures are kept, and nothing that somebody wrote."""
+    return movement._replace(description=None, metadata=None)
+
 
 def _by_account(movements: Sequence[Movement]) -> dict[ledger.accounts.AccountKey, list[str]]:
     found: dict[ledger.accounts.AccountKey, list[str]] = {}
@@ -358,20 +389,6 @@ def _measure(verdicts: Sequence[Verdict], took_s: float) -> None:
     observability.metrics.POSTING.observe(took_s)
     for outcome, count in collections.Counter(verdict.outcome for verdict in verdicts).items():
         observability.metrics.USAGE.labels(outcome).inc(count)
-
-
-async def _batch_holds(
-    tx: Tx, accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account], movements: Sequence[Movement]
-) -> BatchHolds:
-    """What is held on these accounts; holds and bridges are read only for a batch that names any."""
-    held = {key: account.held for key, account in accounts.items() if account.held}
-    holding = [movement for movement in movements if movement.kind in HOLDING]
-    if not holding:
-        return BatchHolds(held)
-    known = await tx.ask(ledger.holds.existing_query({(movement.customer_id, movement.key) for movement in holding}))
-    new = {(movement.customer_id, movement.asset) for movement in holding if movement.kind == "hold"}
-    bridges = await tx.ask(top_ups.bridges.bridges_query(new)) if new else {}
-    return BatchHolds(held, known, bridges)
 
 
 def _to_evaluate(

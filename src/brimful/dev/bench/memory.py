@@ -8,8 +8,9 @@ from typing import Any
 
 from brimful import runtime
 from brimful.client.client import AsyncClient
+from brimful.dev import traces
 from brimful.dev.bench import ground
-from brimful.dev.demo import cast, replay, trace
+from brimful.dev.demo import cast, replay
 from brimful.dev.demo.replay import Tally
 
 _CUSTOMERS = 60
@@ -54,12 +55,12 @@ async def _measure(running: runtime.local.Running) -> dict[str, list[float]]:
         await cast.set_up(api)
         players = cast.cast_parts(_CUSTOMERS, cast.SEED)
         await cast.prepare(api, running.url, players, os.urandom(4).hex(), lambda: None)
-        requests = trace.generate(_ROWS, cast.SEED)
+        requests = list(traces.Generated(_ROWS, cast.SEED))
         share = len(requests) // _PARTS
         for part in range(_PARTS):
             begin = requests[part * share].at_s
             some = [
-                trace.Request(request.at_s - begin, request.context, request.generated)
+                traces.Request(request.at_s - begin, request.context, request.generated)
                 for request in requests[part * share : (part + 1) * share]
             ]
             await replay.replay(

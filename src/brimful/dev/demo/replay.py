@@ -2,25 +2,27 @@
 
 import asyncio
 import dataclasses
+import itertools
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
 from brimful.client.client import AsyncClient
 from brimful.client.errors import ConnectionFailedError
 from brimful.dev.demo.cast import Customer, Price
-from brimful.dev.demo.trace import Request
+from brimful.dev.traces import Request
 
 _PARALLEL = 8
 _BATCH_MAX = 100
 _TICK_S = 0.02
+_REMEMBERED_MAX = 1_000_000
 
 
 @dataclasses.dataclass
 class Tally:
-    """What the API acknowledged."""
+    """What the API acknowledged: the first million events one by one, to be looked up afterwards."""
 
     total: int = 0
     applied: int = 0
@@ -34,7 +36,8 @@ class Tally:
             self.applied += 1
             amount = Decimal(event["amount"])
             self.debited[event["asset"]] = self.debited.get(event["asset"], Decimal(0)) + amount
-            self.acknowledged[event["customer_id"], event["id"]] = event["asset"], event["amount"]
+            if len(self.acknowledged) < _REMEMBERED_MAX:
+                self.acknowledged[event["customer_id"], event["id"]] = event["asset"], event["amount"]
         elif status == "duplicate":
             self.duplicates += 1
         else:
@@ -43,7 +46,7 @@ class Tally:
 
 async def replay(
     api: AsyncClient,
-    requests: list[Request],
+    requests: Iterable[Request],
     cast: list[Customer],
     *,
     speed: float,
@@ -52,27 +55,27 @@ async def replay(
     tally: Tally,
     stopped: Callable[[], bool],
 ) -> None:
-    """Send the whole trace, `speed` times as fast as it happened. What comes due within a tick goes out together, as
-    a platform's own client would send it.
+    """Send the whole trace, `speed` times as fast as it happened, as it is read. What comes due within a tick goes out
+    together, as a platform's own client would send it.
     """
-    dice = random.Random(seed)
-    owners = dice.choices(cast, weights=[customer.weight for customer in cast], k=len(requests))
-    events = [_event(number, *pair, run_id) for number, pair in enumerate(zip(requests, owners, strict=True))]
+    dice, bounds = random.Random(seed), list(itertools.accumulate(customer.weight for customer in cast))
+    numbered = enumerate(requests)
     gate = asyncio.Semaphore(_PARALLEL)
-    start, sent = time.monotonic(), 0
+    start, following = time.monotonic(), next(numbered, None)
     async with asyncio.TaskGroup() as group:
-        while sent < len(events) and not stopped():
+        while following is not None and not stopped():
             now_s = (time.monotonic() - start) * speed
-            end = sent
-            while end < len(events) and end - sent < _BATCH_MAX and requests[end].at_s <= now_s:
-                end += 1
-            if end == sent:
+            batch: list[dict[str, Any]] = []
+            while following is not None and len(batch) < _BATCH_MAX and following[1].at_s <= now_s:
+                [owner] = dice.choices(cast, cum_weights=bounds)
+                batch.append(_event(*following, owner, run_id))
+                following = next(numbered, None)
+            if not batch:
                 await asyncio.sleep(_TICK_S)
                 continue
             await gate.acquire()
-            task = group.create_task(_send(api, events[sent:end], tally))
+            task = group.create_task(_send(api, batch, tally))
             task.add_done_callback(lambda _task: gate.release())
-            sent = end
 
 
 def _event(number: int, request: Request, owner: Customer, run_id: str) -> dict[str, Any]:

@@ -68,7 +68,8 @@ async def found_all(api: AsyncClient, tally: Tally) -> Finding:
             cursor = page.next_cursor
             if cursor is None:
                 break
-    detail = f"{len(tally.acknowledged)} acknowledged events, {len(missing)} missing"
+    first = "" if len(tally.acknowledged) == tally.applied else "the first "
+    detail = f"{first}{len(tally.acknowledged)} acknowledged events, {len(missing)} missing"
     return Finding("I6", ok=not missing, detail=detail)
 
 

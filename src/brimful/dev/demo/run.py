@@ -18,7 +18,8 @@ from brimful.client.client import AsyncClient
 from brimful.core import ids, money
 from brimful.core.errors import ConfigurationError
 from brimful.db.pool import Database
-from brimful.dev.demo import cast, replay, report, trace
+from brimful.dev import traces
+from brimful.dev.demo import cast, replay, report
 from brimful.dev.demo.replay import Tally
 
 _GENERATED_ROWS = 6000
@@ -38,6 +39,7 @@ _SETTINGS = {
 def run(
     *,
     trace: pathlib.Path | None,
+    rows: int | None,
     customers: int,
     speed: float,
     stop_after: bool,
@@ -48,7 +50,8 @@ def run(
 ) -> bool:
     """Run it; returns whether everything held."""
     console = rich.console.Console()
-    requests = _requests(trace)
+    requests = _requests(trace, rows)
+    length = traces.survey(requests)  # of a file that cannot be used nothing is begun
     elsewhere = settings.environment.database_url()
     with _directory(data, keep=elsewhere is not None) as directory:
         console.print(f"[bold]Brimful[/bold] starts in {directory} …")
@@ -56,11 +59,15 @@ def run(
             console.print("The books are in DATABASE_URL's database; their keys stay in that directory.")
         with runtime.local.up(directory, port=port, extra=_SETTINGS, quiet=True, database_url=elsewhere) as running:
             show = _Show(console, running, stopped)
-            return asyncio.run(show.play(requests, customers, speed, stop_after=stop_after, json_file=json_file))
+            return asyncio.run(
+                show.play(requests, length, customers, speed, stop_after=stop_after, json_file=json_file)
+            )
 
 
-def _requests(path: pathlib.Path | None) -> list[trace.Request]:
-    return trace.generate(_GENERATED_ROWS, cast.SEED) if path is None else trace.read(path)
+def _requests(path: pathlib.Path | None, rows: int | None) -> traces.Trace | traces.Generated:
+    if path is None:
+        return traces.Generated(_GENERATED_ROWS if rows is None else rows, cast.SEED)
+    return traces.Trace(path, rows)
 
 
 @contextlib.contextmanager
@@ -93,7 +100,8 @@ class _Show:
 
     async def play(
         self,
-        requests: list[trace.Request],
+        requests: traces.Trace | traces.Generated,
+        length: tuple[int, float],
         customers: int,
         speed: float,
         *,
@@ -108,7 +116,7 @@ class _Show:
             httpx.AsyncClient(base_url=running.sandbox_url, timeout=30) as sandbox,
         ):
             players = await self._prepare(api, customers)
-            self._say_prices(requests, speed)
+            self._say_prices(length, speed)
             start = time.monotonic()
             async with self._live(database):
                 await replay.replay(
@@ -141,14 +149,14 @@ class _Show:
         await cast.prepare(api, self._running.url, players, self._run_id, ready)
         return players
 
-    def _say_prices(self, requests: list[trace.Request], speed: float) -> None:
+    def _say_prices(self, length: tuple[int, float], speed: float) -> None:
         price = cast.Price()
-        length = requests[-1].at_s / speed
+        count, seconds = length
         self._console.print(
             f"Prices: {price.prompt} USD per 1,000 prompt tokens, {price.answer} USD per 1,000 answer tokens; "
             f"or a token each, bought at {cast.RATE} USD."
         )
-        self._console.print(f"Replaying {len(requests):,} requests at {speed:g}x: about {length:,.0f} s.")
+        self._console.print(f"Replaying {count:,} requests at {speed:g}x: about {seconds / speed:,.0f} s.")
 
     @contextlib.asynccontextmanager
     async def _live(self, database: Database) -> AsyncIterator[None]:

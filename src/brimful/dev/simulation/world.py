@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from brimful import assets, ledger, posting
+from brimful import assets, ledger, payments, posting
 from brimful.auth import portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.dev.simulation.database import MemoryDatabase, Time
@@ -61,7 +61,13 @@ class SimulatedWorld:
         self.contexts = [self._context() for _ in range(_PROCESSES)]
         self.context = self.contexts[0]
         self.recorder = posting.group_commit.Recorder(
-            self.database, self.keyring, PACE, batch_max=50, queue_max=1000, writers=2
+            self.database,
+            self.keyring,
+            PACE,
+            suspended=payments.suspensions.SUSPENDED,
+            batch_max=50,
+            queue_max=1000,
+            writers=2,
         )
         self.actors: list[Actor] = []
         self._shared = False

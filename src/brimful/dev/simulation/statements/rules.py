@@ -204,6 +204,14 @@ def _turn_off(t: Tables, p: Any) -> int:
 _OUT = {"failed", "canceled"}
 
 
+@registry.on(auto_top_up.order._LATEST)
+def _latest_moment(t: Tables, p: Any) -> list[Row]:
+    moments = [row["recorded_at"] for row in t.where("consents", customer_id=p["customer_id"], asset=p["asset"])]
+    automatic = t.where("top_ups", customer_id=p["customer_id"], asset=p["asset"], kind="automatic")
+    moments += [row["confirmed_at"] for row in automatic if row["confirmed_at"] is not None]
+    return [{"latest": max(moments, default=None)}]
+
+
 @registry.on(auto_top_up.facts._FACTS)
 def _facts(t: Tables, p: Any) -> list[Row]:
     return [facts for key in registry.columns(p, "customers", "assets") if (facts := _facts_of(t, p, *key)) is not None]

@@ -92,7 +92,8 @@ def _create_accounts(t: Tables, p: Any) -> int:
         if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
             t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
                                   "mac": b"", "held": Decimal(0),
-                                  "trigger_below": None, "alert_below": None, "created_at": p["now"]})  # fmt: skip
+                                  "trigger_below": None, "alert_below": None, "erased": False,
+                                  "created_at": p["now"]})  # fmt: skip
             made += 1
     return made
 
