@@ -112,13 +112,24 @@ async def get(tx: Tx, code: str) -> Asset:
     return _asset(row)
 
 
-_LIST = "SELECT *, count(*) OVER () AS total FROM assets ORDER BY code LIMIT %s OFFSET %s"
+_LIST = """
+    SELECT * FROM assets WHERE %(after)s::text IS NULL OR code > %(after)s
+    ORDER BY code LIMIT %(limit)s OFFSET %(offset)s
+"""
 
 
-async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Asset], int]:
-    """One page of assets by code, and how many there are in all."""
-    rows = await tx.all(_LIST, (limit, offset))
-    return [_asset(row) for row in rows], rows[0]["total"] if rows else 0
+async def list_page(tx: Tx, *, limit: int, offset: int = 0, after: str | None = None) -> list[Asset]:
+    """One page of assets by code: those after `after`, or from an offset."""
+    return [_asset(row) for row in await tx.all(_LIST, {"after": after, "limit": limit, "offset": offset})]
+
+
+_COUNT = "SELECT count(*) AS total FROM assets"
+
+
+async def count(tx: Tx) -> int:
+    """How many there are in all."""
+    row = await tx.one(_COUNT)
+    return 0 if row is None else int(row["total"])
 
 
 _INSERT_RATE = """

@@ -151,19 +151,23 @@ async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[
 
 
 _LIST = """
-    SELECT *, count(*) OVER () AS total FROM customers
-    ORDER BY customer_id DESC LIMIT %s OFFSET %s
+    SELECT * FROM customers WHERE %(before)s::text IS NULL OR customer_id < %(before)s
+    ORDER BY customer_id DESC LIMIT %(limit)s OFFSET %(offset)s
 """
+
+
+async def list_page(tx: Tx, *, limit: int, offset: int = 0, before: str | None = None) -> list[Customer]:
+    """One page of customers, newest first: those after `before`, which no new customer moves, or from an offset."""
+    return [_customer(row) for row in await tx.all(_LIST, {"before": before, "limit": limit, "offset": offset})]
+
+
 _COUNT = "SELECT count(*) AS total FROM customers"
 
 
-async def list_page(tx: Tx, *, limit: int, offset: int) -> tuple[list[Customer], int]:
-    """One page of customers, newest first, and how many there are in all."""
-    rows = await tx.all(_LIST, (limit, offset))
-    if not rows and offset:
-        rows_all = await tx.one(_COUNT)
-        return [], rows_all["total"] if rows_all else 0
-    return [_customer(row) for row in rows], rows[0]["total"] if rows else 0
+async def count(tx: Tx) -> int:
+    """How many there are in all."""
+    row = await tx.one(_COUNT)
+    return 0 if row is None else int(row["total"])
 
 
 _RESOLVE = "SELECT value, customer_id FROM aliases WHERE kind = 'external_id' AND value = ANY(%s)"

@@ -2,7 +2,8 @@
 
 import base64
 import binascii
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
@@ -11,6 +12,7 @@ from brimful.core.errors import Refused
 Limit = Annotated[int, Query(ge=1, le=200)]
 Offset = Annotated[int, Query(ge=0, le=1_000_000)]
 _LENGTH_MAX = 400
+Item = TypeVar("Item")
 
 
 def cursor_after(kind: str, place: str) -> str:
@@ -29,6 +31,18 @@ def read_cursor(kind: str, cursor: str | None) -> str | None:
     if not text.startswith(kind) or not text.isprintable():
         raise Refused("invalid_field", "This cursor is not one that we gave.", field="cursor")
     return text[len(kind) :]
+
+
+def one_way(offset: int, cursor: str | None) -> None:
+    """Refuse a place that is given twice."""
+    if offset and cursor is not None:
+        raise Refused("invalid_field", "Give a cursor or an offset, not both.", field="offset")
+
+
+def cut(kind: str, rows: list[Item], limit: int, place: Callable[[Item], object]) -> tuple[list[Item], str | None]:
+    """One page of rows, of which one more than `limit` was read, and the cursor to the next page."""
+    more = len(rows) > limit
+    return rows[:limit], cursor_after(kind, str(place(rows[limit - 1]))) if more else None
 
 
 def read_number(kind: str, cursor: str | None) -> int | None:

@@ -246,14 +246,18 @@ async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int 
     return await tx.all(_NEWEST_ADDITIONS, values)
 
 
-_CREDITS = """
-    SELECT *, count(*) OVER () AS total FROM entries
+_CREDITED = """
+    FROM entries
     WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND source IN ('api', 'stripe', 'system') AND amount > 0
         AND (%(kind)s::text IS NULL OR kind = %(kind)s)
         AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR occurred_at <= %(until)s)
+"""
+_CREDITS = f"""
+    SELECT * {_CREDITED} AND (%(before)s::bigint IS NULL OR seq < %(before)s)
     ORDER BY seq DESC LIMIT %(limit)s OFFSET %(offset)s
 """
+_CREDITS_COUNT = f"SELECT count(*) AS total {_CREDITED}"
 
 
 async def credits_page(
@@ -262,12 +266,16 @@ async def credits_page(
     asset: str,
     *,
     limit: int,
-    offset: int,
+    offset: int = 0,
+    before: int | None = None,
     kind: str | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
 ) -> tuple[list[Row], int]:
-    """What was credited to one account, newest first, and how many such entries there are in all."""
+    """What was credited to one account, newest first: before an entry's number, or from an offset; and how many such
+    entries there are in all.
+    """
     values = {"customer_id": customer_id, "asset": asset, "kind": kind, "since": since, "until": until}
-    rows = await tx.all(_CREDITS, {**values, "limit": limit, "offset": offset})
-    return rows, rows[0]["total"] if rows else 0
+    rows = await tx.all(_CREDITS, {**values, "limit": limit, "offset": offset, "before": before})
+    row = await tx.one(_CREDITS_COUNT, values)
+    return rows, 0 if row is None else int(row["total"])

@@ -7,7 +7,7 @@ from fractions import Fraction
 from starlette.responses import Response
 
 from brimful import assets
-from brimful.api import context, schemas
+from brimful.api import context, pagination, schemas
 from brimful.api.context import Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core import clock, money
@@ -31,11 +31,17 @@ async def create_asset(tx: Transaction, body: schemas.requests.CreateAsset) -> s
 
 
 @router.get("/assets")
-async def list_assets(tx: Transaction, limit: Limit = 50, offset: Offset = 0) -> schemas.balances.AssetPage:
+async def list_assets(
+    tx: Transaction, limit: Limit = 50, offset: Offset = 0, cursor: str | None = None
+) -> schemas.balances.AssetPage:
     """List assets by code."""
-    page, total = await assets.list_page(tx, limit=limit, offset=offset)
+    pagination.one_way(offset, cursor)
+    found = await assets.list_page(tx, limit=limit + 1, offset=offset, after=pagination.read_cursor("a", cursor))
+    page, next_cursor = pagination.cut("a", found, limit, lambda asset: asset.code)
     items = [schemas.balances.AssetItem(code=asset.code, name=asset.name) for asset in page]
-    return schemas.balances.AssetPage(items=items, total_count=total, limit=limit, offset=offset)
+    return schemas.balances.AssetPage(
+        items=items, total_count=await assets.count(tx), limit=limit, offset=offset, next_cursor=next_cursor
+    )
 
 
 @router.get("/assets/{code}")

@@ -3,7 +3,7 @@
 from starlette.responses import RedirectResponse, Response
 
 from brimful import customers, email, jobs, payments
-from brimful.api import context, schemas
+from brimful.api import context, pagination, schemas
 from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core.errors import Refused
@@ -33,17 +33,26 @@ async def create_customer(tx: Transaction, body: schemas.requests.CreateCustomer
     responses={303: {"description": "The customer with that `external_id` is at `Location`."}},
 )
 async def list_customers(
-    tx: Transaction, limit: Limit = 50, offset: Offset = 0, external_id: str | None = None
+    tx: Transaction,
+    limit: Limit = 50,
+    offset: Offset = 0,
+    cursor: str | None = None,
+    external_id: str | None = None,
 ) -> schemas.balances.CustomerPage | Response:
     """List customers, newest first; with `external_id`, go to that one (303), or 404."""
     if external_id is not None:
-        found = await customers.resolve_external(tx, [external_id])
-        if external_id not in found:
+        known = await customers.resolve_external(tx, [external_id])
+        if external_id not in known:
             raise Refused("customer_not_found", "There is no customer with this external_id.")
-        return RedirectResponse(f"/v1/customers/{found[external_id]}", 303)
-    page, total = await customers.list_page(tx, limit=limit, offset=offset)
+        return RedirectResponse(f"/v1/customers/{known[external_id]}", 303)
+    pagination.one_way(offset, cursor)
+    before = pagination.read_cursor("c", cursor)
+    found = await customers.list_page(tx, limit=limit + 1, offset=offset, before=before)
+    page, next_cursor = pagination.cut("c", found, limit, lambda one: one.customer_id)
     items = [schemas.balances.Customer.of(customer) for customer in page]
-    return schemas.balances.CustomerPage(items=items, total_count=total, limit=limit, offset=offset)
+    return schemas.balances.CustomerPage(
+        items=items, total_count=await customers.count(tx), limit=limit, offset=offset, next_cursor=next_cursor
+    )
 
 
 @router.get("/customers/{customer_id}")

@@ -23,6 +23,7 @@ class GrantFilter(BaseModel):
 
     limit: Limit = 50
     offset: Offset = 0
+    cursor: str | None = None
     purpose: str | None = None
     exclude_expired: bool | None = None
     effective_from: Instant | None = None
@@ -62,11 +63,8 @@ async def list_entries(
     account = await account_of(tx, customer_id, account_id)
     kinds = None if kind is None else [kind]
     rows = await ledger.entries.newest(tx, customer_id, account.asset, before=before, limit=limit + 1, kinds=kinds)
-    more = len(rows) > limit
-    next_cursor = pagination.cursor_after("s", str(rows[limit - 1]["seq"])) if more else None
-    return schemas.balances.Entries(
-        items=[schemas.balances.Entry.of(row) for row in rows[:limit]], next_cursor=next_cursor
-    )
+    page, next_cursor = pagination.cut("s", rows, limit, lambda row: row["seq"])
+    return schemas.balances.Entries(items=[schemas.balances.Entry.of(row) for row in page], next_cursor=next_cursor)
 
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/grants")
@@ -74,13 +72,21 @@ async def list_grants(
     tx: Transaction, customer_id: str, account_id: str, narrowed: Annotated[GrantFilter, Query()]
 ) -> schemas.balances.Grants:
     """The credits of one balance in the form of Credyt's grants, newest first."""
+    pagination.one_way(narrowed.offset, narrowed.cursor)
+    before = pagination.read_number("g", narrowed.cursor)
     account = await account_of(tx, customer_id, account_id)
-    rows, total = await ledger.entries.credits_page(
-        tx, customer_id, account.asset, limit=narrowed.limit, offset=narrowed.offset, kind=narrowed.purpose,
-        since=narrowed.effective_from, until=narrowed.effective_to,
+    found, total = await ledger.entries.credits_page(
+        tx, customer_id, account.asset, limit=narrowed.limit + 1, offset=narrowed.offset, before=before,
+        kind=narrowed.purpose, since=narrowed.effective_from, until=narrowed.effective_to,
     )  # fmt: skip
-    items = [schemas.balances.Grant.of(row) for row in rows]
-    return schemas.balances.Grants(items=items, total_count=total, limit=narrowed.limit, offset=narrowed.offset)
+    rows, next_cursor = pagination.cut("g", found, narrowed.limit, lambda row: row["seq"])
+    return schemas.balances.Grants(
+        items=[schemas.balances.Grant.of(row) for row in rows],
+        total_count=total,
+        limit=narrowed.limit,
+        offset=narrowed.offset,
+        next_cursor=next_cursor,
+    )
 
 
 @router.post("/customers/{customer_id}/wallet/adjustments", status_code=201)

@@ -12,8 +12,9 @@ NextCursor = Annotated[str | None, Field(description="Where the next page begins
 
 
 class Paged(BaseModel):
-    """One page of a list by offset, as Credyt's lists are."""
+    """One page of a list. `next_cursor` leads on though rows are added meanwhile; offsets are there for Credyt's client."""
 
     total_count: int
     limit: int
     offset: int
+    next_cursor: NextCursor

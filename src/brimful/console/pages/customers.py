@@ -22,7 +22,7 @@ async def search(page: Page) -> Response:
     rows: list[list[Cell | str]]
     async with page.database.transaction() as tx:
         if text is None:
-            found, _ = await customers.list_page(tx, limit=_PAGE, offset=0)
+            found = await customers.list_page(tx, limit=_PAGE)
             rows = [[Cell(one.name, f"/customers/{one.customer_id}"), one.customer_id, ""] for one in found]
         else:
             rows = [
