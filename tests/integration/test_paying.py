@@ -116,6 +116,25 @@ async def test_an_authentication_that_fails_can_be_tried_again(harness):
     assert await harness.charged() == 2500
 
 
+async def test_a_card_issued_in_india_is_confirmed_each_time_and_never_blocked(harness):
+    """F16. Without a mandate its bank declines; what it calls that forbids a card elsewhere."""
+    customer_id, visitor = await harness.crossed(number="4000003560000008")
+    assert "you confirm each automatic payment" in (await visitor.get("/cards")).text
+    [card] = (await harness.call("GET", f"/customers/{customer_id}/cards"))["items"]
+    assert card["country"] == "IN"
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    assert (top_up["state"], top_up["reason"]) == ("action_required", "authentication_required")
+    [card] = (await harness.call("GET", f"/customers/{customer_id}/cards"))["items"]
+    assert (card["state"], (await harness.rule(customer_id))["paused"]) == ("active", None)
+    bank = await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
+    await visitor.client.post(str(bank.url), data={"answer": "complete"})
+    assert await harness.balance(customer_id) == Decimal(34)
+    await harness.use(customer_id, "25", "again")
+    await harness.work()
+    assert (await harness.top_ups(customer_id))[0]["state"] == "action_required"
+
+
 async def test_a_confirmation_that_never_comes_expires_and_pauses(harness):
     """F16, F47."""
     customer_id, _ = await harness.crossed(number="4000002760003184")

@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from brimful import auto_top_up
 from brimful.dev.simulation import run as simulation
-from brimful.dev.simulation.history import History
+from brimful.dev.simulation.history import FAULTS, History
 from brimful.gateway import declines
 from brimful.gateway.declines import DeclineKind
 
@@ -30,7 +30,7 @@ def test_short_histories_hold_every_invariant_and_meet_every_kind_of_fault():
     result = simulation.simulate(histories=250, seed="ci", processes=1)
     assert result["violations"] == []
     met = [fault for fault, count in result["by_fault"].items() if count]
-    assert len(met) >= 25
+    assert set(FAULTS) - set(met) <= {"dispute_won"}  # weeks after its payment: a longer run meets it
     assert result["faults"] >= 3 * result["histories"]
 
 
@@ -54,7 +54,7 @@ def first_violation(prefix, most=300):
 GUARDS = {
     "F20, I9: what changed since is seen": (auto_top_up.policy, "superseded", lambda _facts, _version: None),
     "F33, I8: the limit is checked": (auto_top_up.policy, "fits_limit", lambda _facts, _minor: True),
-    "F18: a hard decline is told from a soft one": (declines, "classify", lambda _decline: DeclineKind.SOFT),
+    "F18: a hard decline is told from a soft one": (declines, "classify", lambda _decline, **_: DeclineKind.SOFT),
 }
 
 

@@ -9,6 +9,9 @@ from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import CardSnapshot
 
+# The Reserve Bank of India's rule for payments without their customer: docs.stripe.com/india-recurring-payments.
+_MANDATE_COUNTRIES = frozenset({"IN"})
+
 
 @dataclasses.dataclass(frozen=True)
 class Card:
@@ -22,6 +25,7 @@ class Card:
     last4: str
     exp_month: int
     exp_year: int
+    country: str | None
     state: Literal["active", "blocked", "detached"]
     state_reason: str | None
     is_default: bool
@@ -32,6 +36,11 @@ class Card:
         """As people know it: `Visa ···· 4242`."""
         names = {"amex": "American Express", "mastercard": "Mastercard", "visa": "Visa"}
         return f"{names.get(self.brand, self.brand.title())} ···· {self.last4}"
+
+    @property
+    def needs_mandate(self) -> bool:
+        """Whether its bank lets nobody charge it without its customer, but under a mandate, which we do not make."""
+        return self.country in _MANDATE_COUNTRIES
 
     @property
     def usable_until(self) -> dt.datetime:
@@ -45,8 +54,8 @@ class Card:
 
 
 _COLUMNS = """
-    SELECT customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year, state,
-        state_reason, is_default, created_at
+    SELECT customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year, country,
+        state, state_reason, is_default, created_at
     FROM cards
 """
 _LIST = _COLUMNS + "WHERE customer_id = %s AND state <> 'detached' ORDER BY is_default DESC, created_at"
@@ -88,9 +97,9 @@ async def find_by_fingerprint(tx: Tx, customer_id: str, fingerprint: str) -> Car
 
 _INSERT = """
     INSERT INTO cards (customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year,
-        state, is_default, consent_id, created_at, updated_at)
+        country, state, is_default, consent_id, created_at, updated_at)
     SELECT %(customer_id)s, %(card_id)s, %(payment_method)s, %(fingerprint)s, %(brand)s, %(last4)s, %(exp_month)s,
-        %(exp_year)s, 'active',
+        %(exp_year)s, %(country)s, 'active',
         NOT EXISTS (SELECT FROM cards WHERE customer_id = %(customer_id)s AND is_default AND state <> 'detached'),
         %(consent_id)s, %(now)s, %(now)s
     ON CONFLICT (customer_id, stripe_payment_method_id) DO NOTHING
@@ -147,7 +156,8 @@ async def unblock(tx: Tx, card: Card, reason: str) -> bool:
 
 _RENEW = """
     UPDATE cards SET stripe_payment_method_id = %(payment_method)s, fingerprint = %(fingerprint)s, brand = %(brand)s,
-        last4 = %(last4)s, exp_month = %(exp_month)s, exp_year = %(exp_year)s, updated_at = %(now)s,
+        last4 = %(last4)s, exp_month = %(exp_month)s, exp_year = %(exp_year)s, country = %(country)s,
+        updated_at = %(now)s,
         consent_id = coalesce(%(consent_id)s, consent_id)
     WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s
 """

@@ -87,6 +87,7 @@ class Card(msgspec.Struct, frozen=True):
     exp_year: int
     state: str
     default: bool
+    country: str | None = None
 
 
 class Created(msgspec.Struct, frozen=True):

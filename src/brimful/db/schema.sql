@@ -534,6 +534,8 @@ CREATE TABLE public.cards (
     created_at timestamp with time zone NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     expiry_notified date,
+    country text,
+    CONSTRAINT cards_country_check CHECK ((country ~ '^[A-Z]{2}$'::text)),
     CONSTRAINT cards_exp_month_check CHECK (((exp_month >= 1) AND (exp_month <= 12))),
     CONSTRAINT cards_exp_year_check CHECK (((exp_year >= 2000) AND (exp_year <= 2200))),
     CONSTRAINT cards_last4_check CHECK ((last4 ~ '^[0-9]{4}$'::text)),

@@ -58,10 +58,19 @@ _ADVICE = {
 }
 
 
-def classify(decline: Decline) -> DeclineKind:
-    """How to go on. Unknown codes are soft: a few tries cannot hurt, a card is not lost for a new code."""
+_LOST = frozenset({"fraudulent", "lost_card", "pickup_card", "stolen_card"})
+
+
+def classify(decline: Decline, *, needs_mandate: bool = False) -> DeclineKind:
+    """How to go on. Unknown codes are soft: a few tries cannot hurt, a card is not lost for a new code.
+
+    A card that `needs_mandate` was charged without its customer and without one: whatever its bank calls that, but a
+    card that is lost or a fraud, its customer can pay.
+    """
     code = decline.decline_code or decline.code or ""
     if code == "authentication_required" or decline.code == "authentication_required":
+        return DeclineKind.AUTHENTICATE
+    if needs_mandate and code not in _LOST:
         return DeclineKind.AUTHENTICATE
     if decline.advice_code in _ADVICE:
         return _ADVICE[decline.advice_code]

@@ -83,6 +83,7 @@ class CardSnapshot:
     last4: str
     exp_month: int
     exp_year: int
+    country: str | None  # of its bank, ISO 3166
 
 
 @dataclasses.dataclass(frozen=True)

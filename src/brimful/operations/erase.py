@@ -98,7 +98,7 @@ _WIPE = (
     "DELETE FROM aliases WHERE kind = 'external_id' AND customer_id = %(customer_id)s",
     """
     UPDATE cards SET fingerprint = %(name)s, brand = 'unknown', last4 = '0000', exp_month = 1, exp_year = 2000,
-        state = 'detached', state_reason = %(name)s, is_default = false
+        country = NULL, state = 'detached', state_reason = %(name)s, is_default = false
     WHERE customer_id = %(customer_id)s
     """,
     "DELETE FROM consent_evidence WHERE customer_id = %(customer_id)s",

@@ -279,8 +279,14 @@ async def _count(tx: Tx, payment: Payment, decline: Decline) -> None:
     await top_ups.store.save_payment(
         tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
     )
-    expiry = "" if payment.card_id is None else (await cards.store.get(tx, payment.customer_id, payment.card_id)).expiry
-    await cards.decline_budget.record_decline(tx, payment.payment_id, declines.classify(decline), expiry)
+    card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
+    expiry, kind = "" if card is None else card.expiry, _kind(payment, card, decline)
+    await cards.decline_budget.record_decline(tx, payment.payment_id, kind, expiry)
+
+
+def _kind(payment: Payment, card: cards.store.Card | None, decline: Decline) -> DeclineKind:
+    alone = payment.presence == "off_session"
+    return declines.classify(decline, needs_mandate=alone and card is not None and card.needs_mandate)
 
 
 async def _declined_meanwhile(
@@ -308,8 +314,11 @@ async def _lose_card(context: PaymentContext, tx: Tx, payment: Payment, decline:
     """Declined for good, or for what is saved of it: the card is blocked, and every rule that uses it pauses. For the
     plastic's own fault so is every other row that has it, of whichever customer.
     """
-    kind = declines.classify(decline)
-    if kind not in _PAUSES or payment.card_id is None:
+    if payment.card_id is None:
+        return
+    card = await cards.store.get(tx, payment.customer_id, payment.card_id)
+    kind = _kind(payment, card, decline)
+    if kind not in _PAUSES:
         return
     reason = _PAUSES[kind] if kind is DeclineKind.DATA else decline.reason
     await cards.store.block(tx, payment.customer_id, payment.card_id, reason)
@@ -335,7 +344,8 @@ async def _declined(
     context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp, payment: Payment, decline: Decline
 ) -> None:
     """The decline, its count, what comes next and the pause: all in one transaction."""
-    kind = declines.classify(decline)
+    card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
+    kind = _kind(payment, card, decline)
     reason, tries = decline.reason, top_up.tries + 1
     pause_reason: str | None = None
     if payment.card_id is not None:

@@ -69,6 +69,7 @@ class Recorder:
         suspended: whether charging is; what is in flight then covers no hold.
         batch_max: movements in one commit; a single request may bring more.
         queue_max: movements that may wait. More are refused, so that a queued one waits for a bounded time.
+        aside_again_s: how often what waits for a locked account is tried.
         writers: batches at once. While one waits for the disk, another is decided; each waits for its accounts.
     """
 
@@ -82,6 +83,7 @@ class Recorder:
         batch_max: int,
         queue_max: int,
         writers: int,
+        aside_again_s: float = _ASIDE_AGAIN_S,
     ) -> None:
         self._database = database
         self._keyring = keyring
@@ -96,6 +98,7 @@ class Recorder:
         self._queued = 0
         self._arrived = asyncio.Event()
         self._writers = writers
+        self._aside_again_s = aside_again_s
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
 
@@ -231,7 +234,7 @@ class Recorder:
                     self._queued -= len(waiting.movements)
                 else:
                     self._aside.append(waiting)
-            await asyncio.sleep(_ASIDE_AGAIN_S)
+            await asyncio.sleep(self._aside_again_s)
 
     async def _try_aside(self, batch: Sequence[_Waiting]) -> None:
         movements = [movement for waiting in batch for movement in waiting.movements]

@@ -74,6 +74,8 @@ def charge(world: World, intent: Object, *, off_session: bool, return_url: str |
     if card.decline_code is not None:
         _decline(world, intent, card.decline_code, card.code, card.advice_code)
     if _asks(world, card, method, off_session):
+        if off_session and card.alone is not None:
+            _decline(world, intent, card.alone, card.code, None)
         if off_session:
             _decline(world, intent, "authentication_required", "authentication_required", None)
         if return_url is None:

@@ -36,7 +36,7 @@ def customer(now: int) -> Object:
     }  # fmt: skip
 
 
-def payment_method(now: int, *, brand: str, last4: str, fingerprint: str) -> Object:
+def payment_method(now: int, *, brand: str, last4: str, fingerprint: str, country: str = "US") -> Object:
     return {
         "id": new_id("pm"), "object": "payment_method", "allow_redisplay": "unspecified",
         "billing_details": {"address": {"city": None, "country": None, "line1": None, "line2": None,
@@ -44,7 +44,7 @@ def payment_method(now: int, *, brand: str, last4: str, fingerprint: str) -> Obj
                             "email": None, "name": None, "phone": None, "tax_id": None},
         "card": {"brand": brand, "checks": {"address_line1_check": None, "address_postal_code_check": None,
                                             "cvc_check": "pass"},
-                 "country": "US", "display_brand": brand, "exp_month": 8, "exp_year": 2030,
+                 "country": country, "display_brand": brand, "exp_month": 8, "exp_year": 2030,
                  "fingerprint": fingerprint, "funding": "credit", "generated_from": None, "last4": last4,
                  "networks": {"available": [brand], "preferred": None}, "regulated_status": "unregulated",
                  "three_d_secure_usage": {"supported": True}, "wallet": None},

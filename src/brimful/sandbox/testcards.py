@@ -21,6 +21,8 @@ class TestCard:
     authentication: Literal["never", "always", "unless_set_up"] = "never"
     saves: bool = True
     disputed: bool = False
+    country: str = "US"
+    alone: str | None = None  # declined with this code without the customer
 
     @property
     def last4(self) -> str:
@@ -40,6 +42,15 @@ _CARDS = (
     TestCard("4000000000009979", "visa", "Stolen card", "stolen_card", advice_code="do_not_try_again"),
     TestCard("4000000000000069", "visa", "Expired card", "expired_card", "expired_card", "confirm_card_data"),
     TestCard("4000000000000119", "visa", "Processing error", "processing_error", "processing_error", "try_again_later"),
+    # What an Indian bank calls a payment without a mandate is not published; this one forbids most.
+    TestCard(
+        "4000003560000008",
+        "visa",
+        "India: only with its customer",
+        authentication="always",
+        country="IN",
+        alone="transaction_not_allowed",
+    ),
     TestCard("4000000000000259", "visa", "Succeeds, disputed later", disputed=True),
 )
 

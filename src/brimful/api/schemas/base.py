@@ -12,7 +12,7 @@ NextCursor = Annotated[str | None, Field(description="Where the next page begins
 
 
 class Paged(BaseModel):
-    """One page of a list. `next_cursor` leads on though rows are added meanwhile; offsets are there for Credyt's client."""
+    """One page of a list. `next_cursor` leads on though rows are added; offsets are there for Credyt's client."""
 
     total_count: int
     limit: int

@@ -112,6 +112,7 @@ class Card(BaseModel):
     last4: str
     exp_month: int
     exp_year: int
+    country: str | None
     state: str
     default: bool
 
@@ -123,6 +124,7 @@ class Card(BaseModel):
             last4=card.last4,
             exp_month=card.exp_month,
             exp_year=card.exp_year,
+            country=card.country,
             state=card.state,
             default=card.is_default,
         )

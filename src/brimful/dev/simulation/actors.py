@@ -28,6 +28,9 @@ async def debit(h: "History") -> None:
     for turn in range(size):
         amount = Decimal(h.dice.choice((1, 2, 5, 12, 30))) / (1 if asset == "USD" else Decimal("0.1"))
         movements.append(_usage(h, person, asset, f"use-{h.number}-{turn}", -amount))
+    if not h.calm and h.dice.random() < 0.03:
+        h.met("locked_account")
+        h.world.database.locked[person.customer_id, asset] = h.dice.choice((1, 2, 5))
     await _submit(h, movements)
 
 

@@ -10,7 +10,9 @@ import datetime as dt
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any, LiteralString, TypeVar
 
-from brimful import jobs
+import psycopg.errors
+
+from brimful import jobs, ledger
 from brimful.core.failpoints import CrashError
 from brimful.db.pool import Database, Query, Row, Tx
 from brimful.dev.simulation.statements.registry import HANDLERS
@@ -55,19 +57,34 @@ Observer = Callable[[str, Params, Any], None]
 
 
 class _MemoryTx(Tx):
-    def __init__(self, tables: Tables, time: Time, observe: Observer) -> None:
+    def __init__(
+        self, tables: Tables, time: Time, observe: Observer, locked: dict[ledger.accounts.AccountKey, int] | None
+    ) -> None:
+        self._locked = locked
         self._tables = tables
         self._time = time
         self._observe = observe
         self.jobs: list[Job] = []
 
     def _run(self, sql: str, params: Params) -> "list[Row] | int":
+        if sql == ledger.accounts._LOCK and self._locked is not None:
+            self._meet_locks(params)
         handler = HANDLERS.get(sql)
         if handler is None:
             raise NotImplementedError(f"the simulation does not know this statement: {' '.join(sql.split())}")
         done = handler(self._tables, params)
         self._observe(sql, params, done)
         return done
+
+    def _meet_locks(self, params: Params) -> None:
+        """A batch of debits gives up where somebody else holds an account: so often, and then that has ended."""
+        assert self._locked is not None
+        for key in [key for key in self._locked if key[0] in params[0] and key[1] in params[1]]:
+            self._locked[key] -= 1
+            if self._locked[key] < 0:
+                del self._locked[key]
+            else:
+                raise psycopg.errors.LockNotAvailable("somebody else holds it")
 
     async def execute(self, sql: LiteralString, params: Params = None) -> int:
         done = self._run(sql, params)
@@ -109,6 +126,7 @@ class MemoryDatabase(Database):
     def __init__(self, tables: Tables, time: Time) -> None:
         self.tables = tables
         self.jobs: list[Job] = []
+        self.locked: dict[ledger.accounts.AccountKey, int] = {}  # by somebody else, for so many tries of a batch
         self.pulse = 0
         self.crash: Callable[[str], bool] = lambda _point: False
         self.observe: Observer = lambda _sql, _params, _done: None
@@ -125,7 +143,7 @@ class MemoryDatabase(Database):
         self._open = True
         self._time.tick()
         self.observe("BEGIN", None, None)
-        tx = _MemoryTx(self.tables, self._time, self.observe)
+        tx = _MemoryTx(self.tables, self._time, self.observe, self.locked if at == "T1" else None)
         try:
             yield tx
             self._pass(f"before {at}" if at is not None else None)

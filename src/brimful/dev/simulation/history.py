@@ -21,7 +21,7 @@ from brimful.core.failpoints import CrashError
 from brimful.dev.simulation import actors, database, provider_events
 from brimful.dev.simulation.auditor import Auditor, Violation
 from brimful.dev.simulation.database import Job
-from brimful.dev.simulation.provider import CALL_FAULTS
+from brimful.dev.simulation.provider import CALL_FAULTS, DRIPS
 from brimful.dev.simulation.scheduler import Parked
 from brimful.dev.simulation.world import PACE, Actor, SimulatedWorld
 from brimful.gateway.stripe import adapter
@@ -30,7 +30,7 @@ from brimful.sandbox.errors import ApiError
 
 # What may go wrong. Some are faults of machines and networks, some are what cards and people do.
 FAULTS = (
-    *(f"call:{name}" for name in CALL_FAULTS),
+    *(f"call:{name}" for name in (*CALL_FAULTS, DRIPS)), "locked_account",
     "crash:before_commit", "crash:after_commit", "killed_at_a_call", "answer_after_kill", "provider_down",
     "webhook_lost", "webhook_duplicated", "webhook_reordered", "job_lost", "job_twice", "clock_back", "declined",
     "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "dispute_du",
@@ -231,6 +231,9 @@ class History:
         elif chance < 0.045:
             self.met("killed_at_a_call")
             self.world.scheduler.kill(call)
+        elif 0.055 <= chance < 0.06:
+            self.met(f"call:{DRIPS}")
+            self.world.scheduler.let(call, DRIPS)
         elif chance < 0.055:
             # The call is carried out; its process dies before the answer reaches it.
             self.met("answer_after_kill")

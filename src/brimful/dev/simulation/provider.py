@@ -38,6 +38,7 @@ CALL_FAULTS = (
     "proxy_after",
     "cut",
 )
+DRIPS = "drip"  # carried out, and answered so slowly that the client gives up
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +85,10 @@ class Provider:
         limit_s = _GIVES_UP_S.get(call)
         if limit_s is not None and self._clock() - begun > limit_s:
             return Failure(FailureKind.NO_ANSWER, None, "given up")
-        answer = self._answer(call, method, path, params, key, fault)
+        answer = self._answer(call, method, path, params, key, None if fault == DRIPS else fault)
+        if fault == DRIPS:
+            await self._scheduler.park(call)  # others act meanwhile
+            answer = Failure(FailureKind.NO_ANSWER, None, "given up")
         answered = not (isinstance(answer, Failure) and answer.unanswered)
         self._breaker = self._breaker.record_outcome(self._clock(), answered=answered)
         return answer

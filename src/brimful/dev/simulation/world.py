@@ -68,6 +68,7 @@ class SimulatedWorld:
             batch_max=50,
             queue_max=1000,
             writers=2,
+            aside_again_s=0,
         )
         self.actors: list[Actor] = []
         self._shared = False
@@ -121,9 +122,9 @@ class SimulatedWorld:
         await self._put("cards", {
             "customer_id": person.customer_id, "card_id": card_id, "stripe_payment_method_id": method["id"],
             "fingerprint": card["fingerprint"], "brand": card["brand"], "last4": card["last4"],
-            "exp_month": card["exp_month"], "exp_year": card["exp_year"], "state": "active", "state_reason": None,
-            "is_default": False, "consent_id": f"con_{card_id}", "created_at": self.time.now,
-            "updated_at": self.time.now,
+            "exp_month": card["exp_month"], "exp_year": card["exp_year"], "country": card["country"],
+            "state": "active", "state_reason": None, "is_default": False, "consent_id": f"con_{card_id}",
+            "created_at": self.time.now, "updated_at": self.time.now,
         })  # fmt: skip
         await self._put("aliases", {"kind": "payment_method", "value": method["id"],
                                     "customer_id": person.customer_id, "target_id": card_id})  # fmt: skip

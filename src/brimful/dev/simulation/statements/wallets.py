@@ -75,6 +75,15 @@ def _lock(t: Tables, p: Any) -> list[Row]:
     return sorted(found, key=lambda row: (row["customer_id"], row["asset"]))
 
 
+@registry.on(ledger.accounts._THERE, ledger.accounts._FREE)
+def _names(t: Tables, p: Any) -> list[Row]:
+    return [
+        {"customer_id": row["customer_id"], "asset": row["asset"]}
+        for row in t.all("accounts")
+        if row["customer_id"] in p[0] and row["asset"] in p[1]
+    ]
+
+
 @registry.on(ledger.accounts._LOCK_WALLET, ledger.accounts._LIST)
 def _wallet(t: Tables, p: Any) -> list[Row]:
     return sorted(t.where("accounts", customer_id=p[0]), key=lambda row: row["asset"])

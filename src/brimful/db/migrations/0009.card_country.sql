@@ -1,0 +1,6 @@
+-- Where a card was issued decides whether it can be charged without its customer: in India only under a mandate.
+SET LOCAL ROLE brimful_owner;
+
+ALTER TABLE cards ADD COLUMN country text CHECK (country ~ '^[A-Z]{2}$');  -- NULL: not known
+
+RESET ROLE;
