@@ -39,7 +39,7 @@ def page() -> str:
         "- **with the customer**: they get a link and 24 hours to confirm on their bank's page; then the rule pauses.",
         "",
         "Over all customers a physical card has at most 8 declined tries in 30 days. A card issued in India is charged",
-        "alone without a mandate: whatever its bank says, but lost, stolen or fraud, counts as **with the customer**.",
+        "alone without a mandate: any decline of its bank but lost, stolen or fraud counts as **with the customer**.",
         "",
         f"| decline code | alone | {' | '.join(f'advice `{advice}`' for advice in ADVICE[1:])} | the customer reads |",
         "|---|---|---|---|---|---|",

@@ -64,8 +64,8 @@ _LOST = frozenset({"fraudulent", "lost_card", "pickup_card", "stolen_card"})
 def classify(decline: Decline, *, needs_mandate: bool = False) -> DeclineKind:
     """How to go on. Unknown codes are soft: a few tries cannot hurt, a card is not lost for a new code.
 
-    A card that `needs_mandate` was charged without its customer and without one: whatever its bank calls that, but a
-    card that is lost or a fraud, its customer can pay.
+    A card that `needs_mandate` was charged without its customer and without one: unless its bank calls the
+    card lost or the payment a fraud, its customer can pay.
     """
     code = decline.decline_code or decline.code or ""
     if code == "authentication_required" or decline.code == "authentication_required":
