@@ -19,6 +19,7 @@ MEANS = {
     DeclineKind.HARD: "never again",
     DeclineKind.DATA: "new data first",
     DeclineKind.SOFT: "later, 3 tries",
+    DeclineKind.TECHNICAL: "soon",
     DeclineKind.AUTHENTICATE: "with the customer",
 }
 
@@ -35,6 +36,7 @@ def page() -> str:
         "  30 days, no matter who saves it again.",
         "- **new data first**: the card is blocked and its rules pause until it comes with another expiry or number,",
         "  from the customer or from its network; then both go on.",
+        "- **soon**: nobody decided; after 1, 5 and 30 minutes, then like the next.",
         "- **later, 3 tries**: 4 hours, then 12 hours after; then the rule pauses.",
         "- **with the customer**: they get a link and 24 hours to confirm on their bank's page; then the rule pauses.",
         "",

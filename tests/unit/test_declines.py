@@ -7,12 +7,11 @@ import sys
 import pytest
 
 from brimful import i18n
-from brimful.gateway.declines import DATA, HARD, DeclineKind, classify
+from brimful.gateway.declines import DATA, HARD, TECHNICAL, DeclineKind, classify
 from brimful.gateway.gateway import Decline
 
-SOFT = ["generic_decline", "do_not_honor", "insufficient_funds", "try_again_later", "processing_error",
-        "issuer_not_available", "reenter_transaction", "card_velocity_exceeded", "call_issuer", "brand_new_code",
-        None]  # fmt: skip
+SOFT = ["generic_decline", "do_not_honor", "insufficient_funds", "card_velocity_exceeded", "call_issuer",
+        "brand_new_code", None]  # fmt: skip
 
 
 @pytest.mark.parametrize("code", sorted(HARD))
@@ -23,6 +22,13 @@ def test_hard_codes_are_never_tried_again(code):
 @pytest.mark.parametrize("code", sorted(DATA))
 def test_data_codes_end_with_new_data(code):
     assert classify(Decline("card_declined", code, None)) is DeclineKind.DATA
+
+
+@pytest.mark.parametrize("advice", [None, "try_again_later"])
+@pytest.mark.parametrize("code", sorted(TECHNICAL))
+def test_what_nobody_decided_is_tried_again_soon(code, advice):
+    assert classify(Decline("card_declined", code, advice)) is DeclineKind.TECHNICAL
+    assert classify(Decline(code, None, advice)) is DeclineKind.TECHNICAL
 
 
 @pytest.mark.parametrize("code", SOFT)

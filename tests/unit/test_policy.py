@@ -83,13 +83,13 @@ def test_it_charges_only_when_everything_allows_it(facts):
         assert facts.paused is None
         assert facts.consent_stands
         assert facts.card_usable
-        assert facts.spent_minor + facts.amount_minor <= facts.limit_minor
         assert len(facts.recent) < PACE.per_hour
-        assert verdict.units is not None
-        assert verdict.units > 0
+        assert verdict.charge is not None
+        assert verdict.charge.units > 0
+        assert facts.spent_minor + verdict.charge.amount_minor <= facts.limit_minor
         assert superseded(facts, 1) is None
     else:
-        assert verdict.units is None
+        assert verdict.charge is None
     waits = {Reason.NO_RATE, Reason.AMOUNT_BELOW_ONE_UNIT, Reason.NOT_BEFORE, Reason.LIMIT_REACHED, Reason.PACE}
     assert (verdict.wake_at is not None) == (verdict.reason in waits)
     assert verdict.wake_at is None or verdict.wake_at > NOW

@@ -1,7 +1,9 @@
 """Auto top-up: the customer's rule, the policy that evaluates it, and what follows in the transaction."""
 
 from brimful.auto_top_up import (
+    adaptive as adaptive,
     card_expiry as card_expiry,
+    charges as charges,
     evaluate as evaluate,
     facts as facts,
     foresee as foresee,
@@ -9,5 +11,6 @@ from brimful.auto_top_up import (
     pauses as pauses,
     policy as policy,
     preview as preview,
+    retries as retries,
     rules as rules,
 )

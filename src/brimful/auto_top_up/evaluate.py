@@ -125,14 +125,14 @@ async def _announce(tx: Tx, status: RuleStatus, verdict: Judgement) -> None:
 async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) -> None:
     wishes = []
     for status, verdict in evaluated:
-        if verdict.units is None:
+        if verdict.charge is None:
             continue
         facts = status.facts
         assert facts.rate is not None
         wishes.append(
             top_ups.request.AutomaticWish(
-                status.customer_id, status.asset, facts.currency, facts.amount_minor, verdict.units, facts.rate,
-                status.card_id, status.consent_id, facts.version,
+                status.customer_id, status.asset, facts.currency, verdict.charge.amount_minor, verdict.charge.units,
+                facts.rate, status.card_id, status.consent_id, facts.version,
             )
         )  # fmt: skip
     made = await top_ups.request.request_automatic(tx, wishes)

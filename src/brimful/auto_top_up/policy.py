@@ -9,10 +9,12 @@ import enum
 from decimal import Decimal
 from fractions import Fraction
 
-from brimful.core import clock, money
+from brimful.auto_top_up import charges
+from brimful.auto_top_up.charges import Charge, NoRoom
 
 _HOUR = dt.timedelta(hours=1)
 _NO_RATE_RECHECK = dt.timedelta(minutes=5)
+_DAYS_MIN, _ACTIVE_HOURS_MIN, _UNUSUAL = 7, 20, 5
 
 
 class Reason(enum.StrEnum):
@@ -29,10 +31,41 @@ class Reason(enum.StrEnum):
     AMOUNT_BELOW_ONE_UNIT = "amount_below_one_unit"
     NOT_BEFORE = "not_before"
     LIMIT_REACHED = "limit_reached"
+    DAY_LIMIT_REACHED = "day_limit_reached"
+    PRICE_CHANGED = "price_changed"  # units cost more than was agreed to: the customer is asked
     PACE = "pace"
     # Why a top-up that was requested is not sent after all:
     NO_LONGER_NEEDED = "no_longer_needed"
     RULE_CHANGED = "rule_changed"
+
+
+class Ask(enum.StrEnum):
+    """Why the customer is asked before a charge."""
+
+    LARGE_CHARGE = "large_charge"
+    MANY_CHARGES = "many_charges"
+    UNUSUAL_USE = "unusual_use"
+
+
+@dataclasses.dataclass(frozen=True)
+class Usual:
+    """An account's use against its own past, in the asset. The past is known from `days` and `active_hours` of the 30
+    days before the last hour; with less than a week or twenty hours nothing is unusual.
+    """
+
+    last_hour: Decimal
+    highest_hour: Decimal
+    days: int
+    active_hours: int
+
+    @property
+    def known(self) -> bool:
+        return self.days >= _DAYS_MIN and self.active_hours >= _ACTIVE_HOURS_MIN
+
+    @property
+    def exceeded(self) -> bool:
+        """More than five times the highest hour."""
+        return self.known and self.last_hour > _UNUSUAL * self.highest_hour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,7 +73,7 @@ class Pace:
     """How often one account may be topped up automatically."""
 
     per_hour: int
-    spacing: dt.timedelta  # while a credit still leaves available below the threshold
+    spacing: dt.timedelta  # while a whole charge still leaves available below the threshold
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,7 +82,10 @@ class Facts:
 
     `available` is the balance less what is held. Amounts of the asset are Decimal, money is minor units of `currency`.
     `spent_minor` counts this month's automatic top-ups but those that failed or were canceled, without the one under
-    evaluation.
+    evaluation; `day` has when they were requested in the last 24 hours and how much each was, oldest first.
+
+    How much is charged: whole amounts of `amount_minor`, or up to `target`, or `lasts_days` of `used_per_day` (the
+    account's own use); never more than `charge_max_minor`, nor, for the latter two, less than `least_minor`.
     """
 
     available: Decimal
@@ -67,8 +103,29 @@ class Facts:
     rate: Fraction | None
     spent_minor: int
     recent: tuple[dt.datetime, ...]  # when automatic top-ups were requested in the last hour, oldest first
-    left_below_at: dt.datetime | None  # the latest one's request, if its credit left available below the threshold
+    left_below_at: dt.datetime | None  # the latest one, if whole, whose credit left available below
     live: bool
+    charge_max_minor: int = 0  # 0: one amount
+    target: Decimal | None = None
+    lasts_days: int | None = None
+    used_per_day: Decimal = Decimal(0)
+    least_minor: int = 1
+    day_limit_minor: int | None = None
+    day: tuple[tuple[dt.datetime, int], ...] = ()
+    ask_above_minor: int | None = None
+    ask_after: int | None = None
+    brake: bool = False
+    usual: "Usual | None" = None
+    agreed_rate: Fraction | None = None
+
+    def __post_init__(self) -> None:
+        if not self.charge_max_minor:
+            object.__setattr__(self, "charge_max_minor", self.amount_minor)
+
+    @property
+    def adds(self) -> bool:
+        """Whether whole amounts are charged."""
+        return self.target is None and self.lasts_days is None
 
     @property
     def below(self) -> bool:
@@ -80,13 +137,14 @@ class Facts:
 class Judgement:
     """What follows from the facts.
 
-    `trigger_below` is the threshold while a debit alone may start a top-up. `units` is set when a top-up is due
-    now. `wake_at` is when a wait runs out.
+    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now,
+    and `ask` why the customer is asked before. `wake_at` is when a wait runs out.
     """
 
     reason: Reason
     trigger_below: Decimal | None = None
-    units: Decimal | None = None
+    charge: Charge | None = None
+    ask: Ask | None = None
     wake_at: dt.datetime | None = None
 
 
@@ -97,14 +155,17 @@ def evaluate(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement:
         return Judgement(unmet)
     if facts.rate is None:
         return Judgement(Reason.NO_RATE, wake_at=now + _NO_RATE_RECHECK)
-    units = money.units_bought(facts.amount_minor, facts.currency, rate=facts.rate, scale=facts.scale)
-    if not units:
+    if facts.agreed_rate is not None and facts.rate > facts.agreed_rate:
+        return Judgement(Reason.PRICE_CHANGED)
+    found = charges.within_limits(facts, facts.rate, now)
+    if isinstance(found, Charge) and not found.units:
         return Judgement(Reason.AMOUNT_BELOW_ONE_UNIT, wake_at=now + _NO_RATE_RECHECK)
-    wait = _wait(facts, pace, now)
+    wait = _wait(facts, pace, now, found)
     if wait is not None:
         return wait
+    assert isinstance(found, Charge)
     if facts.below:
-        return Judgement(Reason.TRIGGERED, units=units)
+        return Judgement(Reason.TRIGGERED, charge=found, ask=_ask(facts, found, now))
     return Judgement(Reason.ARMED, trigger_below=facts.threshold)
 
 
@@ -121,9 +182,22 @@ def superseded(facts: Facts, rule_version: int) -> Reason | None:
     return unmet
 
 
-def fits_limit(facts: Facts, amount_minor: int) -> bool:
-    """Whether one more payment of this amount keeps within the month's limit."""
-    return facts.spent_minor + amount_minor <= facts.limit_minor
+def fits_limit(facts: Facts, amount_minor: int, now: dt.datetime) -> Reason | None:
+    """Which limit one more payment of this amount would exceed; None where it keeps within both."""
+    if facts.spent_minor + amount_minor > facts.limit_minor:
+        return Reason.LIMIT_REACHED
+    return Reason.DAY_LIMIT_REACHED if amount_minor > charges.room_minor(facts, now) else None
+
+
+def _ask(facts: Facts, charge: Charge, now: dt.datetime) -> Ask | None:
+    """Why this charge is not made without a word from the customer."""
+    if facts.ask_above_minor is not None and charge.amount_minor > facts.ask_above_minor:
+        return Ask.LARGE_CHARGE
+    if facts.ask_after is not None and sum(at > now - charges.DAY for at, _ in facts.day) >= facts.ask_after:
+        return Ask.MANY_CHARGES
+    if facts.brake and facts.usual is not None and facts.usual.exceeded:
+        return Ask.UNUSUAL_USE
+    return None
 
 
 def _unmet(facts: Facts) -> Reason | None:
@@ -139,13 +213,13 @@ def _unmet(facts: Facts) -> Reason | None:
     return None
 
 
-def _wait(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement | None:
+def _wait(facts: Facts, pace: Pace, now: dt.datetime, found: Charge | NoRoom) -> Judgement | None:
     """What only time ends. The latest moment counts; the rule is evaluated again then."""
     waits: list[tuple[dt.datetime, Reason]] = []
     if facts.not_before is not None and facts.not_before > now:
         waits.append((facts.not_before, Reason.NOT_BEFORE))
-    if not fits_limit(facts, facts.amount_minor):
-        waits.append((clock.next_month(now), Reason.LIMIT_REACHED))
+    if isinstance(found, NoRoom):
+        waits.append((found.until, Reason.DAY_LIMIT_REACHED if found.of_day else Reason.LIMIT_REACHED))
     if len(facts.recent) >= pace.per_hour:
         waits.append((facts.recent[-pace.per_hour] + _HOUR, Reason.PACE))
     if facts.left_below_at is not None and facts.left_below_at + pace.spacing > now:

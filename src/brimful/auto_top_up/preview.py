@@ -145,10 +145,10 @@ class _Run:
         while self._recent and self._recent[0] <= now - _HOUR:
             self._recent.popleft()
         verdict = policy.evaluate(self._facts(month), self._pace, now)
-        if verdict.units is not None:
-            self._credit, self._asked_ms, self.next_ms = verdict.units, at_ms, at_ms + self._delay_ms
+        if verdict.charge is not None:
+            self._credit, self._asked_ms, self.next_ms = verdict.charge.units, at_ms, at_ms + self._delay_ms
             self._payments += 1
-            self._spent[month] += self._proposal.amount_minor
+            self._spent[month] += verdict.charge.amount_minor
             self._recent.append(now)
         elif verdict.wake_at is not None:
             self.next_ms = max(_ms(verdict.wake_at), at_ms + 1)

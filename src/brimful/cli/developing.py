@@ -5,6 +5,7 @@ does.
 import asyncio
 import datetime as dt
 import functools
+import json
 import pathlib
 import signal
 import sys
@@ -173,3 +174,48 @@ def import_(url: str, key: str, file: pathlib.Path, batch: str, dry_run: bool) -
     )
     if report.conflicts:
         sys.exit(1)
+
+
+@common.cli.command()
+@click.option(
+    "--trace", "given", type=click.Path(path_type=pathlib.Path), multiple=True,
+    help="CSV: TIMESTAMP,ContextTokens,GeneratedTokens; may be given several times.",
+)  # fmt: skip
+@click.option("--speed", type=click.FloatRange(min=0.01, max=1000), help="Just this one.  [default: 1, 1/4 and 1/24]")
+@click.option("--soft", type=click.FloatRange(0, 50), default=0.0, show_default=True, help="Percent of tries declined.")
+@click.option("--hard", type=click.FloatRange(0, 50), default=0.0, show_default=True, help="Percent declined for good.")
+@click.option(
+    "--page", type=click.Path(path_type=pathlib.Path), help="Write backtest.md and its plots into this folder."
+)
+@common.JSON_FILE
+def backtest(
+    given: tuple[pathlib.Path, ...],
+    speed: float | None,
+    soft: float,
+    hard: float,
+    page: pathlib.Path | None,
+    json_file: pathlib.Path | None,
+) -> None:
+    """Run rules over past usage: how long each leaves its accounts dry, and how much money it keeps idle."""
+    from brimful.dev import backtest as tests, traces
+
+    found: list[tuple[str, traces.Trace | traces.Generated]] = [(path.stem, traces.Trace(path)) for path in given]
+    found = found or [("generated", traces.Generated(6000, tests.run.SEED))]
+    for _, trace in found:
+        next(iter(trace))  # a file that cannot be used is named before anything is run
+    speeds = tests.sources.SLOWER if speed is None else (1 / speed,)
+    payments = tests.engine.Payments(soft=soft / 100, hard=hard / 100)
+    result = tests.run.run(found, speeds=speeds, payments=payments)
+    if json_file is not None:
+        json_file.write_text(json.dumps(result, indent=2))
+    if page is not None:
+        click.echo(f"written: {tests.page.write(result, page)}")
+    for trace in result["traces"]:
+        click.echo(f"\n{trace['name']}: {trace['accounts']} accounts, {trace['days']:g} days")
+        click.echo(f"  {'rule':<44} {'minutes dry':>12} {'idle':>10} {'charges':>9} {'largest day':>12}")
+        for row in [*trace["rules"], *trace["references"]]:
+            click.echo(
+                f"  {row['name']:<44} {row['minutes_dry']:>12,.1f} {row['idle_mean']:>10,.0f} {row['charges']:>9,} "
+                f"{row['largest_day']:>12,.2f}"
+            )
+    sys.exit(0 if result["ok"] else 1)

@@ -14,6 +14,7 @@ class DeclineKind(enum.Enum):
 
     HARD = "hard"  # never again with this plastic, wherever it is saved
     DATA = "data"  # not with what is saved of it: a new expiry or number may be charged
+    TECHNICAL = "technical"  # nobody decided: again within minutes
     SOFT = "soft"  # a few spaced tries
     AUTHENTICATE = "authenticate"  # only with the customer present
 
@@ -51,10 +52,12 @@ DATA = frozenset(
         "invalid_expiry_year",
     }
 )
+TECHNICAL = frozenset(
+    {"approve_with_id", "issuer_not_available", "processing_error", "reenter_transaction", "try_again_later"}
+)
 _ADVICE = {
     "do_not_try_again": DeclineKind.HARD,
     "confirm_card_data": DeclineKind.DATA,
-    "try_again_later": DeclineKind.SOFT,
 }
 
 
@@ -74,6 +77,10 @@ def classify(decline: Decline, *, needs_mandate: bool = False) -> DeclineKind:
         return DeclineKind.AUTHENTICATE
     if decline.advice_code in _ADVICE:
         return _ADVICE[decline.advice_code]
+    if code in TECHNICAL:
+        return DeclineKind.TECHNICAL
+    if decline.advice_code == "try_again_later":
+        return DeclineKind.SOFT
     if code in DATA:
         return DeclineKind.DATA
     return DeclineKind.HARD if code in HARD else DeclineKind.SOFT

@@ -17,7 +17,6 @@ from collections.abc import Awaitable, Callable
 
 from brimful import auto_top_up, cards, observability, top_ups
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up.policy import Reason
 from brimful.core import clock
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
@@ -205,8 +204,8 @@ async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
     [status] = await auto_top_up.facts.read_facts(tx, [(top_up.customer_id, top_up.asset)], without=top_up.top_up_id)
     assert top_up.rule_version is not None
     reason = auto_top_up.policy.superseded(status.facts, top_up.rule_version)
-    if reason is None and not auto_top_up.policy.fits_limit(status.facts, top_up.amount_minor):
-        reason = Reason.LIMIT_REACHED
+    if reason is None:
+        reason = auto_top_up.policy.fits_limit(status.facts, top_up.amount_minor, await tx.now())
     return None if reason is None else reason.value
 
 

@@ -60,6 +60,8 @@ _SENTENCES: dict[str, str] = {
     Reason.AMOUNT_BELOW_ONE_UNIT: "The amount buys less than one unit at the present rate.",
     Reason.NOT_BEFORE: "Paused for one hour after a payment ended unexpectedly.",
     Reason.LIMIT_REACHED: "The month's limit is used up.",
+    Reason.DAY_LIMIT_REACHED: "The limit of the last 24 hours is used up.",
+    Reason.PRICE_CHANGED: "Units cost more than the customer agreed to: they are asked to confirm the price.",
     Reason.PACE: "Topped up as often as an hour allows, or very recently: it waits.",
 }
 

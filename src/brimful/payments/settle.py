@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
-from brimful.core import money
+from brimful.core import ids, money
 from brimful.db.pool import Tx
 from brimful.gateway import declines
 from brimful.gateway.declines import DeclineKind
@@ -219,7 +219,12 @@ async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.acco
 async def _retry_in_s(context: PaymentContext, tx: Tx, top_up: TopUp) -> float:
     """Hours after a decline; after payments that never arrived, longer each time."""
     if top_up.reason != "not_sent":
-        return context.retry_waits[top_up.tries - 1].total_seconds()
+        kind, technical, soft = await _tries(tx, top_up)
+        wait = auto_top_up.retries.wait_after(kind, technical, soft, context.retry_waits)
+        assert wait is not None
+        # What failed for many at once comes back to an issuer spread out.
+        jitter = ids.spread(f"{top_up.top_up_id}{top_up.tries}") if kind is DeclineKind.TECHNICAL else 1.0
+        return wait.total_seconds() * jitter
     unsent = await top_ups.store.count_payments(tx, top_up) - top_up.tries
     return _UNSENT_WAITS_S[min(max(unsent, 1), len(_UNSENT_WAITS_S)) - 1]
 
@@ -354,7 +359,7 @@ async def _declined(
         next_state = _after_presence(top_up)
     elif kind is DeclineKind.AUTHENTICATE:
         next_state, reason = "action_required", "authentication_required"
-    elif kind is DeclineKind.SOFT and tries <= len(context.retry_waits):
+    elif kind in {DeclineKind.SOFT, DeclineKind.TECHNICAL} and await _tried_again(context, tx, top_up):
         next_state = "retry_wait"
     else:
         next_state, pause_reason = "failed", pause_reason or "declined"
@@ -365,6 +370,19 @@ async def _declined(
         await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
     await _lose_card(context, tx, payment, decline)
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+async def _tried_again(context: PaymentContext, tx: Tx, top_up: TopUp) -> bool:
+    return auto_top_up.retries.wait_after(*await _tries(tx, top_up), context.retry_waits) is not None
+
+
+async def _tries(tx: Tx, top_up: TopUp) -> tuple[DeclineKind, int, int]:
+    """The kind of the latest decline of a top-up, and how many of its tries failed technically and how many a bank
+    declined.
+    """
+    kinds = [declines.classify(Decline(*codes)) for codes in await top_ups.store.declines_of(tx, top_up)]
+    technical = kinds.count(DeclineKind.TECHNICAL)
+    return kinds[-1], technical, len(kinds) - technical
 
 
 async def announce_failed(tx: Tx, top_up: TopUp) -> None:

@@ -163,7 +163,7 @@ class Settings(Group):
         "a directory in which a worker keeps an anchor of the ledger each night, after comparing with the one before: "
         "one that the database's owner cannot write", None,
     )  # fmt: skip
-    pace_per_hour: values.Whole = _setting("BRIMFUL_PACE_PER_HOUR", "automatic top-ups of one account in an hour", "5")
+    pace_per_hour: values.Whole = _setting("BRIMFUL_PACE_PER_HOUR", "automatic top-ups of one account in an hour", "12")
     pace_spacing_s: values.Whole = _setting(
         "BRIMFUL_PACE_SPACING_S", "seconds between two while a credit still leaves available below the threshold", "60"
     )

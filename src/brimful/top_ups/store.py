@@ -310,6 +310,20 @@ async def count_payments(tx: Tx, top_up: TopUp) -> int:
     return int(row["n"])
 
 
+_DECLINES = """
+    SELECT error_code, decline_code, advice_code FROM payments
+    WHERE customer_id = %s AND top_up_id = %s AND (error_code IS NOT NULL OR decline_code IS NOT NULL)
+        AND coalesce(error_code, '') NOT LIKE 'refused:%%' AND coalesce(error_code, '') <> 'not_created'
+    ORDER BY created_at, payment_id
+"""
+
+
+async def declines_of(tx: Tx, top_up: TopUp) -> list[tuple[str | None, str | None, str | None]]:
+    """What each declined payment of a top-up was declined with, the latest last: code, decline code, advice."""
+    rows = await tx.all(_DECLINES, (top_up.customer_id, top_up.top_up_id))
+    return [(row["error_code"], row["decline_code"], row["advice_code"]) for row in rows]
+
+
 async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:
     """The payment whose save box opened that setup."""
     row = await tx.one(_PAYMENTS + "WHERE customer_id = %s AND setup_id = %s", (customer_id, setup_id))

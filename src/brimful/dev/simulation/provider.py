@@ -51,6 +51,7 @@ class Try:
     payment_id: str
     status: str
     advice: str | None
+    code: str | None
 
 
 class Provider:
@@ -163,10 +164,11 @@ class Provider:
         if intent is None or not off_session or intent["status"] == before[0]:
             return
         card, names = self.sandbox.find("payment_method", method)["card"], intent["metadata"]
-        advice = (intent["last_payment_error"] or {}).get("advice_code")
+        error = intent["last_payment_error"] or {}
         self.tries.append(
-            Try(self._clock(), card["fingerprint"], names["top_up_id"], names["payment_id"], intent["status"], advice)
-        )
+            Try(self._clock(), card["fingerprint"], names["top_up_id"], names["payment_id"], intent["status"],
+                error.get("advice_code"), error.get("decline_code"))
+        )  # fmt: skip
 
     async def read_intent(self, intent_id: str) -> PaymentIntentSnapshot | Failure:
         return snapshots.readable(

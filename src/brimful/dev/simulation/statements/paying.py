@@ -184,6 +184,14 @@ def _insert_manual(t: Tables, p: Any) -> int:
     return 1
 
 
+@registry.on(top_ups.store._DECLINES)
+def _declines_of(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.where("payments", customer_id=p[0], top_up_id=p[1])
+            if (row["error_code"] or row["decline_code"]) and not (row["error_code"] or "").startswith("refused:")
+            and row["error_code"] != "not_created"]  # fmt: skip
+    return sorted(rows, key=lambda row: (row["created_at"], row["payment_id"]))
+
+
 @registry.on(top_ups.request._PAID_BY_HAND)
 def _paid_by_hand(t: Tables, p: Any) -> list[Row]:
     manual = {row["top_up_id"] for row in t.where("top_ups", customer_id=p["customer_id"], kind="manual")}
