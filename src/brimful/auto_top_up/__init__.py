@@ -5,6 +5,7 @@ from brimful.auto_top_up import (
     card_expiry as card_expiry,
     charges as charges,
     evaluate as evaluate,
+    exposure as exposure,
     facts as facts,
     foresee as foresee,
     order as order,

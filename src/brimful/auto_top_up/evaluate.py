@@ -115,7 +115,7 @@ async def _announce(tx: Tx, status: RuleStatus, verdict: Judgement) -> None:
     if verdict.wake_at is not None:
         data["until"] = clock.rfc3339(verdict.wake_at)
     topic = Topic.AUTO_TOP_UP_SKIPPED
-    if verdict.reason is Reason.LIMIT_REACHED:
+    if verdict.reason in {Reason.LIMIT_REACHED, Reason.DAY_LIMIT_REACHED}:
         topic = Topic.AUTO_TOP_UP_LIMIT_REACHED
         data |= {"spent_minor": status.facts.spent_minor, "limit_minor": status.facts.limit_minor,
                  "currency": status.facts.currency}  # fmt: skip
@@ -132,7 +132,7 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
         wishes.append(
             top_ups.request.AutomaticWish(
                 status.customer_id, status.asset, facts.currency, verdict.charge.amount_minor, verdict.charge.units,
-                facts.rate, status.card_id, status.consent_id, facts.version,
+                facts.rate, verdict.charge.cut, status.card_id, status.consent_id, facts.version,
             )
         )  # fmt: skip
     made = await top_ups.request.request_automatic(tx, wishes)

@@ -29,13 +29,16 @@ class RuleStatus:
 
 _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
-        r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.card_id, r.consent_id,
+        r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
+        r.least_minor, r.card_id, r.consent_id, least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor,
         st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
         EXISTS (
             SELECT FROM consents AS g
             WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
                 AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
                 AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
+                AND (g.charge_max_minor, g.target, g.day_limit_minor)
+                    IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
@@ -51,8 +54,10 @@ _FACTS = """
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
                 AND t.requested_at > %(hour_ago)s
         ) AS recent,
+        coalesce(d.moments, '{}') AS day_moments, coalesce(d.amounts, '{}') AS day_amounts,
         (
-            SELECT CASE WHEN coalesce(t.available_after, t.balance_after) < r.threshold THEN t.requested_at END
+            SELECT CASE WHEN NOT t.cut AND coalesce(t.available_after, t.balance_after) < r.threshold
+                THEN t.requested_at END
             FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
             ORDER BY t.requested_at DESC LIMIT 1
@@ -66,10 +71,22 @@ _FACTS = """
     JOIN accounts AS a ON a.customer_id = wanted.customer_id AND a.asset = wanted.asset
     JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
     JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset
+    JOIN consents AS k ON k.customer_id = a.customer_id AND k.consent_id = r.consent_id
     JOIN cards AS c ON c.customer_id = a.customer_id AND c.card_id = r.card_id
     JOIN assets AS s ON s.code = a.asset
     LEFT JOIN rates AS p ON p.asset = a.asset AND p.currency = r.currency AND p.valid_from <= %(now)s
         AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
+    LEFT JOIN LATERAL (
+        SELECT array_agg(one.at ORDER BY one.at, one.amount_minor) AS moments,
+            array_agg(one.amount_minor ORDER BY one.at, one.amount_minor) AS amounts
+        FROM (
+            SELECT coalesce(t.confirmed_at, t.requested_at) AS at, t.amount_minor FROM top_ups AS t
+            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+                AND t.currency = r.currency AND t.top_up_id <> %(without)s
+                AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
+        ) AS one
+        WHERE one.at > %(day_ago)s
+    ) AS d ON true
     WHERE a.customer_id = ANY(%(customers)s)
 """
 
@@ -86,6 +103,7 @@ async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -
             "now": now,
             "month": clock.month_start(now),
             "hour_ago": now - dt.timedelta(hours=1),
+            "day_ago": now - dt.timedelta(hours=24),
             "without": without,
         },
     )
@@ -114,6 +132,11 @@ def _status(row: Row) -> RuleStatus:
         recent=tuple(row["recent"]),
         left_below_at=row["left_below_at"],
         live=row["live"],
+        charge_max_minor=row["charge_max_minor"] or row["amount_minor"],
+        target=row["target"],
+        least_minor=max(money.least_minor(row["currency"]), row["least_minor"] or 0),
+        day_limit_minor=row["day_limit_minor"],
+        day=tuple(zip(row["day_moments"], row["day_amounts"], strict=True)),
     )
     return RuleStatus(
         row["customer_id"], row["asset"], facts, row["card_id"], row["consent_id"], row["reason"], row["wake_at"]

@@ -7,9 +7,11 @@ from decimal import Decimal
 from fractions import Fraction
 
 from brimful import assets, ledger, top_ups
-from brimful.auto_top_up import facts, policy
+from brimful.auto_top_up import charges, facts, policy
+from brimful.auto_top_up.charges import Charge
 from brimful.auto_top_up.policy import Facts, Judgement, Pace, Reason
 from brimful.auto_top_up.rules import RuleForm
+from brimful.core import money
 from brimful.db.pool import Tx
 from brimful.top_ups.model import TopUp
 
@@ -17,12 +19,13 @@ from brimful.top_ups.model import TopUp
 @dataclasses.dataclass(frozen=True)
 class Foreseen:
     """The policy's judgement, whether available is below the threshold, and how many top-ups follow one another until
-    it is not or the month's limit is used up.
+    it is not or the month's limit is used up; `amount_minor` is the next one.
     """
 
     judgement: Judgement
     below: bool
     count: int
+    amount_minor: int
 
     @property
     def pays_now(self) -> bool:
@@ -65,24 +68,46 @@ async def foresee(
         recent=() if before is None else before.recent,
         left_below_at=_left_below(latest, form.threshold),
         live=before is not None and before.live,
+        charge_max_minor=form.most_minor,
+        target=form.target,
+        least_minor=max(money.least_minor(form.currency), form.least_minor or 0),
+        day_limit_minor=form.day_limit_minor,
+        day=() if before is None or before.currency != form.currency else before.day,
     )
     judgement = policy.evaluate(seen, pace, await tx.now())
-    return Foreseen(judgement, seen.below, _count(seen, asset))
+    amount = form.amount_minor
+    if judgement.charge is not None:
+        amount = judgement.charge.amount_minor
+    elif seen.rate is not None:
+        amount = charges.wanted(seen, seen.rate).amount_minor
+    return Foreseen(judgement, seen.below, _count(seen), amount)
+
+
+def charge_at(form: RuleForm, asset: assets.Asset, rate: Fraction, available: Decimal) -> Charge:
+    """What would be charged with that much available, before any limit: for an example."""
+    seen = Facts(
+        available=available, scale=asset.scale, enabled=True, version=1, threshold=form.threshold,
+        currency=form.currency, amount_minor=form.amount_minor, limit_minor=form.limit_minor, paused=None,
+        not_before=None, consent_stands=True, card_usable=True, rate=rate, spent_minor=0, recent=(),
+        left_below_at=None, live=False, charge_max_minor=form.most_minor, target=form.target,
+        least_minor=max(money.least_minor(form.currency), form.least_minor or 0),
+    )  # fmt: skip
+    return charges.wanted(seen, rate)
 
 
 def _left_below(latest: list[TopUp], threshold: Decimal) -> dt.datetime | None:
     for one in latest:
         left = one.available_after if one.available_after is not None else one.balance_after
-        if left is not None and left < threshold:
+        if left is not None and left < threshold and not one.cut:
             return one.requested_at
     return None
 
 
-def _count(seen: Facts, asset: assets.Asset) -> int:
+def _count(seen: Facts) -> int:
     if not seen.below or seen.rate is None:
         return 0
-    units = assets.units_for(seen.amount_minor, seen.currency, seen.rate, asset)
-    if not units:
+    charge = charges.wanted(seen, seen.rate)
+    if not charge.units:
         return 0
-    allowed = max(seen.limit_minor - seen.spent_minor, 0) // seen.amount_minor
-    return min(math.ceil((seen.threshold - seen.available) / units), allowed)
+    allowed = max(seen.limit_minor - seen.spent_minor, 0) // charge.amount_minor
+    return min(math.ceil((seen.threshold - seen.available) / charge.units), allowed)

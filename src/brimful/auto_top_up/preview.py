@@ -13,12 +13,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from brimful.auto_top_up import policy
+from brimful.auto_top_up import charges, policy
 from brimful.auto_top_up.policy import Facts, Pace
 from brimful.core import clock
 
 _HOUR = dt.timedelta(hours=1)
 _HOUR_MS = 3_600_000
+_LIMITS = {policy.Reason.LIMIT_REACHED, policy.Reason.DAY_LIMIT_REACHED}
 _EVALUATIONS_MAX = 20_000  # a rule that is always below its threshold is evaluated at each end of a wait
 
 
@@ -45,6 +46,10 @@ class Proposal:
     amount_minor: int
     limit_minor: int
     rate: Fraction
+    charge_max_minor: int = 0  # 0: one amount
+    target: Decimal | None = None
+    day_limit_minor: int | None = None
+    least_minor: int = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,9 +95,11 @@ class _Run:
         self._proposal, self._pace = proposal, pace
         self._delay_ms = max(1, int(time_to_credit.total_seconds() * 1000))
         self._recent: collections.deque[dt.datetime] = collections.deque()
+        self._day: collections.deque[tuple[dt.datetime, int]] = collections.deque()
         self._spent: collections.Counter[dt.date] = collections.Counter()
         self._left_below_at: dt.datetime | None = None
         self._payments = 0
+        self._cut = False
         self._evaluations = 0
         self._limit_reached = False
         self._negative_since: int | None = None
@@ -132,7 +139,7 @@ class _Run:
             if self._credit:
                 credit, self._credit = self._credit, Decimal(0)
                 self.move(at_ms, credit)
-                below = self.balance < self._proposal.threshold
+                below = self.balance < self._proposal.threshold and not self._cut
                 self._left_below_at = _moment(self._asked_ms) if below else None
             if self.balance < self._proposal.threshold:
                 self.evaluate(at_ms)
@@ -144,15 +151,19 @@ class _Run:
         now, month = _moment(at_ms), clock.month_start(_moment(at_ms))
         while self._recent and self._recent[0] <= now - _HOUR:
             self._recent.popleft()
+        while self._day and self._day[0][0] <= now - charges.DAY:
+            self._day.popleft()
         verdict = policy.evaluate(self._facts(month), self._pace, now)
         if verdict.charge is not None:
             self._credit, self._asked_ms, self.next_ms = verdict.charge.units, at_ms, at_ms + self._delay_ms
             self._payments += 1
             self._spent[month] += verdict.charge.amount_minor
             self._recent.append(now)
+            self._day.append((now, verdict.charge.amount_minor))
+            self._cut = verdict.charge.cut
         elif verdict.wake_at is not None:
             self.next_ms = max(_ms(verdict.wake_at), at_ms + 1)
-            self._limit_reached |= verdict.reason is policy.Reason.LIMIT_REACHED
+            self._limit_reached |= verdict.reason in _LIMITS
 
     def _facts(self, month: dt.date) -> Facts:
         proposal = self._proposal
@@ -174,6 +185,11 @@ class _Run:
             recent=tuple(self._recent),
             left_below_at=self._left_below_at,
             live=False,
+            charge_max_minor=proposal.charge_max_minor,
+            target=proposal.target,
+            least_minor=proposal.least_minor,
+            day_limit_minor=proposal.day_limit_minor,
+            day=tuple(self._day),
         )
 
     def result(self, until_ms: int) -> Preview:

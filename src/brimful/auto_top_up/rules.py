@@ -11,7 +11,7 @@ from typing import Any
 from brimful import assets, cards, i18n, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up import evaluate, order
+from brimful.auto_top_up import evaluate, exposure, order
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -22,7 +22,9 @@ from brimful.notifications.events import Topic
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """One account's settings with the engine's state. Threshold in the asset, money in minor units."""
+    """One account's settings with the engine's state. Threshold and target in the asset, money in minor units; what the
+    settings mean is with `cards.consents.Terms`.
+    """
 
     customer_id: str
     asset: str
@@ -32,6 +34,9 @@ class Rule:
     threshold: Decimal
     amount_minor: int
     limit_minor: int
+    charge_max_minor: int | None
+    target: Decimal | None
+    day_limit_minor: int | None
     consent_id: str
     terms_version: str
     version: int
@@ -45,7 +50,9 @@ class Rule:
 
 @dataclasses.dataclass(frozen=True)
 class RuleForm:
-    """What the customer filled in. `version` is that of the rule the form showed, 0 for none."""
+    """What the customer filled in. `version` is that of the rule the form showed, 0 for none; `least_minor` is the
+    platform's smallest payment.
+    """
 
     asset: str
     card_id: str
@@ -56,12 +63,21 @@ class RuleForm:
     version: int
     turn_on: bool
     agreed: bool
+    charge_max_minor: int | None = None
+    target: Decimal | None = None
+    day_limit_minor: int | None = None
+    least_minor: int | None = None
+
+    @property
+    def most_minor(self) -> int:
+        """The largest single charge."""
+        return self.amount_minor if self.charge_max_minor is None else self.charge_max_minor
 
 
 _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.amount_minor, r.limit_minor,
-        r.consent_id, c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason,
-        s.reason_at
+        r.charge_max_minor, r.target, r.day_limit_minor, r.consent_id, c.terms_version, r.version, r.updated_at,
+        s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
     FROM rules AS r
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
     JOIN consents AS c ON c.customer_id = r.customer_id AND c.consent_id = r.consent_id
@@ -81,8 +97,8 @@ async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
 
 
 def needs_consent(before: Rule | None, form: RuleForm) -> bool:
-    """Whether the box must be ticked: turning on, a higher amount, limit or threshold, another card or
-    currency, or new terms.
+    """Whether the box must be ticked: turning on, a higher amount, limit, threshold or target, another way to say how
+    much, another card or currency, or new terms.
     """
     if before is None or form.turn_on:
         return True
@@ -93,18 +109,29 @@ def needs_consent(before: Rule | None, form: RuleForm) -> bool:
         or form.amount_minor > before.amount_minor
         or form.limit_minor > before.limit_minor
         or form.threshold > before.threshold
+        or form.most_minor > (before.charge_max_minor or before.amount_minor)
+        or (form.target is None) != (before.target is None)
+        or (form.target or 0) > (before.target or 0)
+        or _looser(form.day_limit_minor, before.day_limit_minor)
     )
+
+
+def _looser(after: int | None, before: int | None) -> bool:
+    """Whether a limit of the day allows more than the one before."""
+    return before is not None and (after is None or after > before)
 
 
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
-        consent_id, version, updated_at)
+        charge_max_minor, target, day_limit_minor, least_minor, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
-        %(limit_minor)s, %(consent_id)s, 1, %(now)s)
+        %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(consent_id)s, 1,
+        %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
-        limit_minor = excluded.limit_minor, consent_id = excluded.consent_id, version = rules.version + 1,
-        updated_at = excluded.updated_at
+        limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
+        day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
+        consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
 _STATE = """
     INSERT INTO rule_states (customer_id, asset, reason, reason_at) VALUES (%(customer_id)s, %(asset)s, 'off', %(now)s)
@@ -139,9 +166,11 @@ async def save(
     await ledger.accounts.lock(tx, [key])
     before = await get_rule(tx, *key)
     await _validate(tx, session, asset, form, before)
+    stated = exposure.exposure(form.most_minor, form.limit_minor, form.day_limit_minor, pace)
     terms = cards.consents.Terms(
-        form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor
-    )
+        form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
+        form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor,
+    )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
     if before is not None:
@@ -152,6 +181,7 @@ async def save(
         "customer_id": session.customer_id,
         "enabled": enabled,
         "consent_id": consent_id,
+        "least_minor": form.least_minor,
         "now": await tx.now(),
     }
     await tx.execute(_UPSERT, values)
@@ -241,8 +271,7 @@ async def _validate(tx: Tx, session: PortalSession, asset: assets.Asset, form: R
         raise Refused("rule_changed", "These settings were changed in another window. Review and save again.")
     money.positive(form.threshold, field="threshold")
     money.chargeable(form.amount_minor, form.currency)
-    if form.limit_minor < form.amount_minor:
-        raise Refused("amount_out_of_range", "The monthly limit must be at least one top-up.", field="limit")
+    _validate_amounts(form)
     card = await cards.store.get(tx, session.customer_id, form.card_id)
     if card.state != "active":
         raise Refused("card_unavailable", "This card cannot be charged: choose another or add one.", field="card")
@@ -253,6 +282,23 @@ async def _validate(tx: Tx, session: PortalSession, asset: assets.Asset, form: R
         raise Refused("amount_below_one_unit", f"This amount buys less than one unit of {asset.name}.", field="amount")
     if needs_consent(before, form) and not form.agreed:
         raise Refused("consent_required", "Tick the box to agree to these charges.", field="agreed")
+
+
+def _validate_amounts(form: RuleForm) -> None:
+    """Refuse amounts that contradict one another."""
+    if form.limit_minor < form.amount_minor:
+        raise Refused("amount_out_of_range", "The monthly limit must be at least one top-up.", field="limit")
+    if form.most_minor < form.amount_minor:
+        raise Refused("amount_out_of_range", "Charge at most one top-up, or more.", field="most")
+    if form.most_minor > form.limit_minor:
+        raise Refused(
+            "amount_out_of_range", "The monthly limit must be at least what is charged at most.", field="limit"
+        )
+    money.chargeable(form.most_minor, form.currency, field="most")
+    if form.target is not None and form.target <= form.threshold:
+        raise Refused("amount_out_of_range", "Bring it back to more than the threshold.", field="target")
+    if form.day_limit_minor is not None and form.day_limit_minor < form.most_minor:
+        raise Refused("amount_out_of_range", "The limit of a day must be at least one charge.", field="day")
 
 
 async def _announce(tx: Tx, session: PortalSession, before: Rule | None, after: Rule) -> None:
@@ -277,5 +323,8 @@ def _shown(rule: Rule) -> dict[str, Any]:
         "threshold": money.text(rule.threshold),
         "amount_minor": rule.amount_minor,
         "limit_minor": rule.limit_minor,
+        "charge_max_minor": rule.charge_max_minor,
+        "target": None if rule.target is None else money.text(rule.target),
+        "day_limit_minor": rule.day_limit_minor,
         "version": rule.version,
     }

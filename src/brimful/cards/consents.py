@@ -20,7 +20,12 @@ from brimful.i18n.consents import TERMS_VERSION
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """What a consent to auto top-up covers. Threshold in the asset, money in minor units."""
+    """What a consent to auto top-up covers. Threshold and target in the asset, money in minor units.
+
+    `charge_max_minor` is the largest single charge (None: the amount), `target` what a charge brings the balance back
+    to (None: whole amounts are added), `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was
+    stated as the most in them.
+    """
 
     asset: str
     card_id: str
@@ -28,13 +33,19 @@ class Terms:
     threshold: Decimal
     amount_minor: int
     limit_minor: int
+    charge_max_minor: int | None = None
+    target: Decimal | None = None
+    day_limit_minor: int | None = None
+    exposure_day_minor: int | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
-        amount_minor, limit_minor, terms_version, locale, text_hash, evidence_hash, recorded_at)
+        amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, terms_version,
+        locale, text_hash, evidence_hash, recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
-        %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(terms_version)s, %(locale)s, %(text_hash)s,
+        %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
+        %(day_limit_minor)s, %(exposure_day_minor)s, %(terms_version)s, %(locale)s, %(text_hash)s,
         %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """

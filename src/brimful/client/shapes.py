@@ -206,6 +206,14 @@ class Replayed(msgspec.Struct, frozen=True):
     queued: int
 
 
+class Exposure(msgspec.Struct, frozen=True):
+    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC)."""
+
+    hour: Decimal
+    day: Decimal
+    month: Decimal
+
+
 class Rule(msgspec.Struct, frozen=True):
     """A rule with why it charges, or does not."""
 
@@ -214,11 +222,15 @@ class Rule(msgspec.Struct, frozen=True):
     card_id: str
     threshold: Decimal
     amount: Decimal
+    charge_at_most: Decimal
     monthly_limit: Decimal
+    exposure: Exposure
     currency: str
     version: int
     reason: str
     updated_at: dt.datetime
+    bring_back_to: Decimal | None = None
+    day_limit: Decimal | None = None
     paused: str | None = None
     until: dt.datetime | None = None
 

@@ -122,12 +122,18 @@ def minor_exact(amount: Decimal, code: str, *, field: str = "amount") -> int:
     return minor
 
 
+def least_minor(code: str) -> int:
+    """The smallest payment that the provider takes, or one step where that is not known."""
+    shape = currency(code)
+    return shape.minimum_minor or shape.step_minor
+
+
 def chargeable(minor: int, code: str, *, field: str = "amount") -> int:
     """The same minor units; refuses less than Stripe's minimum for the currency, where that is known, or more than its
     maximum.
     """
     shape = currency(code)
-    least = shape.minimum_minor or shape.step_minor
+    least = least_minor(code)
     if not least <= minor <= shape.maximum_minor:
         low, high = text(major(least, code)), text(major(shape.maximum_minor, code))
         raise Refused("amount_out_of_range", f"{field} must be between {low} and {high} {code}.", field=field)

@@ -127,10 +127,17 @@ CREATE TABLE public.consents (
     text_hash bytea NOT NULL,
     evidence_hash bytea NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
+    charge_max_minor bigint,
+    target numeric(38,12),
+    day_limit_minor bigint,
+    exposure_day_minor bigint,
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
     CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
     CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
+    CONSTRAINT consents_check2 CHECK ((charge_max_minor >= amount_minor)),
+    CONSTRAINT consents_check3 CHECK ((target > threshold)),
     CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT consents_day_limit_minor_check CHECK ((day_limit_minor > 0)),
     CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text])))
 );
 CREATE TABLE public.payments (
@@ -196,6 +203,7 @@ CREATE TABLE public.top_ups (
     failures integer DEFAULT 0 NOT NULL,
     available_after numeric(38,12),
     rate_per numeric(38,12) DEFAULT 1 NOT NULL,
+    cut boolean DEFAULT false NOT NULL,
     CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
     CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
@@ -216,7 +224,7 @@ CREATE VIEW public.broken_i10 AS
    FROM ((public.payments p
      JOIN public.top_ups t ON (((t.customer_id = p.customer_id) AND (t.top_up_id = p.top_up_id))))
      JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
-  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND (((p.card_id IS DISTINCT FROM c.card_id) OR (p.amount_minor IS DISTINCT FROM c.amount_minor)) OR (p.currency IS DISTINCT FROM c.currency)));
+  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND (((p.card_id IS DISTINCT FROM c.card_id) OR (p.currency IS DISTINCT FROM c.currency)) OR (p.amount_minor > COALESCE(c.charge_max_minor, c.amount_minor))));
 CREATE TABLE public.rule_states (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -240,9 +248,17 @@ CREATE TABLE public.rules (
     consent_id text NOT NULL,
     version integer NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    charge_max_minor bigint,
+    target numeric(38,12),
+    day_limit_minor bigint,
+    least_minor bigint,
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
+    CONSTRAINT rules_check1 CHECK (((charge_max_minor >= amount_minor) AND (charge_max_minor <= limit_minor))),
+    CONSTRAINT rules_check2 CHECK ((target > threshold)),
+    CONSTRAINT rules_check3 CHECK ((day_limit_minor >= COALESCE(charge_max_minor, amount_minor))),
     CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT rules_least_minor_check CHECK ((least_minor > 0)),
     CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
     CONSTRAINT rules_version_check CHECK ((version > 0))
 );
@@ -275,6 +291,14 @@ UNION ALL
     'not checked for 15 minutes'::text AS what
    FROM public.top_ups
   WHERE ((top_ups.ended_at IS NULL) AND (COALESCE(top_ups.wake_at, top_ups.requested_at) < (clock_timestamp() - '00:15:00'::interval)));
+CREATE VIEW public.broken_i14 AS
+ SELECT t.customer_id,
+    t.top_up_id
+   FROM (public.top_ups t
+     JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
+  WHERE ((t.kind = 'automatic'::text) AND (t.confirmed_at IS NOT NULL) AND ((c.exposure_day_minor)::numeric < ( SELECT sum(o.amount_minor) AS sum
+           FROM public.top_ups o
+          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND ((o.confirmed_at >= (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at)) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL))))));
 CREATE TABLE public.entries (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -1157,6 +1181,9 @@ GRANT SELECT ON TABLE public.rules TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i12 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i12 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i12 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i14 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i14 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i14 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;

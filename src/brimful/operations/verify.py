@@ -292,6 +292,7 @@ _CHECKS = (
     ("I9", ("broken_i9",), "every automatic charge had a valid consent"),
     ("I10", ("broken_i10",), "every automatic charge was of the consented card and amount"),
     ("I12", ("broken_i12",), "every account below its threshold has a live top-up or a reason"),
+    ("I14", ("broken_i14",), "no more was charged in 24 hours than was stated with the consent"),
 )
 
 

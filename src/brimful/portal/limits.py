@@ -43,15 +43,15 @@ def bounds_for(settings: PortalSettings, asset: assets.Asset, currency: str) -> 
     )
 
 
-def within(page: Page, bounds: Bounds, amount_minor: int) -> int:
+def within(page: Page, bounds: Bounds, amount_minor: int, *, field: str = "amount") -> int:
     """The amount itself; refuses one outside the bounds."""
     if not bounds.low_minor <= amount_minor <= bounds.high_minor:
         raise Refused(
-            "amount_out_of_range", "The amount is outside the platform's bounds.", field="amount",
+            "amount_out_of_range", "The amount is outside the platform's bounds.", field=field,
             low=page.words.cash(bounds.low_minor, bounds.currency),
             high=page.words.cash(bounds.high_minor, bounds.currency),
         )  # fmt: skip
-    return money.chargeable(amount_minor, bounds.currency)
+    return money.chargeable(amount_minor, bounds.currency, field=field)
 
 
 async def shown_assets(page: Page, tx: Tx) -> list[assets.Asset]:

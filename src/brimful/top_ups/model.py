@@ -66,7 +66,7 @@ class TopUp:
     """One wish to add funds. What is charged was fixed when it was made and is never computed again.
 
     `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets, at the price
-    that was used: `rate` for `rate_per` units.
+    that was used: `rate` for `rate_per` units. `cut`: a limit allowed less than the rule wanted.
     """
 
     customer_id: str
@@ -81,6 +81,7 @@ class TopUp:
     units: Decimal
     rate: Decimal
     rate_per: Decimal
+    cut: bool
     card_id: str | None
     consent_id: str | None
     rule_version: int | None

@@ -31,6 +31,7 @@ class AutomaticWish:
     amount_minor: int
     units: Decimal
     rate: Fraction
+    cut: bool
     card_id: str
     consent_id: str
     rule_version: int
@@ -39,13 +40,14 @@ class AutomaticWish:
 # The partial unique index is the lock: a second request inserts nothing.
 _INSERT_AUTOMATIC = """
     INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
-        card_id, consent_id, rule_version, limit_month, wake_at, requested_at)
+        cut, card_id, consent_id, rule_version, limit_month, wake_at, requested_at)
     SELECT w.customer_id, w.top_up_id, w.asset, 'automatic', 'requested', w.currency, w.amount_minor, w.units, w.rate,
-        w.rate_per, w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
+        w.rate_per, w.cut, w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
     FROM unnest(%(customers)s::text[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
-        %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cards)s::text[],
+        %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cuts)s::boolean[],
+        %(cards)s::text[],
         %(consents)s::text[], %(versions)s::int[]) AS w (customer_id, top_up_id, asset, currency, amount_minor, units,
-            rate, rate_per, card_id, consent_id, rule_version)
+            rate, rate_per, cut, card_id, consent_id, rule_version)
     ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
     RETURNING customer_id, top_up_id, asset
 """
@@ -74,6 +76,7 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
             "units": [wish.units for wish in wishes],
             "rates": [rate for rate, _ in rates],
             "pers": [per for _, per in rates],
+            "cuts": [wish.cut for wish in wishes],
             "cards": [wish.card_id for wish in wishes],
             "consents": [wish.consent_id for wish in wishes],
             "versions": [wish.rule_version for wish in wishes],

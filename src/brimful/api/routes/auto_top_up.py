@@ -9,19 +9,19 @@ router = context.router_for("Auto top-up and cards")
 
 
 @router.get("/customers/{customer_id}/auto-top-ups")
-async def list_rules(tx: Transaction, customer: KnownCustomer) -> schemas.top_ups.Rules:
+async def list_rules(context: Context, tx: Transaction, customer: KnownCustomer) -> schemas.top_ups.Rules:
     """A customer's auto top-up rules."""
     rules = await auto_top_up.rules.list_rules(tx, customer.customer_id)
-    return schemas.top_ups.Rules(items=[schemas.top_ups.Rule.of(rule) for rule in rules])
+    return schemas.top_ups.Rules(items=[schemas.top_ups.Rule.of(rule, context.deps.pace) for rule in rules])
 
 
 @router.get("/customers/{customer_id}/auto-top-ups/{asset}")
-async def get_rule(tx: Transaction, customer: KnownCustomer, asset: str) -> schemas.top_ups.Rule:
+async def get_rule(context: Context, tx: Transaction, customer: KnownCustomer, asset: str) -> schemas.top_ups.Rule:
     """One rule, with why it charges or does not."""
     rule = await auto_top_up.rules.get_rule(tx, customer.customer_id, asset)
     if rule is None:
         raise Refused("not_found", "This customer has set no rule for this asset.")
-    return schemas.top_ups.Rule.of(rule)
+    return schemas.top_ups.Rule.of(rule, context.deps.pace)
 
 
 @router.get("/customers/{customer_id}/auto-top-ups/{asset}/explain")

@@ -51,6 +51,9 @@ class RuleEvent(CustomerEvent):
     currency: str
     amount_minor: Minor
     limit_minor: Minor
+    charge_max_minor: Minor | None = None
+    target: Amount | None = None
+    day_limit_minor: Minor | None = None
     version: int
     rose: bool
 

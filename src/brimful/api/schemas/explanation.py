@@ -4,8 +4,9 @@ from typing import Self
 
 from pydantic import BaseModel
 
-from brimful import cards, payments, top_ups
+from brimful import auto_top_up, cards, payments, top_ups
 from brimful.api.schemas.base import Amount, Moment
+from brimful.api.schemas.top_ups import Exposure
 from brimful.core import clock, money
 
 
@@ -15,6 +16,8 @@ class MonthlyLimit(BaseModel):
     monthly: Amount
     used: Amount
     left: Amount
+    day: Amount | None
+    used_in_24_hours: Amount
 
     @classmethod
     def of(cls, found: payments.explain.Explanation) -> Self:
@@ -23,7 +26,14 @@ class MonthlyLimit(BaseModel):
             money.text(money.major(minor, found.facts.currency))
             for minor in (found.facts.limit_minor, found.facts.spent_minor, found.left_minor)
         )
-        return cls(monthly=monthly, used=used, left=left)
+        day = found.facts.day_limit_minor
+        return cls(
+            monthly=monthly,
+            used=used,
+            left=left,
+            day=None if day is None else money.text(money.major(day, found.facts.currency)),
+            used_in_24_hours=money.text(money.major(sum(minor for _, minor in found.facts.day), found.facts.currency)),
+        )
 
 
 class PaceNow(BaseModel):
@@ -132,6 +142,9 @@ class Explanation(BaseModel):
     amount: Amount
     currency: str
     rate: Amount | None
+    charge_at_most: Amount
+    bring_back_to: Amount | None
+    exposure: Exposure
     limit: MonthlyLimit
     pace: PaceNow
     card: CardNow
@@ -160,6 +173,9 @@ class Explanation(BaseModel):
             amount=money.text(money.major(facts.amount_minor, facts.currency)),
             currency=facts.currency,
             rate=None if facts.rate is None else money.rate_rounded(facts.rate),
+            charge_at_most=money.text(money.major(facts.charge_max_minor, facts.currency)),
+            bring_back_to=None if facts.target is None else money.text(facts.target),
+            exposure=Exposure.of(auto_top_up.exposure.of(facts, found.pace), facts.currency),
             limit=MonthlyLimit.of(found),
             pace=PaceNow.of(found),
             card=CardNow.of(found),

@@ -136,6 +136,22 @@ class Cards(BaseModel):
     items: list[Card]
 
 
+class Exposure(BaseModel):
+    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC)."""
+
+    hour: Amount
+    day: Amount
+    month: Amount
+
+    @classmethod
+    def of(cls, most: auto_top_up.exposure.Exposure, currency: str) -> Self:
+        """In the rule's currency."""
+        hour, day, month = (
+            money.text(money.major(minor, currency)) for minor in (most.hour_minor, most.day_minor, most.month_minor)
+        )
+        return cls(hour=hour, day=day, month=month)
+
+
 class Rule(BaseModel):
     """A rule with why it charges, or does not."""
 
@@ -144,7 +160,11 @@ class Rule(BaseModel):
     card_id: str
     threshold: Amount
     amount: Amount
+    charge_at_most: Amount
+    bring_back_to: Amount | None
     monthly_limit: Amount
+    day_limit: Amount | None
+    exposure: Exposure
     currency: str
     version: int
     paused: str | None
@@ -153,14 +173,21 @@ class Rule(BaseModel):
     updated_at: Moment
 
     @classmethod
-    def of(cls, rule: auto_top_up.rules.Rule) -> Self:
+    def of(cls, rule: auto_top_up.rules.Rule, pace: auto_top_up.policy.Pace) -> Self:
+        """Read-only: only the customer sets a rule."""
+        most, day = rule.charge_max_minor or rule.amount_minor, rule.day_limit_minor
+        stated = auto_top_up.exposure.exposure(most, rule.limit_minor, day, pace)
         return cls(
             asset=rule.asset,
             enabled=rule.enabled,
             card_id=rule.card_id,
             threshold=money.text(rule.threshold),
             amount=money.text(money.major(rule.amount_minor, rule.currency)),
+            charge_at_most=money.text(money.major(most, rule.currency)),
+            bring_back_to=None if rule.target is None else money.text(rule.target),
             monthly_limit=money.text(money.major(rule.limit_minor, rule.currency)),
+            day_limit=None if day is None else money.text(money.major(day, rule.currency)),
+            exposure=Exposure.of(stated, rule.currency),
             currency=rule.currency,
             version=rule.version,
             paused=rule.pause_reason,

@@ -153,11 +153,13 @@ class Visitor:
         raise VisitorError("the card was not saved")
 
     async def turn_on(
-        self, asset: str, *, threshold: str, amount: str, limit: str, card: str | None = None
+        self, asset: str, *, threshold: str, amount: str, limit: str, card: str | None = None, **more: str
     ) -> httpx.Response:
-        """Fill in the rule, read the consent that answers with these numbers, tick it, turn it on."""
+        """Fill in the rule, read the consent that answers with these numbers, tick it, turn it on. Without `day_on`
+        among `more`, the day's limit that the form proposes is taken off.
+        """
         page = await self.get(f"/auto-top-up/{asset}")
-        values = {"threshold": threshold, "amount": amount, "limit": limit, "action": "turn_on"}
+        values = {"threshold": threshold, "amount": amount, "limit": limit, "action": "turn_on", "day_on": "", **more}
         if card is not None:
             values["card"] = card
         review = await self.submit(page, "", {**values, "shown": ""})

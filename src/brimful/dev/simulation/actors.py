@@ -85,16 +85,23 @@ async def save_rule(h: "History") -> None:
     before = h.world.tables.get("rules", person.customer_id, asset)
     factor = 1 if asset == "USD" else 10
     amount = h.dice.choice((500, 1000, 2500))
+    limit = amount * h.dice.choice((1, 2, 4, 8))
+    threshold = Decimal(h.dice.choice((5, 10, 20)) * factor)
+    most = min(limit, amount * h.dice.choice((1, 1, 1, 2, 4)))
+    back = h.dice.random() < 0.25
     form = auto_top_up.rules.RuleForm(
         asset=asset,
         card_id=h.dice.choice(chosen),
         currency="USD",
-        threshold=Decimal(h.dice.choice((5, 10, 20)) * factor),
-        amount_minor=amount,
-        limit_minor=amount * h.dice.choice((1, 2, 4, 8)),
+        threshold=threshold,
+        amount_minor=most if back else amount,
+        limit_minor=limit,
         version=0 if before is None else before["version"],
         turn_on=h.dice.random() < 0.8,
         agreed=True,
+        charge_max_minor=most,
+        target=threshold + h.dice.choice((3, 15, 40)) * factor if back else None,
+        day_limit_minor=most * h.dice.choice((1, 2, 3)) if h.dice.random() < 0.4 else None,
     )
 
     async def act() -> None:

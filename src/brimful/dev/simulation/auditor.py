@@ -54,6 +54,7 @@ class Auditor:
         self._credits()
         self._consents()
         self._limits()
+        self._exposure()
         self._triggers()
         self._tries()
 
@@ -137,8 +138,24 @@ class Auditor:
                 f"{name}: withdrawn before it was sent",
             )
             assert given is not None
-            same = ("card_id", "amount_minor", "currency")
-            _must(all(payment[one] == given[one] for one in same), "I10", name)
+            _must(all(payment[one] == given[one] for one in ("card_id", "currency")), "I10", name)
+            most = given["charge_max_minor"] or given["amount_minor"]
+            _must(payment["amount_minor"] <= most, "I10", f"{name}: {payment['amount_minor']} of {most}")
+
+    # I14: no more in any 24 hours than was stated with the consent
+    def _exposure(self) -> None:
+        counted = [row for row in self._tables.where("top_ups", kind="automatic") if row["confirmed_at"] is not None
+                   and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
+        for row in counted:
+            given = self._tables.get("consents", row["customer_id"], row["consent_id"])
+            assert given is not None
+            since = row["confirmed_at"] - dt.timedelta(hours=24)
+            charged = sum(
+                one["amount_minor"] for one in counted
+                if one["consent_id"] == row["consent_id"] and since <= one["confirmed_at"] <= row["confirmed_at"]
+            )  # fmt: skip
+            stated = given["exposure_day_minor"]
+            _must(charged <= stated, "I14", f"{row['top_up_id']}: {charged} in 24 hours, {stated} were stated")
 
     # I8, by what was confirmed and not given up
     def _limits(self) -> None:

@@ -5,49 +5,23 @@ text that was above it, so the form brings that text's hash: where the numbers h
 is shown again with the new text and an empty box, and nothing is saved.
 """
 
-import dataclasses
 import hashlib
-from collections.abc import Mapping
 from decimal import Decimal
-from fractions import Fraction
 from typing import Any
 
 from starlette.responses import Response
 
-from brimful import assets, auto_top_up, cards, i18n, ledger, payments, top_ups
+from brimful import assets, auto_top_up, cards, i18n, payments, top_ups
 from brimful.auto_top_up.policy import Reason
-from brimful.auto_top_up.rules import Rule, RuleForm
-from brimful.cards.store import Card
-from brimful.core import money
+from brimful.auto_top_up.rules import RuleForm
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
-from brimful.portal import error_messages, limits, presenters
+from brimful.portal import error_messages, presenters
 from brimful.portal.context import Page
-from brimful.portal.limits import Bounds
-from brimful.portal.pages import forecast, panels
+from brimful.portal.pages import forecast, panels, rule_form
+from brimful.portal.pages.rule_form import RuleFormContext
 
-_LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
-_CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
-_LATER = {Reason.PACE, Reason.LIMIT_REACHED, Reason.NOT_BEFORE}
-_FIELDS = ("threshold", "amount", "limit", "card", "in_units", "version")
-
-
-@dataclasses.dataclass(frozen=True)
-class RuleFormContext:
-    """What the form is about: one asset, the rule there is, what can pay for it."""
-
-    asset: assets.Asset
-    name: str
-    currency: str
-    before: Rule | None
-    cards: list[Card]
-    balance: Decimal
-    rate: Fraction | None
-    bounds: Bounds
-
-    @property
-    def active(self) -> bool:
-        return self.before is not None and self.before.enabled and self.before.pause_reason is None
+_LATER = {Reason.PACE, Reason.LIMIT_REACHED, Reason.DAY_LIMIT_REACHED, Reason.NOT_BEFORE}
 
 
 async def rule_list(page: Page) -> Response:
@@ -63,13 +37,13 @@ async def rule(page: Page) -> Response:
     """The customer's settings for one asset: shown, and saved."""
     if page.deps.payments is None:
         return page.show("unavailable.html", {})
-    context = await _form_context(page)
-    values = _values(page, context)
+    context = await rule_form.read_context(page)
+    values = rule_form.values_of(page, context)
     if not page.posted:
         return await _form(page, context, values, {})
     if page.field("action") == "preview":
         return await _form(page, context, values, {}, preview=True)
-    form, errors = _read(page, context, values)
+    form, errors = rule_form.read(page, context, values)
     if form is None or errors:
         return await _form(page, context, values, errors)
     try:
@@ -81,148 +55,6 @@ async def rule(page: Page) -> Response:
         unseen = refused.code == "consent_required" and refused.extra.get("unseen")
         errors = {} if unseen else {refused.field or "form": error_messages.text(page.words, refused)}
         return await _form(page, context, values, errors, check=bool(unseen), status=200 if unseen else refused.status)
-
-
-async def _form_context(page: Page) -> RuleFormContext:
-    code = page.request.path_params["asset"]
-    async with page.deps.database.transaction() as tx:
-        asset = await page.deps.catalogue.get(tx, code)
-        before = await auto_top_up.rules.get_rule(tx, page.session.customer_id, code)
-        currency = await limits.currency_for(tx, asset, None if before is None else before.currency)
-        known = await cards.store.list_for(tx, page.session.customer_id)
-        account = await ledger.accounts.get(tx, page.session.customer_id, code)
-        rate = await assets.rate_at(tx, asset, currency, await tx.now())
-    return RuleFormContext(
-        asset,
-        page.words.asset(asset),
-        currency,
-        before,
-        [card for card in known if card.state == "active"],
-        Decimal(0) if account is None else account.available,
-        rate,
-        limits.bounds_for(page.deps.settings.portal, asset, currency),
-    )
-
-
-def _values(page: Page, context: RuleFormContext) -> dict[str, str]:
-    """What the form shows: what was sent, else what is kept, else a proposal."""
-    words, before = page.words, context.before
-    if page.posted:
-        return {name: page.field(name) for name in _FIELDS}
-    wanted = page.query("card")
-    usable = [card.card_id for card in context.cards]
-    default_card = wanted if wanted in usable else usable[0] if usable else ""
-    if before is None:
-        amount = min(
-            max(money.currency(context.currency).usual_minor * 50, context.bounds.low_minor),
-            context.bounds.high_minor,
-        )
-        return {
-            "threshold": "",
-            "amount": words.typed_cash(amount, context.currency),
-            "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
-            "card": default_card, "in_units": "", "version": "0",
-        }  # fmt: skip
-    keeps = before.card_id in usable and not wanted
-    return {
-        "threshold": words.typed(before.threshold),
-        "amount": words.typed_cash(before.amount_minor, context.currency),
-        "limit": words.typed_cash(before.limit_minor, context.currency),
-        "card": before.card_id if keeps else default_card,
-        "in_units": "",
-        "version": str(before.version),
-    }
-
-
-def _read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tuple[RuleForm | None, dict[str, str]]:
-    """Read the form's values: the rule they make, and what is wrong with which.
-
-    The consent, the example, the preview and what is saved all come from here. Where only the card or the page's
-    version is at fault, there is a rule to show as well.
-    """
-    words, errors = page.words, {}
-    numbers: dict[str, Any] = {}
-    for name, reader in (("threshold", _threshold), ("amount", _amount), ("limit", _limit)):
-        try:
-            numbers[name] = reader(page, context, values)
-        except Refused as refused:
-            errors[name] = error_messages.text(words, refused)
-    if not errors and numbers["limit"] < numbers["amount"]:
-        errors["limit"] = words.t("The monthly limit must be at least one top-up.")
-    readable = not errors
-    if values["card"] not in {card.card_id for card in context.cards}:
-        errors["card"] = words.t("Choose a card, or add one.")
-    version = values["version"]
-    numbered = version.isascii() and version.isdigit() and len(version) < 9
-    if not numbered:
-        errors["form"] = words.t("This page is out of date. Go back, reload it and try again.")
-    if not readable:
-        return None, errors
-    form = RuleForm(
-        asset=context.asset.code,
-        card_id=values["card"],
-        currency=context.currency,
-        threshold=numbers["threshold"],
-        amount_minor=numbers["amount"],
-        limit_minor=numbers["limit"],
-        version=int(version) if numbered else 0,
-        turn_on=page.field("action") == "turn_on",
-        agreed=page.field("agreed") == "yes",
-    )
-    return form, errors
-
-
-def _threshold(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
-    asset = context.asset  # of a currency people see its own decimals, and mean no others
-    scale = asset.scale if asset.kind == "unit" else money.currency(asset.code).exponent
-    threshold = _number(page, values, "threshold", scale)
-    if context.bounds.threshold is not None:
-        low, high = context.bounds.threshold
-        if not low <= threshold <= high:
-            raise Refused(
-                "amount_out_of_range", "The threshold is outside the platform's bounds.", field="threshold",
-                low=page.words.amount(low, context.asset), high=page.words.amount(high, context.asset),
-            )  # fmt: skip
-    return threshold
-
-
-def _amount(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
-    """The amount in money; units are converted, but what is kept and agreed to is the money."""
-    if values["in_units"] != "yes" or context.asset.kind == "currency":
-        amount_minor = _money(page, context, values, "amount")
-    elif context.rate is None:
-        raise Refused("rate_missing", f"{context.asset.name} cannot be bought at the moment.")
-    else:
-        units = _number(page, values, "amount", context.asset.scale)
-        amount_minor = money.worth_minor(units, context.currency, rate=context.rate)
-    return limits.within(page, context.bounds, amount_minor)
-
-
-def _limit(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
-    limit_minor = _money(page, context, values, "limit")
-    most = money.currency(context.currency).maximum_minor * _CHARGES_MAX
-    if limit_minor > most:
-        raise Refused(
-            "amount_out_of_range", "The limit is beyond what could be charged.", field="limit",
-            low=page.words.cash(context.bounds.low_minor, context.currency),
-            high=page.words.cash(most, context.currency),
-        )  # fmt: skip
-    return limit_minor
-
-
-def _money(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> int:
-    amount = _number(page, values, name, money.currency(context.currency).exponent)
-    return money.minor_exact(amount, context.currency, field=name)
-
-
-def _number(page: Page, values: Mapping[str, str], name: str, scale: int) -> Decimal:
-    return money.positive(page.words.read(values[name], scale=scale, field=name), field=name)
-
-
-def _draft(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> RuleForm | None:
-    """The rule that the form's values make now, as the page shows it: nothing is agreed to yet."""
-    form, _ = _read(page, context, values)
-    return None if form is None else dataclasses.replace(form, turn_on=not context.active, agreed=False)
 
 
 async def _save(page: Page, context: RuleFormContext, form: RuleForm) -> Response:
@@ -248,11 +80,33 @@ def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
         page.words,
         merchant=page.deps.settings.merchant,
         card=card.label,
-        amount=page.words.cash(form.amount_minor, form.currency),
+        amount=_how_much(page, context, form),
         asset=context.name,
         threshold=page.words.amount(form.threshold, context.asset),
-        limit=page.words.cash(form.limit_minor, form.currency),
+        limit=_limits(page, form),
         days=page.deps.settings.portal.notice_days,
+    )
+
+
+def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
+    """How much is charged, as the consent says it."""
+    words, most = page.words, page.words.cash(form.most_minor, form.currency)
+    if form.target is not None:
+        return words.t("what brings it back to {target}, at most {most},", most=most,
+                       target=words.amount(form.target, context.asset))  # fmt: skip
+    amount = words.cash(form.amount_minor, form.currency)
+    if form.most_minor == form.amount_minor:
+        return amount
+    return words.t("{amount}, or several times that at once, at most {most},", amount=amount, most=most)
+
+
+def _limits(page: Page, form: RuleForm) -> str:
+    """The limits, as the consent says them before "per calendar month"."""
+    words, month = page.words, page.words.cash(form.limit_minor, form.currency)
+    if form.day_limit_minor is None:
+        return month
+    return words.t(
+        "{day} in any 24 hours and {month}", day=words.cash(form.day_limit_minor, form.currency), month=month
     )
 
 
@@ -270,7 +124,7 @@ async def _form(
         state = await _state(page, tx, context)
         why = await payments.explain.explain(tx, page.session.customer_id, context.asset.code, page.deps.pace)
         usual = await forecast.usual_day(page, tx, context.asset.code)
-        draft = _draft(page, context, values)
+        draft = rule_form.draft_of(page, context, values)
         terms = await _terms(page, tx, context, draft, values["card"])
     shown = {
         **terms,
@@ -320,27 +174,34 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
     words = page.words
     text = _consent_text(page, context, draft)
     units = None
-    if context.rate is not None:
+    if context.rate is not None and draft.target is None:
         units = assets.units_for(draft.amount_minor, context.currency, context.rate, context.asset)
-    pays = words.cash(draft.amount_minor, context.currency)
+    pays = None if draft.target is not None else words.cash(draft.amount_minor, context.currency)
+    most = auto_top_up.exposure.exposure(draft.most_minor, draft.limit_minor, draft.day_limit_minor, page.deps.pace)
     return values | {
+        "exposure": words.t(
+            "In any case at most {day} in any 24 hours and {month} in a month.",
+            day=words.cash(most.day_minor, context.currency),
+            month=words.cash(most.month_minor, context.currency),
+        ),
         "consent": text,
         "shown": _fingerprint(text),
         "needs_box": auto_top_up.rules.needs_consent(context.before, draft),
         "pays": pays,
         **await _follows(page, tx, context, draft),
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,
-        "example": _example(page, context, draft, units, pays),
+        "example": _example(page, context, draft),
     }
 
 
 async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm) -> dict[str, Any]:
     """What the button does at once besides saving, and what comes after it. Asked of the engine's own policy."""
-    words, amount = page.words, page.words.cash(draft.amount_minor, context.currency)
+    words = page.words
     found = await auto_top_up.foresee.foresee(
         tx, page.session.customer_id, context.asset, draft, rate=context.rate, pace=page.deps.pace
     )
     allowed, judgement, follows = await payments.suspensions.charging_allowed(tx), found.judgement, []
+    amount = words.cash(found.amount_minor, context.currency)
     if judgement.reason in _LATER and found.below and judgement.wake_at is not None:
         follows.append(words.t("Saved now. {amount} is charged at {moment} at the earliest.",
                                amount=amount, moment=words.moment(judgement.wake_at)))  # fmt: skip
@@ -354,31 +215,36 @@ async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm
     return {"now": amount if found.pays_now and allowed else None, "follows": " ".join(follows)}
 
 
-def _example(page: Page, context: RuleFormContext, draft: RuleForm, units: Decimal | None, pays: str) -> str | None:
+def _example(page: Page, context: RuleFormContext, draft: RuleForm) -> str | None:
     """The rule at work in the customer's own numbers: two percent above the threshold, two percent below it."""
-    if not units:
+    if context.rate is None:
         return None
     words, asset = page.words, context.asset
     places = min(asset.scale, 2)
     step = max(draft.threshold / 50, Decimal(1).scaleb(-places)).quantize(Decimal(1).scaleb(-places))
     before, after = draft.threshold + step, max(draft.threshold - step, Decimal(0))
-    times = draft.limit_minor // draft.amount_minor
+    charge = auto_top_up.foresee.charge_at(draft, asset, context.rate, after)
+    if not charge.units:
+        return None
     story = words.t(
         "Balance falls from {before} to {after} → we charge {amount} → new balance {balance}.",
         before=words.amount(before, asset),
         after=words.amount(after, asset),
-        amount=pays,
-        balance=words.amount(after + units, asset),
+        amount=words.cash(charge.amount_minor, draft.currency),
+        balance=words.amount(after + charge.units, asset),
     )
+    if draft.target is not None or draft.most_minor != draft.amount_minor:
+        return story
+    times = draft.limit_minor // draft.amount_minor
     most = words.n("At most {number} time a month.", "At most {number} times a month.", times)
     return f"{story} {most}"
 
 
 async def rule_terms(page: Page) -> Response:
     """The consent and the preview for what the form says now: scripts swap them in."""
-    context = await _form_context(page)
-    values = {name: page.field(name) for name in _FIELDS}
-    draft = _draft(page, context, values)
+    context = await rule_form.read_context(page)
+    values = {name: page.field(name) for name in rule_form.FIELDS}
+    draft = rule_form.draft_of(page, context, values)
     async with page.deps.database.transaction() as tx:
         terms = await _terms(page, tx, context, draft, values["card"])
     shown = {

@@ -148,16 +148,16 @@ def _flag(t: Tables, p: Any) -> int:
 
 _TOP_UP_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.TopUp)]
 _FRESH: Row = {**dict.fromkeys(_TOP_UP_FIELDS), "state": "requested", "fence": 0, "tries": 0, "polls": 0,
-               "failures": 0, "needs_review": False, "metadata": {}}  # fmt: skip
+               "failures": 0, "needs_review": False, "metadata": {}, "cut": False}  # fmt: skip
 
 
 @registry.on(top_ups.request._INSERT_AUTOMATIC)
 def _insert_automatic(t: Tables, p: Any) -> list[Row]:
     made = []
-    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "card_id",
-             "consent_id", "rule_version")  # fmt: skip
-    arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "pers", "cards",
-               "consents", "versions")  # fmt: skip
+    names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "cut",
+             "card_id", "consent_id", "rule_version")  # fmt: skip
+    arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "pers", "cuts",
+               "cards", "consents", "versions")  # fmt: skip
     for values in registry.columns(p, *arrays):
         row = {**_FRESH, **dict(zip(names, values, strict=True)), "kind": "automatic", "limit_month": p["month"],
                "wake_at": p["now"], "requested_at": p["now"]}  # fmt: skip

@@ -124,7 +124,8 @@ def _no_setups(_t: Tables, _p: Any) -> list[Row]:
 @registry.on(cards.consents._INSERT)
 def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
-             "amount_minor", "limit_minor", "terms_version")  # fmt: skip
+             "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
+             "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -165,7 +166,8 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 
 @registry.on(auto_top_up.rules._UPSERT)
 def _upsert_rule(t: Tables, p: Any) -> int:
-    names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id")
+    names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
+             "charge_max_minor", "target", "day_limit_minor", "least_minor")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -230,6 +232,13 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
     counted = [row for row in others if row["currency"] == rule["currency"] and row["limit_month"] == p["month"]
                and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
     latest = max(automatic, key=lambda row: row["requested_at"], default=None)
+    consent = t.get("consents", customer_id, rule["consent_id"])
+    assert consent is not None
+    bounds = [minor for minor in (rule["day_limit_minor"], consent["exposure_day_minor"]) if minor is not None]
+    days = [(row["confirmed_at"] or row["requested_at"], row) for row in others
+            if row["currency"] == rule["currency"]
+            and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
+    day = sorted((moment, row["amount_minor"]) for moment, row in days if moment > p["day_ago"])
     price = wallets.rate_of(t, code, rule["currency"], p["now"])
     left = latest and (latest["balance_after"] if latest["available_after"] is None else latest["available_after"])
     return {
@@ -239,7 +248,10 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
         **{name: rule[name] for name in ("enabled", "version", "threshold", "currency", "amount_minor", "limit_minor",
-                                         "card_id", "consent_id")},
+                                         "charge_max_minor", "target", "least_minor", "card_id", "consent_id")},
+        "day_limit_minor": min(bounds) if bounds else None,
+        "day_moments": [moment for moment, _ in day],
+        "day_amounts": [minor for _, minor in day],
         "paused": state["pause_reason"],
         **{name: state[name] for name in ("not_before", "reason", "wake_at")},
         "card_usable": card["state"] == "active",
@@ -248,7 +260,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]
-        if latest is not None and left is not None and left < rule["threshold"]
+        if latest is not None and left is not None and left < rule["threshold"] and not latest["cut"]
         else None,
         "live": any(row["ended_at"] is None for row in others),
     }  # fmt: skip

@@ -1,0 +1,252 @@
+"""The form of a rule: what it shows, and the rule that its values make.
+
+The consent, the example, the preview and what is saved all come from one reading.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+from brimful import assets, auto_top_up, cards, ledger
+from brimful.auto_top_up.rules import Rule, RuleForm
+from brimful.cards.store import Card
+from brimful.core import money
+from brimful.core.errors import Refused
+from brimful.portal import error_messages, limits
+from brimful.portal.context import Page
+from brimful.portal.limits import Bounds
+
+_LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
+_CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
+FIELDS = ("threshold", "amount", "limit", "card", "in_units", "version", "how", "target", "most", "day_on", "day")
+_DAY_FACTOR = 3  # the proposed limit of a day is this many of the largest charges
+
+
+Reader = Callable[[Page, "RuleFormContext", Mapping[str, str]], Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class RuleFormContext:
+    """What the form is about: one asset, the rule there is, what can pay for it."""
+
+    asset: assets.Asset
+    name: str
+    currency: str
+    before: Rule | None
+    cards: list[Card]
+    balance: Decimal
+    rate: Fraction | None
+    bounds: Bounds
+
+    @property
+    def active(self) -> bool:
+        return self.before is not None and self.before.enabled and self.before.pause_reason is None
+
+
+async def read_context(page: Page) -> RuleFormContext:
+    """What the form of the page's asset is about."""
+    code = page.request.path_params["asset"]
+    async with page.deps.database.transaction() as tx:
+        asset = await page.deps.catalogue.get(tx, code)
+        before = await auto_top_up.rules.get_rule(tx, page.session.customer_id, code)
+        currency = await limits.currency_for(tx, asset, None if before is None else before.currency)
+        known = await cards.store.list_for(tx, page.session.customer_id)
+        account = await ledger.accounts.get(tx, page.session.customer_id, code)
+        rate = await assets.rate_at(tx, asset, currency, await tx.now())
+    return RuleFormContext(
+        asset,
+        page.words.asset(asset),
+        currency,
+        before,
+        [card for card in known if card.state == "active"],
+        Decimal(0) if account is None else account.available,
+        rate,
+        limits.bounds_for(page.deps.settings.portal, asset, currency),
+    )
+
+
+def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
+    """What the form shows: what was sent, else what is kept, else a proposal."""
+    words, before = page.words, context.before
+    if page.posted:
+        return {name: page.field(name) for name in FIELDS}
+    wanted = page.query("card")
+    usable = [card.card_id for card in context.cards]
+    default_card = wanted if wanted in usable else usable[0] if usable else ""
+    if before is None:
+        amount = min(
+            max(money.currency(context.currency).usual_minor * 50, context.bounds.low_minor),
+            context.bounds.high_minor,
+        )
+        return {
+            "threshold": "",
+            "amount": words.typed_cash(amount, context.currency),
+            "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
+            "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "most": "",
+            "day_on": "yes", "day": "",
+        }  # fmt: skip
+    keeps = before.card_id in usable and not wanted
+    return {
+        "threshold": words.typed(before.threshold),
+        "amount": words.typed_cash(before.amount_minor, context.currency),
+        "limit": words.typed_cash(before.limit_minor, context.currency),
+        "card": before.card_id if keeps else default_card,
+        "in_units": "",
+        "version": str(before.version),
+        "how": "add" if before.target is None else "target",
+        "target": "" if before.target is None else words.typed(before.target),
+        "most": "" if before.charge_max_minor is None else words.typed_cash(before.charge_max_minor, context.currency),
+        "day_on": "" if before.day_limit_minor is None else "yes",
+        "day": "" if before.day_limit_minor is None else words.typed_cash(before.day_limit_minor, context.currency),
+    }
+
+
+def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tuple[RuleForm | None, dict[str, str]]:
+    """Read the form's values: the rule they make, and what is wrong with which.
+
+    The consent, the example, the preview and what is saved all come from here. Where only the card or the page's
+    version is at fault, there is a rule to show as well.
+    """
+    words, errors = page.words, {}
+    numbers: dict[str, Any] = {}
+    readers: list[tuple[str, Reader]] = [("threshold", _threshold), ("limit", _limit), ("most", _most), ("day", _day)]
+    readers.insert(1, ("target", _target) if values["how"] == "target" else ("amount", _amount))
+    for name, reader in readers:
+        try:
+            numbers[name] = reader(page, context, values)
+        except Refused as refused:
+            errors[name] = error_messages.text(words, refused)
+    if not errors:
+        _complete(context, numbers, day_on=values["day_on"] == "yes")
+        errors = _contradictions(page, numbers)
+    readable = not errors
+    if values["card"] not in {card.card_id for card in context.cards}:
+        errors["card"] = words.t("Choose a card, or add one.")
+    version = values["version"]
+    numbered = version.isascii() and version.isdigit() and len(version) < 9
+    if not numbered:
+        errors["form"] = words.t("This page is out of date. Go back, reload it and try again.")
+    if not readable:
+        return None, errors
+    form = RuleForm(
+        asset=context.asset.code,
+        card_id=values["card"],
+        currency=context.currency,
+        threshold=numbers["threshold"],
+        amount_minor=numbers["amount"],
+        limit_minor=numbers["limit"],
+        charge_max_minor=None if numbers["most"] == numbers["amount"] and "target" not in numbers else numbers["most"],
+        target=numbers.get("target"),
+        day_limit_minor=numbers["day"],
+        least_minor=context.bounds.low_minor,
+        version=int(version) if numbered else 0,
+        turn_on=page.field("action") == "turn_on",
+        agreed=page.field("agreed") == "yes",
+    )
+    return form, errors
+
+
+def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool) -> None:
+    """Fill in what was left open: "charge at most" is one amount, or what lies between threshold and target; with a
+    target it is also the amount that is agreed to. A day's limit is three of those, or the month's.
+    """
+    if "target" in numbers:
+        if numbers["most"] is None and context.rate is not None:
+            between = max(numbers["target"] - numbers["threshold"], Decimal(0))
+            worth = money.worth_minor(between, context.currency, rate=context.rate)
+            numbers["most"] = max(worth, context.bounds.low_minor)
+        numbers["amount"] = numbers["most"]
+    elif numbers["most"] is None:
+        numbers["most"] = numbers["amount"]
+    if numbers["day"] is None and day_on and numbers["most"] is not None:
+        numbers["day"] = min(numbers["limit"], numbers["most"] * _DAY_FACTOR)
+
+
+def _contradictions(page: Page, numbers: Mapping[str, Any]) -> dict[str, str]:
+    """What the numbers say against one another, by the field that would end it."""
+    t, errors = page.words.t, {}
+    if "target" in numbers and numbers["target"] <= numbers["threshold"]:
+        errors["target"] = t("Bring it back to more than the balance below which we charge.")
+    if numbers["most"] is None:
+        errors["most"] = t("Enter the largest single charge.")
+        return errors
+    if numbers["most"] < numbers["amount"]:
+        errors["most"] = t("Charge at most one top-up, or more.")
+    if numbers["limit"] < numbers["most"]:
+        errors["limit"] = t("The monthly limit must be at least one top-up.")
+    if numbers["day"] is not None and numbers["day"] < numbers["most"]:
+        errors["day"] = t("The limit of a day must be at least one top-up.")
+    return errors
+
+
+def _target(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
+    return _balance(page, context, values, "target")
+
+
+def _most(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int | None:
+    if not values["most"].strip():
+        return None
+    return limits.within(page, context.bounds, _money(page, context, values, "most"), field="most")
+
+
+def _day(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int | None:
+    return _money(page, context, values, "day") if values["day_on"] == "yes" and values["day"].strip() else None
+
+
+def _threshold(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
+    threshold = _balance(page, context, values, "threshold")
+    if context.bounds.threshold is not None:
+        low, high = context.bounds.threshold
+        if not low <= threshold <= high:
+            raise Refused(
+                "amount_out_of_range", "The threshold is outside the platform's bounds.", field="threshold",
+                low=page.words.amount(low, context.asset), high=page.words.amount(high, context.asset),
+            )  # fmt: skip
+    return threshold
+
+
+def _balance(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> Decimal:
+    """Of a currency people see its own decimals, and mean no others."""
+    asset = context.asset
+    return _number(page, values, name, asset.scale if asset.kind == "unit" else money.currency(asset.code).exponent)
+
+
+def _amount(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
+    """The amount in money; units are converted, but what is kept and agreed to is the money."""
+    if values["in_units"] != "yes" or context.asset.kind == "currency":
+        amount_minor = _money(page, context, values, "amount")
+    elif context.rate is None:
+        raise Refused("rate_missing", f"{context.asset.name} cannot be bought at the moment.")
+    else:
+        units = _number(page, values, "amount", context.asset.scale)
+        amount_minor = money.worth_minor(units, context.currency, rate=context.rate)
+    return limits.within(page, context.bounds, amount_minor)
+
+
+def _limit(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
+    limit_minor = _money(page, context, values, "limit")
+    most = money.currency(context.currency).maximum_minor * _CHARGES_MAX
+    if limit_minor > most:
+        raise Refused(
+            "amount_out_of_range", "The limit is beyond what could be charged.", field="limit",
+            low=page.words.cash(context.bounds.low_minor, context.currency),
+            high=page.words.cash(most, context.currency),
+        )  # fmt: skip
+    return limit_minor
+
+
+def _money(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> int:
+    amount = _number(page, values, name, money.currency(context.currency).exponent)
+    return money.minor_exact(amount, context.currency, field=name)
+
+
+def _number(page: Page, values: Mapping[str, str], name: str, scale: int) -> Decimal:
+    return money.positive(page.words.read(values[name], scale=scale, field=name), field=name)
+
+
+def draft_of(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> RuleForm | None:
+    """The rule that the form's values make now, as the page shows it: nothing is agreed to yet."""
+    form, _ = read(page, context, values)
+    return None if form is None else dataclasses.replace(form, turn_on=not context.active, agreed=False)
