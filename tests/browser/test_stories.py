@@ -44,7 +44,13 @@ def test_a_card_is_added_and_auto_top_up_turned_on_with_the_preview_beside_it(st
     expect(page.locator("#preview")).to_contain_text("Lowest balance")
     expect(page.locator("#terms")).to_contain_text("In your numbers: Balance falls from $10.20 to $9.80")
     page.get_by_label("Limit to").fill("75")
-    expect(page.locator("#terms")).to_contain_text("up to $75.00 per calendar month")
+    expect(page.locator("#terms")).to_contain_text("up to $75.00 in any 24 hours and $75.00 per calendar month")
+    page.get_by_text("More control").click()
+    page.get_by_label("Charge at most").fill("50")
+    expect(page.locator("#terms")).to_contain_text("$25.00, or several times that at once, at most $50.00, each time")
+    page.get_by_label("Charge at most").fill("")
+    expect(page.locator("#exposure")).to_contain_text("at most $75.00 in any 24 hours and $75.00 in a month")
+    expect(page.locator("#terms")).not_to_contain_text("several times")
     page.locator("#agreed").check()
     page.get_by_role("button", name="Turn on").click()
     expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_be_visible()
@@ -52,7 +58,7 @@ def test_a_card_is_added_and_auto_top_up_turned_on_with_the_preview_beside_it(st
     assert rule["enabled"] is True
     page.get_by_role("link", name="Auto top-up settings").click()
     page.get_by_role("link", name="View", exact=True).click()
-    expect(page.locator("blockquote")).to_contain_text("up to $75.00 per calendar month (UTC)")
+    expect(page.locator("blockquote")).to_contain_text("$75.00 in any 24 hours and $75.00 per calendar month (UTC)")
 
 
 def test_below_the_line_the_button_says_that_it_pays_now_and_it_does(stage, visit):

@@ -48,6 +48,7 @@ BREAKS = {
     ],
     "I9 without a consent": ["UPDATE consents SET recorded_at = now() + interval '1 day'"],
     "I10 another amount than agreed": ["UPDATE consents SET amount_minor = amount_minor - 1"],
+    "I14 beyond what was stated": ["UPDATE consents SET exposure_day_minor = 2499"],
     "I12 armed at another threshold": ["UPDATE accounts SET trigger_below = 1"],
     "I12 not armed though nothing is in the way": ["UPDATE accounts SET trigger_below = NULL"],
     "I12 silence below the threshold": ["UPDATE rules SET threshold = 1000"],

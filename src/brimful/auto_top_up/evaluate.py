@@ -117,8 +117,10 @@ async def _announce(tx: Tx, status: RuleStatus, verdict: Judgement) -> None:
     topic = Topic.AUTO_TOP_UP_SKIPPED
     if verdict.reason in {Reason.LIMIT_REACHED, Reason.DAY_LIMIT_REACHED}:
         topic = Topic.AUTO_TOP_UP_LIMIT_REACHED
-        data |= {"spent_minor": status.facts.spent_minor, "limit_minor": status.facts.limit_minor,
-                 "currency": status.facts.currency}  # fmt: skip
+        spent, limit = status.facts.spent_minor, status.facts.limit_minor
+        if verdict.reason is Reason.DAY_LIMIT_REACHED and status.facts.day_limit_minor is not None:
+            spent, limit = sum(minor for _, minor in status.facts.day), status.facts.day_limit_minor
+        data |= {"spent_minor": spent, "limit_minor": limit, "currency": status.facts.currency}
     await events.emit(tx, topic, status.customer_id, data)
 
 

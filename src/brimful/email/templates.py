@@ -125,13 +125,20 @@ async def _confirm(s: Sources, data: Mapping[str, Any]) -> Email | None:
 async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The asset's name and the settings as facts."""
     t, asset = s.words.t, await s.asset(data)
-    facts = (
+    most, day = data.get("charge_max_minor"), data.get("day_limit_minor")
+    facts = [
         (t("When the balance drops below"), s.words.amount(Decimal(data["threshold"]), asset)),
         (t("We charge"), s.words.cash(data["amount_minor"], data["currency"])),
         (t("At most in a calendar month"), s.words.cash(data["limit_minor"], data["currency"])),
         (t("Card"), await s.card(data["card_id"])),
-    )
-    return s.words.asset(asset), facts
+    ]
+    if data.get("target") is not None:
+        facts[1] = (t("We bring it back to"), s.words.amount(Decimal(data["target"]), asset))
+    if day is not None:
+        facts.insert(2, (t("At most in 24 hours"), s.words.cash(day, data["currency"])))
+    if most is not None:
+        facts.insert(2, (t("At most at once"), s.words.cash(most, data["currency"])))
+    return s.words.asset(asset), tuple(facts)
 
 
 async def _enabled(s: Sources, data: Mapping[str, Any]) -> Email:
@@ -192,6 +199,12 @@ async def _limit_reached(s: Sources, data: Mapping[str, Any]) -> Email:
     t, name = s.words.t, s.words.asset(await s.asset(data))
     spent, limit = (s.words.cash(data[key], data["currency"]) for key in ("spent_minor", "limit_minor"))
     until = s.words.moment(dt.datetime.fromisoformat(data["until"]))
+    if data["reason"] == "day_limit_reached":
+        return s.mail(
+            t("Your 24-hour limit for {asset} is reached", asset=name),
+            t("Auto top-up has used {spent} of {limit} in 24 hours.", spent=spent, limit=limit),
+            t("It goes on at {until}. Until then, top up by hand or raise the limit.", until=until),
+        )
     return s.mail(
         t("Your monthly limit for {asset} is reached", asset=name),
         t("Auto top-up has used {spent} of {limit} this month (UTC).", spent=spent, limit=limit),

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Literal
 
 from brimful import assets, auto_top_up, cards, i18n, payments, top_ups
+from brimful.auto_top_up.policy import Reason
 from brimful.i18n.words import Words
 
 StateName = Literal["off", "on", "charging", "waiting", "limit", "confirm", "paused", "unavailable"]
@@ -61,28 +62,25 @@ def _live(words: Words, live: top_ups.model.TopUp) -> State:
 
 
 def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label: str, spent_minor: int) -> State:
-    t = words.t
     limit, spent = words.cash(rule.limit_minor, rule.currency), words.cash(spent_minor, rule.currency)
-    if rule.reason == auto_top_up.policy.Reason.LIMIT_REACHED and rule.wake_at is not None:
-        text = t("Paused until {day}. {spent} of {limit} used.", day=words.short_day(rule.wake_at), spent=spent,
-                 limit=limit)  # fmt: skip
-        return State("limit", text)
-    if (
-        rule.reason in {auto_top_up.policy.Reason.PACE, auto_top_up.policy.Reason.NOT_BEFORE}
-        and rule.wake_at is not None
-    ):
-        return State("waiting", t("Auto top-up waits until {until}.", until=words.moment(rule.wake_at)))
-    if rule.reason == auto_top_up.policy.Reason.NO_CONSENT:
-        return State("unavailable", t("Auto top-up needs your agreement again. Open its settings."))
-    if rule.reason == auto_top_up.policy.Reason.CARD_UNAVAILABLE:
-        return State("unavailable", t("{card} cannot be charged. Choose another card.", card=label))
-    if rule.reason == auto_top_up.policy.Reason.NO_RATE:
-        text = t("{asset} cannot be bought at the moment. Auto top-up goes on when it can.", asset=words.asset(asset))
-        return State("unavailable", text)
-    if rule.reason == auto_top_up.policy.Reason.AMOUNT_BELOW_ONE_UNIT:
-        text = t("Your top-up amount buys less than one unit now. Open the settings to raise it.")
-        return State("unavailable", text)
-    text = t(
+    waits = None if rule.wake_at is None else _waits(words, rule, rule.wake_at, spent, limit)
+    if waits is not None:
+        return waits
+    lacks = _lacks(words, rule.reason, asset, label)
+    if lacks is not None:
+        return State("unavailable", lacks)
+    if rule.target is not None:
+        text = words.t(
+            "Auto top-up is on: we bring your balance back to {target} when it drops below {line}. {card}. {spent} of "
+            "{limit} used this month.",
+            target=words.amount(rule.target, asset),
+            line=words.amount(rule.threshold, asset),
+            card=label,
+            spent=spent,
+            limit=limit,
+        )
+        return State("on", text)
+    text = words.t(
         "Auto top-up is on: we add {amount} when your balance drops below {line}. {card}. {spent} of {limit} used "
         "this month.",
         amount=words.cash(rule.amount_minor, rule.currency),
@@ -92,6 +90,33 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
         limit=limit,
     )
     return State("on", text)
+
+
+def _waits(words: Words, rule: auto_top_up.rules.Rule, until: dt.datetime, spent: str, limit: str) -> State | None:
+    """What only time ends."""
+    t = words.t
+    if rule.reason == Reason.LIMIT_REACHED:
+        return State("limit", t("Paused until {day}. {spent} of {limit} used.", day=words.short_day(until), spent=spent,
+                                limit=limit))  # fmt: skip
+    if rule.reason == Reason.DAY_LIMIT_REACHED:
+        return State("limit", t("Paused until {until}: the limit of 24 hours is used up.", until=words.moment(until)))
+    if rule.reason in {Reason.PACE, Reason.NOT_BEFORE}:
+        return State("waiting", t("Auto top-up waits until {until}.", until=words.moment(until)))
+    return None
+
+
+def _lacks(words: Words, reason: str, asset: assets.Asset, label: str) -> str | None:
+    """What is missing, and who can bring it."""
+    t = words.t
+    if reason in {Reason.NO_CONSENT, Reason.PRICE_CHANGED}:
+        return t("Auto top-up needs your agreement again. Open its settings.")
+    if reason == Reason.CARD_UNAVAILABLE:
+        return t("{card} cannot be charged. Choose another card.", card=label)
+    if reason == Reason.NO_RATE:
+        return t("{asset} cannot be bought at the moment. Auto top-up goes on when it can.", asset=words.asset(asset))
+    if reason == Reason.AMOUNT_BELOW_ONE_UNIT:
+        return t("Your top-up amount buys less than one unit now. Open the settings to raise it.")
+    return None
 
 
 def why(words: Words, found: payments.explain.Explanation, asset: assets.Asset) -> list[tuple[str, str]]:

@@ -99,13 +99,28 @@ async def _rules(page: Page, tx: Tx, customer_id: str) -> tuple[Table, list[Act]
         found = await payments.explain.explain(tx, customer_id, rule.asset, page.deps.pace)
         why = "" if found is None else found.sentence
         state = "paused" if rule.pause_reason else "on" if rule.enabled else "off"
-        terms = f"below {money.text(rule.threshold)} add {view_model.cash(rule.amount_minor, rule.currency)}"
-        rows.append([rule.asset, state, terms, f"{view_model.cash(rule.limit_minor, rule.currency)} a month", why])
+        rows.append([rule.asset, state, _terms(rule), _limits(rule), why])
         acts.append(Act(f"/customers/{customer_id}/rules/{rule.asset}/look", f"Evaluate {rule.asset} again"))
         if rule.enabled and rule.pause_reason is None:
             hint = "Only the customer can turn it on again."
             acts.append(Act(f"/customers/{customer_id}/rules/{rule.asset}/pause", f"Pause {rule.asset}", hint=hint))
     return Table("Auto top-up", ("Asset", "State", "Terms", "Limit", "Why"), rows, "No rule."), acts
+
+
+def _terms(rule: auto_top_up.rules.Rule) -> str:
+    """When it charges, and how much."""
+    most = view_model.cash(rule.charge_max_minor or rule.amount_minor, rule.currency)
+    if rule.target is not None:
+        return f"below {money.text(rule.threshold)} back to {money.text(rule.target)}, at most {most}"
+    amount = view_model.cash(rule.amount_minor, rule.currency)
+    return f"below {money.text(rule.threshold)} add {amount}" + ("" if most == amount else f", at most {most} at once")
+
+
+def _limits(rule: auto_top_up.rules.Rule) -> str:
+    month = f"{view_model.cash(rule.limit_minor, rule.currency)} a month"
+    if rule.day_limit_minor is None:
+        return month
+    return f"{view_model.cash(rule.day_limit_minor, rule.currency)} in 24 hours, {month}"
 
 
 async def ledger_of(page: Page) -> Response:

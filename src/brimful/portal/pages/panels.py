@@ -105,6 +105,8 @@ async def _full(
     if rule is not None and rule.enabled:
         if live is not None:
             return rule.threshold + live.units
+        if rule.target is not None:
+            return rule.target
         rate = await assets.rate_at(tx, asset, rule.currency, await tx.now())
         if rate is not None:
             return rule.threshold + assets.units_for(rule.amount_minor, rule.currency, rate, asset)
