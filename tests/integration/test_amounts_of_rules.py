@@ -1,9 +1,15 @@
 """How much a rule charges: several amounts at once, back to a balance, and what a day's limit and exposure hold."""
 
+import dataclasses
 import re
 from decimal import Decimal
 
 import pytest
+
+from brimful import assets, auto_top_up
+from brimful.auto_top_up.rules import RuleForm
+from brimful.core.errors import Refused
+from brimful.dev.simulation.world import session_of
 
 pytestmark = pytest.mark.flow
 
@@ -129,3 +135,72 @@ async def test_a_rule_of_before_means_what_it_meant(harness):
     assert [item["amount"] for item in await harness.top_ups(customer_id)] == ["25"] * 3
     rule = await harness.rule(customer_id)
     assert (rule["charge_at_most"], rule["bring_back_to"], rule["day_limit"]) == ("25", None, None)
+
+
+async def test_units_that_cost_more_than_was_agreed_wait_for_the_customer(harness):
+    customer_id, visitor = await harness.with_credits(balance=60)
+    [consent] = await harness.sql("SELECT rendered FROM consent_evidence WHERE rendered LIKE 'By turning on%'")
+    assert "$10.00 for at least 100" in consent["rendered"]
+    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.12"}, expect=204)
+    await harness.use(customer_id, "20", "crossing", "CREDIT")
+    await harness.work()
+    assert await harness.charged() == 0
+    assert (await harness.rule(customer_id, "CREDIT"))["reason"] == "price_changed"
+    assert "cost more than you agreed to" in (await visitor.get("/")).text
+    assert "auto_top_up.skipped" in await harness.events(customer_id)
+    page = await visitor.get("/auto-top-up/CREDIT")
+    assert "$10.00 for at least 83" in page.text
+    sent = {"threshold": "50", "amount": "10", "limit": "100", "action": "save"}
+    refused = await visitor.submit(page, "", sent)
+    assert "tick the box" in refused.text or "Tick the box" in refused.text
+    await visitor.submit(refused, "", {"agreed": "yes", "action": "save"})
+    await harness.work()
+    assert await harness.charged() == 1000
+    assert await harness.balance(customer_id, "CREDIT") == Decimal(123)
+
+
+async def test_cheaper_units_and_a_price_that_falls_again_need_nothing(harness):
+    customer_id, _ = await harness.with_credits(balance=60)
+    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.12"}, expect=204)
+    await harness.use(customer_id, "20", "crossing", "CREDIT")
+    await harness.work()
+    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.05"}, expect=204)
+    await harness.pass_time(hours=1, minutes=1)
+    assert await harness.balance(customer_id, "CREDIT") == Decimal(240)
+
+
+async def test_no_more_is_charged_in_a_day_than_was_stated(harness):
+    """I14: although the installation's pace was widened since, say."""
+    customer_id, _ = await turned_on(harness)
+    await harness.sql("UPDATE consents SET exposure_day_minor = 3000 WHERE asset = 'USD'")
+    for number in range(2):
+        await harness.use(customer_id, "26", f"crossing-{number}")
+        await harness.work()
+    assert await harness.charged() == 2500
+    assert (await harness.rule(customer_id))["reason"] == "day_limit_reached"
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"charge_max_minor": 2400}, "most"),
+        ({"charge_max_minor": 50_000}, "limit"),
+        ({"limit_minor": 2400}, "limit"),
+        ({"target": Decimal(10)}, "target"),
+        ({"day_limit_minor": 2400}, "day"),
+    ],
+)
+async def test_the_room_itself_refuses_what_its_form_would(harness, changes, field):
+    customer_id, _ = await turned_on(harness)
+    [card] = await harness.sql("SELECT card_id FROM cards")
+    form = RuleForm("USD", card["card_id"], "USD", Decimal(10), 2500, 40_000, 1, turn_on=True, agreed=True)
+    database = harness.portal_deps.database
+    with pytest.raises(Refused) as refused:
+        async with database.transaction() as tx:
+            asset = await assets.get(tx, "USD")
+            await auto_top_up.rules.save(
+                tx, session_of(customer_id), asset, dataclasses.replace(form, **changes), rendered="I agree",
+                pace=harness.portal_deps.pace,
+            )  # fmt: skip
+    assert refused.value.field == field
+    assert (await harness.rule(customer_id))["version"] == 1

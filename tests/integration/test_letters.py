@@ -130,6 +130,24 @@ async def test_a_pause_is_told_once_with_its_reason_and_without_the_banks_code(h
     assert "lost" not in text
 
 
+async def test_a_higher_price_is_told_once_with_the_way_to_agree(harness, postbox):
+    rates = [{"source": "USD", "rate": "0.10"}]
+    await harness.call("POST", "/assets", {"code": "CREDIT", "name": "Credits", "rates": rates}, expect=201)
+    customer_id, visitor = await harness.funded(balance=12, threshold="10", email=MAIL)
+    await harness.give(customer_id, 60, "CREDIT")
+    await visitor.turn_on("CREDIT", threshold="50", amount="10", limit="100")
+    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.12"}, expect=204)
+    for number in range(3):
+        await harness.use(customer_id, "15", f"use-{number}", "CREDIT")
+        await harness.work()
+        await harness.pass_time(hours=2)
+    told = [subject for subject in postbox.subjects() if "new price" in subject]
+    assert told == ["Credits cost more now: please agree to the new price"]
+    text = postbox.text(postbox.subjects().index(told[0]))
+    assert "Nothing is charged until you agree." in text
+    assert await harness.charged() == 0
+
+
 async def test_the_limit_is_told_at_eighty_percent_and_when_it_is_reached(harness, postbox):
     customer_id, _ = await harness.funded(balance=12, threshold="10", amount="25", limit="60", email=MAIL)
     for number in range(3):

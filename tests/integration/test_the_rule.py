@@ -120,11 +120,11 @@ async def test_at_most_twelve_automatic_top_ups_in_an_hour(harness):
 
 async def test_a_rate_changed_under_a_rule_changes_the_units_and_never_the_charge(harness):
     customer_id, visitor = await harness.with_credits(balance=60, amount="10")
-    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.30"}, expect=204)
+    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.03"}, expect=204)
     await harness.use(customer_id, "20", "work", "CREDIT")
     await harness.work()
     assert await harness.charged() == 1000
-    assert await harness.balance(customer_id, "CREDIT") == Decimal(40 + 33)  # 10 / 0.30, rounded down
+    assert await harness.balance(customer_id, "CREDIT") == Decimal(40 + 333)  # 10 / 0.03, rounded down
 
 
 async def test_a_missing_rate_is_a_wait_that_ends_when_there_is_one(harness):

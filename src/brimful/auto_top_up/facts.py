@@ -37,12 +37,12 @@ _FACTS = """
             WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
                 AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
                 AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
-                AND (g.charge_max_minor, g.target, g.day_limit_minor)
-                    IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor)
+                AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per)
+                    IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
-        p.rate, p.rate_per,
+        p.rate, p.rate_per, r.rate AS agreed_rate, r.rate_per AS agreed_per,
         (
             SELECT coalesce(sum(t.amount_minor), 0) FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
@@ -136,6 +136,7 @@ def _status(row: Row) -> RuleStatus:
         target=row["target"],
         least_minor=max(money.least_minor(row["currency"]), row["least_minor"] or 0),
         day_limit_minor=row["day_limit_minor"],
+        agreed_rate=None if row["agreed_rate"] is None else money.rate_of(row["agreed_rate"], row["agreed_per"]),
         day=tuple(zip(row["day_moments"], row["day_amounts"], strict=True)),
     )
     return RuleStatus(

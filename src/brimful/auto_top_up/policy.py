@@ -14,6 +14,7 @@ from brimful.auto_top_up.charges import Charge, NoRoom
 
 _HOUR = dt.timedelta(hours=1)
 _NO_RATE_RECHECK = dt.timedelta(minutes=5)
+_PRICE_RECHECK = dt.timedelta(hours=1)  # it may fall again
 _DAYS_MIN, _ACTIVE_HOURS_MIN, _UNUSUAL = 7, 20, 5
 
 
@@ -156,7 +157,7 @@ def evaluate(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement:
     if facts.rate is None:
         return Judgement(Reason.NO_RATE, wake_at=now + _NO_RATE_RECHECK)
     if facts.agreed_rate is not None and facts.rate > facts.agreed_rate:
-        return Judgement(Reason.PRICE_CHANGED)
+        return Judgement(Reason.PRICE_CHANGED, wake_at=now + _PRICE_RECHECK)
     found = charges.within_limits(facts, facts.rate, now)
     if isinstance(found, Charge) and not found.units:
         return Judgement(Reason.AMOUNT_BELOW_ONE_UNIT, wake_at=now + _NO_RATE_RECHECK)

@@ -6,6 +6,7 @@ Every function that writes takes a `PortalSession`, and the database lets only t
 import dataclasses
 import datetime as dt
 from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from brimful import assets, cards, i18n, ledger
@@ -37,6 +38,8 @@ class Rule:
     charge_max_minor: int | None
     target: Decimal | None
     day_limit_minor: int | None
+    rate: Decimal | None
+    rate_per: Decimal | None
     consent_id: str
     terms_version: str
     version: int
@@ -46,6 +49,11 @@ class Rule:
     wake_at: dt.datetime | None
     reason: str
     reason_at: dt.datetime
+
+    @property
+    def agreed_rate(self) -> Fraction | None:
+        """The price of one unit that was agreed to; None for a currency, and for a rule that has none."""
+        return None if self.rate is None or self.rate_per is None else money.rate_of(self.rate, self.rate_per)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,8 +84,8 @@ class RuleForm:
 
 _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.amount_minor, r.limit_minor,
-        r.charge_max_minor, r.target, r.day_limit_minor, r.consent_id, c.terms_version, r.version, r.updated_at,
-        s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
+        r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.consent_id,
+        c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
     FROM rules AS r
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
     JOIN consents AS c ON c.customer_id = r.customer_id AND c.consent_id = r.consent_id
@@ -96,9 +104,9 @@ async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
     return [Rule(**row) for row in rows]
 
 
-def needs_consent(before: Rule | None, form: RuleForm) -> bool:
+def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) -> bool:
     """Whether the box must be ticked: turning on, a higher amount, limit, threshold or target, another way to say how
-    much, another card or currency, or new terms.
+    much, units that got dearer than was agreed (`rate` is today's), another card or currency, or new terms.
     """
     if before is None or form.turn_on:
         return True
@@ -113,6 +121,7 @@ def needs_consent(before: Rule | None, form: RuleForm) -> bool:
         or (form.target is None) != (before.target is None)
         or (form.target or 0) > (before.target or 0)
         or _looser(form.day_limit_minor, before.day_limit_minor)
+        or (before.agreed_rate is not None and rate is not None and rate > before.agreed_rate)
     )
 
 
@@ -123,14 +132,16 @@ def _looser(after: int | None, before: int | None) -> bool:
 
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
-        charge_max_minor, target, day_limit_minor, least_minor, consent_id, version, updated_at)
+        charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
-        %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(consent_id)s, 1,
+        %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(rate)s,
+        %(rate_per)s, %(consent_id)s, 1,
         %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
         limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
         day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
+        rate = excluded.rate, rate_per = excluded.rate_per,
         consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
 _STATE = """
@@ -165,11 +176,12 @@ async def save(
     await ledger.accounts.create_missing(tx, [key])
     await ledger.accounts.lock(tx, [key])
     before = await get_rule(tx, *key)
-    await _validate(tx, session, asset, form, before)
+    rate = await _validate(tx, session, asset, form, before)
+    price, per = (None, None) if asset.kind == "currency" else money.rate_parts(rate)
     stated = exposure.exposure(form.most_minor, form.limit_minor, form.day_limit_minor, pace)
     terms = cards.consents.Terms(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
-        form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor,
+        form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per,
     )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
@@ -266,7 +278,10 @@ def _require_portal(session: PortalSession, *, turning_off: str | None = None) -
         raise Refused("forbidden", "This link is for one payment only: open billing to change settings.")
 
 
-async def _validate(tx: Tx, session: PortalSession, asset: assets.Asset, form: RuleForm, before: Rule | None) -> None:
+async def _validate(
+    tx: Tx, session: PortalSession, asset: assets.Asset, form: RuleForm, before: Rule | None
+) -> Fraction:
+    """Refuse what cannot be, or was not agreed to. Returns the price of one unit now."""
     if form.version != (0 if before is None else before.version):
         raise Refused("rule_changed", "These settings were changed in another window. Review and save again.")
     money.positive(form.threshold, field="threshold")
@@ -280,8 +295,9 @@ async def _validate(tx: Tx, session: PortalSession, asset: assets.Asset, form: R
         raise Refused("rate_missing", f"{asset.name} cannot be bought with {form.currency} at the moment.")
     if not money.units_bought(form.amount_minor, form.currency, rate=rate, scale=asset.scale):
         raise Refused("amount_below_one_unit", f"This amount buys less than one unit of {asset.name}.", field="amount")
-    if needs_consent(before, form) and not form.agreed:
+    if needs_consent(before, form, rate) and not form.agreed:
         raise Refused("consent_required", "Tick the box to agree to these charges.", field="agreed")
+    return rate
 
 
 def _validate_amounts(form: RuleForm) -> None:

@@ -24,7 +24,7 @@ class Terms:
 
     `charge_max_minor` is the largest single charge (None: the amount), `target` what a charge brings the balance back
     to (None: whole amounts are added), `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was
-    stated as the most in them.
+    stated as the most in them. Units are bought at `rate` for `rate_per` of them, or cheaper.
     """
 
     asset: str
@@ -37,16 +37,18 @@ class Terms:
     target: Decimal | None = None
     day_limit_minor: int | None = None
     exposure_day_minor: int | None = None
+    rate: Decimal | None = None
+    rate_per: Decimal | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
-        amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, terms_version,
-        locale, text_hash, evidence_hash, recorded_at)
+        amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, rate,
+        rate_per, terms_version, locale, text_hash, evidence_hash, recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
         %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
-        %(day_limit_minor)s, %(exposure_day_minor)s, %(terms_version)s, %(locale)s, %(text_hash)s,
-        %(evidence_hash)s, %(now)s)
+        %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(terms_version)s,
+        %(locale)s, %(text_hash)s, %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """
     INSERT INTO consent_evidence (customer_id, consent_id, rendered, salt, address, agent, session_id)

@@ -131,14 +131,19 @@ CREATE TABLE public.consents (
     target numeric(38,12),
     day_limit_minor bigint,
     exposure_day_minor bigint,
+    rate numeric(38,12),
+    rate_per numeric(38,12),
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
     CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
     CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
     CONSTRAINT consents_check2 CHECK ((charge_max_minor >= amount_minor)),
     CONSTRAINT consents_check3 CHECK ((target > threshold)),
+    CONSTRAINT consents_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
     CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT consents_day_limit_minor_check CHECK ((day_limit_minor > 0)),
-    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text])))
+    CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text]))),
+    CONSTRAINT consents_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT consents_rate_per_check CHECK ((rate_per > (0)::numeric))
 );
 CREATE TABLE public.payments (
     customer_id text NOT NULL,
@@ -252,13 +257,18 @@ CREATE TABLE public.rules (
     target numeric(38,12),
     day_limit_minor bigint,
     least_minor bigint,
+    rate numeric(38,12),
+    rate_per numeric(38,12),
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
     CONSTRAINT rules_check1 CHECK (((charge_max_minor >= amount_minor) AND (charge_max_minor <= limit_minor))),
     CONSTRAINT rules_check2 CHECK ((target > threshold)),
     CONSTRAINT rules_check3 CHECK ((day_limit_minor >= COALESCE(charge_max_minor, amount_minor))),
+    CONSTRAINT rules_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
     CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rules_least_minor_check CHECK ((least_minor > 0)),
+    CONSTRAINT rules_rate_check CHECK ((rate > (0)::numeric)),
+    CONSTRAINT rules_rate_per_check CHECK ((rate_per > (0)::numeric)),
     CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
     CONSTRAINT rules_version_check CHECK ((version > 0))
 );

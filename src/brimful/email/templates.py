@@ -212,6 +212,19 @@ async def _limit_reached(s: Sources, data: Mapping[str, Any]) -> Email:
     )
 
 
+async def _skipped(s: Sources, data: Mapping[str, Any]) -> Email | None:
+    """Only where the customer can end it: units that cost more than they agreed to."""
+    if data["reason"] != "price_changed":
+        return None
+    t, asset = s.words.t, await s.asset(data)
+    return s.mail(
+        t("{asset} cost more now: please agree to the new price", asset=s.words.asset(asset)),
+        t("Auto top-up waits: the price is higher than the one you agreed to. Nothing is charged until you agree."),
+        t("Cheaper prices need nothing from you."),
+        action=(t("Open the settings"), await s.link(flow="auto_top_up", asset=data["asset"])),
+    )
+
+
 async def _balance_low(s: Sources, data: Mapping[str, Any]) -> Email:
     t, asset = s.words.t, await s.asset(data)
     left, line = (s.words.amount(Decimal(data[key]), asset) for key in ("available", "threshold"))
@@ -278,6 +291,7 @@ _WRITERS: Mapping[str, Callable[[Sources, Mapping[str, Any]], Awaitable[Email | 
     Topic.AUTO_TOP_UP_UPDATED: _updated,
     Topic.AUTO_TOP_UP_DISABLED: _disabled,
     Topic.AUTO_TOP_UP_PAUSED: _paused,
+    Topic.AUTO_TOP_UP_SKIPPED: _skipped,
     Topic.AUTO_TOP_UP_LIMIT_NEAR: _limit_near,
     Topic.AUTO_TOP_UP_LIMIT_REACHED: _limit_reached,
     Topic.BALANCE_LOW: _balance_low,

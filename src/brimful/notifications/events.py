@@ -50,6 +50,7 @@ _EMAILS = frozenset(
         Topic.AUTO_TOP_UP_UPDATED,
         Topic.AUTO_TOP_UP_DISABLED,
         Topic.AUTO_TOP_UP_PAUSED,
+        Topic.AUTO_TOP_UP_SKIPPED,  # of a price that rose, alone
         Topic.AUTO_TOP_UP_LIMIT_NEAR,
         Topic.AUTO_TOP_UP_LIMIT_REACHED,
         Topic.BALANCE_LOW,

@@ -108,7 +108,10 @@ def _waits(words: Words, rule: auto_top_up.rules.Rule, until: dt.datetime, spent
 def _lacks(words: Words, reason: str, asset: assets.Asset, label: str) -> str | None:
     """What is missing, and who can bring it."""
     t = words.t
-    if reason in {Reason.NO_CONSENT, Reason.PRICE_CHANGED}:
+    if reason == Reason.PRICE_CHANGED:
+        return t("{asset} cost more than you agreed to. Open the settings to agree to the new price.",
+                 asset=words.asset(asset))  # fmt: skip
+    if reason == Reason.NO_CONSENT:
         return t("Auto top-up needs your agreement again. Open its settings.")
     if reason == Reason.CARD_UNAVAILABLE:
         return t("{card} cannot be charged. Choose another card.", card=label)

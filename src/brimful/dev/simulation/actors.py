@@ -208,7 +208,10 @@ async def operate(h: "History") -> None:
         h.met("rate_gone")
         await h.world.set_rate(None)
     else:
-        await h.world.set_rate(Decimal(h.dice.choice(("0.05", "0.10", "0.25", "60"))))
+        rate = Decimal(h.dice.choice(("0.05", "0.10", "0.25", "60")))
+        if any(row["asset"] == "CREDIT" and row["rate"] < rate for row in h.world.tables.all("rules") if row["rate"]):
+            h.met("price_rose")
+        await h.world.set_rate(rate)
 
 
 async def our_refund(h: "History") -> None:

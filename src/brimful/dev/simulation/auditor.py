@@ -139,6 +139,8 @@ class Auditor:
             )
             assert given is not None
             _must(all(payment[one] == given[one] for one in ("card_id", "currency")), "I10", name)
+            dearer = given["rate"] is not None and top_up["rate"] > given["rate"]
+            _must(not dearer, "I10", f"{name}: units at {top_up['rate']}, {given['rate']} was agreed to")
             most = given["charge_max_minor"] or given["amount_minor"]
             _must(payment["amount_minor"] <= most, "I10", f"{name}: {payment['amount_minor']} of {most}")
 

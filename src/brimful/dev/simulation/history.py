@@ -35,7 +35,7 @@ FAULTS = (
     "webhook_lost", "webhook_duplicated", "webhook_reordered", "job_lost", "job_twice", "clock_back", "declined",
     "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "dispute_du",
     "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
-    "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator",
+    "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
 )  # fmt: skip
 _STEPS = (25, 70)
 _ROUNDS_MAX = 600

@@ -61,7 +61,9 @@ async def _save(page: Page, context: RuleFormContext, form: RuleForm) -> Respons
     if not form.turn_on and (context.before is None or not context.before.enabled):
         raise Refused("invalid_field", "Auto top-up is off: press Turn on to turn it on.")
     rendered = _consent_text(page, context, form)
-    if auto_top_up.rules.needs_consent(context.before, form) and page.field("shown") != _fingerprint(rendered):
+    if auto_top_up.rules.needs_consent(context.before, form, context.rate) and page.field("shown") != _fingerprint(
+        rendered
+    ):
         # The box below another text (or none) agrees to nothing: show these numbers first.
         raise Refused("consent_required", "Check these numbers, then tick the box.", field="agreed", unseen=True)
     async with page.deps.database.transaction() as tx:
@@ -95,6 +97,9 @@ def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
         return words.t("what brings it back to {target}, at most {most},", most=most,
                        target=words.amount(form.target, context.asset))  # fmt: skip
     amount = words.cash(form.amount_minor, form.currency)
+    if context.asset.kind == "unit" and context.rate is not None:
+        units = assets.units_for(form.amount_minor, form.currency, context.rate, context.asset)
+        amount = words.t("{amount} for at least {units}", amount=amount, units=words.amount(units, context.asset))
     if form.most_minor == form.amount_minor:
         return amount
     return words.t("{amount}, or several times that at once, at most {most},", amount=amount, most=most)
@@ -186,7 +191,7 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
         ),
         "consent": text,
         "shown": _fingerprint(text),
-        "needs_box": auto_top_up.rules.needs_consent(context.before, draft),
+        "needs_box": auto_top_up.rules.needs_consent(context.before, draft, context.rate),
         "pays": pays,
         **await _follows(page, tx, context, draft),
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,

@@ -125,7 +125,7 @@ def _no_setups(_t: Tables, _p: Any) -> list[Row]:
 def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
              "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
-             "terms_version")  # fmt: skip
+             "rate", "rate_per", "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -167,7 +167,7 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 @registry.on(auto_top_up.rules._UPSERT)
 def _upsert_rule(t: Tables, p: Any) -> int:
     names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
-             "charge_max_minor", "target", "day_limit_minor", "least_minor")  # fmt: skip
+             "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -257,6 +257,8 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "card_usable": card["state"] == "active",
         "consent_stands": _covers(t, rule),
         **{name: None if price is None else price[name] for name in ("rate", "rate_per")},
+        "agreed_rate": rule["rate"],
+        "agreed_per": rule["rate_per"],
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]
