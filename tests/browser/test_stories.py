@@ -49,7 +49,7 @@ def test_a_card_is_added_and_auto_top_up_turned_on_with_the_preview_beside_it(st
     page.get_by_label("Charge at most").fill("50")
     expect(page.locator("#terms")).to_contain_text("$25.00, or several times that at once, at most $50.00, each time")
     page.get_by_label("Charge at most").fill("")
-    expect(page.locator("#exposure")).to_contain_text("at most $75.00 in any 24 hours and $75.00 in a month")
+    expect(page.locator("#exposure")).to_contain_text("In any case at most $75.00 in a month.")
     expect(page.locator("#terms")).not_to_contain_text("several times")
     page.locator("#agreed").check()
     page.get_by_role("button", name="Turn on").click()

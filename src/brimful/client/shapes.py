@@ -26,7 +26,9 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 
 
 class AccountDetails(msgspec.Struct, frozen=True):
-    """One balance, with what is on its way in (live top-ups) and out (holds)."""
+    """One balance, with what is on its way in (live top-ups) and out (holds), and when it runs dry at the present
+    burn: the last hour's, or an average hour's of the last 24 if that is higher; null where it does not.
+    """
 
     id: str
     name: str
@@ -36,6 +38,7 @@ class AccountDetails(msgspec.Struct, frozen=True):
     held: Decimal
     pending_in: Decimal
     pending_out: Decimal
+    runs_dry_at: dt.datetime | None = None
 
 
 class Alert(msgspec.Struct, frozen=True):

@@ -6,5 +6,6 @@ from brimful.ledger import (
     hash_chain as hash_chain,
     holds as holds,
     post as post,
+    runway as runway,
     statements as statements,
 )

@@ -5,7 +5,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from brimful import auto_top_up, cards, top_ups
+from brimful import auto_top_up, cards, ledger, top_ups
 from brimful.auto_top_up.policy import Facts, Pace, Reason
 from brimful.db.pool import Tx
 from brimful.payments import suspensions
@@ -28,11 +28,17 @@ class Explanation:
     top_up: top_ups.model.TopUp | None
     pace: Pace
     next_at: dt.datetime | None
+    runs_dry_at: dt.datetime | None
 
     @property
     def left_minor(self) -> int:
         """What the month's limit still allows."""
         return max(0, self.facts.limit_minor - self.facts.spent_minor)
+
+    @property
+    def runs_dry_before_next(self) -> bool:
+        """Whether available is gone before anything is tried again."""
+        return self.next_at is not None and self.runs_dry_at is not None and self.runs_dry_at < self.next_at
 
     @property
     def sentence(self) -> str:
@@ -76,6 +82,8 @@ async def explain(tx: Tx, customer_id: str, asset: str, pace: Pace) -> Explanati
     now = await tx.now()
     live = await top_ups.store.live_by_account(tx, customer_id, asset)
     card = await cards.store.get(tx, customer_id, status.card_id)
+    account = await ledger.accounts.get(tx, customer_id, asset)
+    burn = None if account is None else await ledger.runway.read(tx, account)
     next_at = status.wake_at
     if live is not None and live.state in {"retry_wait", "requested", "intent_created"}:
         next_at = live.wake_at
@@ -93,4 +101,5 @@ async def explain(tx: Tx, customer_id: str, asset: str, pace: Pace) -> Explanati
         top_up=live,
         pace=pace,
         next_at=next_at,
+        runs_dry_at=None if burn is None else ledger.runway.runs_dry_at(status.facts.available, burn, now),
     )

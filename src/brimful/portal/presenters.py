@@ -135,6 +135,8 @@ def why(words: Words, found: payments.explain.Explanation, asset: assets.Asset) 
         (t("Left this month"), words.cash(found.left_minor, facts.currency)),
         (t("Last looked at"), words.moment(found.reason_at)),
     ]
+    if found.runs_dry_at is not None and found.runs_dry_at > found.at:
+        rows.append((t("Lasts until about"), words.moment(found.runs_dry_at)))
     if found.next_at is not None:
         rows.append((t("Not before"), words.moment(found.next_at)))
     if found.suspensions:

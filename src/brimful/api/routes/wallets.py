@@ -44,8 +44,12 @@ async def get_account(tx: Transaction, customer_id: str, account_id: str) -> sch
     """One balance, with what is on its way."""
     account = await account_of(tx, customer_id, account_id)
     pending = await top_ups.store.pending_units(tx, customer_id, account.asset)
+    dry = ledger.runway.runs_dry_at(account.available, await ledger.runway.read(tx, account), await tx.now())
     return schemas.balances.AccountDetails.of(
-        account, pending_in=money.text(pending), pending_out=money.text(account.held)
+        account,
+        pending_in=money.text(pending),
+        pending_out=money.text(account.held),
+        runs_dry_at=None if dry is None else clock.rfc3339(dry),
     )
 
 

@@ -155,7 +155,7 @@ class Account(BaseModel):
     held: Amount
 
     @classmethod
-    def of(cls, account: ledger.accounts.Account, **more: str) -> Self:
+    def of(cls, account: ledger.accounts.Account, **more: str | None) -> Self:
         return cls(
             id=account.name,
             name="default",
@@ -168,10 +168,13 @@ class Account(BaseModel):
 
 
 class AccountDetails(Account):
-    """One balance, with what is on its way in (live top-ups) and out (holds)."""
+    """One balance, with what is on its way in (live top-ups) and out (holds), and when it runs dry at the present burn:
+    the last hour's, or an average hour's of the last 24 if that is higher; null where it does not.
+    """
 
     pending_in: Amount
     pending_out: Amount
+    runs_dry_at: Moment | None
 
 
 class Wallet(BaseModel):

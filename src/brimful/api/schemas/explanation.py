@@ -133,6 +133,8 @@ class Explanation(BaseModel):
     since: Moment
     explanation: str
     next_at: Moment | None
+    runs_dry_at: Moment | None
+    runs_dry_before_next: bool
     enabled: bool
     paused: str | None
     available: Amount
@@ -164,6 +166,8 @@ class Explanation(BaseModel):
             since=clock.rfc3339(found.reason_at),
             explanation=found.sentence,
             next_at=None if found.next_at is None else clock.rfc3339(found.next_at),
+            runs_dry_at=None if found.runs_dry_at is None else clock.rfc3339(found.runs_dry_at),
+            runs_dry_before_next=found.runs_dry_before_next,
             enabled=facts.enabled,
             paused=facts.paused,
             available=money.text(facts.available),

@@ -182,13 +182,8 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
     if context.rate is not None and draft.target is None:
         units = assets.units_for(draft.amount_minor, context.currency, context.rate, context.asset)
     pays = None if draft.target is not None else words.cash(draft.amount_minor, context.currency)
-    most = auto_top_up.exposure.exposure(draft.most_minor, draft.limit_minor, draft.day_limit_minor, page.deps.pace)
     return values | {
-        "exposure": words.t(
-            "In any case at most {day} in any 24 hours and {month} in a month.",
-            day=words.cash(most.day_minor, context.currency),
-            month=words.cash(most.month_minor, context.currency),
-        ),
+        "exposure": _exposure(page, context, draft),
         "consent": text,
         "shown": _fingerprint(text),
         "needs_box": auto_top_up.rules.needs_consent(context.before, draft, context.rate),
@@ -197,6 +192,17 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,
         "example": _example(page, context, draft),
     }
+
+
+def _exposure(page: Page, context: RuleFormContext, draft: RuleForm) -> str:
+    """The most that these settings can charge, in a sentence. Two months may meet in 24 hours: without a limit of the
+    day, those say nothing that the month's does not.
+    """
+    most = auto_top_up.exposure.exposure(draft.most_minor, draft.limit_minor, draft.day_limit_minor, page.deps.pace)
+    day, month = (page.words.cash(minor, context.currency) for minor in (most.day_minor, most.month_minor))
+    if most.day_minor >= most.month_minor:
+        return page.words.t("In any case at most {month} in a month.", month=month)
+    return page.words.t("In any case at most {day} in any 24 hours and {month} in a month.", day=day, month=month)
 
 
 async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm) -> dict[str, Any]:

@@ -1,0 +1,49 @@
+"""How long a balance lasts at the rate at which it is used."""
+
+import dataclasses
+import datetime as dt
+from decimal import Decimal
+
+from brimful.db.pool import Tx
+from brimful.ledger import statements
+from brimful.ledger.accounts import Account
+
+_HOUR, _DAY = dt.timedelta(hours=1), dt.timedelta(hours=24)
+_FAR = dt.timedelta(days=3650)  # beyond, nobody is helped by a date
+
+
+@dataclasses.dataclass(frozen=True)
+class Burn:
+    """Spent in the last hour, and in an average hour of the last 24; in the asset."""
+
+    last_hour: Decimal
+    usual_hour: Decimal
+
+    @property
+    def per_hour(self) -> Decimal:
+        """The higher of the two: a job that has just begun counts at once, one that pauses is not forgotten."""
+        return max(self.last_hour, self.usual_hour)
+
+
+def runs_dry_at(available: Decimal, burn: Burn, now: dt.datetime) -> dt.datetime | None:
+    """When available reaches zero at this burn; now where it has, None where nothing is spent or it lasts for years."""
+    if available <= 0:
+        return now
+    if burn.per_hour <= 0 or available / burn.per_hour > Decimal(_FAR // _HOUR):
+        return None
+    return now + dt.timedelta(seconds=int(available / burn.per_hour * 3600))
+
+
+async def read(tx: Tx, account: Account) -> Burn:
+    """What was spent of one account lately: from two places in its chain and what was added since."""
+    now = await tx.now()
+    key = account.customer_id, account.asset
+    places = await statements.chain_positions(tx, *key, [now - _DAY, now - _HOUR])
+    added = await statements.additions(tx, *key, now - _DAY)
+    spent = {
+        place.at: place.balance - account.balance + sum(row["amount"] for row in added if row["seq"] > place.seq)
+        for place in places
+    }
+    return Burn(
+        max(spent.get(now - _HOUR, Decimal(0)), Decimal(0)), max(spent.get(now - _DAY, Decimal(0)), Decimal(0)) / 24
+    )
