@@ -11,8 +11,6 @@ from brimful.auto_top_up.rules import RuleForm
 from brimful.core.errors import Refused
 from brimful.dev.simulation.world import session_of
 
-pytestmark = pytest.mark.flow
-
 
 async def turned_on(harness, balance=12, **more):
     customer_id = await harness.customer()
@@ -24,6 +22,7 @@ async def turned_on(harness, balance=12, **more):
     return customer_id, visitor
 
 
+@pytest.mark.flow
 async def test_one_charge_takes_as_many_amounts_as_are_missing(harness):
     customer_id, visitor = await turned_on(harness, most="100")
     consent = (await harness.sql("SELECT rendered FROM consent_evidence ORDER BY consent_id DESC LIMIT 1"))[0][
@@ -41,6 +40,7 @@ async def test_one_charge_takes_as_many_amounts_as_are_missing(harness):
     assert (rule["charge_at_most"], rule["exposure"]["month"]) == ("100", "400")
 
 
+@pytest.mark.flow
 async def test_a_charge_brings_the_balance_back_to_a_target(harness):
     customer_id, visitor = await turned_on(harness, how="target", target="60", most="100", day_on="yes", day="150")
     await harness.use(customer_id, "2.50", "crossing")
@@ -56,6 +56,7 @@ async def test_a_charge_brings_the_balance_back_to_a_target(harness):
     assert rule["exposure"] == {"hour": "150", "day": "150", "month": "400"}
 
 
+@pytest.mark.flow
 async def test_a_days_limit_holds_and_ends_with_its_oldest_charge(harness):
     """I14."""
     customer_id, _ = await turned_on(harness, day_on="yes", day="50")
@@ -137,6 +138,7 @@ async def test_a_rule_of_before_means_what_it_meant(harness):
     assert (rule["charge_at_most"], rule["bring_back_to"], rule["day_limit"]) == ("25", None, None)
 
 
+@pytest.mark.flow
 async def test_units_that_cost_more_than_was_agreed_wait_for_the_customer(harness):
     customer_id, visitor = await harness.with_credits(balance=60)
     [consent] = await harness.sql("SELECT rendered FROM consent_evidence WHERE rendered LIKE 'By turning on%'")
