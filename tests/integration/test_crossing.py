@@ -1,17 +1,14 @@
 """Crossing the line: many at once, each asset for itself, and what must not be mistaken for it."""
 
 import asyncio
-import datetime as dt
 from decimal import Decimal
 
 import psycopg
 import pytest
 
-from brimful import ledger, posting
-from brimful.auto_top_up.policy import Pace
+from brimful import posting
 from brimful.db.pool import Database
-from brimful.payments.suspensions import SUSPENDED
-from support.harness import LEDGER_KEYS
+from support.harness import recorder as own_recorder
 
 pytestmark = pytest.mark.flow
 
@@ -23,19 +20,10 @@ async def storm(harness, customer_id, debits=DEBITS):
     """Debits of one account, 10 in all, through eight recorders, each with connections of its own, small batches."""
     amount = Decimal(-10) / debits
     databases = [Database(harness.database_url, "brimful_api", pool_max=2) for _ in range(RECORDERS)]
-    pace = Pace(5, dt.timedelta(seconds=60))
     recorders = []
     for database in databases:
         await database.open()
-        recorder = posting.group_commit.Recorder(
-            database,
-            ledger.hash_chain.Keyring(LEDGER_KEYS),
-            pace,
-            suspended=SUSPENDED,
-            batch_max=5,
-            queue_max=10_000,
-            writers=2,
-        )
+        recorder = own_recorder(database, batch_max=5, queue_max=10_000, writers=2)
         recorder.start()
         recorders.append(recorder)
 

@@ -8,16 +8,13 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from brimful import ledger, posting
-from brimful.auto_top_up.policy import Pace
+from brimful import posting
 from brimful.core.errors import Refused
 from brimful.db.columns import ADAPTERS, Bytes, Moments, Numbers, Texts
 from brimful.db.pool import Database
-from brimful.payments.suspensions import SUSPENDED
-from support.harness import LEDGER_KEYS
+from support.harness import recorder as own_recorder
 
 ZONES = (dt.UTC, dt.timezone(dt.timedelta(hours=5, minutes=30)))
-PACE = Pace(5, dt.timedelta(seconds=60))
 
 
 @pytest.fixture
@@ -34,15 +31,7 @@ def debit(customer_id, key):
 
 async def test_a_full_queue_refuses_and_loses_nothing_it_took(harness, database):
     customer_id, _ = await harness.funded(balance=100, threshold="10")
-    recorder = posting.group_commit.Recorder(
-        database,
-        ledger.hash_chain.Keyring(LEDGER_KEYS),
-        PACE,
-        suspended=SUSPENDED,
-        batch_max=10,
-        queue_max=20,
-        writers=2,
-    )
+    recorder = own_recorder(database, batch_max=10, queue_max=20, writers=2)
     recorder.start()
     async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
         await other.execute("SELECT 1 FROM accounts FOR UPDATE")  # both posters will wait here
@@ -65,15 +54,7 @@ async def test_a_full_queue_refuses_and_loses_nothing_it_took(harness, database)
 async def test_the_same_key_through_both_posters_is_one_debit(harness, database):
     """I7."""
     customer_id, _ = await harness.funded(balance=100, threshold="10")
-    recorder = posting.group_commit.Recorder(
-        database,
-        ledger.hash_chain.Keyring(LEDGER_KEYS),
-        PACE,
-        suspended=SUSPENDED,
-        batch_max=1,
-        queue_max=1000,
-        writers=2,
-    )
+    recorder = own_recorder(database, batch_max=1, queue_max=1000, writers=2)
     recorder.start()
     answers = await asyncio.gather(*(recorder.submit([debit(customer_id, f"twice-{n // 2}")]) for n in range(40)))
     await recorder.stop()
@@ -131,15 +112,7 @@ async def test_whatever_one_movement_breaks_the_others_are_posted(harness, datab
         return mend(movements, *more)
 
     monkeypatch.setattr(posting.decide, "decide", decide)
-    recorder = posting.group_commit.Recorder(
-        database,
-        ledger.hash_chain.Keyring(LEDGER_KEYS),
-        PACE,
-        suspended=SUSPENDED,
-        batch_max=50,
-        queue_max=1000,
-        writers=1,
-    )
+    recorder = own_recorder(database, batch_max=50, queue_max=1000, writers=1)
     recorder.start()
     answers = await asyncio.gather(*(recorder.submit([debit(customer_id, f"p-{number}")]) for number in range(20)))
     await recorder.stop()

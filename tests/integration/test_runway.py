@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from brimful.ledger.runway import Burn, runs_dry_at
+from brimful.ledger.runway import HourlyUse, runs_dry_at
 
 NOW = dt.datetime(2026, 11, 29, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)
@@ -24,7 +24,7 @@ HOUR = dt.timedelta(hours=1)
     ],
 )
 def test_the_moment(available, last, usual, at):
-    assert runs_dry_at(Decimal(available), Burn(Decimal(last), Decimal(usual)), NOW) == at
+    assert runs_dry_at(Decimal(available), HourlyUse(Decimal(last), Decimal(usual)), NOW) == at
 
 
 async def dry_in_hours(harness, customer_id):

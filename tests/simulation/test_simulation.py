@@ -53,7 +53,7 @@ def first_violation(prefix, most=300):
 
 GUARDS = {
     "F20, I9: what changed since is seen": (auto_top_up.policy, "superseded", lambda _facts, _version: None),
-    "F33, I8: the limit is checked": (auto_top_up.policy, "fits_limit", lambda _facts, _minor: True),
+    "F33, I8: the limit is checked": (auto_top_up.charges, "room_minor", lambda _facts, _now: 10**12),
     "F18: a hard decline is told from a soft one": (declines, "classify", lambda _decline, **_: DeclineKind.SOFT),
 }
 

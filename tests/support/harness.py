@@ -16,8 +16,9 @@ import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
-from brimful import api, console, portal, settings, wiring, worker
+from brimful import api, console, ledger, payments, portal, posting, settings, wiring, worker
 from brimful.auth import api_keys
+from brimful.auto_top_up.policy import Pace
 from brimful.core.clock import Clock
 from brimful.dev.demo.visitor import Visitor
 from brimful.sandbox import app
@@ -70,6 +71,13 @@ async def served(app, port, *, http="h11"):
         while server.server_state.connections or server.server_state.tasks:
             await asyncio.sleep(0.002)
         await server.lifespan.shutdown()
+
+
+def recorder(database, **sizes):
+    """A recorder of its own over a database, as a process of the API has one."""
+    keyring = ledger.hash_chain.Keyring(LEDGER_KEYS)
+    pace = Pace(5, dt.timedelta(seconds=60))
+    return posting.group_commit.Recorder(database, keyring, pace, suspended=payments.suspensions.SUSPENDED, **sizes)
 
 
 @dataclasses.dataclass

@@ -116,13 +116,19 @@ def test_the_command_writes_the_result_and_its_page(tmp_path, monkeypatch):
     ET.parse(tmp_path / "images" / "backtest-1.svg")
 
 
+def test_usage_that_makes_no_rule_charge_says_nothing():
+    found = {"rules": [{"charges": 0}], "references": [{"charges": 5}]}
+    assert not run.tells([found])
+    assert run.tells([{"rules": [{"charges": 0}, {"charges": 1}], "references": []}])
+
+
 def test_a_trace_that_cannot_be_used_is_named(tmp_path):
     done = click.testing.CliRunner().invoke(cli.common.cli, ["backtest", "--trace", str(tmp_path / "no.csv")])
     assert done.exit_code != 0
     assert "cannot be read" in str(done.exception) + done.output
 
 
-def test_the_committed_page_is_of_this_form():
+def test_a_name_is_escaped_in_the_plot():
     shown = {"name": "a & b", "accounts": 1, "days": 1.0, "rules": [], "references": []}
     row = {"name": "fixed 1/2", "minutes_dry": 0.0, "idle_mean": 1.0, "charges": 0, "largest_day": 0.0}
     assert "a &amp; b" in page.plot({**shown, "rules": [row]})

@@ -4,6 +4,7 @@ import dataclasses
 import datetime as dt
 from collections.abc import Iterable
 
+from brimful.auto_top_up import charges
 from brimful.auto_top_up.policy import Facts
 from brimful.core import clock, money
 from brimful.db.pool import Row, Tx
@@ -103,7 +104,7 @@ async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -
             "now": now,
             "month": clock.month_start(now),
             "hour_ago": now - dt.timedelta(hours=1),
-            "day_ago": now - dt.timedelta(hours=24),
+            "day_ago": now - charges.DAY,
             "without": without,
         },
     )

@@ -11,7 +11,6 @@ from brimful.auto_top_up import charges, facts, policy
 from brimful.auto_top_up.charges import Charge
 from brimful.auto_top_up.policy import Facts, Judgement, Pace, Reason
 from brimful.auto_top_up.rules import RuleForm
-from brimful.core import money
 from brimful.db.pool import Tx
 from brimful.top_ups.model import TopUp
 
@@ -50,30 +49,20 @@ async def foresee(
     waiting = next((one.top_up_id for one in latest if one.state in top_ups.model.WAITING_STATES), "")
     known = await facts.read_facts(tx, [(customer_id, asset.code)], without=waiting)  # saving cancels what only waits
     before = known[0].facts if known else None
-    seen = Facts(
-        available=Decimal(0) if account is None else account.available,
-        scale=asset.scale,
-        enabled=form.turn_on or (before is not None and before.enabled),
-        version=form.version + 1,
-        threshold=form.threshold,
-        currency=form.currency,
-        amount_minor=form.amount_minor,
-        limit_minor=form.limit_minor,
-        paused=None if form.turn_on or before is None else before.paused,
-        not_before=None if form.turn_on or before is None else before.not_before,
-        consent_stands=True,
-        card_usable=True,
-        rate=rate,
-        spent_minor=0 if before is None or before.currency != form.currency else before.spent_minor,
-        recent=() if before is None else before.recent,
-        left_below_at=_left_below(latest, form.threshold),
-        live=before is not None and before.live,
-        charge_max_minor=form.most_minor,
-        target=form.target,
-        least_minor=max(money.least_minor(form.currency), form.least_minor or 0),
-        day_limit_minor=form.day_limit_minor,
-        day=() if before is None or before.currency != form.currency else before.day,
-    )
+    seen = _facts(form, asset, rate, Decimal(0) if account is None else account.available)
+    if before is not None:
+        same = before.currency == form.currency
+        seen = dataclasses.replace(
+            seen,
+            enabled=form.turn_on or before.enabled,
+            paused=None if form.turn_on else before.paused,
+            not_before=None if form.turn_on else before.not_before,
+            spent_minor=before.spent_minor if same else 0,
+            day=before.day if same else (),
+            recent=before.recent,
+            live=before.live,
+        )
+    seen = dataclasses.replace(seen, left_below_at=_left_below(latest, form.threshold))
     judgement = policy.evaluate(seen, pace, await tx.now())
     amount = form.amount_minor
     if judgement.charge is not None:
@@ -85,14 +74,18 @@ async def foresee(
 
 def charge_at(form: RuleForm, asset: assets.Asset, rate: Fraction, available: Decimal) -> Charge:
     """What would be charged with that much available, before any limit: for an example."""
-    seen = Facts(
-        available=available, scale=asset.scale, enabled=True, version=1, threshold=form.threshold,
-        currency=form.currency, amount_minor=form.amount_minor, limit_minor=form.limit_minor, paused=None,
-        not_before=None, consent_stands=True, card_usable=True, rate=rate, spent_minor=0, recent=(),
+    return charges.wanted(_facts(form, asset, rate, available), rate)
+
+
+def _facts(form: RuleForm, asset: assets.Asset, rate: Fraction | None, available: Decimal) -> Facts:
+    """The form as a rule that has charged nothing yet, with the consent given and a card that can be charged."""
+    return Facts(
+        available=available, scale=asset.scale, enabled=form.turn_on, version=form.version + 1,
+        threshold=form.threshold, currency=form.currency, amount_minor=form.amount_minor, limit_minor=form.limit_minor,
+        paused=None, not_before=None, consent_stands=True, card_usable=True, rate=rate, spent_minor=0, recent=(),
         left_below_at=None, live=False, charge_max_minor=form.most_minor, target=form.target,
-        least_minor=max(money.least_minor(form.currency), form.least_minor or 0),
+        least_minor=form.smallest_minor, day_limit_minor=form.day_limit_minor,
     )  # fmt: skip
-    return charges.wanted(seen, rate)
 
 
 def _left_below(latest: list[TopUp], threshold: Decimal) -> dt.datetime | None:

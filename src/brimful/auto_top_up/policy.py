@@ -15,7 +15,6 @@ from brimful.auto_top_up.charges import Charge, NoRoom
 _HOUR = dt.timedelta(hours=1)
 _NO_RATE_RECHECK = dt.timedelta(minutes=5)
 _PRICE_RECHECK = dt.timedelta(hours=1)  # it may fall again
-_DAYS_MIN, _ACTIVE_HOURS_MIN, _UNUSUAL = 7, 20, 5
 
 
 class Reason(enum.StrEnum):
@@ -38,35 +37,6 @@ class Reason(enum.StrEnum):
     # Why a top-up that was requested is not sent after all:
     NO_LONGER_NEEDED = "no_longer_needed"
     RULE_CHANGED = "rule_changed"
-
-
-class Ask(enum.StrEnum):
-    """Why the customer is asked before a charge."""
-
-    LARGE_CHARGE = "large_charge"
-    MANY_CHARGES = "many_charges"
-    UNUSUAL_USE = "unusual_use"
-
-
-@dataclasses.dataclass(frozen=True)
-class Usual:
-    """An account's use against its own past, in the asset. The past is known from `days` and `active_hours` of the 30
-    days before the last hour; with less than a week or twenty hours nothing is unusual.
-    """
-
-    last_hour: Decimal
-    highest_hour: Decimal
-    days: int
-    active_hours: int
-
-    @property
-    def known(self) -> bool:
-        return self.days >= _DAYS_MIN and self.active_hours >= _ACTIVE_HOURS_MIN
-
-    @property
-    def exceeded(self) -> bool:
-        """More than five times the highest hour."""
-        return self.known and self.last_hour > _UNUSUAL * self.highest_hour
 
 
 @dataclasses.dataclass(frozen=True)
@@ -113,10 +83,6 @@ class Facts:
     least_minor: int = 1
     day_limit_minor: int | None = None
     day: tuple[tuple[dt.datetime, int], ...] = ()
-    ask_above_minor: int | None = None
-    ask_after: int | None = None
-    brake: bool = False
-    usual: "Usual | None" = None
     agreed_rate: Fraction | None = None
 
     def __post_init__(self) -> None:
@@ -138,14 +104,13 @@ class Facts:
 class Judgement:
     """What follows from the facts.
 
-    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now,
-    and `ask` why the customer is asked before. `wake_at` is when a wait runs out.
+    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now.
+    `wake_at` is when a wait runs out.
     """
 
     reason: Reason
     trigger_below: Decimal | None = None
     charge: Charge | None = None
-    ask: Ask | None = None
     wake_at: dt.datetime | None = None
 
 
@@ -166,7 +131,7 @@ def evaluate(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement:
         return wait
     assert isinstance(found, Charge)
     if facts.below:
-        return Judgement(Reason.TRIGGERED, charge=found, ask=_ask(facts, found, now))
+        return Judgement(Reason.TRIGGERED, charge=found)
     return Judgement(Reason.ARMED, trigger_below=facts.threshold)
 
 
@@ -183,22 +148,12 @@ def superseded(facts: Facts, rule_version: int) -> Reason | None:
     return unmet
 
 
-def fits_limit(facts: Facts, amount_minor: int, now: dt.datetime) -> Reason | None:
+def limit_exceeded(facts: Facts, amount_minor: int, now: dt.datetime) -> Reason | None:
     """Which limit one more payment of this amount would exceed; None where it keeps within both."""
-    if facts.spent_minor + amount_minor > facts.limit_minor:
-        return Reason.LIMIT_REACHED
-    return Reason.DAY_LIMIT_REACHED if amount_minor > charges.room_minor(facts, now) else None
-
-
-def _ask(facts: Facts, charge: Charge, now: dt.datetime) -> Ask | None:
-    """Why this charge is not made without a word from the customer."""
-    if facts.ask_above_minor is not None and charge.amount_minor > facts.ask_above_minor:
-        return Ask.LARGE_CHARGE
-    if facts.ask_after is not None and sum(at > now - charges.DAY for at, _ in facts.day) >= facts.ask_after:
-        return Ask.MANY_CHARGES
-    if facts.brake and facts.usual is not None and facts.usual.exceeded:
-        return Ask.UNUSUAL_USE
-    return None
+    if amount_minor <= charges.room_minor(facts, now):
+        return None
+    beyond_month = facts.spent_minor + amount_minor > facts.limit_minor
+    return Reason.LIMIT_REACHED if beyond_month else Reason.DAY_LIMIT_REACHED
 
 
 def _unmet(facts: Facts) -> Reason | None:

@@ -51,6 +51,11 @@ class Rule:
     reason_at: dt.datetime
 
     @property
+    def most_minor(self) -> int:
+        """The largest single charge."""
+        return self.charge_max_minor or self.amount_minor
+
+    @property
     def agreed_rate(self) -> Fraction | None:
         """The price of one unit that was agreed to; None for a currency, and for a rule that has none."""
         return None if self.rate is None or self.rate_per is None else money.rate_of(self.rate, self.rate_per)
@@ -79,7 +84,12 @@ class RuleForm:
     @property
     def most_minor(self) -> int:
         """The largest single charge."""
-        return self.amount_minor if self.charge_max_minor is None else self.charge_max_minor
+        return self.charge_max_minor or self.amount_minor
+
+    @property
+    def smallest_minor(self) -> int:
+        """The smallest charge to a target: the provider's, or the platform's if that is larger."""
+        return max(money.least_minor(self.currency), self.least_minor or 0)
 
 
 _COLUMNS = """
@@ -117,7 +127,7 @@ def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) ->
         or form.amount_minor > before.amount_minor
         or form.limit_minor > before.limit_minor
         or form.threshold > before.threshold
-        or form.most_minor > (before.charge_max_minor or before.amount_minor)
+        or form.most_minor > before.most_minor
         or (form.target is None) != (before.target is None)
         or (form.target or 0) > (before.target or 0)
         or _looser(form.day_limit_minor, before.day_limit_minor)

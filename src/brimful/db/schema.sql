@@ -308,7 +308,7 @@ CREATE VIEW public.broken_i14 AS
      JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (t.confirmed_at IS NOT NULL) AND ((c.exposure_day_minor)::numeric < ( SELECT sum(o.amount_minor) AS sum
            FROM public.top_ups o
-          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND ((o.confirmed_at >= (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at)) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL))))));
+          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND (o.confirmed_at > (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL))))));
 CREATE TABLE public.entries (
     customer_id text NOT NULL,
     asset text NOT NULL,

@@ -13,7 +13,7 @@ _FAR = dt.timedelta(days=3650)  # beyond, nobody is helped by a date
 
 
 @dataclasses.dataclass(frozen=True)
-class Burn:
+class HourlyUse:
     """Spent in the last hour, and in an average hour of the last 24; in the asset."""
 
     last_hour: Decimal
@@ -25,16 +25,16 @@ class Burn:
         return max(self.last_hour, self.usual_hour)
 
 
-def runs_dry_at(available: Decimal, burn: Burn, now: dt.datetime) -> dt.datetime | None:
-    """When available reaches zero at this burn; now where it has, None where nothing is spent or it lasts for years."""
+def runs_dry_at(available: Decimal, use: HourlyUse, now: dt.datetime) -> dt.datetime | None:
+    """When available reaches zero at this rate; now where it has, None where nothing is spent or it lasts for years."""
     if available <= 0:
         return now
-    if burn.per_hour <= 0 or available / burn.per_hour > Decimal(_FAR // _HOUR):
+    if use.per_hour <= 0 or available / use.per_hour > Decimal(_FAR // _HOUR):
         return None
-    return now + dt.timedelta(seconds=int(available / burn.per_hour * 3600))
+    return now + dt.timedelta(seconds=int(available / use.per_hour * 3600))
 
 
-async def read(tx: Tx, account: Account) -> Burn:
+async def read(tx: Tx, account: Account) -> HourlyUse:
     """What was spent of one account lately: from two places in its chain and what was added since."""
     now = await tx.now()
     key = account.customer_id, account.asset
@@ -44,6 +44,6 @@ async def read(tx: Tx, account: Account) -> Burn:
         place.at: place.balance - account.balance + sum(row["amount"] for row in added if row["seq"] > place.seq)
         for place in places
     }
-    return Burn(
+    return HourlyUse(
         max(spent.get(now - _HOUR, Decimal(0)), Decimal(0)), max(spent.get(now - _DAY, Decimal(0)), Decimal(0)) / 24
     )

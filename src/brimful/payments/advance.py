@@ -205,7 +205,7 @@ async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
     assert top_up.rule_version is not None
     reason = auto_top_up.policy.superseded(status.facts, top_up.rule_version)
     if reason is None:
-        reason = auto_top_up.policy.fits_limit(status.facts, top_up.amount_minor, await tx.now())
+        reason = auto_top_up.policy.limit_exceeded(status.facts, top_up.amount_minor, await tx.now())
     return None if reason is None else reason.value
 
 

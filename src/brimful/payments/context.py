@@ -38,7 +38,7 @@ class PaymentContext:
     merchant: str
     retry_waits: tuple[dt.timedelta, ...]
     locks: CustomerLocks
-    manual_per_day: int = 20
+    manual_per_day: int
     installation: Installation = dataclasses.field(default_factory=Installation)
 
     async def our_key(self) -> str:

@@ -175,7 +175,7 @@ class Rule(BaseModel):
     @classmethod
     def of(cls, rule: auto_top_up.rules.Rule, pace: auto_top_up.policy.Pace) -> Self:
         """Read-only: only the customer sets a rule."""
-        most, day = rule.charge_max_minor or rule.amount_minor, rule.day_limit_minor
+        most, day = rule.most_minor, rule.day_limit_minor
         stated = auto_top_up.exposure.exposure(most, rule.limit_minor, day, pace)
         return cls(
             asset=rule.asset,

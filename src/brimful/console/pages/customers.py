@@ -109,7 +109,7 @@ async def _rules(page: Page, tx: Tx, customer_id: str) -> tuple[Table, list[Act]
 
 def _terms(rule: auto_top_up.rules.Rule) -> str:
     """When it charges, and how much."""
-    most = view_model.cash(rule.charge_max_minor or rule.amount_minor, rule.currency)
+    most = view_model.cash(rule.most_minor, rule.currency)
     if rule.target is not None:
         return f"below {money.text(rule.threshold)} back to {money.text(rule.target)}, at most {most}"
     amount = view_model.cash(rule.amount_minor, rule.currency)

@@ -31,7 +31,7 @@ JOIN consents AS c ON c.customer_id = t.customer_id AND c.consent_id = t.consent
 WHERE t.kind = 'automatic' AND t.confirmed_at IS NOT NULL AND c.exposure_day_minor < (
     SELECT sum(o.amount_minor) FROM top_ups AS o
     WHERE o.customer_id = t.customer_id AND o.asset = t.asset AND o.kind = 'automatic' AND o.consent_id = t.consent_id
-        AND o.confirmed_at BETWEEN t.confirmed_at - interval '24 hours' AND t.confirmed_at
+        AND o.confirmed_at > t.confirmed_at - interval '24 hours' AND o.confirmed_at <= t.confirmed_at
         AND (o.state NOT IN ('failed', 'canceled') OR o.balance_after IS NOT NULL)
 );
 

@@ -154,7 +154,7 @@ class Auditor:
             since = row["confirmed_at"] - dt.timedelta(hours=24)
             charged = sum(
                 one["amount_minor"] for one in counted
-                if one["consent_id"] == row["consent_id"] and since <= one["confirmed_at"] <= row["confirmed_at"]
+                if one["consent_id"] == row["consent_id"] and since < one["confirmed_at"] <= row["confirmed_at"]
             )  # fmt: skip
             stated = given["exposure_day_minor"]
             _must(charged <= stated, "I14", f"{row['top_up_id']}: {charged} in 24 hours, {stated} were stated")

@@ -82,6 +82,7 @@ class SimulatedWorld:
             merchant="M",
             retry_waits=RETRY_WAITS,
             locks=CustomerLocks(),
+            manual_per_day=20,
         )
 
     async def open(self) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 from brimful import assets, auto_top_up, ledger, top_ups
 from brimful.auto_top_up.rules import RuleForm
-from brimful.core import money
 from brimful.db.pool import Tx
 from brimful.portal import presenters
 from brimful.portal.context import Page
@@ -69,7 +68,7 @@ def _projected(
     proposal = auto_top_up.preview.Proposal(
         asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor, rate,
         draft.most_minor, draft.target, draft.day_limit_minor,
-        max(money.least_minor(draft.currency), draft.least_minor or 0),
+        draft.smallest_minor,
     )  # fmt: skip
     result = auto_top_up.preview.replay(past_, proposal, page.deps.pace, time_to_credit)
     shown["result"] = {
