@@ -389,7 +389,7 @@ THREATS = (
     t("the day's limit", "auto_top_up/charges.py", "    if facts.day_limit_minor is not None:\n        room =", "    if False:\n        room =", "tests/unit/test_charges.py"),
     t("charge at most", "auto_top_up/charges.py", "        kept = max(1, min(count, facts.charge_max_minor // facts.amount_minor))\n", "        kept = count\n", "tests/unit/test_charges.py"),
     t("the stated exposure is a limit", "auto_top_up/facts.py", "least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor", "r.day_limit_minor", "tests/integration/test_amounts_of_rules.py"),
-    t("settings that contradict one another", "auto_top_up/rules.py", "    _validate_amounts(form)\n", "", "tests/integration/test_amounts_of_rules.py"),
+    t("settings that contradict one another", "auto_top_up/rules.py", '    if field is not None:\n        raise Refused("amount_out_of_range"', '    if False:\n        raise Refused("amount_out_of_range"', "tests/integration/test_amounts_of_rules.py"),
     t("more needs another consent", "auto_top_up/rules.py", "        or form.most_minor > before.most_minor\n", "", "tests/integration/test_amounts_of_rules.py"),
     t("a place is given once", "api/pagination.py", "    if offset and cursor is not None:\n", "    if False:\n", "tests/integration/test_lists.py"),
     t("a form leads out by a page of ours", "portal/context.py", "        if pages.origin_of(url) in pages.form_targets(self.deps.settings):\n", "        if True:\n", "tests/browser/test_stories.py::test_back_from_a_payment_link_leads_to_the_platform"),

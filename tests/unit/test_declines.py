@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from brimful import i18n
+from brimful.gateway import snapshots
 from brimful.gateway.declines import DATA, HARD, TECHNICAL, DeclineKind, classify
 from brimful.gateway.gateway import Decline
 
@@ -47,6 +48,13 @@ def test_soft_codes_are_tried_later(code):
 )
 def test_the_advice_code_outranks_the_table(code, advice, kind):
     assert classify(Decline("card_declined", code, advice)) is kind
+
+
+@pytest.mark.parametrize("error", [{"type": "card_error"}, {"code": None, "decline_code": None}])
+def test_a_decline_without_a_code_is_one_that_is_tried_later(error):
+    found = snapshots._decline(error)
+    assert found.code == "card_declined"  # what is kept without a code would count as no decline
+    assert classify(found) is DeclineKind.SOFT
 
 
 def test_authentication_needs_the_customer():

@@ -296,7 +296,10 @@ async def _validate(
         raise Refused("rule_changed", "These settings were changed in another window. Review and save again.")
     money.positive(form.threshold, field="threshold")
     money.chargeable(form.amount_minor, form.currency)
-    _validate_amounts(form)
+    money.chargeable(form.most_minor, form.currency, field="most")
+    field = contradiction(form)
+    if field is not None:
+        raise Refused("amount_out_of_range", _CONTRADICTIONS[field], field=field)
     card = await cards.store.get(tx, session.customer_id, form.card_id)
     if card.state != "active":
         raise Refused("card_unavailable", "This card cannot be charged: choose another or add one.", field="card")
@@ -310,21 +313,24 @@ async def _validate(
     return rate
 
 
-def _validate_amounts(form: RuleForm) -> None:
-    """Refuse amounts that contradict one another."""
-    if form.limit_minor < form.amount_minor:
-        raise Refused("amount_out_of_range", "The monthly limit must be at least one top-up.", field="limit")
-    if form.most_minor < form.amount_minor:
-        raise Refused("amount_out_of_range", "Charge at most one top-up, or more.", field="most")
-    if form.most_minor > form.limit_minor:
-        raise Refused(
-            "amount_out_of_range", "The monthly limit must be at least what is charged at most.", field="limit"
-        )
-    money.chargeable(form.most_minor, form.currency, field="most")
-    if form.target is not None and form.target <= form.threshold:
-        raise Refused("amount_out_of_range", "Bring it back to more than the threshold.", field="target")
-    if form.day_limit_minor is not None and form.day_limit_minor < form.most_minor:
-        raise Refused("amount_out_of_range", "The limit of a day must be at least one charge.", field="day")
+_CONTRADICTIONS = {
+    "target": "Bring it back to more than the threshold.",
+    "most": "Charge at most one top-up, or more.",
+    "limit": "The monthly limit must be at least one charge.",
+    "day": "The limit of a day must be at least one charge.",
+}
+
+
+def contradiction(form: RuleForm) -> str | None:
+    """Which setting contradicts the others: `target`, `most`, `limit` or `day`; None where they agree."""
+    day = form.day_limit_minor
+    wrong = {
+        "target": form.target is not None and form.target <= form.threshold,
+        "most": form.most_minor < form.amount_minor,
+        "limit": form.limit_minor < form.most_minor,
+        "day": day is not None and day < form.most_minor,
+    }
+    return next((field for field, is_wrong in wrong.items() if is_wrong), None)
 
 
 async def _announce(tx: Tx, session: PortalSession, before: Rule | None, after: Rule) -> None:

@@ -144,6 +144,11 @@ def customer_snapshot(data: Mapping[str, Any]) -> CustomerSnapshot:
     return CustomerSnapshot(data["id"], bool(data.get("deleted")), dict(data.get("metadata") or {}))
 
 
+def _decline(error: Mapping[str, Any]) -> Decline:
+    """Why it was not charged. One without any code is still a decline, and is counted as one."""
+    return Decline(error.get("code") or "card_declined", error.get("decline_code"), error.get("advice_code"))
+
+
 def intent_snapshot(data: Mapping[str, Any]) -> PaymentIntentSnapshot:
     """A PaymentIntent as Stripe gives it."""
     error = data.get("last_payment_error")
@@ -158,7 +163,7 @@ def intent_snapshot(data: Mapping[str, Any]) -> PaymentIntentSnapshot:
         metadata=dict(data.get("metadata") or {}),
         customer=id_of(data.get("customer")),
         payment_method=id_of(data.get("payment_method")),
-        decline=None if not error else Decline(error.get("code"), error.get("decline_code"), error.get("advice_code")),
+        decline=None if not error else _decline(error),
         redirect_url=(action.get("redirect_to_url") or {}).get("url"),
         receipt_url=charge.get("receipt_url") if isinstance(charge, dict) else None,
         created=dt.datetime.fromtimestamp(data["created"], dt.UTC),

@@ -120,7 +120,8 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
             errors[name] = error_messages.text(words, refused)
     if not errors:
         _complete(context, numbers, day_on=values["day_on"] == "yes")
-        errors = _contradictions(page, numbers)
+        if numbers["most"] is None:
+            errors["most"] = words.t("Enter the largest single charge.")
     readable = not errors
     if values["card"] not in {card.card_id for card in context.cards}:
         errors["card"] = words.t("Choose a card, or add one.")
@@ -145,7 +146,8 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         turn_on=page.field("action") == "turn_on",
         agreed=page.field("agreed") == "yes",
     )
-    return form, errors
+    found = _contradiction(page, form)
+    return (None, errors | found) if found else (form, errors)
 
 
 def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool) -> None:
@@ -164,21 +166,17 @@ def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool
         numbers["day"] = min(numbers["limit"], numbers["most"] * _DAY_FACTOR)
 
 
-def _contradictions(page: Page, numbers: Mapping[str, Any]) -> dict[str, str]:
-    """What the numbers say against one another, by the field that would end it."""
-    t, errors = page.words.t, {}
-    if "target" in numbers and numbers["target"] <= numbers["threshold"]:
-        errors["target"] = t("Bring it back to more than the balance below which we charge.")
-    if numbers["most"] is None:
-        errors["most"] = t("Enter the largest single charge.")
-        return errors
-    if numbers["most"] < numbers["amount"]:
-        errors["most"] = t("Charge at most one top-up, or more.")
-    if numbers["limit"] < numbers["most"]:
-        errors["limit"] = t("The monthly limit must be at least one top-up.")
-    if numbers["day"] is not None and numbers["day"] < numbers["most"]:
-        errors["day"] = t("The limit of a day must be at least one top-up.")
-    return errors
+def _contradiction(page: Page, form: RuleForm) -> dict[str, str]:
+    """What the room would refuse, in the customer's words, by its field."""
+    t = page.words.t
+    field = auto_top_up.rules.contradiction(form)
+    texts = {
+        "target": t("Bring it back to more than the balance below which we charge."),
+        "most": t("Charge at most one top-up, or more."),
+        "limit": t("The monthly limit must be at least one top-up."),
+        "day": t("The limit of a day must be at least one top-up."),
+    }
+    return {} if field is None else {field: texts[field]}
 
 
 def _target(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
