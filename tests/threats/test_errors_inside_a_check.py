@@ -14,7 +14,7 @@ BEFORE_A_CHARGE = {
     "whether the card is forbidden": (cards.decline_budget, "forbidden"),
     "the facts under the lock": (auto_top_up.facts, "read_facts"),
     "whether the rule still stands": (auto_top_up.policy, "superseded"),
-    "whether the limit allows it": (auto_top_up.policy, "fits_limit"),
+    "whether the limit allows it": (auto_top_up.policy, "limit_exceeded"),
     "the row of the payment": (top_ups.store, "lock_payment"),
 }
 BEFORE_A_CREDIT = {
