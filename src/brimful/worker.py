@@ -267,10 +267,14 @@ class JobHandlers:
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
         await slow_sweep(self._deps)
 
+    async def roll_up(self, timestamp: int) -> None:  # noqa: ARG002
+        await roll_up(self._deps)
+
 
 _CRON = (
     ("sweep", "* * * * *"),
     ("expire", "* * * * * */15"),
+    ("roll_up", "2 * * * *"),
     ("slow_sweep", "17 * * * *"),
     ("reconcile", "23 * * * *"),
     ("verify", "41 * * * *"),
@@ -401,6 +405,16 @@ def _raise_alarms(findings: Iterable[operations.verify.Finding]) -> None:
     for finding in findings:
         if not finding.ok:
             _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
+
+
+async def roll_up(deps: Deps) -> None:
+    """Each hour: bring every account's hours of use up to date, and delete those that are too old."""
+    after: ledger.accounts.AccountKey | None = ("", "")
+    while after is not None:
+        async with deps.database.transaction() as tx:
+            after = await ledger.usage_hours.roll_up(tx, after, limit=_SWEEP_MAX)
+    async with deps.database.transaction() as tx:
+        await ledger.usage_hours.delete_old(tx)
 
 
 async def slow_sweep(deps: Deps) -> None:

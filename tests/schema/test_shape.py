@@ -36,6 +36,8 @@ EVERY_NODE = {
     "cards/velocity.py:_ADDED": "a storm of cards being tried is everybody's",
     "console/pages/home.py:_STATES": "an operator looks at everybody's",
     "console/pages/home.py:_ENDED": "an operator looks at everybody's",
+    "ledger/usage_hours.py:_BEHIND": "the roll-up finds accounts that were used since",
+    "ledger/usage_hours.py:_DELETE_OLD": "the roll-up deletes everybody's old hours",
     "customers.py:_LIST": "the platform lists its customers",
     "customers.py:_COUNT": "the platform lists its customers",
     **{

@@ -19,7 +19,7 @@ OWNERS = {
     "customers": "aliases customers",
     "email": "emails",
     "gateway": "breakers token_buckets",
-    "ledger": "accounts archive_marks archived_keys entries entry_notes holds",
+    "ledger": "accounts archive_marks archived_keys entries entry_notes holds usage_hours",
     "notifications": "alerts deliveries delivery_attempts outgoing_events webhook_endpoints",
     "operations": "installation verifications verified_marks workers",
     "payments": (

@@ -344,6 +344,27 @@ END),
     CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'hold'::text, 'api'::text, 'stripe'::text, 'system'::text])))
 )
 WITH (autovacuum_vacuum_insert_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
+CREATE TABLE public.usage_hours (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    hour timestamp with time zone NOT NULL,
+    used numeric(38,12) NOT NULL,
+    first_seq bigint NOT NULL,
+    last_seq bigint NOT NULL,
+    CONSTRAINT usage_hours_check CHECK ((last_seq >= first_seq)),
+    CONSTRAINT usage_hours_first_seq_check CHECK ((first_seq > 0)),
+    CONSTRAINT usage_hours_hour_check CHECK ((hour = date_trunc('hour'::text, hour, 'UTC'::text))),
+    CONSTRAINT usage_hours_used_check CHECK ((used >= (0)::numeric))
+);
+CREATE VIEW public.broken_i15 AS
+ SELECT u.customer_id,
+    u.asset,
+    u.hour
+   FROM (public.usage_hours u
+     LEFT JOIN public.archive_marks r ON (((r.customer_id = u.customer_id) AND (r.asset = u.asset))))
+  WHERE ((u.first_seq > COALESCE(r.seq, (0)::bigint)) AND (u.used <> ( SELECT COALESCE((- sum(e.amount) FILTER (WHERE (e.kind = ANY (ARRAY['usage'::text, 'charge'::text])))), (0)::numeric) AS "coalesce"
+           FROM public.entries e
+          WHERE ((e.customer_id = u.customer_id) AND (e.asset = u.asset) AND ((e.seq >= u.first_seq) AND (e.seq <= u.last_seq))))));
 CREATE TABLE public.holds (
     customer_id text NOT NULL,
     hold_id text NOT NULL,
@@ -1002,6 +1023,8 @@ ALTER TABLE ONLY public.token_buckets
     ADD CONSTRAINT token_buckets_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_pkey PRIMARY KEY (customer_id, top_up_id);
+ALTER TABLE ONLY public.usage_hours
+    ADD CONSTRAINT usage_hours_pkey PRIMARY KEY (customer_id, asset, hour);
 ALTER TABLE ONLY public.verifications
     ADD CONSTRAINT verifications_pkey PRIMARY KEY (invariant);
 ALTER TABLE ONLY public.verified_marks
@@ -1116,6 +1139,8 @@ ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.usage_hours
+    ADD CONSTRAINT usage_hours_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 GRANT SELECT ON TABLE public.accepted_differences TO brimful_api;
 GRANT SELECT ON TABLE public.accepted_differences TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.accepted_differences TO brimful_engine;
@@ -1197,6 +1222,12 @@ GRANT SELECT ON TABLE public.broken_i14 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entries TO brimful_engine;
+GRANT SELECT ON TABLE public.usage_hours TO brimful_api;
+GRANT SELECT ON TABLE public.usage_hours TO brimful_portal;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_hours TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i15 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i15 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i15 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
 GRANT SELECT ON TABLE public.holds TO brimful_portal;
 GRANT SELECT ON TABLE public.holds TO brimful_engine;

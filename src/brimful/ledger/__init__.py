@@ -8,4 +8,5 @@ from brimful.ledger import (
     post as post,
     runway as runway,
     statements as statements,
+    usage_hours as usage_hours,
 )

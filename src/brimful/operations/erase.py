@@ -86,6 +86,7 @@ async def forget_answers(tx: Tx, customer_id: str) -> None:
 _LATE = (
     "UPDATE accounts SET erased = true WHERE customer_id = %(customer_id)s AND NOT erased",
     "DELETE FROM entry_notes WHERE customer_id = %(customer_id)s",
+    "DELETE FROM usage_hours WHERE customer_id = %(customer_id)s",
     "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s AND description IS NOT NULL",
 )
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.

@@ -58,7 +58,7 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
         chain, marks = await _chain(connection, keyring, full=full)
         held = await _nothing_in(connection, "I1", ("broken_i1_holds",), chain.detail)
         findings = [held if chain.ok else chain]
-        for name, views, good in _CHECKS:
+        for name, views, good in (*_CHECKS, *(_FULL_CHECKS if full else ())):
             found = await _nothing_in(connection, name, views, good)
             if name == "I2" and full and found.ok:
                 found = await _check_fairness(connection, found)
@@ -294,6 +294,8 @@ _CHECKS = (
     ("I12", ("broken_i12",), "every account below its threshold has a live top-up or a reason"),
     ("I14", ("broken_i14",), "no more was charged in 24 hours than was stated with the consent"),
 )
+# These read the entries again.
+_FULL_CHECKS = (("I15", ("broken_i15",), "each hour of use is the sum of its entries"),)
 
 
 _CURRENCIES = "SELECT DISTINCT currency FROM payments"

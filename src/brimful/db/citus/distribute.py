@@ -21,7 +21,7 @@ REFERENCE = ("assets", "rates")
 DISTRIBUTED = (
     "customers", "accounts", "entries", "entry_notes", "cards", "card_setups", "consents", "consent_evidence", "rules",
     "rule_states", "top_ups", "payments", "refunds", "disputes", "emails", "verified_marks", "holds", "alerts",
-    "archive_marks", "archived_keys",
+    "archive_marks", "archived_keys", "usage_hours",
 )  # fmt: skip
 # On the coordinator, and written in one transaction with customer data.
 LOCAL = (
