@@ -5,6 +5,7 @@ import base64
 import contextlib
 import dataclasses
 import datetime as dt
+import secrets
 import socket
 from collections.abc import Awaitable, Callable
 from decimal import Decimal
@@ -35,9 +36,14 @@ HOME = "http://127.0.0.1/app"
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that nobody listens on, below those that outgoing connections are given: until it is used, one of those
+    would take it away now and then on a busy machine.
+    """
+    while True:
+        port = 20_000 + secrets.randbelow(12_000)
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 async def _tick(server):
