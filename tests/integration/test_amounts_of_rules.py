@@ -53,7 +53,7 @@ async def test_a_charge_brings_the_balance_back_to_a_target(harness):
     assert "In any case at most $150.00 in any 24 hours and $400.00 in a month." in page.text
     rule = await harness.rule(customer_id)
     assert (rule["bring_back_to"], rule["day_limit"]) == ("60", "150")
-    assert rule["exposure"] == {"hour": "150", "day": "150", "month": "400"}
+    assert rule["exposure"] == {"hour": "150", "day": "150", "month": "400", "day_unasked": "150"}
 
 
 @pytest.mark.flow

@@ -35,6 +35,7 @@ async def reevaluate(tx: Tx, keys: Iterable[ledger.accounts.AccountKey], pace: P
         return
     if await _end_superseded(tx, statuses):
         statuses = await facts.read_facts(tx, [status.key for status in statuses])
+    statuses = await facts.with_use(tx, statuses)
     now = await tx.now()
     evaluated = [(status, _keep_wait(status, policy.evaluate(status.facts, pace, now), now)) for status in statuses]
     await ledger.accounts.set_triggers(tx, [(status.key, verdict.trigger_below) for status, verdict in evaluated])
@@ -135,6 +136,7 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
             top_ups.request.AutomaticWish(
                 status.customer_id, status.asset, facts.currency, verdict.charge.amount_minor, verdict.charge.units,
                 facts.rate, verdict.charge.cut, status.card_id, status.consent_id, facts.version,
+                None if verdict.ask is None else verdict.ask.value,
             )
         )  # fmt: skip
     made = await top_ups.request.request_automatic(tx, wishes)
@@ -143,6 +145,21 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
     }
     announced = [(by_key[key].customer_id, _event_data(by_key[key], top_up_id)) for key, top_up_id in made.items()]
     await events.emit_each(tx, Topic.AUTO_TOP_UP_TRIGGERED, announced)
+    asked = {key: top_up_id for key, top_up_id in made.items() if by_key[key].ask is not None}
+    for status, _ in evaluated:
+        if status.key in asked:
+            await _ask(tx, status.facts, by_key[status.key], asked[status.key])
+
+
+async def _ask(tx: Tx, facts: policy.Facts, wish: top_ups.request.AutomaticWish, top_up_id: str) -> None:
+    """Ask the customer for their approval; use that is unusual is announced by itself too, for whoever watches keys."""
+    until = clock.rfc3339(await tx.now() + top_ups.request.APPROVAL_LIFE)
+    data = {**_event_data(wish, top_up_id), "why": wish.ask, "expires_at": until}
+    await events.emit(tx, Topic.AUTO_TOP_UP_APPROVAL_NEEDED, wish.customer_id, data)
+    if wish.ask == policy.Ask.UNUSUAL_USE.value:
+        figures = {"used_last_hour": money.text(facts.last_hour), "highest_hour": money.text(facts.past.highest_hour)}
+        data = {"asset": wish.asset, "top_up_id": top_up_id, **figures}
+        await events.emit(tx, Topic.AUTO_TOP_UP_UNUSUAL_USE, wish.customer_id, data)
 
 
 def _event_data(wish: top_ups.request.AutomaticWish, top_up_id: str) -> dict[str, Any]:

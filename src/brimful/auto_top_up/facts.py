@@ -2,9 +2,11 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from decimal import Decimal
 
-from brimful.auto_top_up import charges
+from brimful import ledger
+from brimful.auto_top_up import brake, charges
 from brimful.auto_top_up.policy import Facts
 from brimful.core import clock, money
 from brimful.db.pool import Row, Tx
@@ -31,6 +33,7 @@ class RuleStatus:
 _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
         r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
+        r.lasts_days, r.ask_above_minor, r.ask_after, coalesce(r.brake, false) AS brake,
         r.least_minor, r.card_id, r.consent_id, least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor,
         st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
         EXISTS (
@@ -38,8 +41,10 @@ _FACTS = """
             WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
                 AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
                 AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
-                AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per)
-                    IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per)
+                AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per, g.lasts_days,
+                        g.ask_above_minor, g.ask_after, g.brake)
+                    IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per,
+                        r.lasts_days, r.ask_above_minor, r.ask_after, r.brake)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
@@ -56,6 +61,7 @@ _FACTS = """
                 AND t.requested_at > %(hour_ago)s
         ) AS recent,
         coalesce(d.moments, '{}') AS day_moments, coalesce(d.amounts, '{}') AS day_amounts,
+        coalesce(d.unasked, 0) AS day_unasked, coalesce(d.approved_unusual, false) AS approved_unusual,
         (
             SELECT CASE WHEN NOT t.cut AND coalesce(t.available_after, t.balance_after) < r.threshold
                 THEN t.requested_at END
@@ -79,9 +85,12 @@ _FACTS = """
         AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
     LEFT JOIN LATERAL (
         SELECT array_agg(one.at ORDER BY one.at, one.amount_minor) AS moments,
-            array_agg(one.amount_minor ORDER BY one.at, one.amount_minor) AS amounts
+            array_agg(one.amount_minor ORDER BY one.at, one.amount_minor) AS amounts,
+            count(*) FILTER (WHERE one.asked IS NULL) AS unasked,
+            bool_or(one.asked = 'unusual_use' AND one.balance_after IS NOT NULL) AS approved_unusual
         FROM (
-            SELECT coalesce(t.confirmed_at, t.requested_at) AS at, t.amount_minor FROM top_ups AS t
+            SELECT coalesce(t.confirmed_at, t.requested_at) AS at, t.amount_minor, t.asked, t.balance_after
+            FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
                 AND t.currency = r.currency AND t.top_up_id <> %(without)s
                 AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
@@ -109,6 +118,48 @@ async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -
         },
     )
     return [_status(row) for row in rows]
+
+
+async def with_use(tx: Tx, statuses: Sequence[RuleStatus]) -> list[RuleStatus]:
+    """The same with what each account uses, for those whose rule needs it to say how much, or whether to ask first."""
+    return [
+        dataclasses.replace(status, facts=await use_of(tx, status.key, status.facts))
+        if _needs_use(status.facts)
+        else status
+        for status in statuses
+    ]
+
+
+def _needs_use(facts: Facts) -> bool:
+    wanted = facts.lasts_days is not None or (facts.brake and not facts.approved_unusual)
+    return wanted and facts.enabled and facts.below and not facts.live
+
+
+async def use_of(tx: Tx, key: AccountKey, facts: Facts) -> Facts:
+    """The same facts with what the account uses."""
+    account = await ledger.accounts.get(tx, *key)
+    if account is None:
+        return facts
+    use = await read_use(tx, account)
+    return dataclasses.replace(facts, used_per_day=use.per_day, last_hour=use.last_hour, past=use.past)
+
+
+@dataclasses.dataclass(frozen=True)
+class Use:
+    """What an account uses, in the asset: in a day, in the last hour, and its past."""
+
+    per_day: Decimal
+    last_hour: Decimal
+    past: brake.Past
+
+
+async def read_use(tx: Tx, account: ledger.accounts.Account) -> Use:
+    """Lately from the account's chain, before that from its hours. A day is the average one, or the last 24 hours if
+    those had more.
+    """
+    now, lately = await tx.now(), await ledger.runway.read(tx, account)
+    past = brake.past_of(await ledger.usage_hours.read(tx, account.key, *brake.begins(now)))
+    return Use(max(past.per_day(now), lately.usual_hour * 24), lately.last_hour, past)
 
 
 def _status(row: Row) -> RuleStatus:
@@ -139,6 +190,12 @@ def _status(row: Row) -> RuleStatus:
         day_limit_minor=row["day_limit_minor"],
         agreed_rate=None if row["agreed_rate"] is None else money.rate_of(row["agreed_rate"], row["agreed_per"]),
         day=tuple(zip(row["day_moments"], row["day_amounts"], strict=True)),
+        lasts_days=row["lasts_days"],
+        ask_above_minor=row["ask_above_minor"],
+        ask_after=row["ask_after"],
+        day_unasked=row["day_unasked"],
+        brake=row["brake"],
+        approved_unusual=row["approved_unusual"],
     )
     return RuleStatus(
         row["customer_id"], row["asset"], facts, row["card_id"], row["consent_id"], row["reason"], row["wake_at"]

@@ -28,7 +28,11 @@ class Foreseen:
 
     @property
     def pays_now(self) -> bool:
-        return self.judgement.reason is Reason.TRIGGERED
+        return self.judgement.reason is Reason.TRIGGERED and self.judgement.ask is None
+
+    @property
+    def asks_now(self) -> bool:
+        return self.judgement.ask is not None
 
 
 async def foresee(
@@ -59,10 +63,14 @@ async def foresee(
             not_before=None if form.turn_on else before.not_before,
             spent_minor=before.spent_minor if same else 0,
             day=before.day if same else (),
+            day_unasked=before.day_unasked if same else 0,
+            approved_unusual=before.approved_unusual,
             recent=before.recent,
             live=before.live,
         )
     seen = dataclasses.replace(seen, left_below_at=_left_below(latest, form.threshold))
+    if seen.lasts_days is not None or seen.brake:
+        seen = await facts.use_of(tx, (customer_id, asset.code), seen)
     judgement = policy.evaluate(seen, pace, await tx.now())
     amount = form.amount_minor
     if judgement.charge is not None:
@@ -72,9 +80,16 @@ async def foresee(
     return Foreseen(judgement, seen.below, _count(seen), amount)
 
 
-def charge_at(form: RuleForm, asset: assets.Asset, rate: Fraction, available: Decimal) -> Charge:
+async def used_per_day(tx: Tx, key: ledger.accounts.AccountKey) -> Decimal:
+    """What an account uses in a day, as "last about" takes it; zero before there is one."""
+    account = await ledger.accounts.get(tx, *key)
+    return Decimal(0) if account is None else (await facts.read_use(tx, account)).per_day
+
+
+def charge_at(form: RuleForm, asset: assets.Asset, rate: Fraction, available: Decimal, used_per_day: Decimal) -> Charge:
     """What would be charged with that much available, before any limit: for an example."""
-    return charges.wanted(_facts(form, asset, rate, available), rate)
+    seen = dataclasses.replace(_facts(form, asset, rate, available), used_per_day=used_per_day)
+    return charges.wanted(seen, rate)
 
 
 def _facts(form: RuleForm, asset: assets.Asset, rate: Fraction | None, available: Decimal) -> Facts:
@@ -84,7 +99,8 @@ def _facts(form: RuleForm, asset: assets.Asset, rate: Fraction | None, available
         threshold=form.threshold, currency=form.currency, amount_minor=form.amount_minor, limit_minor=form.limit_minor,
         paused=None, not_before=None, consent_stands=True, card_usable=True, rate=rate, spent_minor=0, recent=(),
         left_below_at=None, live=False, charge_max_minor=form.most_minor, target=form.target,
-        least_minor=form.smallest_minor, day_limit_minor=form.day_limit_minor,
+        least_minor=form.smallest_minor, day_limit_minor=form.day_limit_minor, lasts_days=form.lasts_days,
+        ask_above_minor=form.ask_above_minor, ask_after=form.ask_after, brake=form.brake,
     )  # fmt: skip
 
 

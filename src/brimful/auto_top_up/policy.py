@@ -9,7 +9,8 @@ import enum
 from decimal import Decimal
 from fractions import Fraction
 
-from brimful.auto_top_up import charges
+from brimful.auto_top_up import brake, charges
+from brimful.auto_top_up.brake import NO_PAST, Past
 from brimful.auto_top_up.charges import Charge, NoRoom
 
 _HOUR = dt.timedelta(hours=1)
@@ -39,6 +40,14 @@ class Reason(enum.StrEnum):
     RULE_CHANGED = "rule_changed"
 
 
+class Ask(enum.StrEnum):
+    """Why a charge waits until its customer approves it."""
+
+    LARGE_CHARGE = "large_charge"
+    MANY_CHARGES = "many_charges"
+    UNUSUAL_USE = "unusual_use"
+
+
 @dataclasses.dataclass(frozen=True)
 class Pace:
     """How often one account may be topped up automatically."""
@@ -57,6 +66,10 @@ class Facts:
 
     How much is charged: whole amounts of `amount_minor`, or up to `target`, or `lasts_days` of `used_per_day` (the
     account's own use); never more than `charge_max_minor`, nor, for the latter two, less than `least_minor`.
+
+    When the customer is asked first: above `ask_above_minor`; after `ask_after` charges in 24 hours, of which
+    `day_unasked` were made; with `brake`, when `last_hour` is unusual for the account's `past`, unless its customer has
+    approved such a charge in these 24 hours.
     """
 
     available: Decimal
@@ -84,6 +97,13 @@ class Facts:
     day_limit_minor: int | None = None
     day: tuple[tuple[dt.datetime, int], ...] = ()
     agreed_rate: Fraction | None = None
+    ask_above_minor: int | None = None
+    ask_after: int | None = None
+    day_unasked: int = 0
+    brake: bool = False
+    approved_unusual: bool = False
+    last_hour: Decimal = Decimal(0)
+    past: Past = NO_PAST
 
     def __post_init__(self) -> None:
         if not self.charge_max_minor:
@@ -104,13 +124,14 @@ class Facts:
 class Judgement:
     """What follows from the facts.
 
-    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now.
-    `wake_at` is when a wait runs out.
+    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now,
+    and `ask` with it when its customer must approve it first. `wake_at` is when a wait runs out.
     """
 
     reason: Reason
     trigger_below: Decimal | None = None
     charge: Charge | None = None
+    ask: Ask | None = None
     wake_at: dt.datetime | None = None
 
 
@@ -131,8 +152,19 @@ def evaluate(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement:
         return wait
     assert isinstance(found, Charge)
     if facts.below:
-        return Judgement(Reason.TRIGGERED, charge=found)
+        return Judgement(Reason.TRIGGERED, charge=found, ask=asks(facts, found.amount_minor, now))
     return Judgement(Reason.ARMED, trigger_below=facts.threshold)
+
+
+def asks(facts: Facts, amount_minor: int, now: dt.datetime) -> Ask | None:
+    """Why this charge must be approved first; None where it need not."""
+    if facts.brake and not facts.approved_unusual and brake.unusual(facts.last_hour, facts.past, now):
+        return Ask.UNUSUAL_USE
+    if facts.ask_above_minor is not None and amount_minor > facts.ask_above_minor:
+        return Ask.LARGE_CHARGE
+    if facts.ask_after is not None and facts.day_unasked >= facts.ask_after:
+        return Ask.MANY_CHARGES
+    return None
 
 
 def superseded(facts: Facts, rule_version: int) -> Reason | None:

@@ -50,17 +50,24 @@ class Proposal:
     target: Decimal | None = None
     day_limit_minor: int | None = None
     least_minor: int = 1
+    lasts_days: int | None = None
+    used_per_day: Decimal = Decimal(0)  # as of now
+    ask_above_minor: int | None = None
+    ask_after: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
 class Preview:
-    """What the rule would have done. `charged_minor` is money, `lowest` a balance of the asset."""
+    """What the rule would have done. `charged_minor` is money, `lowest` a balance of the asset. `asked` counts charges
+    that would have waited for an approval, which is assumed to come at once.
+    """
 
     payments: int
     charged_minor: int
     lowest: Decimal
     below_zero: dt.timedelta
     limit_reached: bool
+    asked: int
 
 
 def replay(past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> Preview:
@@ -100,6 +107,8 @@ class _Run:
         self._left_below_at: dt.datetime | None = None
         self._payments = 0
         self._cut = False
+        self._asked: collections.deque[bool] = collections.deque()  # beside `_day`
+        self._asked_count = 0
         self._evaluations = 0
         self._limit_reached = False
         self._negative_since: int | None = None
@@ -153,6 +162,7 @@ class _Run:
             self._recent.popleft()
         while self._day and self._day[0][0] <= now - charges.DAY:
             self._day.popleft()
+            self._asked.popleft()
         verdict = policy.evaluate(self._facts(month), self._pace, now)
         if verdict.charge is not None:
             self._credit, self._asked_ms, self.next_ms = verdict.charge.units, at_ms, at_ms + self._delay_ms
@@ -161,6 +171,8 @@ class _Run:
             self._recent.append(now)
             self._day.append((now, verdict.charge.amount_minor))
             self._cut = verdict.charge.cut
+            self._asked.append(verdict.ask is not None)
+            self._asked_count += verdict.ask is not None
         elif verdict.wake_at is not None:
             self.next_ms = max(_ms(verdict.wake_at), at_ms + 1)
             self._limit_reached |= verdict.reason in _LIMITS
@@ -189,6 +201,11 @@ class _Run:
             target=proposal.target,
             least_minor=proposal.least_minor,
             day_limit_minor=proposal.day_limit_minor,
+            lasts_days=proposal.lasts_days,
+            used_per_day=proposal.used_per_day,
+            ask_above_minor=proposal.ask_above_minor,
+            ask_after=proposal.ask_after,
+            day_unasked=self._asked.count(False),
             day=tuple(self._day),
         )
 
@@ -202,6 +219,7 @@ class _Run:
             self.lowest,
             dt.timedelta(milliseconds=negative_ms),
             self._limit_reached,
+            self._asked_count,
         )
 
 

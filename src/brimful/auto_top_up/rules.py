@@ -40,6 +40,10 @@ class Rule:
     day_limit_minor: int | None
     rate: Decimal | None
     rate_per: Decimal | None
+    lasts_days: int | None
+    ask_above_minor: int | None
+    ask_after: int | None
+    brake: bool | None
     consent_id: str
     terms_version: str
     version: int
@@ -80,6 +84,10 @@ class RuleForm:
     target: Decimal | None = None
     day_limit_minor: int | None = None
     least_minor: int | None = None
+    lasts_days: int | None = None
+    ask_above_minor: int | None = None
+    ask_after: int | None = None
+    brake: bool = False
 
     @property
     def most_minor(self) -> int:
@@ -91,10 +99,16 @@ class RuleForm:
         """The smallest charge to a target: the provider's, or the platform's if that is larger."""
         return max(money.least_minor(self.currency), self.least_minor or 0)
 
+    @property
+    def adds(self) -> bool:
+        """Whether whole amounts are charged."""
+        return self.target is None and self.lasts_days is None
+
 
 _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.amount_minor, r.limit_minor,
-        r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.consent_id,
+        r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.lasts_days, r.ask_above_minor,
+        r.ask_after, r.brake, r.consent_id,
         c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
     FROM rules AS r
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
@@ -116,7 +130,8 @@ async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
 
 def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) -> bool:
     """Whether the box must be ticked: turning on, a higher amount, limit, threshold or target, another way to say how
-    much, units that got dearer than was agreed (`rate` is today's), another card or currency, or new terms.
+    much, fewer reasons to ask first, units that got dearer than was agreed (`rate` is today's), another card or
+    currency, or new terms.
     """
     if before is None or form.turn_on:
         return True
@@ -130,28 +145,41 @@ def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) ->
         or form.most_minor > before.most_minor
         or (form.target is None) != (before.target is None)
         or (form.target or 0) > (before.target or 0)
+        or (form.lasts_days is None) != (before.lasts_days is None)
+        or (form.lasts_days or 0) > (before.lasts_days or 0)
         or _looser(form.day_limit_minor, before.day_limit_minor)
+        or _asks_less(form, before)
         or (before.agreed_rate is not None and rate is not None and rate > before.agreed_rate)
     )
 
 
 def _looser(after: int | None, before: int | None) -> bool:
-    """Whether a limit of the day allows more than the one before."""
+    """Whether a bound allows more than the one before."""
     return before is not None and (after is None or after > before)
+
+
+def _asks_less(after: RuleForm | Rule, before: Rule) -> bool:
+    """Whether fewer charges wait for an approval than before."""
+    return (
+        _looser(after.ask_above_minor, before.ask_above_minor)
+        or _looser(after.ask_after, before.ask_after)
+        or (bool(before.brake) and not after.brake)
+    )
 
 
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
-        charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, consent_id, version, updated_at)
+        charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, lasts_days, ask_above_minor, ask_after,
+        brake, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
         %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(rate)s,
-        %(rate_per)s, %(consent_id)s, 1,
-        %(now)s)
+        %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(consent_id)s, 1, %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
         limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
         day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
-        rate = excluded.rate, rate_per = excluded.rate_per,
+        rate = excluded.rate, rate_per = excluded.rate_per, lasts_days = excluded.lasts_days,
+        ask_above_minor = excluded.ask_above_minor, ask_after = excluded.ask_after, brake = excluded.brake,
         consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
 _STATE = """
@@ -191,7 +219,8 @@ async def save(
     stated = exposure.exposure(form.most_minor, form.limit_minor, form.day_limit_minor, pace)
     terms = cards.consents.Terms(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
-        form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per,
+        form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per, form.lasts_days,
+        form.ask_above_minor, form.ask_after, form.brake,
     )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
@@ -212,7 +241,7 @@ async def save(
         await tx.execute(_RESUME, values)
     after = await get_rule(tx, *key)
     assert after is not None
-    await _announce(tx, session, before, after)
+    await _announce(tx, session, before, after, stated)
     await evaluate.reevaluate(tx, [key], pace)
     return after
 
@@ -318,26 +347,37 @@ _CONTRADICTIONS = {
     "most": "Charge at most one top-up, or more.",
     "limit": "The monthly limit must be at least one charge.",
     "day": "The limit of a day must be at least one charge.",
+    "ask_above": "Ask above at least one charge and less than the largest: otherwise every charge waits, or none.",
 }
 
 
 def contradiction(form: RuleForm) -> str | None:
-    """Which setting contradicts the others: `target`, `most`, `limit` or `day`; None where they agree."""
-    day = form.day_limit_minor
+    """Which setting contradicts the others: `target`, `most`, `limit`, `day` or `ask_above`; None where they agree."""
+    day, asks = form.day_limit_minor, form.ask_above_minor
+    smallest = form.amount_minor if form.adds else form.smallest_minor
     wrong = {
         "target": form.target is not None and form.target <= form.threshold,
         "most": form.most_minor < form.amount_minor,
         "limit": form.limit_minor < form.most_minor,
         "day": day is not None and day < form.most_minor,
+        "ask_above": asks is not None and not smallest <= asks < form.most_minor,
     }
     return next((field for field, is_wrong in wrong.items() if is_wrong), None)
 
 
-async def _announce(tx: Tx, session: PortalSession, before: Rule | None, after: Rule) -> None:
+async def _announce(
+    tx: Tx, session: PortalSession, before: Rule | None, after: Rule, stated: exposure.Exposure
+) -> None:
     turned_on = after.enabled and (before is None or not before.enabled or before.paused_at is not None)
     topic = Topic.AUTO_TOP_UP_ENABLED if turned_on else Topic.AUTO_TOP_UP_UPDATED
-    rose = before is not None and (after.amount_minor > before.amount_minor or after.limit_minor > before.limit_minor)
-    await events.emit(tx, topic, after.customer_id, {"asset": after.asset, **_shown(after), "rose": rose})
+    rose = before is not None and (
+        after.most_minor > before.most_minor
+        or after.limit_minor > before.limit_minor
+        or _looser(after.day_limit_minor, before.day_limit_minor)
+        or _asks_less(after, before)
+    )
+    data = {"asset": after.asset, **_shown(after), "exposure_day_minor": stated.day_minor, "rose": rose}
+    await events.emit(tx, topic, after.customer_id, data)
     await events.emit(
         tx, Topic.CONSENT_RECORDED, after.customer_id, {"asset": after.asset, "consent_id": after.consent_id}
     )
@@ -358,5 +398,9 @@ def _shown(rule: Rule) -> dict[str, Any]:
         "charge_max_minor": rule.charge_max_minor,
         "target": None if rule.target is None else money.text(rule.target),
         "day_limit_minor": rule.day_limit_minor,
+        "lasts_days": rule.lasts_days,
+        "ask_above_minor": rule.ask_above_minor,
+        "ask_after": rule.ask_after,
+        "brake": bool(rule.brake),
         "version": rule.version,
     }

@@ -23,8 +23,10 @@ class Terms:
     """What a consent to auto top-up covers. Threshold and target in the asset, money in minor units.
 
     `charge_max_minor` is the largest single charge (None: the amount), `target` what a charge brings the balance back
-    to (None: whole amounts are added), `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was
-    stated as the most in them. Units are bought at `rate` for `rate_per` of them, or cheaper.
+    to, `lasts_days` for how many days of the account's own use it is (both None: whole amounts are added),
+    `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was stated as the most in them. Units are
+    bought at `rate` for `rate_per` of them, or cheaper. A charge above `ask_above_minor`, one after `ask_after` others
+    in 24 hours and, with `brake`, one while use is unusual wait for the customer.
     """
 
     asset: str
@@ -39,16 +41,22 @@ class Terms:
     exposure_day_minor: int | None = None
     rate: Decimal | None = None
     rate_per: Decimal | None = None
+    lasts_days: int | None = None
+    ask_above_minor: int | None = None
+    ask_after: int | None = None
+    brake: bool | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
         amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, rate,
-        rate_per, terms_version, locale, text_hash, evidence_hash, recorded_at)
+        rate_per, lasts_days, ask_above_minor, ask_after, brake, terms_version, locale, text_hash, evidence_hash,
+        recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
         %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
-        %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(terms_version)s,
-        %(locale)s, %(text_hash)s, %(evidence_hash)s, %(now)s)
+        %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(lasts_days)s,
+        %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(terms_version)s, %(locale)s, %(text_hash)s,
+        %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """
     INSERT INTO consent_evidence (customer_id, consent_id, rendered, salt, address, agent, session_id)

@@ -296,7 +296,8 @@ def simulate(histories: int, seed: str, processes: int | None, json_file: pathli
     if json_file is not None:
         json_file.write_text(json.dumps(result, indent=2))
     click.echo(
-        f"{result['histories']:,} histories, {result['steps']:,} steps, {result['faults']:,} faults of "
+        f"{result['histories']:,} histories, {result['steps']:,} steps, {result['debits']:,} debits, "
+        f"{result['credits']:,} payments credited, {result['faults']:,} faults of "
         f"{sum(1 for count in result['by_fault'].values() if count)} kinds in {result['seconds']} s"
     )
     for violation in result["violations"]:

@@ -209,12 +209,25 @@ class Replayed(msgspec.Struct, frozen=True):
     queued: int
 
 
+class AskFirst(msgspec.Struct, frozen=True):
+    """When a charge waits for its customer's approval: above a sum, after a number of charges in 24 hours, and with
+    the brake while use is far beyond the account's own past.
+    """
+
+    brake: bool
+    above: Decimal | None = None
+    after: int | None = None
+
+
 class Exposure(msgspec.Struct, frozen=True):
-    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC)."""
+    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC); and in
+    any 24 hours without asking its customer first.
+    """
 
     hour: Decimal
     day: Decimal
     month: Decimal
+    day_unasked: Decimal
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -227,12 +240,14 @@ class Rule(msgspec.Struct, frozen=True):
     amount: Decimal
     charge_at_most: Decimal
     monthly_limit: Decimal
+    ask_first: AskFirst
     exposure: Exposure
     currency: str
     version: int
     reason: str
     updated_at: dt.datetime
     bring_back_to: Decimal | None = None
+    lasts_days: int | None = None
     day_limit: Decimal | None = None
     paused: str | None = None
     until: dt.datetime | None = None
@@ -261,6 +276,7 @@ class TopUp(msgspec.Struct, frozen=True):
     tries: int
     requested_at: dt.datetime
     reason: str | None = None
+    approval_needed: Literal["large_charge", "many_charges", "unusual_use"] | None = None
     balance_after: Decimal | None = None
     ended_at: dt.datetime | None = None
 

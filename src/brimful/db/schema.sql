@@ -133,7 +133,13 @@ CREATE TABLE public.consents (
     exposure_day_minor bigint,
     rate numeric(38,12),
     rate_per numeric(38,12),
+    lasts_days integer,
+    ask_above_minor bigint,
+    ask_after integer,
+    brake boolean,
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
+    CONSTRAINT consents_ask_above_minor_check CHECK ((ask_above_minor > 0)),
+    CONSTRAINT consents_ask_after_check CHECK ((ask_after > 0)),
     CONSTRAINT consents_check CHECK (((action = 'withdrawn'::text) = (withdraws IS NOT NULL))),
     CONSTRAINT consents_check1 CHECK (((kind = 'save_card'::text) OR ((asset IS NOT NULL) AND (card_id IS NOT NULL) AND (currency IS NOT NULL) AND (threshold IS NOT NULL) AND (amount_minor > 0) AND (limit_minor >= amount_minor)))),
     CONSTRAINT consents_check2 CHECK ((charge_max_minor >= amount_minor)),
@@ -142,6 +148,7 @@ CREATE TABLE public.consents (
     CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT consents_day_limit_minor_check CHECK ((day_limit_minor > 0)),
     CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text]))),
+    CONSTRAINT consents_lasts_days_check CHECK ((lasts_days > 0)),
     CONSTRAINT consents_rate_check CHECK ((rate > (0)::numeric)),
     CONSTRAINT consents_rate_per_check CHECK ((rate_per > (0)::numeric))
 );
@@ -209,7 +216,9 @@ CREATE TABLE public.top_ups (
     available_after numeric(38,12),
     rate_per numeric(38,12) DEFAULT 1 NOT NULL,
     cut boolean DEFAULT false NOT NULL,
+    asked text,
     CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT top_ups_asked_check CHECK ((asked = ANY (ARRAY['large_charge'::text, 'many_charges'::text, 'unusual_use'::text]))),
     CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
     CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
     CONSTRAINT top_ups_check2 CHECK (((ended_at IS NULL) OR (wake_at IS NULL))),
@@ -259,13 +268,21 @@ CREATE TABLE public.rules (
     least_minor bigint,
     rate numeric(38,12),
     rate_per numeric(38,12),
+    lasts_days integer,
+    ask_above_minor bigint,
+    ask_after integer,
+    brake boolean,
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT rules_ask_above_minor_check CHECK ((ask_above_minor > 0)),
+    CONSTRAINT rules_ask_after_check CHECK ((ask_after > 0)),
     CONSTRAINT rules_check CHECK ((limit_minor >= amount_minor)),
     CONSTRAINT rules_check1 CHECK (((charge_max_minor >= amount_minor) AND (charge_max_minor <= limit_minor))),
     CONSTRAINT rules_check2 CHECK ((target > threshold)),
     CONSTRAINT rules_check3 CHECK ((day_limit_minor >= COALESCE(charge_max_minor, amount_minor))),
     CONSTRAINT rules_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
+    CONSTRAINT rules_check5 CHECK (((lasts_days IS NULL) OR (target IS NULL))),
     CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT rules_lasts_days_check CHECK ((lasts_days > 0)),
     CONSTRAINT rules_least_minor_check CHECK ((least_minor > 0)),
     CONSTRAINT rules_rate_check CHECK ((rate > (0)::numeric)),
     CONSTRAINT rules_rate_per_check CHECK ((rate_per > (0)::numeric)),
@@ -308,7 +325,21 @@ CREATE VIEW public.broken_i14 AS
      JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (t.confirmed_at IS NOT NULL) AND ((c.exposure_day_minor)::numeric < ( SELECT sum(o.amount_minor) AS sum
            FROM public.top_ups o
-          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND (o.confirmed_at > (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL))))));
+          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND (o.confirmed_at > (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL))))))
+UNION
+ SELECT t.customer_id,
+    t.top_up_id
+   FROM (public.top_ups t
+     JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
+  WHERE ((t.kind = 'automatic'::text) AND (t.asked IS NULL) AND (t.confirmed_at IS NOT NULL) AND ((t.amount_minor > c.ask_above_minor) OR (c.ask_after < ( SELECT count(*) AS count
+           FROM public.top_ups o
+          WHERE ((o.customer_id = t.customer_id) AND (o.asset = t.asset) AND (o.kind = 'automatic'::text) AND (o.consent_id = t.consent_id) AND (o.asked IS NULL) AND (o.confirmed_at > (t.confirmed_at - '24:00:00'::interval)) AND (o.confirmed_at <= t.confirmed_at) AND ((o.state <> ALL (ARRAY['failed'::text, 'canceled'::text])) OR (o.balance_after IS NOT NULL)))))))
+UNION
+ SELECT t.customer_id,
+    t.top_up_id
+   FROM (public.top_ups t
+     JOIN public.payments p ON (((p.customer_id = t.customer_id) AND (p.top_up_id = t.top_up_id))))
+  WHERE ((t.asked IS NOT NULL) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL));
 CREATE TABLE public.entries (
     customer_id text NOT NULL,
     asset text NOT NULL,

@@ -122,6 +122,27 @@ async def _confirm(s: Sources, data: Mapping[str, Any]) -> Email | None:
     )
 
 
+async def _approve(s: Sources, data: Mapping[str, Any]) -> Email | None:
+    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["top_up_id"])
+    if not top_up.awaits_approval or top_up.expires_at is None:
+        return None
+    t, asset = s.words.t, await s.asset(data)
+    amount = s.words.cash(top_up.amount_minor, top_up.currency)
+    return s.mail(
+        t("Please approve a top-up of {amount}", amount=amount),
+        t("This top-up waits for you. Nothing has been charged yet."),
+        i18n.reasons.asked(s.words, top_up.asked),
+        t("If you do nothing, nothing is charged, and auto top-up pauses."),
+        facts=(
+            (t("To"), s.merchant),
+            (t("For"), f"{s.words.asset(asset)}: {s.words.amount(top_up.units, asset)}"),
+            (t("Card"), await s.card(top_up.card_id)),
+            (t("Until"), s.words.moment(top_up.expires_at)),
+        ),
+        action=(t("Review it"), await s.link(top_up_id=top_up.top_up_id, flow="pay")),
+    )
+
+
 async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The asset's name and the settings as facts."""
     t, asset = s.words.t, await s.asset(data)
@@ -138,7 +159,29 @@ async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tup
         facts.insert(2, (t("At most in 24 hours"), s.words.cash(day, data["currency"])))
     if most is not None:
         facts.insert(2, (t("At most at once"), s.words.cash(most, data["currency"])))
-    return s.words.asset(asset), tuple(facts)
+    if data.get("lasts_days") is not None:
+        days = s.words.n(
+            "what {number} day of your use costs", "what {number} days of your use cost", data["lasts_days"]
+        )
+        facts[1] = (t("We charge"), days)
+    return s.words.asset(asset), (*facts, *_asking(s, data))
+
+
+def _asking(s: Sources, data: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """When the customer is asked first, and the most that is charged in any case. Older events say neither."""
+    t, facts = s.words.t, []
+    if data.get("ask_above_minor") is not None:
+        facts.append((t("You are asked first above"), s.words.cash(data["ask_above_minor"], data["currency"])))
+    if data.get("ask_after") is not None:
+        number = s.words.number(Decimal(data["ask_after"]))
+        facts.append((t("You are asked first after"), t("{number} charges in 24 hours", number=number)))
+    if data.get("brake"):
+        facts.append((t("You are asked first"), t("when your use is far beyond what is usual for you")))
+    if data.get("exposure_day_minor") is not None:
+        facts.append(
+            (t("In 24 hours, in any case at most"), s.words.cash(data["exposure_day_minor"], data["currency"]))
+        )
+    return facts
 
 
 async def _enabled(s: Sources, data: Mapping[str, Any]) -> Email:
@@ -291,6 +334,7 @@ _WRITERS: Mapping[str, Callable[[Sources, Mapping[str, Any]], Awaitable[Email | 
     Topic.AUTO_TOP_UP_UPDATED: _updated,
     Topic.AUTO_TOP_UP_DISABLED: _disabled,
     Topic.AUTO_TOP_UP_PAUSED: _paused,
+    Topic.AUTO_TOP_UP_APPROVAL_NEEDED: _approve,
     Topic.AUTO_TOP_UP_SKIPPED: _skipped,
     Topic.AUTO_TOP_UP_LIMIT_NEAR: _limit_near,
     Topic.AUTO_TOP_UP_LIMIT_REACHED: _limit_reached,

@@ -15,11 +15,23 @@ def failed(words: Words, reason: str | None) -> str:
         return words.t("The saved card has expired or its details have changed. Add it again, or use another card.")
     if reason == "card_budget":
         return words.t("This card was declined too often lately, so it was not asked again. Use another card.")
-    if reason == "confirmation_expired":
+    if reason in {"confirmation_expired", "not_approved"}:
         return words.t("Your confirmation did not come in time. Nothing was charged.")
     if reason is not None and reason.startswith("refused:"):
         return words.t("This payment could not be made. Nothing was charged.")
     return words.t("Your bank declined this payment. Contact your bank or use another card.")
+
+
+def asked(words: Words, why: str | None) -> str:
+    """Why a charge waits for its customer's approval."""
+    if why == "large_charge":
+        return words.t("It is more than the sum above which you want to be asked.")
+    if why == "many_charges":
+        return words.t("You want to be asked after so many charges in 24 hours.")
+    return words.t(
+        "What you used in the last hour is far beyond what is usual for you. If that was not you, do not approve it, "
+        "and check your keys."
+    )
 
 
 def paused(words: Words, reason: str, card: str) -> str:
@@ -34,6 +46,7 @@ def paused(words: Words, reason: str, card: str) -> str:
         "confirmation_expired": t(
             "A payment with {card} needed your confirmation, which did not come in time.", card=card
         ),
+        "not_approved": t("A payment needed your approval, which did not come in time."),
         "refunded": t("A payment was refunded."),
         "disputed": t("A payment with {card} was questioned by its bank.", card=card),
         "fraud_warning": t("A payment with {card} was questioned by its bank.", card=card),

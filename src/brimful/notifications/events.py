@@ -21,6 +21,8 @@ class Topic(enum.StrEnum):
     AUTO_TOP_UP_UPDATED = "auto_top_up.updated"
     AUTO_TOP_UP_DISABLED = "auto_top_up.disabled"
     AUTO_TOP_UP_TRIGGERED = "auto_top_up.triggered"
+    AUTO_TOP_UP_APPROVAL_NEEDED = "auto_top_up.approval_needed"
+    AUTO_TOP_UP_UNUSUAL_USE = "auto_top_up.unusual_use"
     AUTO_TOP_UP_SKIPPED = "auto_top_up.skipped"
     AUTO_TOP_UP_PAUSED = "auto_top_up.paused"
     AUTO_TOP_UP_LIMIT_NEAR = "auto_top_up.limit_near"
@@ -50,6 +52,7 @@ _EMAILS = frozenset(
         Topic.AUTO_TOP_UP_UPDATED,
         Topic.AUTO_TOP_UP_DISABLED,
         Topic.AUTO_TOP_UP_PAUSED,
+        Topic.AUTO_TOP_UP_APPROVAL_NEEDED,
         Topic.AUTO_TOP_UP_SKIPPED,  # of a price that rose, alone
         Topic.AUTO_TOP_UP_LIMIT_NEAR,
         Topic.AUTO_TOP_UP_LIMIT_REACHED,

@@ -58,6 +58,8 @@ async def expire_if_due(context: PaymentContext, top_up: TopUp) -> Step:
             return Step.WAIT
         account, fresh = await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
         reason = "expired" if fresh.kind == "manual" else "confirmation_expired"
+        if fresh.awaits_approval:
+            reason = "not_approved"
         taken_back = await top_ups.store.move(
             tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state="canceled", reason=reason
         )

@@ -152,7 +152,7 @@ async def _measure(tx: Tx, account: ledger.accounts.Account, top_up: TopUp, snap
     def count() -> None:
         observability.metrics.CREDIT.observe(time.monotonic() - snapshot.received_s)
         observability.metrics.BELOW_ZERO.observe(below_s)
-        if top_up.kind == "automatic":
+        if top_up.kind == "automatic" and top_up.asked is None:
             observability.metrics.FUNDING.observe(waited_s)
 
     tx.once_committed(count)
@@ -208,10 +208,8 @@ async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.acco
         await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
         return
     ended = await top_ups.store.move(tx, top_up, top_up.next_state)
-    if top_up.kind == "automatic" and top_up.reason == "confirmation_expired":
-        await auto_top_up.pauses.pause(
-            tx, top_up.customer_id, top_up.asset, "confirmation_expired", card_id=top_up.card_id
-        )
+    if top_up.kind == "automatic" and top_up.reason in {"confirmation_expired", "not_approved"}:
+        await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, top_up.reason, card_id=top_up.card_id)
     await announce_failed(tx, ended)
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 

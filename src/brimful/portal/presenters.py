@@ -41,7 +41,7 @@ def account_state(
     if rule.pause_reason is not None:
         why = i18n.reasons.paused(words, rule.pause_reason, label)
         rest = t("Nothing is charged until you choose a card and turn it on again.")
-        if rule.pause_reason == "operator":
+        if rule.pause_reason in {"operator", "not_approved"}:
             rest = t("Nothing is charged until you turn it on again.")
         return State("paused", f"{why} {rest}")
     if live is not None:
@@ -51,6 +51,8 @@ def account_state(
 
 def _live(words: Words, live: top_ups.model.TopUp) -> State:
     amount = words.cash(live.amount_minor, live.currency)
+    if live.awaits_approval:
+        return State("confirm", words.t("A top-up of {amount} waits for your approval.", amount=amount))
     if live.state == "action_required":
         return State("confirm", words.t("Your bank wants you to confirm {amount}.", amount=amount))
     if live.state == "retry_wait" and live.wake_at is not None:
@@ -69,6 +71,19 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
     lacks = _lacks(words, rule.reason, asset, label)
     if lacks is not None:
         return State("unavailable", lacks)
+    if rule.lasts_days is not None:
+        text = words.n(
+            "Auto top-up is on: we add what {number} day of your use costs when your balance drops below {line}. "
+            "{card}. {spent} of {limit} used this month.",
+            "Auto top-up is on: we add what {number} days of your use cost when your balance drops below {line}. "
+            "{card}. {spent} of {limit} used this month.",
+            rule.lasts_days,
+            line=words.amount(rule.threshold, asset),
+            card=label,
+            spent=spent,
+            limit=limit,
+        )
+        return State("on", text)
     if rule.target is not None:
         text = words.t(
             "Auto top-up is on: we bring your balance back to {target} when it drops below {line}. {card}. {spent} of "
@@ -156,7 +171,7 @@ def outcome(
     if top_up.state == "failed":
         return t("Not paid"), i18n.reasons.failed(words, top_up.reason)
     if top_up.state == "canceled":
-        if top_up.reason in {"expired", "link_expired", "confirmation_expired"}:
+        if top_up.reason in {"expired", "link_expired", "confirmation_expired", "not_approved"}:
             return t("Time is up"), t("This payment was not made in time. Nothing was charged.")
         return t("Canceled"), t("This top-up has ended. Nothing was charged.")
     return _open(words, top_up, amount, payment)
@@ -175,6 +190,8 @@ def _open(
     unpaid = t("Not paid yet"), t("This top-up has not been paid. Nothing was charged.")
     if top_up.state == "action_required" and top_up.kind == "manual" and not (payment and payment.kind == "intent"):
         return unpaid  # Stripe's page was left, or another card is to be chosen: no bank has asked for anything
+    if top_up.awaits_approval:
+        return t("Approve {amount}", amount=amount), i18n.reasons.asked(words, top_up.asked)
     if top_up.state == "action_required":
         return t("Confirm {amount}", amount=amount), t("Your bank wants you to confirm this payment.")
     if top_up.state == "requested" and top_up.kind == "manual":

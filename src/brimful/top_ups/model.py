@@ -18,6 +18,7 @@ from typing import Any, Literal, get_args
 from brimful.core import money
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
+Asked = Literal["large_charge", "many_charges", "unusual_use"]
 State = Literal[
     "requested",
     "intent_created",
@@ -66,7 +67,8 @@ class TopUp:
     """One wish to add funds. What is charged was fixed when it was made and is never computed again.
 
     `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets, at the price
-    that was used: `rate` for `rate_per` units. `cut`: a limit allowed less than the rule wanted.
+    that was used: `rate` for `rate_per` units. `cut`: a limit allowed less than the rule wanted. `asked`: why its
+    customer must approve it first.
     """
 
     customer_id: str
@@ -82,6 +84,7 @@ class TopUp:
     rate: Decimal
     rate_per: Decimal
     cut: bool
+    asked: Asked | None
     card_id: str | None
     consent_id: str | None
     rule_version: int | None
@@ -106,6 +109,11 @@ class TopUp:
     @property
     def live(self) -> bool:
         return self.ended_at is None
+
+    @property
+    def awaits_approval(self) -> bool:
+        """Its customer has been asked, and has not tried to pay."""
+        return self.asked is not None and self.state == "action_required" and not self.tries
 
     @property
     def price(self) -> Fraction:

@@ -18,12 +18,15 @@ from brimful.top_ups import store
 from brimful.top_ups.model import WAITING_STATES, TopUp
 
 MANUAL_LIFE = dt.timedelta(hours=24)
+APPROVAL_LIFE = dt.timedelta(hours=24)
 _DAY = dt.timedelta(hours=24)
 
 
 @dataclasses.dataclass(frozen=True)
 class AutomaticWish:
-    """What the policy decided for one account: a copy of the rule at this moment."""
+    """What the policy decided for one account: a copy of the rule at this moment. With `ask` it waits for its
+    customer's approval.
+    """
 
     customer_id: str
     asset: str
@@ -35,19 +38,24 @@ class AutomaticWish:
     card_id: str
     consent_id: str
     rule_version: int
+    ask: str | None = None
 
 
 # The partial unique index is the lock: a second request inserts nothing.
 _INSERT_AUTOMATIC = """
     INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
-        cut, card_id, consent_id, rule_version, limit_month, wake_at, requested_at)
-    SELECT w.customer_id, w.top_up_id, w.asset, 'automatic', 'requested', w.currency, w.amount_minor, w.units, w.rate,
-        w.rate_per, w.cut, w.card_id, w.consent_id, w.rule_version, %(month)s, %(now)s, %(now)s
+        cut, card_id, consent_id, rule_version, limit_month, asked, reason, wake_at, expires_at, requested_at)
+    SELECT w.customer_id, w.top_up_id, w.asset, 'automatic',
+        CASE WHEN w.asked IS NULL THEN 'requested' ELSE 'action_required' END, w.currency, w.amount_minor, w.units,
+        w.rate, w.rate_per, w.cut, w.card_id, w.consent_id, w.rule_version, %(month)s, w.asked,
+        CASE WHEN w.asked IS NOT NULL THEN 'approval_needed' END,
+        CASE WHEN w.asked IS NULL THEN %(now)s::timestamptz ELSE %(until)s::timestamptz END,
+        CASE WHEN w.asked IS NOT NULL THEN %(until)s::timestamptz END, %(now)s
     FROM unnest(%(customers)s::text[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
         %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cuts)s::boolean[],
         %(cards)s::text[],
-        %(consents)s::text[], %(versions)s::int[]) AS w (customer_id, top_up_id, asset, currency, amount_minor, units,
-            rate, rate_per, cut, card_id, consent_id, rule_version)
+        %(consents)s::text[], %(versions)s::int[], %(asks)s::text[]) AS w (customer_id, top_up_id, asset, currency,
+            amount_minor, units, rate, rate_per, cut, card_id, consent_id, rule_version, asked)
     ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
     RETURNING customer_id, top_up_id, asset
 """
@@ -80,11 +88,15 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
             "cards": [wish.card_id for wish in wishes],
             "consents": [wish.consent_id for wish in wishes],
             "versions": [wish.rule_version for wish in wishes],
+            "asks": [wish.ask for wish in wishes],
+            "until": now + APPROVAL_LIFE,
         },
     )
     made = {(row["customer_id"], row["asset"]): row["top_up_id"] for row in rows}
-    arguments = [{"customer_id": key[0], "top_up_id": top_up_id} for key, top_up_id in made.items()]
-    await jobs.defer(tx, jobs.Name.PAY, arguments)
+    asked = {(wish.customer_id, wish.asset) for wish in wishes if wish.ask is not None}
+    for at, waits in ((None, False), (now + APPROVAL_LIFE, True)):
+        arguments = [{"customer_id": key[0], "top_up_id": made[key]} for key in made if (key in asked) == waits]
+        await jobs.defer(tx, jobs.Name.PAY, arguments, at=at)
     for key, top_up_id in made.items():
         tx.once_committed(functools.partial(observability.tracing.requested, top_up_id, key, now, kind="automatic"))
     return made

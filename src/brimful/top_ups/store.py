@@ -141,7 +141,7 @@ _CREDIT_TIMES = """
     SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - requested_at) AS time_to_credit
     FROM (
         SELECT ended_at, requested_at FROM top_ups
-        WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND state = 'succeeded'
+        WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND state = 'succeeded' AND asked IS NULL
         ORDER BY requested_at DESC LIMIT 20
     ) AS latest
 """

@@ -54,6 +54,11 @@ class RuleEvent(CustomerEvent):
     charge_max_minor: Minor | None = None
     target: Amount | None = None
     day_limit_minor: Minor | None = None
+    lasts_days: int | None = None
+    ask_above_minor: Minor | None = None
+    ask_after: int | None = None
+    brake: bool = False
+    exposure_day_minor: Annotated[Minor | None, Field(description="The most in any 24 hours, in any case.")] = None
     version: int
     rose: bool
 
@@ -68,6 +73,21 @@ class PausedEvent(AssetEvent):
     """A rule that rests until its customer turns it on again."""
 
     reason: str
+
+
+class ApprovalEvent(TriggeredEvent):
+    """A top-up that waits for its customer's approval, and until when."""
+
+    why: Literal["large_charge", "many_charges", "unusual_use"]
+    expires_at: Moment
+
+
+class UnusualUseEvent(AssetEvent):
+    """Use far beyond an account's own past: what was used in the last hour, and in the highest of 30 days before."""
+
+    top_up_id: str
+    used_last_hour: Amount
+    highest_hour: Amount
 
 
 class SkippedEvent(AssetEvent):
@@ -162,6 +182,8 @@ DATA: dict[Topic, type[BaseModel]] = {
     Topic.AUTO_TOP_UP_UPDATED: RuleEvent,
     Topic.AUTO_TOP_UP_DISABLED: AssetEvent,
     Topic.AUTO_TOP_UP_TRIGGERED: TriggeredEvent,
+    Topic.AUTO_TOP_UP_APPROVAL_NEEDED: ApprovalEvent,
+    Topic.AUTO_TOP_UP_UNUSUAL_USE: UnusualUseEvent,
     Topic.AUTO_TOP_UP_SKIPPED: SkippedEvent,
     Topic.AUTO_TOP_UP_PAUSED: PausedEvent,
     Topic.AUTO_TOP_UP_LIMIT_NEAR: LimitEvent,
@@ -189,6 +211,8 @@ SUMMARIES: dict[Topic, str] = {
     Topic.AUTO_TOP_UP_UPDATED: "The customer changed an auto top-up that is on.",
     Topic.AUTO_TOP_UP_DISABLED: "The customer turned auto top-up off.",
     Topic.AUTO_TOP_UP_TRIGGERED: "A balance fell below its threshold: a top-up was requested.",
+    Topic.AUTO_TOP_UP_APPROVAL_NEEDED: "A charge waits for its customer's approval: send them to the Billing Portal.",
+    Topic.AUTO_TOP_UP_UNUSUAL_USE: "An account uses far more than it ever did: a loop, or a key that leaked.",
     Topic.AUTO_TOP_UP_SKIPPED: "A balance is below its threshold, and nothing is charged: the reason.",
     Topic.AUTO_TOP_UP_PAUSED: "Auto top-up rests until the customer turns it on again.",
     Topic.AUTO_TOP_UP_LIMIT_NEAR: "Four fifths of the month's limit are used.",

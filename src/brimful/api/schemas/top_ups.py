@@ -26,6 +26,7 @@ class TopUp(BaseModel):
     status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
     state: str
     reason: str | None
+    approval_needed: top_ups.model.Asked | None
     amount: Amount
     currency: str
     destination: TopUpDestination
@@ -47,6 +48,7 @@ class TopUp(BaseModel):
             status=top_ups.model.credyt_status(top_up),
             state=top_up.state,
             reason=top_up.reason,
+            approval_needed=top_up.asked,
             amount=money.text(money.major(top_up.amount_minor, top_up.currency)),
             currency=top_up.currency,
             destination=destination,
@@ -137,19 +139,33 @@ class Cards(BaseModel):
 
 
 class Exposure(BaseModel):
-    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC)."""
+    """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC); and in any
+    24 hours without asking its customer first.
+    """
 
     hour: Amount
     day: Amount
     month: Amount
+    day_unasked: Amount
 
     @classmethod
     def of(cls, most: auto_top_up.exposure.Exposure, currency: str) -> Self:
         """In the rule's currency."""
-        hour, day, month = (
-            money.text(money.major(minor, currency)) for minor in (most.hour_minor, most.day_minor, most.month_minor)
+        hour, day, month, unasked = (
+            money.text(money.major(minor, currency))
+            for minor in (most.hour_minor, most.day_minor, most.month_minor, most.unasked_day_minor)
         )
-        return cls(hour=hour, day=day, month=month)
+        return cls(hour=hour, day=day, month=month, day_unasked=unasked)
+
+
+class AskFirst(BaseModel):
+    """When a charge waits for its customer's approval: above a sum, after a number of charges in 24 hours, and with the
+    brake while use is far beyond the account's own past.
+    """
+
+    above: Amount | None
+    after: int | None
+    brake: bool
 
 
 class Rule(BaseModel):
@@ -162,8 +178,10 @@ class Rule(BaseModel):
     amount: Amount
     charge_at_most: Amount
     bring_back_to: Amount | None
+    lasts_days: int | None
     monthly_limit: Amount
     day_limit: Amount | None
+    ask_first: AskFirst
     exposure: Exposure
     currency: str
     version: int
@@ -175,8 +193,10 @@ class Rule(BaseModel):
     @classmethod
     def of(cls, rule: auto_top_up.rules.Rule, pace: auto_top_up.policy.Pace) -> Self:
         """Read-only: only the customer sets a rule."""
-        most, day = rule.most_minor, rule.day_limit_minor
-        stated = auto_top_up.exposure.exposure(most, rule.limit_minor, day, pace)
+        most, day, above = rule.most_minor, rule.day_limit_minor, rule.ask_above_minor
+        stated = auto_top_up.exposure.exposure(
+            most, rule.limit_minor, day, pace, ask_above_minor=above, ask_after=rule.ask_after
+        )
         return cls(
             asset=rule.asset,
             enabled=rule.enabled,
@@ -185,8 +205,14 @@ class Rule(BaseModel):
             amount=money.text(money.major(rule.amount_minor, rule.currency)),
             charge_at_most=money.text(money.major(most, rule.currency)),
             bring_back_to=None if rule.target is None else money.text(rule.target),
+            lasts_days=rule.lasts_days,
             monthly_limit=money.text(money.major(rule.limit_minor, rule.currency)),
             day_limit=None if day is None else money.text(money.major(day, rule.currency)),
+            ask_first=AskFirst(
+                above=None if above is None else money.text(money.major(above, rule.currency)),
+                after=rule.ask_after,
+                brake=bool(rule.brake),
+            ),
             exposure=Exposure.of(stated, rule.currency),
             currency=rule.currency,
             version=rule.version,

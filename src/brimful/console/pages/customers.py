@@ -112,15 +112,21 @@ def _terms(rule: auto_top_up.rules.Rule) -> str:
     most = view_model.cash(rule.most_minor, rule.currency)
     if rule.target is not None:
         return f"below {money.text(rule.threshold)} back to {money.text(rule.target)}, at most {most}"
+    if rule.lasts_days is not None:
+        return f"below {money.text(rule.threshold)} add {rule.lasts_days} days' use, at most {most}"
     amount = view_model.cash(rule.amount_minor, rule.currency)
     return f"below {money.text(rule.threshold)} add {amount}" + ("" if most == amount else f", at most {most} at once")
 
 
 def _limits(rule: auto_top_up.rules.Rule) -> str:
-    month = f"{view_model.cash(rule.limit_minor, rule.currency)} a month"
-    if rule.day_limit_minor is None:
-        return month
-    return f"{view_model.cash(rule.day_limit_minor, rule.currency)} in 24 hours, {month}"
+    bounds = [f"{view_model.cash(rule.limit_minor, rule.currency)} a month"]
+    if rule.day_limit_minor is not None:
+        bounds.insert(0, f"{view_model.cash(rule.day_limit_minor, rule.currency)} in 24 hours")
+    if rule.ask_above_minor is not None:
+        bounds.append(f"asks above {view_model.cash(rule.ask_above_minor, rule.currency)}")
+    if rule.ask_after is not None:
+        bounds.append(f"asks after {rule.ask_after} in 24 hours")
+    return ", ".join([*bounds, *(["brake on"] if rule.brake else [])])
 
 
 async def ledger_of(page: Page) -> Response:

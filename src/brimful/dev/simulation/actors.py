@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from brimful import auto_top_up, payments, top_ups
+from brimful import auto_top_up, ledger, payments, top_ups
 from brimful.core import money
 from brimful.dev.simulation import world
 from brimful.dev.simulation.world import CREDIT, PACE, USD, Actor
@@ -44,7 +44,7 @@ async def _submit(h: "History", movements: list[Movement]) -> None:
     for _ in range(4):
         task = h.world.scheduler.spawn(h.world.recorder.submit(movements))
         await h.world.settle()
-        h.world.scheduler.failures.clear()
+        h.raise_failures()
         if task.done() and not task.cancelled() and task.exception() is None:
             _acknowledge(h, movements, task.result())
             return
@@ -88,13 +88,14 @@ async def save_rule(h: "History") -> None:
     limit = amount * h.dice.choice((1, 2, 4, 8))
     threshold = Decimal(h.dice.choice((5, 10, 20)) * factor)
     most = min(limit, amount * h.dice.choice((1, 1, 1, 2, 4)))
-    back = h.dice.random() < 0.25
+    how = h.dice.choice(("add", "add", "add", "target", "lasts"))
+    back = how == "target"
     form = auto_top_up.rules.RuleForm(
         asset=asset,
         card_id=h.dice.choice(chosen),
         currency="USD",
         threshold=threshold,
-        amount_minor=most if back else amount,
+        amount_minor=amount if how == "add" else most,
         limit_minor=limit,
         version=0 if before is None else before["version"],
         turn_on=h.dice.random() < 0.8,
@@ -102,6 +103,10 @@ async def save_rule(h: "History") -> None:
         charge_max_minor=most,
         target=threshold + h.dice.choice((3, 15, 40)) * factor if back else None,
         day_limit_minor=most * h.dice.choice((1, 2, 3)) if h.dice.random() < 0.4 else None,
+        lasts_days=h.dice.choice((1, 3, 7)) if how == "lasts" else None,
+        ask_above_minor=amount if how == "add" and most > amount and h.dice.random() < 0.4 else None,
+        ask_after=h.dice.choice((1, 2, 3)) if h.dice.random() < 0.25 else None,
+        brake=h.dice.random() < 0.5,
     )
 
     async def act() -> None:
@@ -214,6 +219,25 @@ async def operate(h: "History") -> None:
         await h.world.set_rate(rate)
 
 
+async def live_quietly(h: "History") -> None:
+    """Eight days of a little use, which make a burst unusual."""
+    [person, *_] = h.world.actors
+    for number in range(25):
+        h.world.time.now += dt.timedelta(hours=8)
+        await _submit(h, [Movement("usage", person.customer_id, "USD", f"quiet-{number}", Decimal(-1))])
+    await roll_up(h)
+
+
+async def roll_up(h: "History") -> None:
+    """The hourly job."""
+
+    async def act() -> None:
+        async with h.world.database.transaction() as tx:
+            await ledger.usage_hours.roll_up(tx, ("", ""), limit=100)
+
+    h.world.scheduler.spawn(act())
+
+
 async def our_refund(h: "History") -> None:
     paid = h.world.tables.where("top_ups", state="succeeded")
     if not paid:
@@ -249,5 +273,6 @@ ACTS: tuple[tuple[Callable[["History"], Awaitable[None]], float], ...] = (
     (pay_now, 2),
     (confirm, 4),
     (operate, 1.5),
+    (roll_up, 1),
     (pass_time, 8),
 )

@@ -62,6 +62,7 @@ class Auditor:
         """What must hold once faults are off and everything has run."""
         self.step()
         self._books()
+        self._hours()
         self._nothing_lost()
         self._lively()
 
@@ -144,7 +145,7 @@ class Auditor:
             most = given["charge_max_minor"] or given["amount_minor"]
             _must(payment["amount_minor"] <= most, "I10", f"{name}: {payment['amount_minor']} of {most}")
 
-    # I14: no more in any 24 hours than was stated with the consent
+    # I14: no more in any 24 hours than was stated with the consent, nor without asking where that was wanted
     def _exposure(self) -> None:
         counted = [row for row in self._tables.where("top_ups", kind="automatic") if row["confirmed_at"] is not None
                    and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
@@ -158,6 +159,32 @@ class Auditor:
             )  # fmt: skip
             stated = given["exposure_day_minor"]
             _must(charged <= stated, "I14", f"{row['top_up_id']}: {charged} in 24 hours, {stated} were stated")
+            if row["asked"] is None:
+                self._unasked(row, given, [one for one in counted if since < one["confirmed_at"]])
+        for payment in self._tables.where("payments", presence="off_session"):
+            top_up = self._tables.get("top_ups", payment["customer_id"], payment["top_up_id"])
+            assert top_up is not None
+            alone = top_up["asked"] is not None and payment["confirm_sent_at"] is not None
+            _must(not alone, "I14", f"{payment['payment_id']} was sent without the approval that it needs")
+
+    def _unasked(self, row: Row, given: Row, lately: list[Row]) -> None:
+        name, above, after = row["top_up_id"], given["ask_above_minor"], given["ask_after"]
+        _must(above is None or row["amount_minor"] <= above, "I14", f"{name} was not asked about")
+        count = sum(
+            one["asked"] is None and one["consent_id"] == row["consent_id"]
+            and one["confirmed_at"] <= row["confirmed_at"] for one in lately
+        )  # fmt: skip
+        _must(after is None or count <= after, "I14", f"{name}: {count} in 24 hours without asking")
+
+    # I15
+    def _hours(self) -> None:
+        for row in self._tables.all("usage_hours"):
+            entries = self._tables.where("entries", customer_id=row["customer_id"], asset=row["asset"])
+            used = -sum(
+                one["amount"] for one in entries
+                if one["kind"] in {"usage", "charge"} and row["first_seq"] <= one["seq"] <= row["last_seq"]
+            )  # fmt: skip
+            _must(used == row["used"], "I15", f"{row['customer_id']} {row['hour']}: {row['used']}, not {used}")
 
     # I8, by what was confirmed and not given up
     def _limits(self) -> None:

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from brimful import auto_top_up, jobs, payments, worker
+from brimful.auto_top_up.policy import Ask
 from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.core.failpoints import CrashError
@@ -36,9 +37,12 @@ FAULTS = (
     "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "dispute_du",
     "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
+    *(f"asked:{why.value}" for why in Ask),
 )  # fmt: skip
 _STEPS = (25, 70)
 _ROUNDS_MAX = 600
+_FUNDED = 0.6  # of histories begin with a rule, so that more is paid in them
+_WITH_PAST = 0.2  # and some with days of quiet use
 _HORIZON = dt.timedelta(days=40)
 
 
@@ -48,6 +52,8 @@ class Outcome:
 
     seed: str
     steps: int
+    debits: int  # that stand in the ledger
+    credits: int  # by payments
     faults: dict[str, int]
     violation: str | None
     digest: str  # of everything that happened: the same seed gives the same one
@@ -74,6 +80,7 @@ class History:
         self.dice = random.Random(seed)
         self.number = 0
         self.sent: list[tuple[Actor, str, str, Decimal]] = []
+        self._asked: set[str] = set()
         self._crash_in: int | None = None
         self.world.database.crash = self._crashes
 
@@ -87,6 +94,7 @@ class History:
         violation = None
         try:
             await self.world.open()
+            await self._begin()
             for number in wanted:
                 await self._step(number)
             await self._calm_down()
@@ -99,7 +107,17 @@ class History:
             ids.derive(None)
             jobs.collect_with(None)
         digest = hashlib.sha256("\n".join(self.trail).encode()).hexdigest()[:16]
-        return Outcome(self.seed, len(wanted), dict(self.faults), violation, digest, tuple(self.trail))
+        kinds = collections.Counter(row["kind"] for row in self.world.tables.all("entries"))
+        return Outcome(self.seed, len(wanted), kinds["usage"], kinds["top_up"], dict(self.faults), violation, digest,
+                       tuple(self.trail))  # fmt: skip
+
+    async def _begin(self) -> None:
+        """What was before the first step, in some of them."""
+        self.dice = random.Random(f"{self.seed}/begin")
+        for share, act in ((_WITH_PAST, actors.live_quietly), (_FUNDED, actors.save_rule)):
+            if self.dice.random() < share:
+                await act(self)
+                await self._rest()
 
     # --- a step ----------------------------------------------------------------------------------------------
 
@@ -117,11 +135,11 @@ class History:
 
     async def _rest(self) -> None:
         await self.world.settle()
-        self._raise_failures()
+        self.raise_failures()
         self._announce()
         self.auditor.step()
 
-    def _raise_failures(self) -> None:
+    def raise_failures(self) -> None:
         """What tasks raised: planted crashes and refusals are part of the game, all else is a violation."""
         failures, self.world.scheduler.failures = self.world.scheduler.failures, []
         for error in failures:
@@ -129,7 +147,7 @@ class History:
                 raise error
 
     def _announce(self) -> None:
-        """Count what cards did at the provider."""
+        """Count what cards did at the provider, and what waits for its customer."""
         for event in self.world.events:
             if event.get("counted"):
                 continue
@@ -137,6 +155,11 @@ class History:
             if event["type"] == "payment_intent.payment_failed":
                 error = event["data"]["object"]["last_payment_error"]
                 self.met("authentication" if error.get("code") == "authentication_required" else "declined")
+
+        for row in self.world.tables.all("top_ups"):
+            if row["asked"] is not None and row["top_up_id"] not in self._asked:
+                self._asked.add(row["top_up_id"])
+                self.met(f"asked:{row['asked']}")
 
     def met(self, fault: str) -> None:
         assert fault in FAULTS, fault

@@ -32,15 +32,16 @@ def simulate(*, histories: int, seed: str, processes: int | None = None) -> dict
     """Run histories `seed/0`, `seed/1`, ...
 
     Returns:
-        {ok, histories, steps, faults, violations, by_fault, seconds}. A violation names its seed, the steps to
-        which it was shrunk and what they did.
+        {ok, histories, steps, debits, credits, faults, violations, by_fault, seconds}. A violation names its seed, the
+        steps to which it was shrunk and what they did.
     """
     started = time.monotonic()
     totals: collections.Counter[str] = collections.Counter()
     by_fault: collections.Counter[str] = collections.Counter()
     violations: list[dict[str, Any]] = []
     for outcome in _outcomes(histories, seed, processes or os.cpu_count() or 1):
-        totals.update(histories=1, steps=outcome.steps, faults=sum(outcome.faults.values()))
+        totals.update(histories=1, steps=outcome.steps, debits=outcome.debits, credits=outcome.credits,
+                      faults=sum(outcome.faults.values()))  # fmt: skip
         by_fault.update(outcome.faults)
         if outcome.violation is not None and len(violations) < _VIOLATIONS_MAX:
             violations.append(shrink(outcome))
@@ -48,6 +49,8 @@ def simulate(*, histories: int, seed: str, processes: int | None = None) -> dict
         "ok": not violations,
         "histories": totals["histories"],
         "steps": totals["steps"],
+        "debits": totals["debits"],
+        "credits": totals["credits"],
         "faults": totals["faults"],
         "violations": violations,
         "by_fault": {fault: by_fault[fault] for fault in FAULTS},

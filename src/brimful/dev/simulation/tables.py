@@ -33,6 +33,7 @@ _KEYS = {
     "stripe_events": ("event_id",),
     "outgoing_events": ("event_id",),
     "suspensions": ("kind",),
+    "usage_hours": ("customer_id", "asset", "hour"),
 }
 
 

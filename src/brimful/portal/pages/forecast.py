@@ -25,6 +25,13 @@ async def usual_day(page: Page, tx: Tx, asset: str) -> Decimal:
     return Decimal(0) if one is None else one.usual_day
 
 
+async def braked(page: Page, tx: Tx, asset: str) -> int:
+    """In how many of the last thirty days' hours the brake would have asked."""
+    now, key = await tx.now(), (page.session.customer_id, asset)
+    hours = await ledger.usage_hours.read(tx, key, now - auto_top_up.brake.PAST, now)
+    return auto_top_up.brake.would_have_asked(hours)
+
+
 async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fraction | None) -> dict[str, Any] | None:
     """What the preview shows; None where nothing has moved yet."""
     customer_id = page.session.customer_id
@@ -34,11 +41,12 @@ async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fr
         added = await ledger.statements.additions(tx, customer_id, asset.code, now - _WINDOW)
         automatic = await top_ups.store.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
         measured = await top_ups.store.time_to_credit(tx, customer_id, asset.code)
+        use = await auto_top_up.foresee.used_per_day(tx, (customer_id, asset.code))
     if not series.at_ms:
         return None
     skipped = [row["seq"] - series.first_seq for row in added if row["payment_id"] in automatic]
     # In a thread: a hundred thousand movements take a while, and debits share this process.
-    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, now)
+    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, use, now)
 
 
 def _projected(
@@ -49,6 +57,7 @@ def _projected(
     series: ledger.statements.Series,
     skipped: list[int],
     measured: dt.timedelta | None,
+    used_per_day: Decimal,
     now: dt.datetime,
 ) -> dict[str, Any]:
     words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
@@ -68,7 +77,7 @@ def _projected(
     proposal = auto_top_up.preview.Proposal(
         asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor, rate,
         draft.most_minor, draft.target, draft.day_limit_minor,
-        draft.smallest_minor,
+        draft.smallest_minor, draft.lasts_days, used_per_day, draft.ask_above_minor, draft.ask_after,
     )  # fmt: skip
     result = auto_top_up.preview.replay(past_, proposal, page.deps.pace, time_to_credit)
     shown["result"] = {

@@ -150,8 +150,12 @@ def _confirm(page: Page, panel: Panel) -> Banner | None:
     if live is None or live.state != "action_required":
         return None
     amount = page.words.cash(live.amount_minor, live.currency)
+    url = f"/billing/confirm/{live.top_up_id}"
+    if live.awaits_approval:
+        text = t("A {amount} top-up for {asset} waits for your approval.", amount=amount, asset=panel.name)
+        return Banner("warn", text, t("Review it"), url)
     text = t("Your bank wants you to confirm a {amount} top-up for {asset}.", amount=amount, asset=panel.name)
-    return Banner("warn", text, t("Confirm payment"), f"/billing/confirm/{live.top_up_id}")
+    return Banner("warn", text, t("Confirm payment"), url)
 
 
 def _paused(page: Page, panel: Panel) -> Banner | None:

@@ -73,7 +73,7 @@ async def pay_link(page: Page) -> Response:
 
 
 async def confirm(page: Page) -> Response:
-    """A payment that the bank wants its customer to confirm."""
+    """A payment that the bank wants its customer to confirm, or that they wanted to be asked about."""
     top_up_id = page.request.path_params["top_up_id"]
     _only_its_own(page, top_up_id)
     return await _confirm(page, top_up_id)
@@ -98,6 +98,7 @@ async def _confirm(page: Page, top_up_id: str) -> Response:
             "units": page.words.amount(found.units, asset),
             "card": card.label,
             "automatic": found.kind == "automatic",
+            "asked": i18n.reasons.asked(page.words, found.asked) if found.awaits_approval else None,
             "until": page.words.moment(found.expires_at),
         },
     )

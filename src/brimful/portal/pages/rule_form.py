@@ -20,7 +20,12 @@ from brimful.portal.limits import Bounds
 
 _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
 _CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
-FIELDS = ("threshold", "amount", "limit", "card", "in_units", "version", "how", "target", "most", "day_on", "day")
+FIELDS = (
+    "threshold", "amount", "limit", "card", "in_units", "version", "how", "target", "lasts", "most", "day_on", "day",
+    "ask_above", "ask_after", "brake",
+)  # fmt: skip
+LASTS = ("1", "3", "7")  # days
+_ASK_AFTER_MAX = 1000
 _DAY_FACTOR = 3  # the proposed limit of a day is this many of the largest charges
 
 
@@ -84,8 +89,8 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
             "threshold": "",
             "amount": words.typed_cash(amount, context.currency),
             "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
-            "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "most": "",
-            "day_on": "yes", "day": "",
+            "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "lasts": "1", "most": "",
+            "day_on": "yes", "day": "", "ask_above": "", "ask_after": "", "brake": "yes",
         }  # fmt: skip
     keeps = before.card_id in usable and not wanted
     return {
@@ -95,11 +100,17 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
         "card": before.card_id if keeps else default_card,
         "in_units": "",
         "version": str(before.version),
-        "how": "add" if before.target is None else "target",
+        "how": "lasts" if before.lasts_days is not None else "add" if before.target is None else "target",
+        "lasts": str(before.lasts_days or 1),
         "target": "" if before.target is None else words.typed(before.target),
         "most": "" if before.charge_max_minor is None else words.typed_cash(before.charge_max_minor, context.currency),
         "day_on": "" if before.day_limit_minor is None else "yes",
         "day": "" if before.day_limit_minor is None else words.typed_cash(before.day_limit_minor, context.currency),
+        "ask_above": ""
+        if before.ask_above_minor is None
+        else words.typed_cash(before.ask_above_minor, context.currency),
+        "ask_after": "" if before.ask_after is None else str(before.ask_after),
+        "brake": "yes" if before.brake else "",
     }
 
 
@@ -111,8 +122,11 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
     """
     words, errors = page.words, {}
     numbers: dict[str, Any] = {}
-    readers: list[tuple[str, Reader]] = [("threshold", _threshold), ("limit", _limit), ("most", _most), ("day", _day)]
-    readers.insert(1, ("target", _target) if values["how"] == "target" else ("amount", _amount))
+    readers: list[tuple[str, Reader]] = [
+        ("threshold", _threshold), ("limit", _limit), ("most", _most), ("day", _day), ("ask_above", _ask_above),
+        ("ask_after", _ask_after),
+    ]  # fmt: skip
+    readers.insert(1, _HOW.get(values["how"], ("amount", _amount)))
     for name, reader in readers:
         try:
             numbers[name] = reader(page, context, values)
@@ -131,6 +145,7 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         errors["form"] = words.t("This page is out of date. Go back, reload it and try again.")
     if not readable:
         return None, errors
+    adds = "target" not in numbers and "lasts" not in numbers
     form = RuleForm(
         asset=context.asset.code,
         card_id=values["card"],
@@ -138,8 +153,12 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         threshold=numbers["threshold"],
         amount_minor=numbers["amount"],
         limit_minor=numbers["limit"],
-        charge_max_minor=None if numbers["most"] == numbers["amount"] and "target" not in numbers else numbers["most"],
+        charge_max_minor=None if numbers["most"] == numbers["amount"] and adds else numbers["most"],
         target=numbers.get("target"),
+        lasts_days=numbers.get("lasts"),
+        ask_above_minor=numbers["ask_above"],
+        ask_after=numbers["ask_after"],
+        brake=values["brake"] == "yes",
         day_limit_minor=numbers["day"],
         least_minor=context.bounds.low_minor,
         version=int(version) if numbered else 0,
@@ -151,14 +170,16 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
 
 
 def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool) -> None:
-    """Fill in what was left open: "charge at most" is one amount, or what lies between threshold and target; with a
-    target it is also the amount that is agreed to. A day's limit is three of those, or the month's.
+    """Fill in what was left open: "charge at most" is one amount, or what lies between threshold and target; unless
+    whole amounts are added it is also the amount that is agreed to. A day's limit is three of those, or the month's.
     """
     if "target" in numbers:
         if numbers["most"] is None and context.rate is not None:
             between = max(numbers["target"] - numbers["threshold"], Decimal(0))
             worth = money.worth_minor(between, context.currency, rate=context.rate)
             numbers["most"] = max(worth, context.bounds.low_minor)
+        numbers["amount"] = numbers["most"]
+    elif "lasts" in numbers:
         numbers["amount"] = numbers["most"]
     elif numbers["most"] is None:
         numbers["most"] = numbers["amount"]
@@ -175,12 +196,34 @@ def _contradiction(page: Page, form: RuleForm) -> dict[str, str]:
         "most": t("Charge at most one top-up, or more."),
         "limit": t("The monthly limit must be at least one top-up."),
         "day": t("The limit of a day must be at least one top-up."),
+        "ask_above": t("Enter at least one top-up and less than the largest: otherwise we ask always, or never."),
     }
     return {} if field is None else {field: texts[field]}
 
 
 def _target(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
     return _balance(page, context, values, "target")
+
+
+def _lasts(_page: Page, _context: RuleFormContext, values: Mapping[str, str]) -> int:
+    return int(values["lasts"]) if values["lasts"] in LASTS else 1
+
+
+_HOW: dict[str, tuple[str, Reader]] = {"target": ("target", _target), "lasts": ("lasts", _lasts)}
+
+
+def _ask_above(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int | None:
+    return _money(page, context, values, "ask_above") if values["ask_above"].strip() else None
+
+
+def _ask_after(page: Page, _context: RuleFormContext, values: Mapping[str, str]) -> int | None:
+    if not values["ask_after"].strip():
+        return None
+    number = int(_number(page, values, "ask_after", 0))
+    if number > _ASK_AFTER_MAX:
+        raise Refused("amount_out_of_range", "That many charges never happen.", field="ask_after",
+                      low=page.words.number(Decimal(1)), high=page.words.number(Decimal(_ASK_AFTER_MAX)))  # fmt: skip
+    return number
 
 
 def _most(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int | None:

@@ -78,7 +78,7 @@ def _fingerprint(text: str) -> str:
 
 def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
     card = next(card for card in context.cards if card.card_id == form.card_id)
-    return i18n.consents.auto_top_up(
+    text = i18n.consents.auto_top_up(
         page.words,
         merchant=page.deps.settings.merchant,
         card=card.label,
@@ -88,6 +88,7 @@ def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
         limit=_limits(page, form),
         days=page.deps.settings.portal.notice_days,
     )
+    return " ".join([text, *_asks(page, form)])
 
 
 def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
@@ -96,6 +97,9 @@ def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
     if form.target is not None:
         return words.t("what brings it back to {target}, at most {most},", most=most,
                        target=words.amount(form.target, context.asset))  # fmt: skip
+    if form.lasts_days is not None:
+        return words.n("what {number} day of my use costs, at most {most},",
+                       "what {number} days of my use cost, at most {most},", form.lasts_days, most=most)  # fmt: skip
     amount = words.cash(form.amount_minor, form.currency)
     if context.asset.kind == "unit" and context.rate is not None:
         units = assets.units_for(form.amount_minor, form.currency, context.rate, context.asset)
@@ -103,6 +107,23 @@ def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
     if form.most_minor == form.amount_minor:
         return amount
     return words.t("{amount}, or several times that at once, at most {most},", amount=amount, most=most)
+
+
+def _asks(page: Page, form: RuleForm) -> list[str]:
+    """When the customer is asked first, as the consent says it."""
+    words, asks = page.words, []
+    if form.ask_above_minor is not None:
+        amount = words.cash(form.ask_above_minor, form.currency)
+        asks.append(words.t("A charge of more than {amount} waits until I approve it.", amount=amount))
+    if form.ask_after is not None:
+        asks.append(words.n("After {number} charge in 24 hours, every further one waits until I approve it.",
+                            "After {number} charges in 24 hours, every further one waits until I approve it.",
+                            form.ask_after))  # fmt: skip
+    if form.brake:
+        asks.append(words.t("A charge waits until I approve it, too, while I use more than {factor} times what I used "
+                            "in any hour of the 30 days before.",
+                            factor=words.number(Decimal(auto_top_up.brake.FACTOR))))  # fmt: skip
+    return asks
 
 
 def _limits(page: Page, form: RuleForm) -> str:
@@ -129,6 +150,7 @@ async def _form(
         state = await _state(page, tx, context)
         why = await payments.explain.explain(tx, page.session.customer_id, context.asset.code, page.deps.pace)
         usual = await forecast.usual_day(page, tx, context.asset.code)
+        braked = await forecast.braked(page, tx, context.asset.code)
         draft = rule_form.draft_of(page, context, values)
         terms = await _terms(page, tx, context, draft, values["card"])
     shown = {
@@ -144,6 +166,12 @@ async def _form(
         "cards": context.cards,
         "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant),
         "values": values,
+        "lasts": [(days, page.words.n("{number} day", "{number} days", int(days))) for days in rule_form.LASTS],
+        "braked": page.words.n(
+            "In your last 30 days it would have asked {number} time.",
+            "In your last 30 days it would have asked {number} times.",
+            braked,
+        ),
         "balance": page.words.amount(context.balance, context.asset),
         "usual": page.words.amount_rounded(usual, context.asset) if usual else None,
         "low": page.words.cash(context.bounds.low_minor, context.currency),
@@ -179,9 +207,9 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
     words = page.words
     text = _consent_text(page, context, draft)
     units = None
-    if context.rate is not None and draft.target is None:
+    if context.rate is not None and draft.adds:
         units = assets.units_for(draft.amount_minor, context.currency, context.rate, context.asset)
-    pays = None if draft.target is not None else words.cash(draft.amount_minor, context.currency)
+    pays = None if not draft.adds else words.cash(draft.amount_minor, context.currency)
     return values | {
         "exposure": _exposure(page, context, draft),
         "consent": text,
@@ -190,7 +218,7 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
         "pays": pays,
         **await _follows(page, tx, context, draft),
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,
-        "example": _example(page, context, draft),
+        "example": await _example(page, tx, context, draft),
     }
 
 
@@ -198,11 +226,19 @@ def _exposure(page: Page, context: RuleFormContext, draft: RuleForm) -> str:
     """The most that these settings can charge, in a sentence. Two months may meet in 24 hours: without a limit of the
     day, those say nothing that the month's does not.
     """
-    most = auto_top_up.exposure.exposure(draft.most_minor, draft.limit_minor, draft.day_limit_minor, page.deps.pace)
-    day, month = (page.words.cash(minor, context.currency) for minor in (most.day_minor, most.month_minor))
+    words = page.words
+    most = auto_top_up.exposure.exposure(
+        draft.most_minor, draft.limit_minor, draft.day_limit_minor, page.deps.pace,
+        ask_above_minor=draft.ask_above_minor, ask_after=draft.ask_after,
+    )  # fmt: skip
+    day, month = (words.cash(minor, context.currency) for minor in (most.day_minor, most.month_minor))
+    text = words.t("In any case at most {day} in any 24 hours and {month} in a month.", day=day, month=month)
     if most.day_minor >= most.month_minor:
-        return page.words.t("In any case at most {month} in a month.", month=month)
-    return page.words.t("In any case at most {day} in any 24 hours and {month} in a month.", day=day, month=month)
+        text = words.t("In any case at most {month} in a month.", month=month)
+    if most.unasked_day_minor >= most.day_minor:
+        return text
+    unasked = words.cash(most.unasked_day_minor, context.currency)
+    return f"{text} " + words.t("Without asking you first, at most {amount} in any 24 hours.", amount=unasked)
 
 
 async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm) -> dict[str, Any]:
@@ -218,6 +254,8 @@ async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm
                                amount=amount, moment=words.moment(judgement.wake_at)))  # fmt: skip
     if judgement.reason is Reason.IN_FLIGHT and found.below:
         follows.append(words.t("A payment is on its way. Nothing more is charged now."))
+    if found.asks_now:
+        follows.append(words.t("Saved now. {amount} then waits for your approval.", amount=amount))
     if found.pays_now and not allowed:
         follows.append(words.t("Payments are held for now. {amount} is charged when they go on.", amount=amount))
     if found.count > 1:
@@ -226,7 +264,7 @@ async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm
     return {"now": amount if found.pays_now and allowed else None, "follows": " ".join(follows)}
 
 
-def _example(page: Page, context: RuleFormContext, draft: RuleForm) -> str | None:
+async def _example(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm) -> str | None:
     """The rule at work in the customer's own numbers: two percent above the threshold, two percent below it."""
     if context.rate is None:
         return None
@@ -234,7 +272,8 @@ def _example(page: Page, context: RuleFormContext, draft: RuleForm) -> str | Non
     places = min(asset.scale, 2)
     step = max(draft.threshold / 50, Decimal(1).scaleb(-places)).quantize(Decimal(1).scaleb(-places))
     before, after = draft.threshold + step, max(draft.threshold - step, Decimal(0))
-    charge = auto_top_up.foresee.charge_at(draft, asset, context.rate, after)
+    used = await auto_top_up.foresee.used_per_day(tx, (page.session.customer_id, asset.code))
+    charge = auto_top_up.foresee.charge_at(draft, asset, context.rate, after, used)
     if not charge.units:
         return None
     story = words.t(
@@ -244,7 +283,7 @@ def _example(page: Page, context: RuleFormContext, draft: RuleForm) -> str | Non
         amount=words.cash(charge.amount_minor, draft.currency),
         balance=words.amount(after + charge.units, asset),
     )
-    if draft.target is not None or draft.most_minor != draft.amount_minor:
+    if not draft.adds or draft.most_minor != draft.amount_minor:
         return story
     times = draft.limit_minor // draft.amount_minor
     most = words.n("At most {number} time a month.", "At most {number} times a month.", times)

@@ -155,12 +155,15 @@ _FRESH: Row = {**dict.fromkeys(_TOP_UP_FIELDS), "state": "requested", "fence": 0
 def _insert_automatic(t: Tables, p: Any) -> list[Row]:
     made = []
     names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "cut",
-             "card_id", "consent_id", "rule_version")  # fmt: skip
+             "card_id", "consent_id", "rule_version", "asked")  # fmt: skip
     arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "pers", "cuts",
-               "cards", "consents", "versions")  # fmt: skip
+               "cards", "consents", "versions", "asks")  # fmt: skip
     for values in registry.columns(p, *arrays):
         row = {**_FRESH, **dict(zip(names, values, strict=True)), "kind": "automatic", "limit_month": p["month"],
                "wake_at": p["now"], "requested_at": p["now"]}  # fmt: skip
+        if row["asked"] is not None:
+            row |= {"state": "action_required", "reason": "approval_needed", "wake_at": p["until"],
+                    "expires_at": p["until"]}  # fmt: skip
         same = {"customer_id": row["customer_id"], "asset": row["asset"], "kind": "automatic", "ended_at": None}
         if not t.where("top_ups", **same):
             t.insert("top_ups", row)

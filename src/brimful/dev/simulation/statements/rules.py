@@ -125,7 +125,7 @@ def _no_setups(_t: Tables, _p: Any) -> list[Row]:
 def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
              "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
-             "rate", "rate_per", "terms_version")  # fmt: skip
+             "rate", "rate_per", "lasts_days", "ask_above_minor", "ask_after", "brake", "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -167,7 +167,8 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 @registry.on(auto_top_up.rules._UPSERT)
 def _upsert_rule(t: Tables, p: Any) -> int:
     names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
-             "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per")  # fmt: skip
+             "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per", "lasts_days",
+             "ask_above_minor", "ask_after", "brake")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -238,6 +239,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
     days = [(row["confirmed_at"] or row["requested_at"], row) for row in others
             if row["currency"] == rule["currency"]
             and (row["state"] not in _OUT or row["balance_after"] is not None)]  # fmt: skip
+    lately = [row for moment, row in days if moment > p["day_ago"]]
     day = sorted((moment, row["amount_minor"]) for moment, row in days if moment > p["day_ago"])
     price = wallets.rate_of(t, code, rule["currency"], p["now"])
     left = latest and (latest["balance_after"] if latest["available_after"] is None else latest["available_after"])
@@ -248,7 +250,11 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
         **{name: rule[name] for name in ("enabled", "version", "threshold", "currency", "amount_minor", "limit_minor",
-                                         "charge_max_minor", "target", "least_minor", "card_id", "consent_id")},
+                                         "charge_max_minor", "target", "least_minor", "card_id", "consent_id",
+                                         "lasts_days", "ask_above_minor", "ask_after")},
+        "brake": bool(rule["brake"]),
+        "day_unasked": sum(row["asked"] is None for row in lately),
+        "approved_unusual": any(row["asked"] == "unusual_use" and row["balance_after"] is not None for row in lately),
         "day_limit_minor": min(bounds) if bounds else None,
         "day_moments": [moment for moment, _ in day],
         "day_amounts": [minor for _, minor in day],
@@ -270,7 +276,8 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
 
 def _covers(t: Tables, rule: Row) -> bool:
     given = t.get("consents", rule["customer_id"], rule["consent_id"])
-    same = ("asset", "card_id", "currency", "threshold", "amount_minor", "limit_minor")
+    same = ("asset", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "lasts_days",
+            "ask_above_minor", "ask_after", "brake")  # fmt: skip
     return (
         given is not None
         and (given["kind"], given["action"]) == ("auto_top_up", "given")

@@ -6,6 +6,7 @@ from typing import Any
 
 from brimful import assets, cards, customers, ledger
 from brimful.auth import audit
+from brimful.db.citus import shards
 from brimful.dev.simulation.statements import registry
 from brimful.dev.simulation.tables import Row, Tables
 from brimful.notifications import balance_alerts, events
@@ -67,6 +68,11 @@ def _beside_the_point(_t: Tables, _p: Any) -> int:
 
 
 # --- wallets and ledger --------------------------------------------------------------------------------------
+
+
+@registry.on(shards._CITUS)
+def _one_machine(_t: Tables, _p: Any) -> list[Row]:
+    return [{"here": False}]
 
 
 @registry.on(ledger.accounts._LOCK)
@@ -179,3 +185,74 @@ def _below_since(t: Tables, p: Any) -> list[Row]:
     chain = t.where("entries", customer_id=p["customer_id"], asset=p["asset"])
     left = [row["seq"] for row in chain if row["seq"] <= p["seq"] and row["balance_after"] >= 0]
     return [{"recorded_at": row["recorded_at"]} for row in chain if row["seq"] == 1 + max(left, default=0)]
+
+
+@registry.on(ledger.statements._PLACES)
+def _places(t: Tables, p: Any) -> list[Row]:
+    """By bisection too: a clock that stepped back leaves times that do not rise."""
+    account = t.get("accounts", p["customer_id"], p["asset"])
+    if account is None:
+        return []
+    chain = {row["seq"]: row for row in t.where("entries", customer_id=p["customer_id"], asset=p["asset"])}
+    found = []
+    for at in p["times"]:
+        low, high = 0, account["seq"]
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if chain[middle]["recorded_at"] < at else (low, middle - 1)
+        found.append({"at": at, "seq": low, "balance": chain[low]["balance_after"] if low else Decimal(0)})
+    return sorted(found, key=lambda row: row["at"])
+
+
+@registry.on(ledger.statements._ADDITIONS)
+def _additions(t: Tables, p: Any) -> list[Row]:
+    chain = t.where("entries", customer_id=p["customer_id"], asset=p["asset"])
+    return [row for row in chain if row["source"] in {"api", "stripe", "system"} and row["kind"] != "charge"
+            and row["recorded_at"] >= p["since"]]  # fmt: skip
+
+
+@registry.on(ledger.usage_hours._LOCK)
+def _alone(_t: Tables, _p: Any) -> int:
+    return 1  # transactions do not overlap here
+
+
+@registry.on(ledger.usage_hours._BEHIND)
+def _behind(t: Tables, p: Any) -> list[Row]:
+    found = []
+    for row in sorted(t.all("accounts"), key=lambda one: (one["customer_id"], one["asset"])):
+        hours = t.where("usage_hours", customer_id=row["customer_id"], asset=row["asset"])
+        latest = max(hours, key=lambda one: one["hour"], default=None)
+        seq = 0 if latest is None else latest["last_seq"]
+        if (row["customer_id"], row["asset"]) > (p["customer_id"], p["asset"]) and row["seq"] > seq:
+            hour = None if latest is None else latest["hour"]
+            found.append({**row, "head": row["seq"], "seq": seq, "hour": hour})
+    return found[: p["limit"]]
+
+
+@registry.on(ledger.usage_hours._ROLL_UP)
+def _roll_up(t: Tables, p: Any) -> int:
+    touched = set()
+    for customer_id, asset, after, through, hour in registry.columns(
+        p, "customers", "assets", "after", "through", "hours"
+    ):
+        for entry in t.where("entries", customer_id=customer_id, asset=asset):
+            if not after < entry["seq"] <= through:
+                continue
+            begins = entry["recorded_at"].replace(minute=0, second=0, microsecond=0)
+            hour = begins if hour is None else max(hour, begins)  # noqa: PLW2901 - it only rises
+            used = -entry["amount"] if entry["kind"] in {"usage", "charge"} else Decimal(0)
+            row = t.get("usage_hours", customer_id, asset, hour)
+            if row is None:
+                t.insert("usage_hours", {"customer_id": customer_id, "asset": asset, "hour": hour, "used": used,
+                                         "first_seq": entry["seq"], "last_seq": entry["seq"]})  # fmt: skip
+            else:
+                t.update("usage_hours", row, used=row["used"] + used, last_seq=entry["seq"])
+            touched.add((customer_id, asset, hour))
+    return len(touched)
+
+
+@registry.on(ledger.usage_hours._READ)
+def _hours(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("usage_hours", customer_id=p["customer_id"], asset=p["asset"])
+    wanted = [row for row in rows if p["since"] <= row["hour"] < p["until"]]
+    return [{"hour": row["hour"], "used": row["used"]} for row in sorted(wanted, key=lambda row: row["hour"])]
