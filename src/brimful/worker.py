@@ -366,12 +366,16 @@ async def sweep(deps: Deps) -> None:
     await _each(calls)
 
 
-async def _evaluate(deps: Deps, keys: Iterable[ledger.accounts.AccountKey]) -> None:
+async def _evaluate(
+    deps: Deps,
+    keys: Iterable[ledger.accounts.AccountKey],
+    how: Callable[..., Awaitable[None]] = auto_top_up.evaluate.evaluate_account,
+) -> None:
     """Evaluate accounts, each in a transaction of its own."""
 
     async def one(key: ledger.accounts.AccountKey) -> None:
         async with deps.database.transaction() as tx:
-            await auto_top_up.evaluate.evaluate_account(tx, *key, deps.pace)
+            await how(tx, *key, deps.pace)
 
     await _each([functools.partial(one, key) for key in keys])
 
@@ -408,13 +412,25 @@ def _raise_alarms(findings: Iterable[operations.verify.Finding]) -> None:
 
 
 async def roll_up(deps: Deps) -> None:
-    """Each hour: bring every account's hours of use up to date, and delete those that are too old."""
+    """Each hour: bring every account's hours of use up to date, delete those that are too old, measure how long
+    payments take, and let thresholds follow.
+    """
     after: ledger.accounts.AccountKey | None = ("", "")
     while after is not None:
         async with deps.database.transaction() as tx:
             after = await ledger.usage_hours.roll_up(tx, after, limit=_SWEEP_MAX)
     async with deps.database.transaction() as tx:
         await ledger.usage_hours.delete_old(tx)
+        await auto_top_up.thresholds.delete_old(tx)
+        await top_ups.timing.measure(tx)
+    after = ("", "")
+    while True:
+        async with deps.database.transaction() as tx:
+            keys = await auto_top_up.thresholds.following_after(tx, after, limit=_SWEEP_MAX)
+        if not keys:
+            return
+        await _evaluate(deps, keys, auto_top_up.evaluate.follow_account)
+        after = keys[-1]
 
 
 async def slow_sweep(deps: Deps) -> None:

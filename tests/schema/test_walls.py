@@ -14,7 +14,7 @@ OWNERS = {
     "api": "idempotency",
     "assets": "assets rates",
     "auth": "api_keys audit operator_sessions operator_tries operators portal_links portal_sessions step_up_codes",
-    "auto_top_up": "rule_states rules",
+    "auto_top_up": "rule_states rules threshold_changes",
     "cards": "card_attempts card_setups card_tries cards consent_evidence consents",
     "customers": "aliases customers",
     "email": "emails",
@@ -26,7 +26,7 @@ OWNERS = {
         "accepted_differences disputes installation_key refunds restore_guard stripe_events suspensions "
         "webhook_rejections"
     ),
-    "top_ups": "payments top_ups",
+    "top_ups": "credit_times payments top_ups",
     "web": "rate_limit_uses",
 }
 OWNER = {table: room for room, tables in OWNERS.items() for table in tables.split()}

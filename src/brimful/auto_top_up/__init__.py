@@ -15,4 +15,5 @@ from brimful.auto_top_up import (
     preview as preview,
     retries as retries,
     rules as rules,
+    thresholds as thresholds,
 )

@@ -6,7 +6,6 @@ a past is never unusual: its limits and what its customer wants to be asked abou
 
 import dataclasses
 import datetime as dt
-import decimal
 from collections.abc import Sequence
 from decimal import Decimal
 
@@ -22,25 +21,17 @@ _HOUR = dt.timedelta(hours=1)
 @dataclasses.dataclass(frozen=True)
 class Past:
     """What an account used in the thirty days before the last hour: its highest hour, in the asset, the hours in which
-    it used anything, when it first did, and the sum.
+    it used anything, and when it first did.
     """
 
     highest_hour: Decimal
     active_hours: int
     first: dt.datetime | None
-    used: Decimal = Decimal(0)
 
     def tells(self, now: dt.datetime) -> bool:
         """Whether it is long and full enough to say what is usual."""
         old = self.first is not None and now - self.first >= _HISTORY_MIN
         return old and self.active_hours >= _ACTIVE_HOURS_MIN
-
-    def per_day(self, now: dt.datetime) -> Decimal:
-        """The average use of a day, since it began; of the first day, what there is."""
-        if self.first is None:
-            return Decimal(0)
-        seconds = max(int((now - self.first).total_seconds()), 86_400)
-        return (self.used * 86_400 / seconds).quantize(Decimal(1).scaleb(-12), rounding=decimal.ROUND_HALF_EVEN)
 
 
 NO_PAST = Past(Decimal(0), 0, None)
@@ -55,8 +46,7 @@ def past_of(hours: Sequence[UsageHour]) -> Past:
     """The past that these hours make."""
     used = [one for one in hours if one.used > 0]
     highest = max((one.used for one in used), default=Decimal(0))
-    total = sum((one.used for one in used), Decimal(0))
-    return Past(highest, len(used), used[0].hour if used else None, total)
+    return Past(highest, len(used), used[0].hour if used else None)
 
 
 def unusual(last_hour: Decimal, past: Past, now: dt.datetime) -> bool:

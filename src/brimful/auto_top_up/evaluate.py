@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from brimful import jobs, ledger, top_ups
-from brimful.auto_top_up import facts, policy
+from brimful.auto_top_up import facts, policy, thresholds
 from brimful.auto_top_up.facts import RuleStatus
 from brimful.auto_top_up.policy import Judgement, Pace, Reason
 from brimful.core import clock, money
@@ -152,7 +152,7 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
 
 
 async def _ask(tx: Tx, facts: policy.Facts, wish: top_ups.request.AutomaticWish, top_up_id: str) -> None:
-    """Ask the customer for their approval; use that is unusual is announced by itself too, for whoever watches keys."""
+    """Ask the customer for their approval; use that is unusual is announced by itself too, for those who watch keys."""
     until = clock.rfc3339(await tx.now() + top_ups.request.APPROVAL_LIFE)
     data = {**_event_data(wish, top_up_id), "why": wish.ask, "expires_at": until}
     await events.emit(tx, Topic.AUTO_TOP_UP_APPROVAL_NEEDED, wish.customer_id, data)
@@ -186,6 +186,13 @@ async def announce_limit_near(tx: Tx, key: ledger.accounts.AccountKey, amount_mi
 async def evaluate_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
     """Lock one account and evaluate it: when a wait has run out, or the sweep found an inconsistency."""
     await ledger.accounts.lock(tx, [(customer_id, asset)])
+    await reevaluate(tx, [(customer_id, asset)], pace)
+
+
+async def follow_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
+    """The same, with its threshold re-derived first: each hour, for rules that follow their account's use."""
+    await ledger.accounts.lock(tx, [(customer_id, asset)])
+    await thresholds.follow(tx, [(customer_id, asset)], "hour")
     await reevaluate(tx, [(customer_id, asset)], pace)
 
 

@@ -2,8 +2,10 @@
 
 import dataclasses
 import datetime as dt
+import decimal
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 
 from brimful import ledger
 from brimful.auto_top_up import brake, charges
@@ -11,6 +13,9 @@ from brimful.auto_top_up.policy import Facts
 from brimful.core import clock, money
 from brimful.db.pool import Row, Tx
 from brimful.ledger.accounts import AccountKey
+
+_HOUR = dt.timedelta(hours=1)
+_FINEST = Decimal(1).scaleb(-12)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +37,7 @@ class RuleStatus:
 
 _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
-        r.enabled, r.version, r.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
+        r.enabled, r.version, st.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
         r.lasts_days, r.ask_above_minor, r.ask_after, coalesce(r.brake, false) AS brake,
         r.least_minor, r.card_id, r.consent_id, least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor,
         st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
@@ -42,9 +47,9 @@ _FACTS = """
                 AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
                 AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
                 AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per, g.lasts_days,
-                        g.ask_above_minor, g.ask_after, g.brake)
+                        g.ask_above_minor, g.ask_after, g.brake, g.threshold_low)
                     IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per,
-                        r.lasts_days, r.ask_above_minor, r.ask_after, r.brake)
+                        r.lasts_days, r.ask_above_minor, r.ask_after, r.brake, r.threshold_low)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
@@ -63,7 +68,7 @@ _FACTS = """
         coalesce(d.moments, '{}') AS day_moments, coalesce(d.amounts, '{}') AS day_amounts,
         coalesce(d.unasked, 0) AS day_unasked, coalesce(d.approved_unusual, false) AS approved_unusual,
         (
-            SELECT CASE WHEN NOT t.cut AND coalesce(t.available_after, t.balance_after) < r.threshold
+            SELECT CASE WHEN NOT t.cut AND coalesce(t.available_after, t.balance_after) < st.threshold
                 THEN t.requested_at END
             FROM top_ups AS t
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
@@ -154,12 +159,16 @@ class Use:
 
 
 async def read_use(tx: Tx, account: ledger.accounts.Account) -> Use:
-    """Lately from the account's chain, before that from its hours. A day is the average one, or the last 24 hours if
-    those had more.
+    """Lately from the account's chain, before that from its hours. A day is the average one of the last 30, of which
+    there has been at least one.
     """
     now, lately = await tx.now(), await ledger.runway.read(tx, account)
-    past = brake.past_of(await ledger.usage_hours.read(tx, account.key, *brake.begins(now)))
-    return Use(max(past.per_day(now), lately.usual_hour * 24), lately.last_hour, past)
+    hours = await ledger.usage_hours.read(tx, account.key, *brake.begins(now))
+    past = brake.past_of(hours)
+    used = lately.usual_hour * 24 + sum(one.used for one in hours if one.hour + _HOUR <= now - charges.DAY)
+    days = max(Fraction(0 if past.first is None else int((now - past.first).total_seconds()), 86_400), Fraction(1))
+    per_day = (used * days.denominator / days.numerator).quantize(_FINEST, rounding=decimal.ROUND_HALF_EVEN)
+    return Use(per_day, lately.last_hour, past)
 
 
 def _status(row: Row) -> RuleStatus:

@@ -7,7 +7,7 @@ from decimal import Decimal
 from fractions import Fraction
 
 from brimful import assets, ledger, top_ups
-from brimful.auto_top_up import charges, facts, policy
+from brimful.auto_top_up import charges, facts, policy, thresholds
 from brimful.auto_top_up.charges import Charge
 from brimful.auto_top_up.policy import Facts, Judgement, Pace, Reason
 from brimful.auto_top_up.rules import RuleForm
@@ -68,7 +68,12 @@ async def foresee(
             recent=before.recent,
             live=before.live,
         )
-    seen = dataclasses.replace(seen, left_below_at=_left_below(latest, form.threshold))
+    if form.threshold_low is not None:
+        derived = await thresholds.derive(
+            tx, (customer_id, asset.code), low=form.threshold_low, high=form.threshold, scale=asset.scale
+        )
+        seen = dataclasses.replace(seen, threshold=derived.threshold)
+    seen = dataclasses.replace(seen, left_below_at=_left_below(latest, seen.threshold))
     if seen.lasts_days is not None or seen.brake:
         seen = await facts.use_of(tx, (customer_id, asset.code), seen)
     judgement = policy.evaluate(seen, pace, await tx.now())

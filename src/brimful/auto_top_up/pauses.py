@@ -30,8 +30,9 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
 
 
 _TOUCHED = """
-    SELECT r.asset, coalesce(r.card_id = %(card_id)s, false) AS by_card, a.balance - a.held < r.threshold AS below
+    SELECT r.asset, coalesce(r.card_id = %(card_id)s, false) AS by_card, a.balance - a.held < s.threshold AS below
     FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
+    JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
     WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
 """
 

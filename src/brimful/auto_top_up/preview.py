@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 
-from brimful.auto_top_up import charges, policy
+from brimful.auto_top_up import adaptive, charges, policy, retries
 from brimful.auto_top_up.policy import Facts, Pace
 from brimful.core import clock
 
@@ -54,6 +54,8 @@ class Proposal:
     used_per_day: Decimal = Decimal(0)  # as of now
     ask_above_minor: int | None = None
     ask_after: int | None = None
+    threshold_low: Decimal | None = None  # the threshold follows the use, between this and `threshold`
+    slowest: dt.timedelta = dt.timedelta(0)  # how long a payment takes, for that
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,17 +75,18 @@ class Preview:
 def replay(past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> Preview:
     """Run the rule over the past. Each payment succeeds and is credited after `time_to_credit`."""
     run = _Run(past, proposal, pace, time_to_credit)
-    line, place = proposal.threshold, 0
+    place = 0
     while place < len(past.at_ms):
-        if run.idle and run.balance >= line:
-            place = run.glide(past.amounts, place)
+        if run.idle and run.balance >= run.threshold:
+            place = run.glide(past, place)
             if place == len(past.at_ms):
                 break
         at_ms = past.at_ms[place]
         if run.next_ms is not None and run.next_ms <= at_ms:
             run.advance(at_ms)
+        run.follow(at_ms)
         run.move(at_ms, past.amounts[place])
-        if run.idle and run.balance < line:
+        if run.idle and run.balance < run.threshold:
             run.evaluate(at_ms)
         place += 1
     run.advance(_ms(past.until))
@@ -95,6 +98,9 @@ class _Run:
 
     def __init__(self, past: Past, proposal: Proposal, pace: Pace, time_to_credit: dt.timedelta) -> None:
         self.balance = past.opening
+        self.threshold = proposal.threshold if proposal.threshold_low is None else proposal.threshold_low
+        self._use = None if proposal.threshold_low is None else _use_of(past)
+        self._hour = 0  # in which the threshold was derived last
         self.lowest = past.opening + past.amounts[0] if past.begins and past.amounts else past.opening
         self.next_ms: int | None = None
         self._credit = Decimal(0)
@@ -118,18 +124,34 @@ class _Run:
     def idle(self) -> bool:
         return self.next_ms is None
 
-    def glide(self, amounts: Sequence[Decimal], place: int) -> int:
-        """Move while the balance stays above the threshold, as it nearly always does. Returns where it does not."""
-        balance, lowest, line = self.balance, self.lowest, self._proposal.threshold
-        for amount in itertools.islice(amounts, place, None):
+    def glide(self, past: Past, place: int) -> int:
+        """Move while the balance stays above the threshold, as it nearly always does, and the threshold where it is.
+        Returns where it does not.
+        """
+        balance, lowest, line = self.balance, self.lowest, self.threshold
+        until_ms = None if self._use is None else (self._hour + 1) * _HOUR_MS
+        for at_ms, amount in zip(
+            itertools.islice(past.at_ms, place, None), itertools.islice(past.amounts, place, None), strict=True
+        ):
             moved = balance + amount
-            if moved < line:
+            if moved < line or (until_ms is not None and at_ms >= until_ms):
                 break
             balance = moved
             lowest = min(lowest, moved)
             place += 1
         self.balance, self.lowest = balance, lowest
         return place
+
+    def follow(self, at_ms: int, *, credited: bool = False) -> None:
+        """Derive the threshold anew, each hour and after a credit, where it follows the use."""
+        low, hour = self._proposal.threshold_low, at_ms // _HOUR_MS
+        if self._use is None or low is None or (hour == self._hour and not credited):
+            return
+        self._hour = hour
+        time = self._proposal.slowest + retries.TECHNICAL_WAITS[1]
+        self.threshold = adaptive.threshold(
+            self._use.at(at_ms), time, low=low, high=self._proposal.threshold, scale=self._proposal.scale
+        )
 
     def move(self, at_ms: int, amount: Decimal) -> None:
         self.balance += amount
@@ -148,9 +170,10 @@ class _Run:
             if self._credit:
                 credit, self._credit = self._credit, Decimal(0)
                 self.move(at_ms, credit)
-                below = self.balance < self._proposal.threshold and not self._cut
+                self.follow(at_ms, credited=True)
+                below = self.balance < self.threshold and not self._cut
                 self._left_below_at = _moment(self._asked_ms) if below else None
-            if self.balance < self._proposal.threshold:
+            if self.balance < self.threshold:
                 self.evaluate(at_ms)
 
     def evaluate(self, at_ms: int) -> None:
@@ -184,7 +207,7 @@ class _Run:
             scale=proposal.scale,
             enabled=True,
             version=0,
-            threshold=proposal.threshold,
+            threshold=self.threshold,
             currency=proposal.currency,
             amount_minor=proposal.amount_minor,
             limit_minor=proposal.limit_minor,
@@ -221,6 +244,16 @@ class _Run:
             self._limit_reached,
             self._asked_count,
         )
+
+
+def _use_of(past: Past) -> adaptive.PastUse:
+    at_ms, totals, total = [], [], Decimal(0)
+    for moment, amount in zip(past.at_ms, past.amounts, strict=True):
+        if amount < 0:
+            total -= amount
+            at_ms.append(moment)
+            totals.append(total)
+    return adaptive.PastUse(at_ms, totals, scale=0)
 
 
 def suggest(past: Past, time_to_credit: dt.timedelta, *, scale: int) -> Decimal | None:

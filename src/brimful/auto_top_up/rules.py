@@ -12,7 +12,7 @@ from typing import Any
 from brimful import assets, cards, i18n, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up import evaluate, exposure, order
+from brimful.auto_top_up import evaluate, exposure, order, thresholds
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -24,7 +24,7 @@ from brimful.notifications.events import Topic
 @dataclasses.dataclass(frozen=True)
 class Rule:
     """One account's settings with the engine's state. Threshold and target in the asset, money in minor units; what the
-    settings mean is with `cards.consents.Terms`.
+    settings mean is with `cards.consents.Terms`. `in_force` is the threshold as it is now.
     """
 
     customer_id: str
@@ -33,6 +33,8 @@ class Rule:
     card_id: str
     currency: str
     threshold: Decimal
+    threshold_low: Decimal | None
+    in_force: Decimal
     amount_minor: int
     limit_minor: int
     charge_max_minor: int | None
@@ -88,6 +90,7 @@ class RuleForm:
     ask_above_minor: int | None = None
     ask_after: int | None = None
     brake: bool = False
+    threshold_low: Decimal | None = None
 
     @property
     def most_minor(self) -> int:
@@ -106,7 +109,8 @@ class RuleForm:
 
 
 _COLUMNS = """
-    SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.amount_minor, r.limit_minor,
+    SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.threshold_low,
+        s.threshold AS in_force, r.amount_minor, r.limit_minor,
         r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.lasts_days, r.ask_above_minor,
         r.ask_after, r.brake, r.consent_id,
         c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
@@ -141,7 +145,7 @@ def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) ->
         or before.terms_version != i18n.consents.TERMS_VERSION
         or form.amount_minor > before.amount_minor
         or form.limit_minor > before.limit_minor
-        or form.threshold > before.threshold
+        or _higher_threshold(form, before)
         or form.most_minor > before.most_minor
         or (form.target is None) != (before.target is None)
         or (form.target or 0) > (before.target or 0)
@@ -158,6 +162,12 @@ def _looser(after: int | None, before: int | None) -> bool:
     return before is not None and (after is None or after > before)
 
 
+def _higher_threshold(form: RuleForm, before: Rule) -> bool:
+    """Whether charges may come earlier than was agreed."""
+    lowest = before.threshold if before.threshold_low is None else before.threshold_low
+    return form.threshold > before.threshold or (form.threshold_low or form.threshold) > lowest
+
+
 def _asks_less(after: RuleForm | Rule, before: Rule) -> bool:
     """Whether fewer charges wait for an approval than before."""
     return (
@@ -170,21 +180,26 @@ def _asks_less(after: RuleForm | Rule, before: Rule) -> bool:
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
         charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, lasts_days, ask_above_minor, ask_after,
-        brake, consent_id, version, updated_at)
+        brake, threshold_low, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
         %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(rate)s,
-        %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(consent_id)s, 1, %(now)s)
+        %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s,
+        %(consent_id)s, 1, %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
         limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
         day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
         rate = excluded.rate, rate_per = excluded.rate_per, lasts_days = excluded.lasts_days,
         ask_above_minor = excluded.ask_above_minor, ask_after = excluded.ask_after, brake = excluded.brake,
+        threshold_low = excluded.threshold_low,
         consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
 _STATE = """
-    INSERT INTO rule_states (customer_id, asset, reason, reason_at) VALUES (%(customer_id)s, %(asset)s, 'off', %(now)s)
-    ON CONFLICT (customer_id, asset) DO NOTHING
+    INSERT INTO rule_states (customer_id, asset, threshold, reason, reason_at)
+    VALUES (%(customer_id)s, %(asset)s, coalesce(%(threshold_low)s::numeric, %(threshold)s), 'off', %(now)s)
+    ON CONFLICT (customer_id, asset) DO UPDATE SET threshold = CASE
+        WHEN %(threshold_low)s::numeric IS NULL THEN %(threshold)s
+        ELSE least(greatest(rule_states.threshold, %(threshold_low)s), %(threshold)s) END
 """
 _RESUME = """
     UPDATE rule_states SET paused_at = NULL, pause_reason = NULL, not_before = NULL
@@ -220,7 +235,7 @@ async def save(
     terms = cards.consents.Terms(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
         form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per, form.lasts_days,
-        form.ask_above_minor, form.ask_after, form.brake,
+        form.ask_above_minor, form.ask_after, form.brake, form.threshold_low,
     )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
@@ -242,6 +257,7 @@ async def save(
     after = await get_rule(tx, *key)
     assert after is not None
     await _announce(tx, session, before, after, stated)
+    await thresholds.follow(tx, [key], "saved")
     await evaluate.reevaluate(tx, [key], pace)
     return after
 
@@ -343,6 +359,7 @@ async def _validate(
 
 
 _CONTRADICTIONS = {
+    "low": "A threshold that follows the use needs a lower bound below the threshold.",
     "target": "Bring it back to more than the threshold.",
     "most": "Charge at most one top-up, or more.",
     "limit": "The monthly limit must be at least one charge.",
@@ -352,10 +369,13 @@ _CONTRADICTIONS = {
 
 
 def contradiction(form: RuleForm) -> str | None:
-    """Which setting contradicts the others: `target`, `most`, `limit`, `day` or `ask_above`; None where they agree."""
+    """Which setting contradicts the others: `low`, `target`, `most`, `limit`, `day` or `ask_above`; None where they
+    agree.
+    """
     day, asks = form.day_limit_minor, form.ask_above_minor
     smallest = form.amount_minor if form.adds else form.smallest_minor
     wrong = {
+        "low": form.threshold_low is not None and form.threshold_low >= form.threshold,
         "target": form.target is not None and form.target <= form.threshold,
         "most": form.most_minor < form.amount_minor,
         "limit": form.limit_minor < form.most_minor,
@@ -393,6 +413,7 @@ def _shown(rule: Rule) -> dict[str, Any]:
         "card_id": rule.card_id,
         "currency": rule.currency,
         "threshold": money.text(rule.threshold),
+        "threshold_low": None if rule.threshold_low is None else money.text(rule.threshold_low),
         "amount_minor": rule.amount_minor,
         "limit_minor": rule.limit_minor,
         "charge_max_minor": rule.charge_max_minor,

@@ -20,7 +20,8 @@ from brimful.i18n.consents import TERMS_VERSION
 
 @dataclasses.dataclass(frozen=True)
 class Terms:
-    """What a consent to auto top-up covers. Threshold and target in the asset, money in minor units.
+    """What a consent to auto top-up covers. Threshold and target in the asset, money in minor units. With
+    `threshold_low` the threshold follows the account's use between that and `threshold`.
 
     `charge_max_minor` is the largest single charge (None: the amount), `target` what a charge brings the balance back
     to, `lasts_days` for how many days of the account's own use it is (both None: whole amounts are added),
@@ -45,17 +46,18 @@ class Terms:
     ask_above_minor: int | None = None
     ask_after: int | None = None
     brake: bool | None = None
+    threshold_low: Decimal | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
         amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, rate,
-        rate_per, lasts_days, ask_above_minor, ask_after, brake, terms_version, locale, text_hash, evidence_hash,
-        recorded_at)
+        rate_per, lasts_days, ask_above_minor, ask_after, brake, threshold_low, terms_version, locale, text_hash,
+        evidence_hash, recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
         %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
         %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(lasts_days)s,
-        %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(terms_version)s, %(locale)s, %(text_hash)s,
+        %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s, %(terms_version)s, %(locale)s, %(text_hash)s,
         %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """

@@ -209,6 +209,13 @@ class Replayed(msgspec.Struct, frozen=True):
     queued: int
 
 
+class Between(msgspec.Struct, frozen=True):
+    """The bounds between which a threshold follows its account's use."""
+
+    low: Decimal
+    high: Decimal
+
+
 class AskFirst(msgspec.Struct, frozen=True):
     """When a charge waits for its customer's approval: above a sum, after a number of charges in 24 hours, and with
     the brake while use is far beyond the account's own past.
@@ -246,6 +253,7 @@ class Rule(msgspec.Struct, frozen=True):
     version: int
     reason: str
     updated_at: dt.datetime
+    threshold_between: Between | None = None
     bring_back_to: Decimal | None = None
     lasts_days: int | None = None
     day_limit: Decimal | None = None

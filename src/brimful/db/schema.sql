@@ -137,6 +137,7 @@ CREATE TABLE public.consents (
     ask_above_minor bigint,
     ask_after integer,
     brake boolean,
+    threshold_low numeric(38,12),
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
     CONSTRAINT consents_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT consents_ask_after_check CHECK ((ask_after > 0)),
@@ -145,12 +146,14 @@ CREATE TABLE public.consents (
     CONSTRAINT consents_check2 CHECK ((charge_max_minor >= amount_minor)),
     CONSTRAINT consents_check3 CHECK ((target > threshold)),
     CONSTRAINT consents_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
+    CONSTRAINT consents_check5 CHECK ((threshold_low < threshold)),
     CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT consents_day_limit_minor_check CHECK ((day_limit_minor > 0)),
     CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text]))),
     CONSTRAINT consents_lasts_days_check CHECK ((lasts_days > 0)),
     CONSTRAINT consents_rate_check CHECK ((rate > (0)::numeric)),
-    CONSTRAINT consents_rate_per_check CHECK ((rate_per > (0)::numeric))
+    CONSTRAINT consents_rate_per_check CHECK ((rate_per > (0)::numeric)),
+    CONSTRAINT consents_threshold_low_check CHECK ((threshold_low > (0)::numeric))
 );
 CREATE TABLE public.payments (
     customer_id text NOT NULL,
@@ -248,7 +251,9 @@ CREATE TABLE public.rule_states (
     wake_at timestamp with time zone,
     reason text NOT NULL,
     reason_at timestamp with time zone NOT NULL,
-    CONSTRAINT rule_states_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL)))
+    threshold numeric(38,12) NOT NULL,
+    CONSTRAINT rule_states_check CHECK (((paused_at IS NULL) = (pause_reason IS NULL))),
+    CONSTRAINT rule_states_threshold_check CHECK ((threshold > (0)::numeric))
 );
 CREATE TABLE public.rules (
     customer_id text NOT NULL,
@@ -272,6 +277,7 @@ CREATE TABLE public.rules (
     ask_above_minor bigint,
     ask_after integer,
     brake boolean,
+    threshold_low numeric(38,12),
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT rules_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT rules_ask_after_check CHECK ((ask_after > 0)),
@@ -281,12 +287,14 @@ CREATE TABLE public.rules (
     CONSTRAINT rules_check3 CHECK ((day_limit_minor >= COALESCE(charge_max_minor, amount_minor))),
     CONSTRAINT rules_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
     CONSTRAINT rules_check5 CHECK (((lasts_days IS NULL) OR (target IS NULL))),
+    CONSTRAINT rules_check6 CHECK ((threshold_low < threshold)),
     CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rules_lasts_days_check CHECK ((lasts_days > 0)),
     CONSTRAINT rules_least_minor_check CHECK ((least_minor > 0)),
     CONSTRAINT rules_rate_check CHECK ((rate > (0)::numeric)),
     CONSTRAINT rules_rate_per_check CHECK ((rate_per > (0)::numeric)),
     CONSTRAINT rules_threshold_check CHECK ((threshold > (0)::numeric)),
+    CONSTRAINT rules_threshold_low_check CHECK ((threshold_low > (0)::numeric)),
     CONSTRAINT rules_version_check CHECK ((version > 0))
 );
 CREATE VIEW public.broken_i12 AS
@@ -296,7 +304,7 @@ CREATE VIEW public.broken_i12 AS
    FROM ((public.rules r
      JOIN public.accounts a ON (((a.customer_id = r.customer_id) AND (a.asset = r.asset))))
      JOIN public.rule_states s ON (((s.customer_id = r.customer_id) AND (s.asset = r.asset))))
-  WHERE (r.enabled AND ((a.balance - a.held) < r.threshold) AND (s.reason = ANY (ARRAY['armed'::text, 'off'::text, 'triggered'::text, 'in_flight'::text])) AND (NOT (EXISTS ( SELECT
+  WHERE (r.enabled AND ((a.balance - a.held) < s.threshold) AND (s.reason = ANY (ARRAY['armed'::text, 'off'::text, 'triggered'::text, 'in_flight'::text])) AND (NOT (EXISTS ( SELECT
            FROM public.top_ups t
           WHERE ((t.customer_id = r.customer_id) AND (t.asset = r.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))))
 UNION ALL
@@ -309,7 +317,7 @@ UNION ALL
      LEFT JOIN public.top_ups t ON (((t.customer_id = a.customer_id) AND (t.asset = a.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))
   WHERE (a.trigger_below IS DISTINCT FROM
         CASE
-            WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN r.threshold
+            WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN s.threshold
             ELSE NULL::numeric
         END)
 UNION ALL
@@ -317,7 +325,14 @@ UNION ALL
     top_ups.top_up_id AS thing,
     'not checked for 15 minutes'::text AS what
    FROM public.top_ups
-  WHERE ((top_ups.ended_at IS NULL) AND (COALESCE(top_ups.wake_at, top_ups.requested_at) < (clock_timestamp() - '00:15:00'::interval)));
+  WHERE ((top_ups.ended_at IS NULL) AND (COALESCE(top_ups.wake_at, top_ups.requested_at) < (clock_timestamp() - '00:15:00'::interval)))
+UNION ALL
+ SELECT r.customer_id,
+    r.asset AS thing,
+    'its threshold is not within the customer''s bounds'::text AS what
+   FROM (public.rules r
+     JOIN public.rule_states s ON (((s.customer_id = r.customer_id) AND (s.asset = r.asset))))
+  WHERE (NOT ((s.threshold >= COALESCE(r.threshold_low, r.threshold)) AND (s.threshold <= r.threshold)));
 CREATE VIEW public.broken_i14 AS
  SELECT t.customer_id,
     t.top_up_id
@@ -637,6 +652,14 @@ CREATE TABLE public.consent_evidence (
     session_id text NOT NULL,
     CONSTRAINT consent_evidence_salt_check CHECK ((octet_length(salt) = 32))
 );
+CREATE TABLE public.credit_times (
+    one boolean DEFAULT true NOT NULL,
+    slowest_ms bigint NOT NULL,
+    payments integer NOT NULL,
+    measured_at timestamp with time zone NOT NULL,
+    CONSTRAINT credit_times_one_check CHECK (one),
+    CONSTRAINT credit_times_slowest_ms_check CHECK ((slowest_ms >= 0))
+);
 CREATE TABLE public.customers (
     customer_id text NOT NULL,
     external_id text,
@@ -865,6 +888,16 @@ CREATE TABLE public.suspensions (
     CONSTRAINT suspensions_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'operator'::text, 'restore'::text]))),
     CONSTRAINT suspensions_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
+CREATE TABLE public.threshold_changes (
+    customer_id text NOT NULL,
+    asset text NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    threshold numeric(38,12) NOT NULL,
+    cause text NOT NULL,
+    burn numeric(38,12) NOT NULL,
+    time_s integer NOT NULL,
+    CONSTRAINT threshold_changes_cause_check CHECK ((cause = ANY (ARRAY['saved'::text, 'hour'::text, 'credit'::text])))
+);
 CREATE UNLOGGED TABLE public.token_buckets (
     name text NOT NULL,
     due_at timestamp with time zone NOT NULL
@@ -984,6 +1017,8 @@ ALTER TABLE ONLY public.consent_evidence
     ADD CONSTRAINT consent_evidence_pkey PRIMARY KEY (customer_id, consent_id);
 ALTER TABLE ONLY public.consents
     ADD CONSTRAINT consents_pkey PRIMARY KEY (customer_id, consent_id);
+ALTER TABLE ONLY public.credit_times
+    ADD CONSTRAINT credit_times_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.customers
     ADD CONSTRAINT customers_pkey PRIMARY KEY (customer_id);
 ALTER TABLE ONLY public.deliveries
@@ -1050,6 +1085,8 @@ ALTER TABLE ONLY public.stripe_events
     ADD CONSTRAINT stripe_events_pkey PRIMARY KEY (event_id);
 ALTER TABLE ONLY public.suspensions
     ADD CONSTRAINT suspensions_pkey PRIMARY KEY (kind);
+ALTER TABLE ONLY public.threshold_changes
+    ADD CONSTRAINT threshold_changes_pkey PRIMARY KEY (customer_id, asset, changed_at);
 ALTER TABLE ONLY public.token_buckets
     ADD CONSTRAINT token_buckets_pkey PRIMARY KEY (name);
 ALTER TABLE ONLY public.top_ups
@@ -1164,6 +1201,8 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
 ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.portal_sessions(session_id) ON DELETE CASCADE;
+ALTER TABLE ONLY public.threshold_changes
+    ADD CONSTRAINT threshold_changes_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.top_ups
     ADD CONSTRAINT top_ups_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.top_ups
@@ -1314,6 +1353,9 @@ GRANT UPDATE(state_reason) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(is_default) ON TABLE public.cards TO brimful_portal;
 GRANT UPDATE(updated_at) ON TABLE public.cards TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.consent_evidence TO brimful_portal;
+GRANT SELECT ON TABLE public.credit_times TO brimful_api;
+GRANT SELECT ON TABLE public.credit_times TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.credit_times TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.customers TO brimful_api;
 GRANT SELECT ON TABLE public.customers TO brimful_portal;
 GRANT SELECT ON TABLE public.customers TO brimful_engine;
@@ -1383,6 +1425,9 @@ GRANT SELECT,UPDATE ON TABLE public.stripe_events TO brimful_engine;
 GRANT SELECT ON TABLE public.suspensions TO brimful_api;
 GRANT SELECT ON TABLE public.suspensions TO brimful_portal;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.suspensions TO brimful_engine;
+GRANT SELECT ON TABLE public.threshold_changes TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.threshold_changes TO brimful_portal;
+GRANT SELECT,INSERT,DELETE ON TABLE public.threshold_changes TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.token_buckets TO brimful_engine;

@@ -153,6 +153,9 @@ async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tup
         (t("At most in a calendar month"), s.words.cash(data["limit_minor"], data["currency"])),
         (t("Card"), await s.card(data["card_id"])),
     ]
+    if data.get("threshold_low") is not None:
+        low, high = (s.words.amount(Decimal(data[name]), asset) for name in ("threshold_low", "threshold"))
+        facts[0] = (t("When the balance drops below"), t("{low} to {high}, as you use it", low=low, high=high))
     if data.get("target") is not None:
         facts[1] = (t("We bring it back to"), s.words.amount(Decimal(data["target"]), asset))
     if day is not None:

@@ -34,6 +34,33 @@ def runs_dry_at(available: Decimal, use: HourlyUse, now: dt.datetime) -> dt.date
     return now + dt.timedelta(seconds=int(available / use.per_hour * 3600))
 
 
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """What was spent in a span of time that began at `at`."""
+
+    at: dt.datetime
+    used: Decimal
+
+
+async def windows(tx: Tx, account: Account, length: dt.timedelta, back: dt.timedelta) -> list[Window]:
+    """Spans of that length in which anything was spent, oldest first; the last may still be open. They begin at
+    multiples of the length.
+    """
+    now, key = await tx.now(), (account.customer_id, account.asset)
+    latest = now - (now - dt.datetime.min.replace(tzinfo=dt.UTC)) % length
+    begins = [latest - turn * length for turn in range(back // length, -1, -1)]
+    places = await statements.chain_positions(tx, *key, begins)
+    added = await statements.additions(tx, *key, begins[0])
+    ends = [*((place.seq, place.balance) for place in places[1:]), (account.head.seq, account.balance)]
+    found = []
+    for place, (seq, balance) in zip(places, ends, strict=False):
+        gained = sum((row["amount"] for row in added if place.seq < row["seq"] <= seq), Decimal(0))
+        used = place.balance + gained - balance
+        if used > 0:
+            found.append(Window(place.at, used))
+    return found
+
+
 async def read(tx: Tx, account: Account) -> HourlyUse:
     """What was spent of one account lately: from two places in its chain and what was added since."""
     now = await tx.now()

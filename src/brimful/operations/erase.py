@@ -87,6 +87,7 @@ _LATE = (
     "UPDATE accounts SET erased = true WHERE customer_id = %(customer_id)s AND NOT erased",
     "DELETE FROM entry_notes WHERE customer_id = %(customer_id)s",
     "DELETE FROM usage_hours WHERE customer_id = %(customer_id)s",
+    "DELETE FROM threshold_changes WHERE customer_id = %(customer_id)s",
     "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s AND description IS NOT NULL",
 )
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.

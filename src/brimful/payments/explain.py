@@ -21,6 +21,7 @@ class Explanation:
     reason: str
     reason_at: dt.datetime
     facts: Facts
+    rule: auto_top_up.rules.Rule
     pending: Decimal
     card: cards.store.Card
     card_declines: int
@@ -94,6 +95,7 @@ async def explain(tx: Tx, customer_id: str, asset: str, pace: Pace) -> Explanati
         reason=status.reason,
         reason_at=rule.reason_at,
         facts=status.facts,
+        rule=rule,
         pending=await top_ups.store.pending_units(tx, customer_id, asset),
         card=card,
         card_declines=await cards.decline_budget.count_declines(tx, card.fingerprint),

@@ -137,6 +137,7 @@ async def _succeeded(
     await _measure(tx, account, top_up, snapshot)
     if top_up.kind == "automatic":
         await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)
+    await auto_top_up.thresholds.follow(tx, [account.key], "credit")
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 
 

@@ -47,6 +47,7 @@ class Chart:
     line: str
     area: str
     threshold_y: str | None
+    band: tuple[str, str] | None  # from where down, and how high: the bounds of a threshold that follows the use
     top_ups: Sequence[Mark]
     levels: Sequence[Mark]
     days: Sequence[Mark]
@@ -60,10 +61,11 @@ def draw(
     end: dt.datetime,
     threshold: Decimal | None,
     days: Sequence[dt.datetime],
+    bounds: tuple[Decimal, Decimal] | None = None,
 ) -> Chart:
     """The balance from `start` to `end`. `points` are in order and hold the balance until the next one."""
     balances = [point.balance for point in points]
-    high = max([*balances, threshold or Decimal(0), Decimal(0)])
+    high = max([*balances, threshold or Decimal(0), *(bounds or ()), Decimal(0)])
     low = min([*balances, Decimal(0)])
     levels = ticks(low, high)
     top, bottom = max(levels[-1], high * _HEADROOM), min(levels[0], low)
@@ -84,6 +86,7 @@ def draw(
         path,
         area,
         None if threshold is None else _percent(up(threshold)),
+        None if bounds is None else (_percent(up(bounds[1])), _percent(up(bounds[0]) - up(bounds[1]))),
         [Mark(_percent(across(point.at)), _percent(up(point.balance)), point.balance) for point in top_ups],
         [Mark("100%", _percent(up(level)), level) for level in levels],
         [Mark(_percent(across(day)), "100%", day) for day in days],

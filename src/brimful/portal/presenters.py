@@ -78,7 +78,7 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
             "Auto top-up is on: we add what {number} days of your use cost when your balance drops below {line}. "
             "{card}. {spent} of {limit} used this month.",
             rule.lasts_days,
-            line=words.amount(rule.threshold, asset),
+            line=words.amount(rule.in_force, asset),
             card=label,
             spent=spent,
             limit=limit,
@@ -89,7 +89,7 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
             "Auto top-up is on: we bring your balance back to {target} when it drops below {line}. {card}. {spent} of "
             "{limit} used this month.",
             target=words.amount(rule.target, asset),
-            line=words.amount(rule.threshold, asset),
+            line=words.amount(rule.in_force, asset),
             card=label,
             spent=spent,
             limit=limit,
@@ -99,7 +99,7 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
         "Auto top-up is on: we add {amount} when your balance drops below {line}. {card}. {spent} of {limit} used "
         "this month.",
         amount=words.cash(rule.amount_minor, rule.currency),
-        line=words.amount(rule.threshold, asset),
+        line=words.amount(rule.in_force, asset),
         card=label,
         spent=spent,
         limit=limit,

@@ -8,4 +8,5 @@ from brimful.top_ups import (
     request as request,
     review as review,
     store as store,
+    timing as timing,
 )

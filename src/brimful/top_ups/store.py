@@ -137,24 +137,6 @@ async def list_page(
     return [TopUp(**row) for row in await tx.all(_PAGE, values)]
 
 
-_CREDIT_TIMES = """
-    SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY ended_at - requested_at) AS time_to_credit
-    FROM (
-        SELECT ended_at, requested_at FROM top_ups
-        WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND state = 'succeeded' AND asked IS NULL
-        ORDER BY requested_at DESC LIMIT 20
-    ) AS latest
-"""
-
-
-async def time_to_credit(tx: Tx, customer_id: str, asset: str) -> dt.timedelta | None:
-    """How long automatic top-ups of this account took from the crossing to the credit: 95th percentile of the
-    latest 20; None before the first.
-    """
-    row = await tx.one(_CREDIT_TIMES, (customer_id, asset))
-    return None if row is None else row["time_to_credit"]
-
-
 _AUTOMATIC_PAYMENTS = """
     SELECT p.payment_id FROM top_ups AS t
     JOIN payments AS p ON p.customer_id = t.customer_id AND p.top_up_id = t.top_up_id

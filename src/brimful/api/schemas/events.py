@@ -48,6 +48,7 @@ class RuleEvent(CustomerEvent):
     enabled: bool
     card_id: str
     threshold: Amount
+    threshold_low: Amount | None = None
     currency: str
     amount_minor: Minor
     limit_minor: Minor

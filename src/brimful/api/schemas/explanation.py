@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from brimful import auto_top_up, cards, payments, top_ups
 from brimful.api.schemas.base import Amount, Moment
-from brimful.api.schemas.top_ups import Exposure
+from brimful.api.schemas.top_ups import Between, Exposure
 from brimful.core import clock, money
 
 
@@ -139,6 +139,7 @@ class Explanation(BaseModel):
     paused: str | None
     available: Amount
     threshold: Amount
+    threshold_between: Between | None
     below: bool
     pending: Amount
     amount: Amount
@@ -172,6 +173,7 @@ class Explanation(BaseModel):
             paused=facts.paused,
             available=money.text(facts.available),
             threshold=money.text(facts.threshold),
+            threshold_between=Between.of(found.rule),
             below=facts.below,
             pending=money.text(found.pending),
             amount=money.text(money.major(facts.amount_minor, facts.currency)),

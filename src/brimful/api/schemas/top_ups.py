@@ -168,6 +168,20 @@ class AskFirst(BaseModel):
     brake: bool
 
 
+class Between(BaseModel):
+    """The bounds between which a threshold follows its account's use."""
+
+    low: Amount
+    high: Amount
+
+    @classmethod
+    def of(cls, rule: auto_top_up.rules.Rule) -> Self | None:
+        """None for a fixed threshold."""
+        if rule.threshold_low is None:
+            return None
+        return cls(low=money.text(rule.threshold_low), high=money.text(rule.threshold))
+
+
 class Rule(BaseModel):
     """A rule with why it charges, or does not."""
 
@@ -175,6 +189,7 @@ class Rule(BaseModel):
     enabled: bool
     card_id: str
     threshold: Amount
+    threshold_between: Between | None
     amount: Amount
     charge_at_most: Amount
     bring_back_to: Amount | None
@@ -201,7 +216,8 @@ class Rule(BaseModel):
             asset=rule.asset,
             enabled=rule.enabled,
             card_id=rule.card_id,
-            threshold=money.text(rule.threshold),
+            threshold=money.text(rule.in_force),
+            threshold_between=Between.of(rule),
             amount=money.text(money.major(rule.amount_minor, rule.currency)),
             charge_at_most=money.text(money.major(most, rule.currency)),
             bring_back_to=None if rule.target is None else money.text(rule.target),

@@ -111,11 +111,17 @@ def _terms(rule: auto_top_up.rules.Rule) -> str:
     """When it charges, and how much."""
     most = view_model.cash(rule.most_minor, rule.currency)
     if rule.target is not None:
-        return f"below {money.text(rule.threshold)} back to {money.text(rule.target)}, at most {most}"
+        return f"below {_threshold(rule)} back to {money.text(rule.target)}, at most {most}"
     if rule.lasts_days is not None:
-        return f"below {money.text(rule.threshold)} add {rule.lasts_days} days' use, at most {most}"
+        return f"below {_threshold(rule)} add {rule.lasts_days} days' use, at most {most}"
     amount = view_model.cash(rule.amount_minor, rule.currency)
-    return f"below {money.text(rule.threshold)} add {amount}" + ("" if most == amount else f", at most {most} at once")
+    return f"below {_threshold(rule)} add {amount}" + ("" if most == amount else f", at most {most} at once")
+
+
+def _threshold(rule: auto_top_up.rules.Rule) -> str:
+    if rule.threshold_low is None:
+        return money.text(rule.threshold)
+    return f"{money.text(rule.in_force)} (between {money.text(rule.threshold_low)} and {money.text(rule.threshold)})"
 
 
 def _limits(rule: auto_top_up.rules.Rule) -> str:

@@ -238,7 +238,7 @@ async def _what_follows(page: Page, tx: Tx, top_up: top_ups.model.TopUp, minor: 
     whole = payment.amount_minor
     units = top_up.units - money.units_left(top_up.units, whole - minor, whole, scale=asset.scale)
     after = (account.available if account is not None else Decimal(0)) - units
-    pauses = rule is not None and rule.enabled and after < rule.threshold
+    pauses = rule is not None and rule.enabled and after < rule.in_force
     amount = money.priced(minor, top_up.currency)
     facts: list[tuple[str, Cell | str]] = [
         ("Customer", Cell(owner.name, f"/customers/{top_up.customer_id}")),

@@ -21,11 +21,11 @@ REFERENCE = ("assets", "rates")
 DISTRIBUTED = (
     "customers", "accounts", "entries", "entry_notes", "cards", "card_setups", "consents", "consent_evidence", "rules",
     "rule_states", "top_ups", "payments", "refunds", "disputes", "emails", "verified_marks", "holds", "alerts",
-    "archive_marks", "archived_keys", "usage_hours",
+    "archive_marks", "archived_keys", "usage_hours", "threshold_changes",
 )  # fmt: skip
 # On the coordinator, and written in one transaction with customer data.
 LOCAL = (
-    "aliases", "audit", "card_tries", "suspensions", "deliveries", "delivery_attempts", "idempotency",
+    "aliases", "audit", "card_tries", "credit_times", "suspensions", "deliveries", "delivery_attempts", "idempotency",
     "outgoing_events", "portal_links", "portal_sessions", "step_up_codes", "stripe_events",
 )  # fmt: skip
 # On the coordinator too, and in no transaction that a node takes part in. So are procrastinate's tables: a job that is

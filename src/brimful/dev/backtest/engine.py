@@ -23,7 +23,6 @@ _EPOCH = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 _UNLIMITED = 10**11
 _PACE = Pace(10**9, dt.timedelta(0))  # the rules are compared, not the platform's ceiling
 _HOUR_MS, _DAY_MS = 3_600_000, 86_400_000
-_WINDOW_MS = int(adaptive.WINDOW.total_seconds() * 1000)
 _SOFT_WAITS = (dt.timedelta(hours=4), dt.timedelta(hours=12))
 _MOMENT_MS = 30_000  # a hiccup of an issuer lasts about so long
 _JITTER = 0.25  # of a wait, either way: as `ids.spread` has it
@@ -97,7 +96,11 @@ class _Account:
         self._charged: list[tuple[int, int]] = []
         self._lost = False
         self._backup_used = False
-        self._burn = _Burn(usage) if rule.high is not None or rule.lasts_days is not None else None
+        self._burn = (
+            adaptive.PastUse(usage.at_ms, usage.total, scale=6)
+            if rule.high is not None or rule.lasts_days is not None
+            else None
+        )
 
     def run(self) -> Outcome:
         now: int | None = 0
@@ -241,66 +244,6 @@ class _Account:
         area = self._used(begins) * (usage.at_ms[first] - begins)
         area += usage.area(first, last - 1)
         return area + usage.total[last - 1] * (end - usage.at_ms[last - 1])
-
-
-class _Burn:
-    """What an account had used at a moment, as the hourly roll-up and the last day's windows show it."""
-
-    def __init__(self, usage: Usage) -> None:
-        self._usage = usage
-        self._windows = _sums(usage, _WINDOW_MS)
-        self._hours = _sums(usage, _HOUR_MS)
-
-    def at(self, now: int) -> adaptive.Burn:
-        day_ago, month_ago = now - _DAY_MS, now - 31 * _DAY_MS
-        windows = [used for _, used in self._within(self._windows, day_ago, now, _WINDOW_MS)]
-        hours = [used for _, used in self._within(self._hours, month_ago, day_ago, _HOUR_MS)]
-        begun = None
-        if self._windows[0] and windows and self._open(now):
-            begun = dt.timedelta(milliseconds=now % _WINDOW_MS)
-        return adaptive.Burn(windows, hours, begun)
-
-    def per_day(self, now: int) -> Decimal:
-        """Used on an average day of the last 30, of which there has been at least one."""
-        begins = max(0, now - 30 * _DAY_MS)
-        used = self._total(now) - self._total(begins)
-        return Decimal(used * _DAY_MS // max(now - begins, _DAY_MS)).scaleb(-6)
-
-    def _total(self, at: int) -> int:
-        place = bisect.bisect_right(self._usage.at_ms, at)
-        return self._usage.total[place - 1] if place else 0
-
-    def _open(self, now: int) -> bool:
-        starts, _ = self._windows
-        place = bisect.bisect_right(starts, now // _WINDOW_MS) - 1
-        return place >= 0 and starts[place] == now // _WINDOW_MS
-
-    def _within(
-        self, sums: tuple[list[int], list[int]], begins: int, now: int, length: int
-    ) -> list[tuple[int, Decimal]]:
-        """Whole spans that begin in that time, and of the one that is open what was used so far."""
-        starts, ends_at = sums
-        first, last = bisect.bisect_left(starts, begins // length + 1), bisect.bisect_right(starts, now // length)
-        found = []
-        for place in range(first, last):
-            before = ends_at[place - 1] if place else 0
-            until = min(ends_at[place], self._total(now))
-            if until > before:
-                found.append((starts[place], Decimal(until - before).scaleb(-6)))
-        return found
-
-
-def _sums(usage: Usage, length: int) -> tuple[list[int], list[int]]:
-    """Spans with any use, by number, and the sum used up to the end of each."""
-    starts: list[int] = []
-    sums: list[int] = []
-    for at_ms, total in zip(usage.at_ms, usage.total, strict=True):
-        if starts and starts[-1] == at_ms // length:
-            sums[-1] = total
-        else:
-            starts.append(at_ms // length)
-            sums.append(total)
-    return starts, sums
 
 
 def total(outcomes: Sequence[Outcome], until_ms: int) -> dict[str, float | int]:

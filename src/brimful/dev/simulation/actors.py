@@ -107,6 +107,7 @@ async def save_rule(h: "History") -> None:
         ask_above_minor=amount if how == "add" and most > amount and h.dice.random() < 0.4 else None,
         ask_after=h.dice.choice((1, 2, 3)) if h.dice.random() < 0.25 else None,
         brake=h.dice.random() < 0.5,
+        threshold_low=threshold / h.dice.choice((2, 4)) if h.dice.random() < 0.3 else None,
     )
 
     async def act() -> None:
@@ -229,11 +230,14 @@ async def live_quietly(h: "History") -> None:
 
 
 async def roll_up(h: "History") -> None:
-    """The hourly job."""
+    """The hourly job, and what follows from it."""
 
     async def act() -> None:
         async with h.world.database.transaction() as tx:
             await ledger.usage_hours.roll_up(tx, ("", ""), limit=100)
+        for row in list(h.world.tables.all("rules")):
+            async with h.world.database.transaction() as tx:
+                await auto_top_up.evaluate.follow_account(tx, row["customer_id"], row["asset"], PACE)
 
     h.world.scheduler.spawn(act())
 

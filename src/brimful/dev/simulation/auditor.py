@@ -215,9 +215,11 @@ class Auditor:
                 live = bool(self._tables.where("top_ups", customer_id=key[0], asset=key[1], kind="automatic",
                                                ended_at=None))  # fmt: skip
                 if rule["enabled"] and state["paused_at"] is None and state["reason"] == "armed" and not live:
-                    line = rule["threshold"]
+                    line = state["threshold"]
                 silent = state["reason"] in {"armed", "off", "triggered", "in_flight"}
-                below = rule["enabled"] and account["balance"] - account["held"] < rule["threshold"]
+                below = rule["enabled"] and account["balance"] - account["held"] < state["threshold"]
+                low = rule["threshold"] if rule["threshold_low"] is None else rule["threshold_low"]
+                _must(low <= state["threshold"] <= rule["threshold"], "I12", f"{key} follows beyond its bounds")
                 _must(live or not (below and silent), "I12", f"{key} is below its threshold, {state['reason']}")
             _must(account["trigger_below"] == line, "I12", f"{key} is armed at {account['trigger_below']}, not {line}")
 

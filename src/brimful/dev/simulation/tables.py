@@ -34,6 +34,8 @@ _KEYS = {
     "outgoing_events": ("event_id",),
     "suspensions": ("kind",),
     "usage_hours": ("customer_id", "asset", "hour"),
+    "threshold_changes": ("customer_id", "asset", "changed_at"),
+    "credit_times": (),
 }
 
 

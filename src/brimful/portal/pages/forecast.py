@@ -40,13 +40,14 @@ async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fr
         series = await ledger.statements.series(tx, customer_id, asset.code, now - _WINDOW, limit=_ENTRIES_MAX)
         added = await ledger.statements.additions(tx, customer_id, asset.code, now - _WINDOW)
         automatic = await top_ups.store.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
-        measured = await top_ups.store.time_to_credit(tx, customer_id, asset.code)
+        measured = await top_ups.timing.of_account(tx, customer_id, asset.code)
+        slowest = await top_ups.timing.slowest(tx)
         use = await auto_top_up.foresee.used_per_day(tx, (customer_id, asset.code))
     if not series.at_ms:
         return None
     skipped = [row["seq"] - series.first_seq for row in added if row["payment_id"] in automatic]
     # In a thread: a hundred thousand movements take a while, and debits share this process.
-    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, use, now)
+    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, use, slowest, now)
 
 
 def _projected(
@@ -58,6 +59,7 @@ def _projected(
     skipped: list[int],
     measured: dt.timedelta | None,
     used_per_day: Decimal,
+    slowest: dt.timedelta,
     now: dt.datetime,
 ) -> dict[str, Any]:
     words, time_to_credit = page.words, measured or _TIME_TO_CREDIT
@@ -78,6 +80,7 @@ def _projected(
         asset.scale, draft.currency, draft.threshold, draft.amount_minor, draft.limit_minor, rate,
         draft.most_minor, draft.target, draft.day_limit_minor,
         draft.smallest_minor, draft.lasts_days, used_per_day, draft.ask_above_minor, draft.ask_after,
+        draft.threshold_low, slowest,
     )  # fmt: skip
     result = auto_top_up.preview.replay(past_, proposal, page.deps.pace, time_to_credit)
     shown["result"] = {

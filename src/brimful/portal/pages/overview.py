@@ -68,11 +68,13 @@ async def _section(
     one = pasts[code]
     assert one is not None
     panel = next(panel for panel in shown if panel.asset.code == code)
-    threshold = panel.rule.threshold if panel.rule is not None and panel.rule.enabled else None
+    rule = panel.rule if panel.rule is not None and panel.rule.enabled else None
+    threshold = None if rule is None else rule.in_force
+    bounds = None if rule is None or rule.threshold_low is None else (rule.threshold_low, rule.threshold)
     return {
         "panel": panel,
         "others": [item for item in shown if item.asset.code in codes and item.asset.code != code],
-        "chart": await spending.draw(page, tx, one, threshold),
+        "chart": await spending.draw(page, tx, one, threshold, bounds),
         "threshold": None if threshold is None else page.words.amount(threshold, panel.asset),
         "days": one.days,
         "bars": chart.bars(one.days),

@@ -67,7 +67,7 @@ async def _panel(
     spent_minor: int,
 ) -> Panel:
     words, balance = page.words, Decimal(0) if account is None else account.available
-    line = rule.threshold if rule is not None and rule.enabled else None
+    line = rule.in_force if rule is not None and rule.enabled else None
     pending = Decimal(0)
     if account is not None:
         pending = await top_ups.store.units_on_their_way(tx, page.session.customer_id, asset.code)
@@ -104,12 +104,12 @@ async def _full(
     """What fills the vessel: the threshold and a top-up above it; without a rule, what the latest addition left."""
     if rule is not None and rule.enabled:
         if live is not None:
-            return rule.threshold + live.units
+            return rule.in_force + live.units
         if rule.target is not None:
             return rule.target
         rate = await assets.rate_at(tx, asset, rule.currency, await tx.now())
         if rate is not None:
-            return rule.threshold + assets.units_for(rule.amount_minor, rule.currency, rate, asset)
+            return rule.in_force + assets.units_for(rule.amount_minor, rule.currency, rate, asset)
     if account is None:
         return Decimal(0)
     rows = await ledger.entries.newest_additions(tx, account.customer_id, asset.code, before=None, limit=1)
@@ -176,7 +176,7 @@ def _empty(page: Page, panel: Panel) -> Banner | None:
 
 def _low(low: set[str]):  # type: ignore[no-untyped-def]  # noqa: ANN202 - one of the checks above
     def check(page: Page, panel: Panel) -> Banner | None:
-        below = panel.rule is not None and panel.rule.enabled and panel.balance < panel.rule.threshold
+        below = panel.rule is not None and panel.rule.enabled and panel.balance < panel.rule.in_force
         if panel.live is not None or not (below or panel.asset.code in low):
             return None
         t = page.words.t

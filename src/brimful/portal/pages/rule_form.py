@@ -21,8 +21,8 @@ from brimful.portal.limits import Bounds
 _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
 _CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
 FIELDS = (
-    "threshold", "amount", "limit", "card", "in_units", "version", "how", "target", "lasts", "most", "day_on", "day",
-    "ask_above", "ask_after", "brake",
+    "threshold", "low", "amount", "limit", "card", "in_units", "version", "how", "target", "lasts", "most", "day_on",
+    "day", "ask_above", "ask_after", "brake",
 )  # fmt: skip
 LASTS = ("1", "3", "7")  # days
 _ASK_AFTER_MAX = 1000
@@ -86,7 +86,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
             context.bounds.high_minor,
         )
         return {
-            "threshold": "",
+            "threshold": "", "low": "",
             "amount": words.typed_cash(amount, context.currency),
             "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
             "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "lasts": "1", "most": "",
@@ -95,6 +95,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
     keeps = before.card_id in usable and not wanted
     return {
         "threshold": words.typed(before.threshold),
+        "low": "" if before.threshold_low is None else words.typed(before.threshold_low),
         "amount": words.typed_cash(before.amount_minor, context.currency),
         "limit": words.typed_cash(before.limit_minor, context.currency),
         "card": before.card_id if keeps else default_card,
@@ -123,8 +124,8 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
     words, errors = page.words, {}
     numbers: dict[str, Any] = {}
     readers: list[tuple[str, Reader]] = [
-        ("threshold", _threshold), ("limit", _limit), ("most", _most), ("day", _day), ("ask_above", _ask_above),
-        ("ask_after", _ask_after),
+        ("threshold", _threshold), ("low", _low), ("limit", _limit), ("most", _most), ("day", _day),
+        ("ask_above", _ask_above), ("ask_after", _ask_after),
     ]  # fmt: skip
     readers.insert(1, _HOW.get(values["how"], ("amount", _amount)))
     for name, reader in readers:
@@ -151,6 +152,7 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         card_id=values["card"],
         currency=context.currency,
         threshold=numbers["threshold"],
+        threshold_low=numbers["low"],
         amount_minor=numbers["amount"],
         limit_minor=numbers["limit"],
         charge_max_minor=None if numbers["most"] == numbers["amount"] and adds else numbers["most"],
@@ -175,7 +177,8 @@ def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool
     """
     if "target" in numbers:
         if numbers["most"] is None and context.rate is not None:
-            between = max(numbers["target"] - numbers["threshold"], Decimal(0))
+            lowest = numbers["threshold"] if numbers["low"] is None else numbers["low"]
+            between = max(numbers["target"] - lowest, Decimal(0))
             worth = money.worth_minor(between, context.currency, rate=context.rate)
             numbers["most"] = max(worth, context.bounds.low_minor)
         numbers["amount"] = numbers["most"]
@@ -192,6 +195,7 @@ def _contradiction(page: Page, form: RuleForm) -> dict[str, str]:
     t = page.words.t
     field = auto_top_up.rules.contradiction(form)
     texts = {
+        "low": t("Enter less than the balance below which we charge at the latest."),
         "target": t("Bring it back to more than the balance below which we charge."),
         "most": t("Charge at most one top-up, or more."),
         "limit": t("The monthly limit must be at least one top-up."),
@@ -237,12 +241,21 @@ def _day(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int
 
 
 def _threshold(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal:
-    threshold = _balance(page, context, values, "threshold")
+    return _within(page, context, _balance(page, context, values, "threshold"), "threshold")
+
+
+def _low(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> Decimal | None:
+    if not values["low"].strip():
+        return None
+    return _within(page, context, _balance(page, context, values, "low"), "low")
+
+
+def _within(page: Page, context: RuleFormContext, threshold: Decimal, field: str) -> Decimal:
     if context.bounds.threshold is not None:
         low, high = context.bounds.threshold
         if not low <= threshold <= high:
             raise Refused(
-                "amount_out_of_range", "The threshold is outside the platform's bounds.", field="threshold",
+                "amount_out_of_range", "The threshold is outside the platform's bounds.", field=field,
                 low=page.words.amount(low, context.asset), high=page.words.amount(high, context.asset),
             )  # fmt: skip
     return threshold

@@ -84,11 +84,20 @@ def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
         card=card.label,
         amount=_how_much(page, context, form),
         asset=context.name,
-        threshold=page.words.amount(form.threshold, context.asset),
+        threshold=_below(page, context, form),
         limit=_limits(page, form),
         days=page.deps.settings.portal.notice_days,
     )
     return " ".join([text, *_asks(page, form)])
+
+
+def _below(page: Page, context: RuleFormContext, form: RuleForm) -> str:
+    """When is charged, as the consent says it after "drops below"."""
+    words, high = page.words, page.words.amount(form.threshold, context.asset)
+    if form.threshold_low is None:
+        return high
+    low = words.amount(form.threshold_low, context.asset)
+    return words.t("a threshold that follows my use, between {low} and {high}", low=low, high=high)
 
 
 def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:

@@ -71,7 +71,9 @@ def _midnight(day: dt.date, zone: zoneinfo.ZoneInfo) -> dt.datetime:
     return dt.datetime(day.year, day.month, day.day, tzinfo=zone).astimezone(dt.UTC)
 
 
-async def draw(page: Page, tx: Tx, past: Spending, threshold: Decimal | None) -> chart.Chart:
+async def draw(
+    page: Page, tx: Tx, past: Spending, threshold: Decimal | None, bounds: tuple[Decimal, Decimal] | None
+) -> chart.Chart:
     """The chart: some entries of each day, and exactly those around each top-up."""
     seqs: set[int] = set()
     for first, last in itertools.pairwise(past.places):
@@ -95,5 +97,6 @@ async def draw(page: Page, tx: Tx, past: Spending, threshold: Decimal | None) ->
         start=past.start,
         end=past.now,
         threshold=threshold,
+        bounds=bounds,
         days=[day.start for day in past.days[2::7]],
     )

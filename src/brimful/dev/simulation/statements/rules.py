@@ -125,7 +125,8 @@ def _no_setups(_t: Tables, _p: Any) -> list[Row]:
 def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
              "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
-             "rate", "rate_per", "lasts_days", "ask_above_minor", "ask_after", "brake", "terms_version")  # fmt: skip
+             "rate", "rate_per", "lasts_days", "ask_above_minor", "ask_after", "brake", "threshold_low",
+             "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -150,7 +151,8 @@ def _rule(t: Tables, row: Row) -> Row:
     consent = t.get("consents", row["customer_id"], row["consent_id"])
     assert state is not None
     assert consent is not None
-    return registry.only({**row, **state, "terms_version": consent["terms_version"]}, auto_top_up.rules.Rule)
+    whole = {**state, **row, "in_force": state["threshold"], "terms_version": consent["terms_version"]}
+    return registry.only(whole, auto_top_up.rules.Rule)
 
 
 @registry.on(auto_top_up.rules._COLUMNS + "WHERE r.customer_id = %s AND r.asset = %s")
@@ -168,7 +170,7 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 def _upsert_rule(t: Tables, p: Any) -> int:
     names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
              "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per", "lasts_days",
-             "ask_above_minor", "ask_after", "brake")  # fmt: skip
+             "ask_above_minor", "ask_after", "brake", "threshold_low")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -180,9 +182,13 @@ def _upsert_rule(t: Tables, p: Any) -> int:
 
 @registry.on(auto_top_up.rules._STATE)
 def _rule_state(t: Tables, p: Any) -> int:
-    if t.get("rule_states", p["customer_id"], p["asset"]) is not None:
-        return 0
+    low, high = p["threshold_low"], p["threshold"]
+    there = t.get("rule_states", p["customer_id"], p["asset"])
+    if there is not None:
+        t.update("rule_states", there, threshold=high if low is None else min(max(there["threshold"], low), high))
+        return 1
     t.insert("rule_states", {"customer_id": p["customer_id"], "asset": p["asset"], "paused_at": None,
+                             "threshold": high if low is None else low,
                              "pause_reason": None, "not_before": None, "wake_at": None, "reason": "off",
                              "reason_at": p["now"]})  # fmt: skip
     return 1
@@ -249,9 +255,10 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "available": account["balance"] - account["held"],
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
-        **{name: rule[name] for name in ("enabled", "version", "threshold", "currency", "amount_minor", "limit_minor",
+        **{name: rule[name] for name in ("enabled", "version", "currency", "amount_minor", "limit_minor",
                                          "charge_max_minor", "target", "least_minor", "card_id", "consent_id",
                                          "lasts_days", "ask_above_minor", "ask_after")},
+        "threshold": state["threshold"],
         "brake": bool(rule["brake"]),
         "day_unasked": sum(row["asked"] is None for row in lately),
         "approved_unusual": any(row["asked"] == "unusual_use" and row["balance_after"] is not None for row in lately),
@@ -268,7 +275,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "spent_minor": sum(row["amount_minor"] for row in counted),
         "recent": sorted(row["requested_at"] for row in automatic if row["requested_at"] > p["hour_ago"]),
         "left_below_at": latest["requested_at"]
-        if latest is not None and left is not None and left < rule["threshold"] and not latest["cut"]
+        if latest is not None and left is not None and left < state["threshold"] and not latest["cut"]
         else None,
         "live": any(row["ended_at"] is None for row in others),
     }  # fmt: skip
@@ -277,13 +284,43 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
 def _covers(t: Tables, rule: Row) -> bool:
     given = t.get("consents", rule["customer_id"], rule["consent_id"])
     same = ("asset", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "lasts_days",
-            "ask_above_minor", "ask_after", "brake")  # fmt: skip
+            "ask_above_minor", "ask_after", "brake", "threshold_low")  # fmt: skip
     return (
         given is not None
         and (given["kind"], given["action"]) == ("auto_top_up", "given")
         and all(given[name] == rule[name] for name in same)
         and _withdrawal(t, rule["customer_id"], rule["consent_id"]) is None
     )
+
+
+@registry.on(auto_top_up.thresholds._FOLLOWING)
+def _following(t: Tables, p: Any) -> list[Row]:
+    found = []
+    for customer_id, code in registry.columns(p, "customers", "assets"):
+        rule, state = t.get("rules", customer_id, code), t.get("rule_states", customer_id, code)
+        asset = t.get("assets", code)
+        if rule is None or state is None or asset is None or not rule["enabled"] or rule["threshold_low"] is None:
+            continue
+        found.append({"customer_id": customer_id, "asset": code, "low": rule["threshold_low"],
+                      "high": rule["threshold"], "in_force": state["threshold"], "scale": asset["scale"]})  # fmt: skip
+    return found
+
+
+@registry.on(auto_top_up.thresholds._SET)
+def _set_threshold(t: Tables, p: Any) -> int:
+    row = t.get("rule_states", p["customer_id"], p["asset"])
+    assert row is not None
+    t.update("rule_states", row, threshold=p["threshold"])
+    return 1
+
+
+@registry.on(auto_top_up.thresholds._NOTE)
+def _note_threshold(t: Tables, p: Any) -> int:
+    if t.get("threshold_changes", p["customer_id"], p["asset"], p["now"]) is not None:
+        return 0
+    t.insert("threshold_changes", {"changed_at": p["now"], **{
+        name: p[name] for name in ("customer_id", "asset", "threshold", "cause", "burn", "time_s")}})  # fmt: skip
+    return 1
 
 
 @registry.on(auto_top_up.evaluate._KEEP)
@@ -312,8 +349,10 @@ def _touched(t: Tables, p: Any) -> list[Row]:
     found = []
     for rule in sorted(t.where("rules", customer_id=p["customer_id"], enabled=True), key=lambda row: row["asset"]):
         account = t.get("accounts", p["customer_id"], rule["asset"])
+        state = t.get("rule_states", p["customer_id"], rule["asset"])
         assert account is not None
-        below = account["balance"] - account["held"] < rule["threshold"]
+        assert state is not None
+        below = account["balance"] - account["held"] < state["threshold"]
         found.append({"asset": rule["asset"], "by_card": rule["card_id"] == p["card_id"], "below": below})
     return found
 
