@@ -21,6 +21,7 @@ class Cast:
         stage.give(self.negative, "1")
         stage.use(self.negative, "2.20", "over")
         self.waiting = self._crossed("Ken Thompson", stages.NO_FUNDS, "retry_wait")
+        self.approve = self._approve()
         self.pending = self._pending()
         self.held = self._held()
 
@@ -54,6 +55,14 @@ class Cast:
         self.stage.use(customer_id, "3", "crossing")
         self.stage.state(customer_id, "succeeded")
         self.stage.use(customer_id, "26", "again")
+        return customer_id
+
+    def _approve(self):
+        """Asked first; and with a threshold that follows the use."""
+        customer_id = self.stage.funded("Margaret Hamilton", balance="70", threshold="40", low="10", limit="400",
+                                        most="100", ask_above="50", ask_after="3")  # fmt: skip
+        self.stage.use(customer_id, "130", "crossing")
+        self.stage.state(customer_id, "action_required")
         return customer_id
 
     def _pending(self):
@@ -118,6 +127,9 @@ def screens(cast):
         ("activity-failed", cast.paused, "/activity"),
         ("activity-empty", cast.fresh, "/activity"),
         ("confirm", cast.confirm, f"/confirm/{cast.top_up(cast.confirm)}"),
+        ("approve", cast.approve, f"/confirm/{cast.top_up(cast.approve)}"),
+        ("approve-overview", cast.approve, "/"),
+        ("approve-rule", cast.approve, "/auto-top-up/USD"),
         ("result-added", full, f"/top-ups/{cast.top_up(full)}"),
         ("result-failed", cast.paused, f"/top-ups/{cast.top_up(cast.paused)}"),
         ("receipt", full, f"/receipts/{cast.top_up(full)}"),

@@ -113,14 +113,14 @@ class Stage:
         return customer_id
 
     def funded(self, name="Ada Lovelace", *, balance="31.40", number=VISA, threshold="10", amount="25", limit="100",
-               asset="USD"):  # fmt: skip
+               asset="USD", **more):  # fmt: skip
         """A customer with a card, a balance and a rule that is on."""
         customer_id = self.customer(name)
         self.give(customer_id, balance, asset)
         self.with_card(customer_id, number)
 
         async def turn_on(visitor):
-            await visitor.turn_on(asset, threshold=threshold, amount=amount, limit=limit)
+            await visitor.turn_on(asset, threshold=threshold, amount=amount, limit=limit, **more)
 
         self.act(turn_on, customer_id)
         return customer_id

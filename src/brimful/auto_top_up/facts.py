@@ -39,17 +39,21 @@ _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
         r.enabled, r.version, st.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
         r.lasts_days, r.ask_above_minor, r.ask_after, coalesce(r.brake, false) AS brake,
-        r.least_minor, r.card_id, r.consent_id, least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor,
-        st.pause_reason AS paused, st.not_before, st.reason, st.wake_at, c.state = 'active' AS card_usable,
+        r.least_minor,
+        CASE WHEN c.state <> 'active' AND b.state = 'active' THEN b.card_id ELSE c.card_id END AS card_id, r.consent_id,
+        least(r.day_limit_minor, k.exposure_day_minor) AS day_limit_minor,
+        st.pause_reason AS paused, st.not_before, st.reason, st.wake_at,
+        c.state = 'active' OR coalesce(b.state = 'active', false) AS card_usable,
         EXISTS (
             SELECT FROM consents AS g
             WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
                 AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
                 AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
                 AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per, g.lasts_days,
-                        g.ask_above_minor, g.ask_after, g.brake, g.threshold_low)
+                        g.ask_above_minor, g.ask_after, g.brake, g.threshold_low, g.backup_card_id)
                     IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per,
-                        r.lasts_days, r.ask_above_minor, r.ask_after, r.brake, r.threshold_low)
+                        r.lasts_days, r.ask_above_minor, r.ask_after, r.brake, r.threshold_low,
+                        r.backup_card_id)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
         ) AS consent_stands,
@@ -85,6 +89,7 @@ _FACTS = """
     JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset
     JOIN consents AS k ON k.customer_id = a.customer_id AND k.consent_id = r.consent_id
     JOIN cards AS c ON c.customer_id = a.customer_id AND c.card_id = r.card_id
+    LEFT JOIN cards AS b ON b.customer_id = a.customer_id AND b.card_id = r.backup_card_id
     JOIN assets AS s ON s.code = a.asset
     LEFT JOIN rates AS p ON p.asset = a.asset AND p.currency = r.currency AND p.valid_from <= %(now)s
         AND (p.valid_to IS NULL OR p.valid_to > %(now)s)

@@ -3,7 +3,7 @@
 import datetime as dt
 
 from brimful import cards, customers, jobs, ledger
-from brimful.auto_top_up import evaluate
+from brimful.auto_top_up import backup, evaluate
 from brimful.auto_top_up.policy import Pace
 from brimful.cards.store import Card
 from brimful.db.pool import Tx
@@ -16,7 +16,7 @@ _PAUSE = """
         AND EXISTS (
             SELECT FROM rules
             WHERE rules.customer_id = rule_states.customer_id AND rules.asset = rule_states.asset
-                AND rules.card_id = coalesce(%(card_id)s::text, rules.card_id))
+                AND coalesce(%(card_id)s::text, rules.card_id) IN (rules.card_id, rules.backup_card_id))
 """
 
 
@@ -30,7 +30,8 @@ async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: s
 
 
 _TOUCHED = """
-    SELECT r.asset, coalesce(r.card_id = %(card_id)s, false) AS by_card, a.balance - a.held < s.threshold AS below
+    SELECT r.asset, coalesce(%(card_id)s::text IN (r.card_id, r.backup_card_id), false) AS by_card,
+        a.balance - a.held < s.threshold AS below
     FROM rules AS r JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
     WHERE r.customer_id = %(customer_id)s AND r.enabled ORDER BY r.asset
@@ -71,14 +72,15 @@ async def block_card(tx: Tx, customer_id: str, card_id: str, reason: str, pace: 
     await customers.lock(tx, customer_id)
     await ledger.accounts.lock_wallet(tx, customer_id)
     if await cards.store.block(tx, customer_id, card_id, reason):
-        await card_lost(tx, await cards.store.get(tx, customer_id, card_id), "card_declined", pace)
+        card = await cards.store.get(tx, customer_id, card_id)
+        await card_lost(tx, card, "card_declined", pace, doubted=reason in backup.NEVER_AFTER)
 
 
 _DATA_IS_NEW = """
     UPDATE rule_states SET paused_at = NULL, pause_reason = NULL
     WHERE customer_id = %(customer_id)s AND pause_reason = 'card_data'
         AND EXISTS (SELECT FROM rules WHERE rules.customer_id = rule_states.customer_id
-            AND rules.asset = rule_states.asset AND rules.card_id = %(card_id)s)
+            AND rules.asset = rule_states.asset AND %(card_id)s::text IN (rules.card_id, rules.backup_card_id))
     RETURNING asset
 """
 
@@ -93,7 +95,14 @@ async def card_data_is_new(tx: Tx, card: Card, pace: Pace) -> None:
     await evaluate.reevaluate(tx, sorted((card.customer_id, row["asset"]) for row in rows), pace)
 
 
-_USING = "SELECT customer_id, asset FROM rules WHERE customer_id = %s AND card_id = %s AND enabled ORDER BY asset"
+_USING = """
+    SELECT r.asset, coalesce(o.state = 'active', false) AS goes_on
+    FROM rules AS r
+    LEFT JOIN cards AS o ON o.customer_id = r.customer_id
+        AND o.card_id = CASE WHEN r.card_id = %(card_id)s THEN r.backup_card_id ELSE r.card_id END
+    WHERE r.customer_id = %(customer_id)s AND r.enabled AND %(card_id)s::text IN (r.card_id, r.backup_card_id)
+    ORDER BY r.asset
+"""
 
 
 async def card_removed(tx: Tx, card: Card, reason: str, pace: Pace) -> None:
@@ -105,12 +114,16 @@ async def card_removed(tx: Tx, card: Card, reason: str, pace: Pace) -> None:
         await card_lost(tx, card, "card_removed", pace)
 
 
-async def card_lost(tx: Tx, card: Card, reason: str, pace: Pace) -> None:
-    """A card can no longer be charged: pause the rules that use it and evaluate their accounts."""
-    keys = [(row["customer_id"], row["asset"]) for row in await tx.all(_USING, (card.customer_id, card.card_id))]
+async def card_lost(tx: Tx, card: Card, reason: str, pace: Pace, *, doubted: bool = False) -> None:
+    """A card can no longer be charged: pause the rules that have no other card, and evaluate all that use it. Where who
+    pays is in doubt (`doubted`), rules with a backup card pause too.
+    """
+    rows = await tx.all(_USING, {"customer_id": card.customer_id, "card_id": card.card_id})
+    keys = [(card.customer_id, row["asset"]) for row in rows]
     if not keys:
         return
     await ledger.accounts.lock(tx, keys)
-    for customer_id, asset in keys:
-        await pause(tx, customer_id, asset, reason)
+    for row in rows:
+        if doubted or not row["goes_on"]:
+            await pause(tx, card.customer_id, row["asset"], reason)
     await evaluate.reevaluate(tx, keys, pace)

@@ -12,7 +12,7 @@ from typing import Any
 from brimful import assets, cards, i18n, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up import evaluate, exposure, order, thresholds
+from brimful.auto_top_up import evaluate, exposure, order, pauses, thresholds
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -46,6 +46,7 @@ class Rule:
     ask_above_minor: int | None
     ask_after: int | None
     brake: bool | None
+    backup_card_id: str | None
     consent_id: str
     terms_version: str
     version: int
@@ -91,6 +92,7 @@ class RuleForm:
     ask_after: int | None = None
     brake: bool = False
     threshold_low: Decimal | None = None
+    backup_card_id: str | None = None
 
     @property
     def most_minor(self) -> int:
@@ -112,7 +114,7 @@ _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.threshold_low,
         s.threshold AS in_force, r.amount_minor, r.limit_minor,
         r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.lasts_days, r.ask_above_minor,
-        r.ask_after, r.brake, r.consent_id,
+        r.ask_after, r.brake, r.backup_card_id, r.consent_id,
         c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
     FROM rules AS r
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
@@ -141,6 +143,7 @@ def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) ->
         return True
     return (
         form.card_id != before.card_id
+        or form.backup_card_id not in {None, before.backup_card_id}
         or form.currency != before.currency
         or before.terms_version != i18n.consents.TERMS_VERSION
         or form.amount_minor > before.amount_minor
@@ -180,18 +183,18 @@ def _asks_less(after: RuleForm | Rule, before: Rule) -> bool:
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
         charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, lasts_days, ask_above_minor, ask_after,
-        brake, threshold_low, consent_id, version, updated_at)
+        brake, threshold_low, backup_card_id, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
         %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(rate)s,
         %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s,
-        %(consent_id)s, 1, %(now)s)
+        %(backup_card_id)s, %(consent_id)s, 1, %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
         limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
         day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
         rate = excluded.rate, rate_per = excluded.rate_per, lasts_days = excluded.lasts_days,
         ask_above_minor = excluded.ask_above_minor, ask_after = excluded.ask_after, brake = excluded.brake,
-        threshold_low = excluded.threshold_low,
+        threshold_low = excluded.threshold_low, backup_card_id = excluded.backup_card_id,
         consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
 _STATE = """
@@ -236,6 +239,7 @@ async def save(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
         form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per, form.lasts_days,
         form.ask_above_minor, form.ask_after, form.brake, form.threshold_low,
+        form.backup_card_id,
     )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
@@ -294,6 +298,7 @@ async def remove_card(tx: Tx, session: PortalSession, card_id: str, pace: Pace) 
             before={"card_id": card_id},
         )  # fmt: skip
         await evaluate.reevaluate(tx, keys, pace)
+        await pauses.card_lost(tx, card, "card_removed", pace)  # rules that had it as their backup
     return card
 
 
@@ -345,9 +350,7 @@ async def _validate(
     field = contradiction(form)
     if field is not None:
         raise Refused("amount_out_of_range", _CONTRADICTIONS[field], field=field)
-    card = await cards.store.get(tx, session.customer_id, form.card_id)
-    if card.state != "active":
-        raise Refused("card_unavailable", "This card cannot be charged: choose another or add one.", field="card")
+    await _validate_cards(tx, session, form)
     rate = await assets.rate_at(tx, asset, form.currency, await tx.now())
     if rate is None:
         raise Refused("rate_missing", f"{asset.name} cannot be bought with {form.currency} at the moment.")
@@ -358,7 +361,21 @@ async def _validate(
     return rate
 
 
+async def _validate_cards(tx: Tx, session: PortalSession, form: RuleForm) -> None:
+    plastics = []
+    for field, card_id in (("card", form.card_id), ("backup", form.backup_card_id)):
+        if card_id is None:
+            continue
+        card = await cards.store.get(tx, session.customer_id, card_id)
+        if card.state != "active":
+            raise Refused("card_unavailable", "This card cannot be charged: choose another or add one.", field=field)
+        if card.fingerprint in plastics:
+            raise Refused("card_unavailable", "Both are the same card: choose another as backup.", field=field)
+        plastics.append(card.fingerprint)
+
+
 _CONTRADICTIONS = {
+    "backup": "The backup card must be another card than the first.",
     "low": "A threshold that follows the use needs a lower bound below the threshold.",
     "target": "Bring it back to more than the threshold.",
     "most": "Charge at most one top-up, or more.",
@@ -369,12 +386,13 @@ _CONTRADICTIONS = {
 
 
 def contradiction(form: RuleForm) -> str | None:
-    """Which setting contradicts the others: `low`, `target`, `most`, `limit`, `day` or `ask_above`; None where they
-    agree.
+    """Which setting contradicts the others: `backup`, `low`, `target`, `most`, `limit`, `day` or `ask_above`; None
+    where they agree.
     """
     day, asks = form.day_limit_minor, form.ask_above_minor
     smallest = form.amount_minor if form.adds else form.smallest_minor
     wrong = {
+        "backup": form.backup_card_id == form.card_id,
         "low": form.threshold_low is not None and form.threshold_low >= form.threshold,
         "target": form.target is not None and form.target <= form.threshold,
         "most": form.most_minor < form.amount_minor,
@@ -411,6 +429,7 @@ def _shown(rule: Rule) -> dict[str, Any]:
     return {
         "enabled": rule.enabled,
         "card_id": rule.card_id,
+        "backup_card_id": rule.backup_card_id,
         "currency": rule.currency,
         "threshold": money.text(rule.threshold),
         "threshold_low": None if rule.threshold_low is None else money.text(rule.threshold_low),

@@ -27,7 +27,8 @@ class Terms:
     to, `lasts_days` for how many days of the account's own use it is (both None: whole amounts are added),
     `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was stated as the most in them. Units are
     bought at `rate` for `rate_per` of them, or cheaper. A charge above `ask_above_minor`, one after `ask_after` others
-    in 24 hours and, with `brake`, one while use is unusual wait for the customer.
+    in 24 hours and, with `brake`, one while use is unusual wait for the customer. Where the card is declined,
+    `backup_card_id` is charged.
     """
 
     asset: str
@@ -47,18 +48,19 @@ class Terms:
     ask_after: int | None = None
     brake: bool | None = None
     threshold_low: Decimal | None = None
+    backup_card_id: str | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
         amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, rate,
-        rate_per, lasts_days, ask_above_minor, ask_after, brake, threshold_low, terms_version, locale, text_hash,
-        evidence_hash, recorded_at)
+        rate_per, lasts_days, ask_above_minor, ask_after, brake, threshold_low, backup_card_id, terms_version,
+        locale, text_hash, evidence_hash, recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
         %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
         %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(lasts_days)s,
-        %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s, %(terms_version)s, %(locale)s, %(text_hash)s,
-        %(evidence_hash)s, %(now)s)
+        %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s, %(backup_card_id)s,
+        %(terms_version)s, %(locale)s, %(text_hash)s, %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """
     INSERT INTO consent_evidence (customer_id, consent_id, rendered, salt, address, agent, session_id)
@@ -126,6 +128,16 @@ async def read(tx: Tx, customer_id: str, consent_id: str) -> Consent:
     if row is None:
         raise Refused("not_found", "There is no such consent.")
     return Consent(**row)
+
+
+_CARDS = "SELECT card_id, backup_card_id FROM consents WHERE customer_id = %s AND consent_id = %s"
+
+
+async def cards_of(tx: Tx, customer_id: str, consent_id: str) -> tuple[str, str | None]:
+    """The cards that a consent to auto top-up names: the first, and its backup."""
+    row = await tx.one(_CARDS, (customer_id, consent_id))
+    assert row is not None, consent_id
+    return row["card_id"], row["backup_card_id"]
 
 
 async def _record(

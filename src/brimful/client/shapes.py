@@ -253,6 +253,7 @@ class Rule(msgspec.Struct, frozen=True):
     version: int
     reason: str
     updated_at: dt.datetime
+    backup_card_id: str | None = None
     threshold_between: Between | None = None
     bring_back_to: Decimal | None = None
     lasts_days: int | None = None

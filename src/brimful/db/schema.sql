@@ -138,6 +138,7 @@ CREATE TABLE public.consents (
     ask_after integer,
     brake boolean,
     threshold_low numeric(38,12),
+    backup_card_id text,
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
     CONSTRAINT consents_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT consents_ask_after_check CHECK ((ask_after > 0)),
@@ -147,6 +148,7 @@ CREATE TABLE public.consents (
     CONSTRAINT consents_check3 CHECK ((target > threshold)),
     CONSTRAINT consents_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
     CONSTRAINT consents_check5 CHECK ((threshold_low < threshold)),
+    CONSTRAINT consents_check6 CHECK ((backup_card_id <> card_id)),
     CONSTRAINT consents_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT consents_day_limit_minor_check CHECK ((day_limit_minor > 0)),
     CONSTRAINT consents_kind_check CHECK ((kind = ANY (ARRAY['save_card'::text, 'auto_top_up'::text]))),
@@ -241,7 +243,7 @@ CREATE VIEW public.broken_i10 AS
    FROM ((public.payments p
      JOIN public.top_ups t ON (((t.customer_id = p.customer_id) AND (t.top_up_id = p.top_up_id))))
      JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
-  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND (((p.card_id IS DISTINCT FROM c.card_id) OR (p.currency IS DISTINCT FROM c.currency)) OR (p.amount_minor > COALESCE(c.charge_max_minor, c.amount_minor))));
+  WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((NOT COALESCE(((p.card_id = c.card_id) OR (p.card_id = COALESCE(c.backup_card_id, c.card_id))), false)) OR (p.currency IS DISTINCT FROM c.currency) OR (p.amount_minor > COALESCE(c.charge_max_minor, c.amount_minor))));
 CREATE TABLE public.rule_states (
     customer_id text NOT NULL,
     asset text NOT NULL,
@@ -278,6 +280,7 @@ CREATE TABLE public.rules (
     ask_after integer,
     brake boolean,
     threshold_low numeric(38,12),
+    backup_card_id text,
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT rules_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT rules_ask_after_check CHECK ((ask_after > 0)),
@@ -288,6 +291,7 @@ CREATE TABLE public.rules (
     CONSTRAINT rules_check4 CHECK (((rate IS NULL) = (rate_per IS NULL))),
     CONSTRAINT rules_check5 CHECK (((lasts_days IS NULL) OR (target IS NULL))),
     CONSTRAINT rules_check6 CHECK ((threshold_low < threshold)),
+    CONSTRAINT rules_check7 CHECK ((backup_card_id <> card_id)),
     CONSTRAINT rules_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT rules_lasts_days_check CHECK ((lasts_days > 0)),
     CONSTRAINT rules_least_minor_check CHECK ((least_minor > 0)),
@@ -1195,6 +1199,8 @@ ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.rules(customer_id, asset);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.rules
+    ADD CONSTRAINT rules_customer_id_backup_card_id_fkey FOREIGN KEY (customer_id, backup_card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.rules

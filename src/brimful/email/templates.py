@@ -167,6 +167,8 @@ async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tup
             "what {number} day of your use costs", "what {number} days of your use cost", data["lasts_days"]
         )
         facts[1] = (t("We charge"), days)
+    if data.get("backup_card_id") is not None:
+        facts.append((t("Backup card"), await s.card(data["backup_card_id"])))
     return s.words.asset(asset), (*facts, *_asking(s, data))
 
 

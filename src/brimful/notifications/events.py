@@ -23,6 +23,8 @@ class Topic(enum.StrEnum):
     AUTO_TOP_UP_TRIGGERED = "auto_top_up.triggered"
     AUTO_TOP_UP_APPROVAL_NEEDED = "auto_top_up.approval_needed"
     AUTO_TOP_UP_UNUSUAL_USE = "auto_top_up.unusual_use"
+    AUTO_TOP_UP_RETRY_SCHEDULED = "auto_top_up.retry_scheduled"
+    AUTO_TOP_UP_BACKUP_USED = "auto_top_up.backup_used"
     AUTO_TOP_UP_SKIPPED = "auto_top_up.skipped"
     AUTO_TOP_UP_PAUSED = "auto_top_up.paused"
     AUTO_TOP_UP_LIMIT_NEAR = "auto_top_up.limit_near"

@@ -21,7 +21,7 @@ from brimful.core import clock
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import FailureKind, PaymentIntentSnapshot
-from brimful.payments import create, poll, settle, suspensions
+from brimful.payments import create, declined, poll, settle, suspensions
 from brimful.payments.context import ANSWER_S, FORBIDDEN, RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
@@ -177,8 +177,17 @@ async def _confirm_or_refuse(
         spent = claim is cards.decline_budget.Claim.SPENT
         forbidden = await cards.decline_budget.forbidden(tx, card.fingerprint, card.expiry)
         reason = "card_budget" if spent else FORBIDDEN[forbidden] if forbidden else await _refusal(tx, fresh)
+        unusable = spent or forbidden is not None
+        if reason is None and card.state != "active":
+            reason, unusable = "card_unavailable", True
         if reason is not None:
-            unusable = spent or forbidden is not None
+            other = await declined.other_card(tx, fresh, card.card_id) if unusable else None
+            if other is not None:
+                await top_ups.store.move(
+                    tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state="retry_wait", reason=reason,
+                    card_id=other,
+                )  # fmt: skip
+                return Step.CONTINUE
             if unusable and fresh.kind == "automatic":
                 await auto_top_up.pauses.pause(tx, fresh.customer_id, fresh.asset, reason)
             next_state = "failed" if unusable else "canceled"

@@ -9,7 +9,7 @@ import logging
 from brimful import auto_top_up, cards, customers, observability, top_ups
 from brimful.core import money
 from brimful.gateway.gateway import Failure, FailureKind, PaymentIntentSnapshot, PaymentRequest
-from brimful.payments import ownership, settle
+from brimful.payments import declined, ownership, settle
 from brimful.payments.context import RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
@@ -147,6 +147,13 @@ async def reject(context: PaymentContext, top_up: TopUp, payment: Payment, code:
         await top_ups.store.save_payment(tx, payment, state="abandoned", error_code=code)
         if fresh.state == "canceling":
             await settle.finish_canceling(context, tx, account, fresh)
+            return Step.CONTINUE
+        other = await declined.other_card(tx, fresh, payment.card_id) if code == "card_removed" else None
+        if other is not None:
+            canceling = await top_ups.store.move(
+                tx, fresh, "canceling", next_state="retry_wait", reason=code, card_id=other
+            )
+            await settle.finish_canceling(context, tx, account, canceling)
             return Step.CONTINUE
         if top_up.kind == "automatic":
             await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, code)

@@ -293,8 +293,9 @@ async def _insert_top_up(
     customer_id, asset = names["customer_id"], bought[0]
     rule = await auto_top_up.rules.get_rule(tx, customer_id, asset) if names.get("kind") == "automatic" else None
     busy = await top_ups.store.live_by_account(tx, customer_id, asset) is not None
-    same = rule is not None and (rule.card_id, rule.amount_minor, rule.currency) == (
-        card_id, intent.amount_minor, intent.currency
+    same = (
+        rule is not None and rule.currency == intent.currency and intent.amount_minor <= rule.most_minor
+        and card_id is not None and card_id in {rule.card_id, rule.backup_card_id}
     )  # fmt: skip
     values: dict[str, Any] = {
         "customer_id": customer_id, "top_up_id": names["top_up_id"], "asset": asset, "kind": "manual",

@@ -10,19 +10,17 @@ import time
 from typing import Any
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
-from brimful.core import ids, money
+from brimful.core import clock, money
 from brimful.db.pool import Tx
-from brimful.gateway import declines
-from brimful.gateway.declines import DeclineKind
 from brimful.gateway.gateway import Decline, PaymentIntentSnapshot
 from brimful.notifications import events
 from brimful.notifications.events import Topic
+from brimful.payments import declined
 from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment, TopUp
 
 _log = logging.getLogger(__name__)
 CONFIRM_LIFE = dt.timedelta(hours=24)
-_UNSENT_WAITS_S = (2.0, 30.0, 300.0, 3600.0)
 _WAIT_AFTER_UNEXPECTED_END = dt.timedelta(hours=1)  # a payment canceled by somebody else at Stripe: look again later
 
 
@@ -134,6 +132,7 @@ async def _succeeded(
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
         await top_ups.review.flag_late_success(tx, top_up, entry.balance_after)
     await events.emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
+    await declined.announce_backup(tx, top_up, payment)
     await _measure(tx, account, top_up, snapshot)
     if top_up.kind == "automatic":
         await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)
@@ -195,7 +194,10 @@ async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.acco
     assert top_up.next_state is not None
     now = await tx.now()
     if top_up.next_state == "retry_wait":
-        await top_ups.store.move(tx, top_up, "retry_wait", wake_in_s=await _retry_in_s(context, tx, top_up))
+        waiting = await top_ups.store.move(
+            tx, top_up, "retry_wait", wake_in_s=await declined.retry_in_s(context, tx, top_up)
+        )
+        await _announce_retry(tx, account, waiting)
         await auto_top_up.evaluate.reevaluate(
             tx, [account.key], context.pace
         )  # the rule may have gone while the payment was canceled
@@ -215,17 +217,19 @@ async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.acco
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 
 
-async def _retry_in_s(context: PaymentContext, tx: Tx, top_up: TopUp) -> float:
-    """Hours after a decline; after payments that never arrived, longer each time."""
-    if top_up.reason != "not_sent":
-        kind, technical, soft = await _tries(tx, top_up)
-        wait = auto_top_up.retries.wait_after(kind, technical, soft, context.retry_waits)
-        assert wait is not None
-        # What failed for many at once comes back to an issuer spread out.
-        jitter = ids.spread(f"{top_up.top_up_id}{top_up.tries}") if kind is DeclineKind.TECHNICAL else 1.0
-        return wait.total_seconds() * jitter
-    unsent = await top_ups.store.count_payments(tx, top_up) - top_up.tries
-    return _UNSENT_WAITS_S[min(max(unsent, 1), len(_UNSENT_WAITS_S)) - 1]
+async def _announce_retry(tx: Tx, account: ledger.accounts.Account, top_up: TopUp) -> None:
+    """Announce when it is tried again, and whether the balance lasts until then."""
+    now = await tx.now()
+    if top_up.kind != "automatic" or top_up.wake_at is None or top_up.wake_at <= now:
+        return
+    use = await ledger.runway.read(tx, account)
+    dry = ledger.runway.runs_dry_at(account.available, use, now)
+    data = {
+        "top_up_id": top_up.top_up_id, "asset": top_up.asset, "reason": top_up.reason,
+        "retry_at": clock.rfc3339(top_up.wake_at), "runs_dry_at": None if dry is None else clock.rfc3339(dry),
+        "runs_dry_before_retry": dry is not None and dry < top_up.wake_at,
+    }  # fmt: skip
+    await events.emit(tx, Topic.AUTO_TOP_UP_RETRY_SCHEDULED, top_up.customer_id, data)
 
 
 async def _needs_customer(tx: Tx, top_up: TopUp, payment: Payment, snapshot: PaymentIntentSnapshot) -> None:
@@ -271,26 +275,11 @@ async def _not_paid(
         return
     if decline is None:
         automatic = top_up.kind == "automatic" and payment.presence == "off_session"
-        next_state = "retry_wait" if automatic else _after_presence(top_up)
+        next_state = "retry_wait" if automatic else declined.after_presence(top_up)
         await top_ups.store.move(tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason="not_sent")
         return
-    await _count(tx, payment, decline)
-    await _declined(context, tx, account, top_up, payment, decline)
-
-
-async def _count(tx: Tx, payment: Payment, decline: Decline) -> None:
-    """Keep a decline with its payment, and count it on its card."""
-    await top_ups.store.save_payment(
-        tx, payment, error_code=decline.code, decline_code=decline.decline_code, advice_code=decline.advice_code
-    )
-    card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
-    expiry, kind = "" if card is None else card.expiry, _kind(payment, card, decline)
-    await cards.decline_budget.record_decline(tx, payment.payment_id, kind, expiry)
-
-
-def _kind(payment: Payment, card: cards.store.Card | None, decline: Decline) -> DeclineKind:
-    alone = payment.presence == "off_session"
-    return declines.classify(decline, needs_mandate=alone and card is not None and card.needs_mandate)
+    await declined.count(tx, payment, decline)
+    await declined.decide(context, tx, account, top_up, payment, decline)
 
 
 async def _declined_meanwhile(
@@ -300,36 +289,14 @@ async def _declined_meanwhile(
     what comes next is what comes after a decline. Returns both as they are now.
     """
     if payment.error_code is None:
-        await _count(tx, payment, decline)
+        await declined.count(tx, payment, decline)
         if top_up.reason == "not_sent":
-            await _declined(context, tx, account, top_up, payment, decline)
+            await declined.decide(context, tx, account, top_up, payment, decline)
         else:
-            await _lose_card(context, tx, payment, decline)
+            await declined.lose_card(context, tx, payment, decline)
     fresh = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
     assert fresh is not None
     return await top_ups.store.get(tx, top_up.customer_id, top_up.top_up_id), fresh
-
-
-# A card that cannot be charged as it is, by what was declined: why its rules pause.
-_PAUSES = {DeclineKind.HARD: "card_declined", DeclineKind.DATA: "card_data"}
-
-
-async def _lose_card(context: PaymentContext, tx: Tx, payment: Payment, decline: Decline) -> None:
-    """Declined for good, or for what is saved of it: the card is blocked, and every rule that uses it pauses. For the
-    plastic's own fault so is every other row that has it, of whichever customer.
-    """
-    if payment.card_id is None:
-        return
-    card = await cards.store.get(tx, payment.customer_id, payment.card_id)
-    kind = _kind(payment, card, decline)
-    if kind not in _PAUSES:
-        return
-    reason = _PAUSES[kind] if kind is DeclineKind.DATA else decline.reason
-    await cards.store.block(tx, payment.customer_id, payment.card_id, reason)
-    card = await cards.store.get(tx, payment.customer_id, payment.card_id)
-    await auto_top_up.pauses.card_lost(tx, card, _PAUSES[kind], context.pace)
-    if kind is DeclineKind.HARD:
-        await auto_top_up.pauses.plastic_lost(tx, card, decline.reason)
 
 
 async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
@@ -337,51 +304,6 @@ async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
     if top_up.state != "confirming" or payment.confirm_sent_at is None:
         return False
     return top_up.wake_at is not None and await tx.now() < top_up.wake_at  # ANSWER_S after it was sent
-
-
-def _after_presence(top_up: TopUp) -> str:
-    """With the customer present a failure shows at once; they may try an automatic top-up again."""
-    return "action_required" if top_up.kind == "automatic" else "failed"
-
-
-async def _declined(
-    context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp, payment: Payment, decline: Decline
-) -> None:
-    """The decline, its count, what comes next and the pause: all in one transaction."""
-    card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
-    kind = _kind(payment, card, decline)
-    reason, tries = decline.reason, top_up.tries + 1
-    pause_reason: str | None = None
-    if payment.card_id is not None:
-        pause_reason = _PAUSES.get(kind)
-    if payment.presence == "on_session" and kind not in _PAUSES:
-        next_state = _after_presence(top_up)
-    elif kind is DeclineKind.AUTHENTICATE:
-        next_state, reason = "action_required", "authentication_required"
-    elif kind in {DeclineKind.SOFT, DeclineKind.TECHNICAL} and await _tried_again(context, tx, top_up):
-        next_state = "retry_wait"
-    else:
-        next_state, pause_reason = "failed", pause_reason or "declined"
-    await top_ups.store.move(
-        tx, top_up, "canceling", recover_in_s=30, next_state=next_state, reason=reason, tries=tries
-    )
-    if pause_reason is not None and top_up.kind == "automatic":
-        await auto_top_up.pauses.pause(tx, top_up.customer_id, top_up.asset, pause_reason, card_id=payment.card_id)
-    await _lose_card(context, tx, payment, decline)
-    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
-
-
-async def _tried_again(context: PaymentContext, tx: Tx, top_up: TopUp) -> bool:
-    return auto_top_up.retries.wait_after(*await _tries(tx, top_up), context.retry_waits) is not None
-
-
-async def _tries(tx: Tx, top_up: TopUp) -> tuple[DeclineKind, int, int]:
-    """The kind of the latest decline of a top-up, and how many of its tries failed technically and how many a bank
-    declined.
-    """
-    kinds = [declines.classify(Decline(*codes)) for codes in await top_ups.store.declines_of(tx, top_up)]
-    technical = kinds.count(DeclineKind.TECHNICAL)
-    return kinds[-1], technical, len(kinds) - technical
 
 
 async def announce_failed(tx: Tx, top_up: TopUp) -> None:

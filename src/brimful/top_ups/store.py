@@ -293,17 +293,22 @@ async def count_payments(tx: Tx, top_up: TopUp) -> int:
 
 
 _DECLINES = """
-    SELECT error_code, decline_code, advice_code FROM payments
+    SELECT error_code, decline_code, advice_code, card_id FROM payments
     WHERE customer_id = %s AND top_up_id = %s AND (error_code IS NOT NULL OR decline_code IS NOT NULL)
         AND coalesce(error_code, '') NOT LIKE 'refused:%%' AND coalesce(error_code, '') <> 'not_created'
     ORDER BY created_at, payment_id
 """
 
 
-async def declines_of(tx: Tx, top_up: TopUp) -> list[tuple[str | None, str | None, str | None]]:
-    """What each declined payment of a top-up was declined with, the latest last: code, decline code, advice."""
+Codes = tuple[str | None, str | None, str | None]
+
+
+async def declines_of(tx: Tx, top_up: TopUp) -> list[tuple[Codes, str | None]]:
+    """What each declined payment of a top-up was declined with (code, decline code, advice), and its card; the latest
+    last.
+    """
     rows = await tx.all(_DECLINES, (top_up.customer_id, top_up.top_up_id))
-    return [(row["error_code"], row["decline_code"], row["advice_code"]) for row in rows]
+    return [((row["error_code"], row["decline_code"], row["advice_code"]), row["card_id"]) for row in rows]
 
 
 async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:

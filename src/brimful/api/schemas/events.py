@@ -47,6 +47,7 @@ class RuleEvent(CustomerEvent):
     asset: str
     enabled: bool
     card_id: str
+    backup_card_id: str | None = None
     threshold: Amount
     threshold_low: Amount | None = None
     currency: str
@@ -89,6 +90,24 @@ class UnusualUseEvent(AssetEvent):
     top_up_id: str
     used_last_hour: Amount
     highest_hour: Amount
+
+
+class RetryEvent(AssetEvent):
+    """A top-up that is tried again, and whether its balance lasts until then at the present rate of use."""
+
+    top_up_id: str
+    reason: str | None
+    retry_at: Moment
+    runs_dry_at: Moment | None
+    runs_dry_before_retry: bool
+
+
+class BackupEvent(AssetEvent):
+    """A top-up that was paid with the backup card, because the first was declined or cannot be charged."""
+
+    top_up_id: str
+    card_id: str
+    instead_of: str
 
 
 class SkippedEvent(AssetEvent):
@@ -185,6 +204,8 @@ DATA: dict[Topic, type[BaseModel]] = {
     Topic.AUTO_TOP_UP_TRIGGERED: TriggeredEvent,
     Topic.AUTO_TOP_UP_APPROVAL_NEEDED: ApprovalEvent,
     Topic.AUTO_TOP_UP_UNUSUAL_USE: UnusualUseEvent,
+    Topic.AUTO_TOP_UP_RETRY_SCHEDULED: RetryEvent,
+    Topic.AUTO_TOP_UP_BACKUP_USED: BackupEvent,
     Topic.AUTO_TOP_UP_SKIPPED: SkippedEvent,
     Topic.AUTO_TOP_UP_PAUSED: PausedEvent,
     Topic.AUTO_TOP_UP_LIMIT_NEAR: LimitEvent,
@@ -214,6 +235,8 @@ SUMMARIES: dict[Topic, str] = {
     Topic.AUTO_TOP_UP_TRIGGERED: "A balance fell below its threshold: a top-up was requested.",
     Topic.AUTO_TOP_UP_APPROVAL_NEEDED: "A charge waits for its customer's approval: send them to the Billing Portal.",
     Topic.AUTO_TOP_UP_UNUSUAL_USE: "An account uses far more than it ever did: a loop, or a key that leaked.",
+    Topic.AUTO_TOP_UP_RETRY_SCHEDULED: "A declined top-up is tried again, and whether the balance lasts until then.",
+    Topic.AUTO_TOP_UP_BACKUP_USED: "The backup card paid, because the first card was declined or cannot be charged.",
     Topic.AUTO_TOP_UP_SKIPPED: "A balance is below its threshold, and nothing is charged: the reason.",
     Topic.AUTO_TOP_UP_PAUSED: "Auto top-up rests until the customer turns it on again.",
     Topic.AUTO_TOP_UP_LIMIT_NEAR: "Four fifths of the month's limit are used.",

@@ -188,6 +188,7 @@ class Rule(BaseModel):
     asset: str
     enabled: bool
     card_id: str
+    backup_card_id: str | None
     threshold: Amount
     threshold_between: Between | None
     amount: Amount
@@ -216,6 +217,7 @@ class Rule(BaseModel):
             asset=rule.asset,
             enabled=rule.enabled,
             card_id=rule.card_id,
+            backup_card_id=rule.backup_card_id,
             threshold=money.text(rule.in_force),
             threshold_between=Between.of(rule),
             amount=money.text(money.major(rule.amount_minor, rule.currency)),

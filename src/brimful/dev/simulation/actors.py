@@ -90,9 +90,12 @@ async def save_rule(h: "History") -> None:
     most = min(limit, amount * h.dice.choice((1, 1, 1, 2, 4)))
     how = h.dice.choice(("add", "add", "add", "target", "lasts"))
     back = how == "target"
+    card_id = h.dice.choice(chosen)
+    others = [one for one in chosen if one != card_id]
     form = auto_top_up.rules.RuleForm(
         asset=asset,
-        card_id=h.dice.choice(chosen),
+        card_id=card_id,
+        backup_card_id=h.dice.choice(others) if others and h.dice.random() < 0.5 else None,
         currency="USD",
         threshold=threshold,
         amount_minor=amount if how == "add" else most,

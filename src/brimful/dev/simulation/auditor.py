@@ -139,7 +139,8 @@ class Auditor:
                 f"{name}: withdrawn before it was sent",
             )
             assert given is not None
-            _must(all(payment[one] == given[one] for one in ("card_id", "currency")), "I10", name)
+            _must(payment["currency"] == given["currency"], "I10", name)
+            _must(payment["card_id"] in {given["card_id"], given["backup_card_id"]}, "I10", name)
             dearer = given["rate"] is not None and top_up["rate"] > given["rate"]
             _must(not dearer, "I10", f"{name}: units at {top_up['rate']}, {given['rate']} was agreed to")
             most = given["charge_max_minor"] or given["amount_minor"]
@@ -246,7 +247,7 @@ class Auditor:
             (3 + len(soon), failed),
             (3, [one for one in failed if one.code not in declines.TECHNICAL]),
         ):
-            per_top_up = collections.Counter(one.top_up_id for one in some)
+            per_top_up = collections.Counter((one.top_up_id, one.fingerprint) for one in some)
             _must(all(count <= most for count in per_top_up.values()), "F17", per_top_up)
 
     def _payment(self, payment_id: str) -> Row:

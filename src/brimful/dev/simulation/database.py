@@ -71,7 +71,9 @@ class _MemoryTx(Tx):
             self._meet_locks(params)
         handler = HANDLERS.get(sql)
         if handler is None:
-            raise NotImplementedError(f"the simulation does not know this statement: {' '.join(sql.split())}")
+            # Also where the product carries on after an error: a history that went on would show nothing.
+            self._tables.unknown = f"the simulation does not know this statement: {' '.join(sql.split())}"
+            raise NotImplementedError(self._tables.unknown)
         done = handler(self._tables, params)
         self._observe(sql, params, done)
         return done

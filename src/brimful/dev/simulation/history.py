@@ -37,7 +37,7 @@ FAULTS = (
     "authentication", "stays_processing", "refund", "refund_fails", "dispute", "dispute_won", "dispute_du",
     "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
-    *(f"asked:{why.value}" for why in Ask),
+    *(f"asked:{why.value}" for why in Ask), "backup_paid",
 )  # fmt: skip
 _STEPS = (25, 70)
 _ROUNDS_MAX = 600
@@ -80,7 +80,7 @@ class History:
         self.dice = random.Random(seed)
         self.number = 0
         self.sent: list[tuple[Actor, str, str, Decimal]] = []
-        self._asked: set[str] = set()
+        self._counted: set[str] = set()  # ids of what was counted
         self._crash_in: int | None = None
         self.world.database.crash = self._crashes
 
@@ -141,6 +141,8 @@ class History:
 
     def raise_failures(self) -> None:
         """What tasks raised: planted crashes and refusals are part of the game, all else is a violation."""
+        if self.world.tables.unknown is not None:
+            raise NotImplementedError(self.world.tables.unknown)
         failures, self.world.scheduler.failures = self.world.scheduler.failures, []
         for error in failures:
             if not isinstance(error, (CrashError, Refused, ConnectionError)):
@@ -157,9 +159,13 @@ class History:
                 self.met("authentication" if error.get("code") == "authentication_required" else "declined")
 
         for row in self.world.tables.all("top_ups"):
-            if row["asked"] is not None and row["top_up_id"] not in self._asked:
-                self._asked.add(row["top_up_id"])
+            if row["asked"] is not None and row["top_up_id"] not in self._counted:
+                self._counted.add(row["top_up_id"])
                 self.met(f"asked:{row['asked']}")
+        for row in self.world.tables.where("outgoing_events", type="auto_top_up.backup_used"):
+            if row["event_id"] not in self._counted:
+                self._counted.add(row["event_id"])
+                self.met("backup_paid")
 
     def met(self, fault: str) -> None:
         assert fault in FAULTS, fault

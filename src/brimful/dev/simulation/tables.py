@@ -44,6 +44,7 @@ class Tables:
 
     def __init__(self, moment: Callable[[], dt.datetime]) -> None:
         self.moment = moment
+        self.unknown: str | None = None  # a statement that no handler knows
         self._rows: dict[str, dict[Key, Row]] = {name: {} for name in _KEYS}
         self._entry_keys: set[tuple[str, str, str]] = set()
         self._journal: list[tuple[str, Key, Row | None]] = []

@@ -19,11 +19,13 @@ async def card_list(page: Page) -> Response:
     async with page.deps.database.transaction() as tx:
         known = await cards.store.list_for(tx, page.session.customer_id)
         used = {card.card_id: await _used_for(page, tx, card.card_id) for card in known}
+        backup = {card.card_id: await _backup_for(page, tx, card.card_id) for card in known}
         now = await tx.now()
     expiring = {card.card_id for card in known if card.usable_until <= now + auto_top_up.card_expiry.EXPIRY_NOTICE}
     values = {
         "cards": known,
         "used": {card_id: [name for _, name in names] for card_id, names in used.items()},
+        "backup": backup,
         "expiring": expiring,
         "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant),
         "available": page.deps.payments is not None,
@@ -36,6 +38,13 @@ async def _used_for(page: Page, tx: Tx, card_id: str) -> list[tuple[str, str]]:
     rules = await auto_top_up.rules.list_rules(tx, page.session.customer_id)
     codes = [rule.asset for rule in rules if rule.enabled and rule.card_id == card_id]
     return [(code, page.words.asset(await page.deps.catalogue.get(tx, code))) for code in codes]
+
+
+async def _backup_for(page: Page, tx: Tx, card_id: str) -> list[str]:
+    """Name of each asset whose auto top-up has this card as its backup."""
+    rules = await auto_top_up.rules.list_rules(tx, page.session.customer_id)
+    codes = [rule.asset for rule in rules if rule.enabled and rule.backup_card_id == card_id]
+    return [page.words.asset(await page.deps.catalogue.get(tx, code)) for code in codes]
 
 
 async def card_add(page: Page) -> Response:
@@ -82,7 +91,7 @@ async def card_remove(page: Page) -> Response:
     card_id = page.request.path_params["card_id"]
     async with page.deps.database.transaction() as tx:
         card = await cards.store.get(tx, page.session.customer_id, card_id)
-        used = await _used_for(page, tx, card_id)
+        used, backup = await _used_for(page, tx, card_id), await _backup_for(page, tx, card_id)
         others = [other for other in await cards.store.list_for(tx, page.session.customer_id)
                   if other.card_id != card_id and other.state == "active"]  # fmt: skip
     if card.state == "detached":
@@ -90,7 +99,7 @@ async def card_remove(page: Page) -> Response:
     if not page.posted or (used and page.field("turn_off") != "yes"):
         wanted = next((other.card_id for other in others if other.card_id == page.query("card")), None)
         other = wanted or (others[0].card_id if others else None)
-        values = {"card": card, "used": used, "other": other,
+        values = {"card": card, "used": used, "backup": backup, "other": other,
                   "save_text": i18n.consents.save_card(page.words, page.deps.settings.merchant)}  # fmt: skip
         return page.show("card_remove.html", values)
     async with page.deps.database.transaction() as tx:

@@ -85,6 +85,11 @@ def _projected(
     result = auto_top_up.preview.replay(past_, proposal, page.deps.pace, time_to_credit)
     shown["result"] = {
         **dataclasses.asdict(result),
+        "waited": words.n(
+            "{number} of them would have waited for your approval.",
+            "{number} of them would have waited for your approval.",
+            result.asked,
+        ),
         "charged": words.cash(result.charged_minor, draft.currency),
         "lowest": words.amount_rounded(result.lowest, asset),
         "below_zero": presenters.span(words, result.below_zero) if result.below_zero else None,

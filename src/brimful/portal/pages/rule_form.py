@@ -22,7 +22,7 @@ _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
 _CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
 FIELDS = (
     "threshold", "low", "amount", "limit", "card", "in_units", "version", "how", "target", "lasts", "most", "day_on",
-    "day", "ask_above", "ask_after", "brake",
+    "day", "ask_above", "ask_after", "brake", "backup",
 )  # fmt: skip
 LASTS = ("1", "3", "7")  # days
 _ASK_AFTER_MAX = 1000
@@ -90,7 +90,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
             "amount": words.typed_cash(amount, context.currency),
             "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
             "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "lasts": "1", "most": "",
-            "day_on": "yes", "day": "", "ask_above": "", "ask_after": "", "brake": "yes",
+            "day_on": "yes", "day": "", "ask_above": "", "ask_after": "", "brake": "yes", "backup": "",
         }  # fmt: skip
     keeps = before.card_id in usable and not wanted
     return {
@@ -112,6 +112,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
         else words.typed_cash(before.ask_above_minor, context.currency),
         "ask_after": "" if before.ask_after is None else str(before.ask_after),
         "brake": "yes" if before.brake else "",
+        "backup": before.backup_card_id if before.backup_card_id in usable else "",
     }
 
 
@@ -138,8 +139,9 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         if numbers["most"] is None:
             errors["most"] = words.t("Enter the largest single charge.")
     readable = not errors
-    if values["card"] not in {card.card_id for card in context.cards}:
-        errors["card"] = words.t("Choose a card, or add one.")
+    known = {card.card_id for card in context.cards}
+    wrong = [name for name, allowed in (("card", known), ("backup", {*known, ""})) if values[name] not in allowed]
+    errors |= dict.fromkeys(wrong, words.t("Choose a card, or add one."))
     version = values["version"]
     numbered = version.isascii() and version.isdigit() and len(version) < 9
     if not numbered:
@@ -161,6 +163,7 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         ask_above_minor=numbers["ask_above"],
         ask_after=numbers["ask_after"],
         brake=values["brake"] == "yes",
+        backup_card_id=values["backup"] or None,
         day_limit_minor=numbers["day"],
         least_minor=context.bounds.low_minor,
         version=int(version) if numbered else 0,
@@ -195,6 +198,7 @@ def _contradiction(page: Page, form: RuleForm) -> dict[str, str]:
     t = page.words.t
     field = auto_top_up.rules.contradiction(form)
     texts = {
+        "backup": t("Choose another card than the first."),
         "low": t("Enter less than the balance below which we charge at the latest."),
         "target": t("Bring it back to more than the balance below which we charge."),
         "most": t("Charge at most one top-up, or more."),

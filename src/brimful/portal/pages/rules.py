@@ -77,11 +77,18 @@ def _fingerprint(text: str) -> str:
 
 
 def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
-    card = next(card for card in context.cards if card.card_id == form.card_id)
+    card, backup = (
+        next((card for card in context.cards if card.card_id == card_id), None)
+        for card_id in (form.card_id, form.backup_card_id)
+    )
+    assert card is not None
+    label = card.label
+    if backup is not None:
+        label = page.words.t("{card}, or {backup} where that is declined,", card=label, backup=backup.label)
     text = i18n.consents.auto_top_up(
         page.words,
         merchant=page.deps.settings.merchant,
-        card=card.label,
+        card=label,
         amount=_how_much(page, context, form),
         asset=context.name,
         threshold=_below(page, context, form),

@@ -53,7 +53,7 @@ def _data_is_new(t: Tables, p: Any) -> list[Row]:
     rows = []
     for row in t.where("rule_states", customer_id=p["customer_id"], pause_reason="card_data"):
         rule = t.get("rules", p["customer_id"], row["asset"])
-        if rule is not None and rule["card_id"] == p["card_id"]:
+        if rule is not None and p["card_id"] in {rule["card_id"], rule["backup_card_id"]}:
             rows.append(t.update("rule_states", row, paused_at=None, pause_reason=None))
     return rows
 
@@ -70,6 +70,12 @@ def _count_tries(t: Tables, p: Any) -> list[Row]:
     declined = sum(row["state"] in {"declined", "hard", "data"} and row["at"] > p["since"] for row in rows)
     mine = sum(row["payment_id"] == p["payment_id"] for row in rows)
     return [{"declined": declined, "open": sum(row["state"] == "open" for row in rows), "mine": mine}]
+
+
+@registry.on(cards.decline_budget._DECLINES)
+def _count_declines(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("card_tries", fingerprint=p[0])
+    return [{"n": sum(row["state"] in {"declined", "hard", "data"} and row["at"] > p[1] for row in rows)}]
 
 
 @registry.on(cards.decline_budget._FORBIDDEN)
@@ -126,7 +132,7 @@ def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
              "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
              "rate", "rate_per", "lasts_days", "ask_above_minor", "ask_after", "brake", "threshold_low",
-             "terms_version")  # fmt: skip
+             "backup_card_id", "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -170,7 +176,7 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 def _upsert_rule(t: Tables, p: Any) -> int:
     names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
              "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per", "lasts_days",
-             "ask_above_minor", "ask_after", "brake", "threshold_low")  # fmt: skip
+             "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -233,6 +239,9 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         return None
     card = t.get("cards", customer_id, rule["card_id"])
     assert card is not None
+    backup = None if rule["backup_card_id"] is None else t.get("cards", customer_id, rule["backup_card_id"])
+    if card["state"] != "active" and backup is not None and backup["state"] == "active":
+        card = backup
     automatic = [row for row in t.all("top_ups") if row["customer_id"] == customer_id and row["asset"] == code
                  and row["kind"] == "automatic"]  # fmt: skip
     others = [row for row in automatic if row["top_up_id"] != p["without"]]
@@ -256,8 +265,9 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
         **{name: rule[name] for name in ("enabled", "version", "currency", "amount_minor", "limit_minor",
-                                         "charge_max_minor", "target", "least_minor", "card_id", "consent_id",
+                                         "charge_max_minor", "target", "least_minor", "consent_id",
                                          "lasts_days", "ask_above_minor", "ask_after")},
+        "card_id": card["card_id"],
         "threshold": state["threshold"],
         "brake": bool(rule["brake"]),
         "day_unasked": sum(row["asked"] is None for row in lately),
@@ -284,7 +294,7 @@ def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
 def _covers(t: Tables, rule: Row) -> bool:
     given = t.get("consents", rule["customer_id"], rule["consent_id"])
     same = ("asset", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "lasts_days",
-            "ask_above_minor", "ask_after", "brake", "threshold_low")  # fmt: skip
+            "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id")  # fmt: skip
     return (
         given is not None
         and (given["kind"], given["action"]) == ("auto_top_up", "given")
@@ -338,7 +348,9 @@ def _keep(t: Tables, p: Any) -> int:
 @registry.on(auto_top_up.pauses._PAUSE)
 def _pause(t: Tables, p: Any) -> int:
     row, rule = (t.get(table, p["customer_id"], p["asset"]) for table in ("rule_states", "rules"))
-    if row is None or rule is None or row["paused_at"] is not None or p["card_id"] not in {None, rule["card_id"]}:
+    if row is None or rule is None or row["paused_at"] is not None or p["card_id"] not in {
+        None, rule["card_id"], rule["backup_card_id"]
+    }:  # fmt: skip
         return 0
     t.update("rule_states", row, paused_at=p["now"], pause_reason=p["reason"])
     return 1
@@ -353,7 +365,8 @@ def _touched(t: Tables, p: Any) -> list[Row]:
         assert account is not None
         assert state is not None
         below = account["balance"] - account["held"] < state["threshold"]
-        found.append({"asset": rule["asset"], "by_card": rule["card_id"] == p["card_id"], "below": below})
+        by_card = p["card_id"] is not None and p["card_id"] in {rule["card_id"], rule["backup_card_id"]}
+        found.append({"asset": rule["asset"], "by_card": by_card, "below": below})
     return found
 
 
@@ -368,7 +381,19 @@ def _not_before(t: Tables, p: Any) -> int:
 
 @registry.on(auto_top_up.pauses._USING)
 def _using(t: Tables, p: Any) -> list[Row]:
-    return sorted(t.where("rules", customer_id=p[0], card_id=p[1], enabled=True), key=lambda row: row["asset"])
+    found = []
+    for rule in sorted(t.where("rules", customer_id=p["customer_id"], enabled=True), key=lambda row: row["asset"]):
+        both = [rule["card_id"], rule["backup_card_id"]]
+        if p["card_id"] in both:
+            other = both[1] if p["card_id"] == both[0] else both[0]
+            card = None if other is None else t.get("cards", p["customer_id"], other)
+            found.append({"asset": rule["asset"], "goes_on": card is not None and card["state"] == "active"})
+    return found
+
+
+@registry.on(cards.consents._CARDS)
+def _cards_of(t: Tables, p: Any) -> list[Row]:
+    return registry.maybe(t.get("consents", *p))
 
 
 @registry.on(auto_top_up.evaluate._OVERDUE)
