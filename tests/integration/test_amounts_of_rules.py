@@ -138,12 +138,20 @@ async def test_a_rule_of_before_means_what_it_meant(harness):
     assert (rule["charge_at_most"], rule["bring_back_to"], rule["day_limit"]) == ("25", None, None)
 
 
+async def planned_price(harness, body):
+    """How many rules wait at that price."""
+    answer = await harness.api.post("/v1/assets/CREDIT/rates", json=body)
+    assert answer.status_code == 204, answer.text
+    return answer.headers["Brimful-Rules-Held"]
+
+
 @pytest.mark.flow
 async def test_units_that_cost_more_than_was_agreed_wait_for_the_customer(harness):
     customer_id, visitor = await harness.with_credits(balance=60)
     [consent] = await harness.sql("SELECT rendered FROM consent_evidence WHERE rendered LIKE 'By turning on%'")
     assert "$10.00 for at least 100" in consent["rendered"]
-    await harness.call("POST", "/assets/CREDIT/rates", {"source": "USD", "rate": "0.12"}, expect=204)
+    dearer = {"source": "USD", "rate": "0.12"}
+    assert await planned_price(harness, dearer) == "1"
     await harness.use(customer_id, "20", "crossing", "CREDIT")
     await harness.work()
     assert await harness.charged() == 0
@@ -151,14 +159,25 @@ async def test_units_that_cost_more_than_was_agreed_wait_for_the_customer(harnes
     assert "cost more than you agreed to" in (await visitor.get("/")).text
     assert "auto_top_up.skipped" in await harness.events(customer_id)
     page = await visitor.get("/auto-top-up/CREDIT")
+    assert re.search(r"\$10\.00 buys 83(\.33)? \S+ now; you agreed to 100", page.text)
     assert "$10.00 for at least 83" in page.text
-    sent = {"threshold": "50", "amount": "10", "limit": "100", "action": "save"}
-    refused = await visitor.submit(page, "", sent)
-    assert "tick the box" in refused.text or "Tick the box" in refused.text
-    await visitor.submit(refused, "", {"agreed": "yes", "action": "save"})
+    await visitor.submit(page, "", {"action": "save"})  # one press, below the words that it agrees to
     await harness.work()
     assert await harness.charged() == 1000
     assert await harness.balance(customer_id, "CREDIT") == Decimal(123)
+
+
+async def test_a_price_that_is_planned_says_whom_it_holds_and_can_be_taken_back(harness):
+    customer_id, _ = await harness.with_credits(balance=60)
+    planned = {"source": "USD", "rate": "0.12", "valid_from": "2030-01-01T00:00:00Z"}
+    assert await planned_price(harness, planned) == "1"
+    cheaper = {**planned, "rate": "0.09", "valid_from": "2031-01-01T00:00:00Z"}
+    assert await planned_price(harness, cheaper) == "0"
+    params = {"source": "USD", "valid_from": "2030-01-01T00:00:00Z"}
+    await harness.call("DELETE", "/assets/CREDIT/rates", params=params, expect=204)
+    await harness.use(customer_id, "20", "crossing", "CREDIT")
+    await harness.work()
+    assert await harness.charged() == 1000
 
 
 async def test_cheaper_units_and_a_price_that_falls_again_need_nothing(harness):

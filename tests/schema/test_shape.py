@@ -36,6 +36,7 @@ EVERY_NODE = {
     "cards/velocity.py:_ADDED": "a storm of cards being tried is everybody's",
     "console/pages/home.py:_STATES": "an operator looks at everybody's",
     "console/pages/home.py:_ENDED": "an operator looks at everybody's",
+    "auto_top_up/prices.py:_HELD": "a price is everybody's",
     "auto_top_up/thresholds.py:_PAGE": "thresholds follow the use, each hour",
     "auto_top_up/thresholds.py:_DELETE_OLD": "the roll-up deletes everybody's old changes",
     "top_ups/timing.py:_MEASURE": "an installation is measured over everybody's payments",

@@ -46,6 +46,24 @@ def free_port():
             return port
 
 
+_RESERVED = {}
+
+
+def reserved_port():
+    """A port for `served`, taken from now on: otherwise another test would take it now and then before it listens."""
+    while True:
+        taken, port = socket.socket(), free_port()
+        taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            taken.bind(("127.0.0.1", port))
+            taken.listen(1)  # a port that is only bound may be bound twice
+        except OSError:
+            taken.close()
+            continue
+        _RESERVED[port] = taken
+        return port
+
+
 async def _tick(server):
     """The date in every answer."""
     while True:
@@ -64,7 +82,7 @@ async def served(app, port, *, http="h11"):
     config.load()
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
-    await server.startup()
+    await server.startup(sockets=[_RESERVED.pop(port)])
     ticking = asyncio.create_task(_tick(server))
     try:
         yield
@@ -107,7 +125,7 @@ class Harness:
     @classmethod
     @contextlib.asynccontextmanager
     async def opened(cls, database_url, **extra):
-        port, sandbox_port = free_port(), free_port()
+        port, sandbox_port = reserved_port(), reserved_port()
         url, sandbox_url = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
         encoded = base64.b64encode(LEDGER_KEYS[1]).decode()
         environment = {

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from brimful.client.webhooks import verify_webhook
-from support.harness import free_port, served
+from support.harness import reserved_port, served
 
 __all__ = ["Receiver", "deliveries", "low", "receiving", "subscribe"]
 
@@ -38,7 +38,7 @@ class Receiver:
 @contextlib.asynccontextmanager
 async def receiving():
     """A receiver behind a real port."""
-    receiver, port = Receiver(), free_port()
+    receiver, port = Receiver(), reserved_port()
     receiver.url = f"http://127.0.0.1:{port}/hook"
 
     async def endpoint(request):

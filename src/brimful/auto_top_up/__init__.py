@@ -14,6 +14,7 @@ from brimful.auto_top_up import (
     pauses as pauses,
     policy as policy,
     preview as preview,
+    prices as prices,
     retries as retries,
     rules as rules,
     thresholds as thresholds,

@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from starlette.responses import Response
 
-from brimful import assets
+from brimful import assets, auto_top_up
 from brimful.api import context, pagination, schemas
 from brimful.api.context import Transaction
 from brimful.api.pagination import Limit, Offset
@@ -60,21 +60,23 @@ async def update_asset(tx: Transaction, code: str, body: schemas.requests.Update
     return schemas.balances.Asset.of(asset, await assets.rates_of(tx, asset.code))
 
 
-@router.post("/assets/{code}/rates", status_code=204)
+_HELD = {"description": "How many rules wait at this price until their customers agree.", "schema": {"type": "integer"}}
+
+
+@router.post("/assets/{code}/rates", status_code=204, responses={204: {"headers": {"Brimful-Rules-Held": _HELD}}})
 async def add_rate(tx: Transaction, code: str, body: schemas.requests.AddRate) -> Response:
     """Set the price of one unit, from now or from a time on.
 
-    The standing price ends then, and goes on after `valid_to`; a planned price of the same moment is replaced.
+    The standing price ends then, and goes on after `valid_to`; a planned price of the same moment is replaced. The
+    answer's header `Brimful-Rules-Held` says how many rules wait at this price until their customers agree to it: plan
+    ahead, and tell them.
     """
+    asset, rate = await assets.get(tx, code), _rate(body)
     await assets.add_rate(
-        tx,
-        await assets.get(tx, code),
-        currency=body.source,
-        rate=_rate(body),
-        valid_from=body.valid_from,
-        valid_to=body.valid_to,
+        tx, asset, currency=body.source, rate=rate, valid_from=body.valid_from, valid_to=body.valid_to
     )
-    return Response(status_code=204)
+    held = await auto_top_up.prices.held(tx, asset, body.source, rate)
+    return Response(status_code=204, headers={"Brimful-Rules-Held": str(held)})
 
 
 @router.delete("/assets/{code}/rates", status_code=204)

@@ -171,6 +171,7 @@ async def _form(
         terms = await _terms(page, tx, context, draft, values["card"])
     shown = {
         **terms,
+        "price": None if page.posted else _price(page, context),
         "preview": None,
         "asset": context.asset,
         "name": context.name,
@@ -201,6 +202,21 @@ async def _form(
     if preview:
         shown["preview"] = await forecast.read(page, context.asset, draft, context.rate)
     return page.show("rule.html", shown, status=status or (422 if errors else 200))
+
+
+def _price(page: Page, context: RuleFormContext) -> str | None:
+    """What a dearer price means, in what the usual amount buys; None where the price is the one agreed to, or lower."""
+    before, words = context.before, page.words
+    if before is None or not context.active or before.agreed_rate is None or context.rate is None:
+        return None
+    if context.rate <= before.agreed_rate:
+        return None
+    now, then = (
+        words.amount(assets.units_for(before.amount_minor, before.currency, rate, context.asset), context.asset)
+        for rate in (context.rate, before.agreed_rate)
+    )
+    amount = words.cash(before.amount_minor, before.currency)
+    return words.t("{amount} buys {now} now; you agreed to {then}.", amount=amount, now=now, then=then)
 
 
 async def _state(page: Page, tx: Tx, context: RuleFormContext) -> presenters.State:
