@@ -14,7 +14,7 @@ OWNERS = {
     "api": "idempotency",
     "assets": "assets rates",
     "auth": "api_keys audit operator_sessions operator_tries operators portal_links portal_sessions step_up_codes",
-    "auto_top_up": "rule_states rules threshold_changes",
+    "auto_top_up": "presets rule_states rules threshold_changes",
     "cards": "card_attempts card_setups card_tries cards consent_evidence consents",
     "customers": "aliases customers",
     "email": "emails",

@@ -92,7 +92,7 @@ def test_its_tables_answer_as_postgresql_does(cluster, database_url, number):
     with psycopg.connect(database_url, row_factory=psycopg.rows.dict_row, autocommit=True) as connection:
         connection.execute("UPDATE installation_key SET key = 'ins_simulated'")
         compared = sum(replayed(connection, *statement) for statement in told)
-    assert compared > 100
+    assert compared > 50
 
 
 def copied(done):

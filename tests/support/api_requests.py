@@ -12,6 +12,7 @@ class Write:
     def __init__(self, document, method, path, schema, body):
         self.method, self.path, self.body = method, path, body
         self.fields = list(_fields(document, schema, ()))
+        self.model = _resolved(document, schema).get("title", path)
 
     def numeric(self):
         return [place for place, kind in self.fields if kind == "number"]

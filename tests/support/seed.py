@@ -44,6 +44,7 @@ async def one_of_everything(harness):
         "transaction_id": "gift-USD-31.4159", "top_up_id": top_up["id"], "card_id": card["card_id"],
         "setup_id": setup["setup_id"], "consent_id": consent["consent_id"], "webhook_id": hook["id"],
         "endpoint_id": hook["id"], "event_id": event["event_id"], "topic": "balance.low", "token": "x" * 43,
+        "segment": "enterprise",
         "grace": await harness.customer("Grace"), "pay_link": paid["redirect_url"], "paid": paid["id"],
     }  # fmt: skip
 

@@ -28,11 +28,13 @@ async def things(harness):
 async def test_in_every_numeric_field_of_the_api(harness, things, attack):
     """Odd numbers in every numeric field of the API."""
     document = (await harness.api.get("/openapi.json")).json()
-    fields = 0
+    fields, seen = 0, set()
     for write in writes(document):
+        numbers = some(NUMBERS, 2) if write.model in seen else NUMBERS  # the same model reads them the same way
+        seen.add(write.model)
         for place in write.numeric():
             fields += 1
-            for number in NUMBERS:
+            for number in numbers:
                 for raw in {json.dumps(number).encode(), number_token(number)}:
                     what = f"{write.method} {write.path} {place} {raw[:40]}"
                     body = write.with_field(place, raw)

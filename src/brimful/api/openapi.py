@@ -73,6 +73,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "CreateHold": {"id": "job-81", "asset": "USD", "amount": "3", "expires_in_s": 900},
     "CaptureHold": {"amount": "2.4", "overrun": "covered"},
     "SetAlert": {"threshold": "5"},
+    "SetPreset": {"threshold": "20", "amount": "50", "monthly_limit": "600", "threshold_max": "100"},
     "CreateTopUp": {
         "customer_id": "cus_0198a1", "amount": "25", "currency": "USD", "return_url": "https://app.example/billing",
         "failure_url": "https://app.example/billing",

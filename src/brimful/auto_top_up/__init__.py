@@ -13,6 +13,7 @@ from brimful.auto_top_up import (
     order as order,
     pauses as pauses,
     policy as policy,
+    presets as presets,
     preview as preview,
     prices as prices,
     retries as retries,

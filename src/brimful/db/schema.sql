@@ -829,6 +829,33 @@ CREATE TABLE public.portal_sessions (
     CONSTRAINT portal_sessions_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
     CONSTRAINT portal_sessions_stepped_up_for_check CHECK ((octet_length(stepped_up_for) = 32))
 );
+CREATE TABLE public.presets (
+    customer_id text DEFAULT ''::text NOT NULL,
+    segment text DEFAULT ''::text NOT NULL,
+    asset text NOT NULL,
+    currency text NOT NULL,
+    threshold numeric(38,12),
+    amount_minor bigint,
+    limit_minor bigint,
+    charge_max_minor bigint,
+    day_limit_minor bigint,
+    threshold_min numeric(38,12),
+    threshold_max numeric(38,12),
+    amount_min_minor bigint,
+    amount_max_minor bigint,
+    updated_at timestamp with time zone NOT NULL,
+    CONSTRAINT presets_amount_min_minor_check CHECK ((amount_min_minor > 0)),
+    CONSTRAINT presets_amount_minor_check CHECK ((amount_minor > 0)),
+    CONSTRAINT presets_check CHECK (((segment = ''::text) <> (customer_id = ''::text))),
+    CONSTRAINT presets_check1 CHECK ((limit_minor >= amount_minor)),
+    CONSTRAINT presets_check2 CHECK ((charge_max_minor >= amount_minor)),
+    CONSTRAINT presets_check3 CHECK ((threshold_max >= threshold_min)),
+    CONSTRAINT presets_check4 CHECK ((amount_max_minor >= amount_min_minor)),
+    CONSTRAINT presets_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT presets_day_limit_minor_check CHECK ((day_limit_minor > 0)),
+    CONSTRAINT presets_threshold_check CHECK ((threshold > (0)::numeric)),
+    CONSTRAINT presets_threshold_min_check CHECK ((threshold_min > (0)::numeric))
+);
 CREATE UNLOGGED TABLE public.rate_limit_uses (
     span bigint NOT NULL,
     name bytea NOT NULL,
@@ -1069,6 +1096,8 @@ ALTER TABLE ONLY public.portal_sessions
     ADD CONSTRAINT portal_sessions_cookie_hash_key UNIQUE (cookie_hash);
 ALTER TABLE ONLY public.portal_sessions
     ADD CONSTRAINT portal_sessions_pkey PRIMARY KEY (session_id);
+ALTER TABLE ONLY public.presets
+    ADD CONSTRAINT presets_pkey PRIMARY KEY (customer_id, segment, asset);
 ALTER TABLE ONLY public.rate_limit_uses
     ADD CONSTRAINT rate_limit_uses_pkey PRIMARY KEY (span, name);
 ALTER TABLE ONLY public.rates
@@ -1417,6 +1446,9 @@ GRANT SELECT(link_id) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(customer_id) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(expires_at) ON TABLE public.portal_sessions TO brimful_engine;
 GRANT SELECT(revoked_at),UPDATE(revoked_at) ON TABLE public.portal_sessions TO brimful_engine;
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.presets TO brimful_api;
+GRANT SELECT ON TABLE public.presets TO brimful_portal;
+GRANT SELECT ON TABLE public.presets TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rate_limit_uses TO brimful_api;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.rates TO brimful_api;
 GRANT SELECT ON TABLE public.rates TO brimful_portal;

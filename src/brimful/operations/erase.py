@@ -122,6 +122,7 @@ _WIPE = (
     WHERE payment_id = ANY(%(payments)s)
     """,
     "UPDATE emails SET address = NULL WHERE customer_id = %(customer_id)s",
+    "DELETE FROM presets WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_sessions WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_links WHERE customer_id = %(customer_id)s",
     """

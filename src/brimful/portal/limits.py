@@ -4,12 +4,14 @@ import dataclasses
 from decimal import Decimal
 
 from brimful import assets, ledger
+from brimful.auto_top_up.presets import Preset
 from brimful.core import money
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 from brimful.portal.context import Page
 from brimful.settings.model import PortalSettings
 
+_ANY = Decimal(10) ** 15  # as good as no bound
 _AMOUNT_FACTOR_MAX = 2000  # largest amount as a multiple of half a dollar's worth, where the platform set none
 
 
@@ -40,6 +42,24 @@ def bounds_for(settings: PortalSettings, asset: assets.Asset, currency: str) -> 
         min(high, shape.maximum_minor),
         settings.thresholds.get(asset.code),
         None if above is None else money.minor_exact(above, currency),
+    )
+
+
+def narrowed(bounds: Bounds, preset: Preset | None) -> Bounds:
+    """The same with what the platform set for this customer in place of its own; never wider than Stripe's."""
+    if preset is None or preset.currency != bounds.currency:
+        return bounds
+    shape = money.currency(bounds.currency)
+    low, high = preset.amount_min_minor or bounds.low_minor, preset.amount_max_minor or bounds.high_minor
+    threshold = bounds.threshold
+    if preset.threshold_min is not None or preset.threshold_max is not None:
+        least, most = bounds.threshold or (Decimal(0), _ANY)
+        threshold = (preset.threshold_min or least, preset.threshold_max or most)
+    return dataclasses.replace(
+        bounds,
+        low_minor=max(low, shape.minimum_minor or 1),
+        high_minor=min(max(low, high), shape.maximum_minor),
+        threshold=threshold,
     )
 
 

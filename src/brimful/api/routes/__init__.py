@@ -7,6 +7,7 @@ from brimful.api.routes import (
     customers,
     holds,
     portal_sessions,
+    presets,
     top_ups,
     wallets,
     webhooks,
@@ -23,4 +24,5 @@ ROUTERS = (
     portal_sessions.router,
     webhooks.router,
     auto_top_up.router,
+    presets.router,
 )

@@ -180,6 +180,23 @@ class SetAlert(_Body):
     threshold: AmountText
 
 
+class SetPreset(_Body):
+    """What a customer's form of auto top-up begins with, and its bounds; what is left out is the portal's own. Units of
+    your own need the `currency` that pays for them.
+    """
+
+    currency: Text | None = None
+    threshold: AmountText | None = None
+    amount: AmountText | None = None
+    monthly_limit: AmountText | None = None
+    charge_at_most: AmountText | None = None
+    day_limit: AmountText | None = None
+    threshold_min: AmountText | None = None
+    threshold_max: AmountText | None = None
+    amount_min: AmountText | None = None
+    amount_max: AmountText | None = None
+
+
 class CreateWebhook(_Body):
     """A new endpoint. `connect` is Credyt's, for accounts that are connected to a platform: there are none here."""
 

@@ -26,7 +26,7 @@ DISTRIBUTED = (
 # On the coordinator, and written in one transaction with customer data.
 LOCAL = (
     "aliases", "audit", "card_tries", "credit_times", "suspensions", "deliveries", "delivery_attempts", "idempotency",
-    "outgoing_events", "portal_links", "portal_sessions", "step_up_codes", "stripe_events",
+    "outgoing_events", "portal_links", "portal_sessions", "presets", "step_up_codes", "stripe_events",
 )  # fmt: skip
 # On the coordinator too, and in no transaction that a node takes part in. So are procrastinate's tables: a job that is
 # lost costs time, and the sweep finds the same work.

@@ -9,7 +9,8 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from brimful import assets, auto_top_up, cards, ledger
+from brimful import assets, auto_top_up, cards, customers, ledger
+from brimful.auto_top_up.presets import Preset
 from brimful.auto_top_up.rules import Rule, RuleForm
 from brimful.cards.store import Card
 from brimful.core import money
@@ -44,6 +45,7 @@ class RuleFormContext:
     balance: Decimal
     rate: Fraction | None
     bounds: Bounds
+    preset: Preset | None
 
     @property
     def active(self) -> bool:
@@ -60,6 +62,8 @@ async def read_context(page: Page) -> RuleFormContext:
         known = await cards.store.list_for(tx, page.session.customer_id)
         account = await ledger.accounts.get(tx, page.session.customer_id, code)
         rate = await assets.rate_at(tx, asset, currency, await tx.now())
+        customer = await customers.get(tx, page.session.customer_id)
+        preset = await auto_top_up.presets.that_applies(tx, customer, code)
     return RuleFormContext(
         asset,
         page.words.asset(asset),
@@ -68,7 +72,8 @@ async def read_context(page: Page) -> RuleFormContext:
         [card for card in known if card.state == "active"],
         Decimal(0) if account is None else account.available,
         rate,
-        limits.bounds_for(page.deps.settings.portal, asset, currency),
+        limits.narrowed(limits.bounds_for(page.deps.settings.portal, asset, currency), preset),
+        preset if preset is not None and preset.currency == currency else None,
     )
 
 
@@ -85,12 +90,14 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
             max(money.currency(context.currency).usual_minor * 50, context.bounds.low_minor),
             context.bounds.high_minor,
         )
+        amount = (context.preset and context.preset.amount_minor) or amount
         return {
             "threshold": "", "low": "",
             "amount": words.typed_cash(amount, context.currency),
             "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
             "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "lasts": "1", "most": "",
             "day_on": "yes", "day": "", "ask_above": "", "ask_after": "", "brake": "yes", "backup": "",
+            **_proposed(page, context),
         }  # fmt: skip
     keeps = before.card_id in usable and not wanted
     return {
@@ -114,6 +121,16 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
         "brake": "yes" if before.brake else "",
         "backup": before.backup_card_id if before.backup_card_id in usable else "",
     }
+
+
+def _proposed(page: Page, context: RuleFormContext) -> dict[str, str]:
+    """What the platform proposes to this customer, of what it says anything about."""
+    preset, words = context.preset, page.words
+    if preset is None:
+        return {}
+    cash = {"limit": preset.limit_minor, "most": preset.charge_max_minor, "day": preset.day_limit_minor}
+    values = {name: words.typed_cash(minor, preset.currency) for name, minor in cash.items() if minor is not None}
+    return values if preset.threshold is None else {**values, "threshold": words.typed(preset.threshold)}
 
 
 def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tuple[RuleForm | None, dict[str, str]]:
