@@ -30,9 +30,9 @@ async def test_in_every_numeric_field_of_the_api(harness, things, attack):
     document = (await harness.api.get("/openapi.json")).json()
     fields, seen = 0, set()
     for write in writes(document):
-        numbers = some(NUMBERS, 2) if write.model in seen else NUMBERS  # the same model reads them the same way
-        seen.add(write.model)
-        for place in write.numeric():
+        for turn, place in enumerate(write.numeric()):
+            # Fields of one model are read by one type: the first two get everything, the others some of it.
+            numbers = NUMBERS if turn < 2 and write.model not in seen else some(NUMBERS, 5)
             fields += 1
             for number in numbers:
                 for raw in {json.dumps(number).encode(), number_token(number)}:
@@ -45,6 +45,7 @@ async def test_in_every_numeric_field_of_the_api(harness, things, attack):
                         results = answer.json().get("results", [{"status": "?"}]) if answer.content else [{}]
                         if any(result.get("status") != "refused" for result in results):
                             attack.got_through(what)
+        seen.add(write.model)
     assert fields >= 20
 
 
