@@ -20,13 +20,16 @@ _PAID = [
 ]  # fmt: skip
 _DECLINED = [f"{side} {name}" for name in ("T3", "payment_intents.cancel", "read") for side in ("before", "after")]
 _REFUNDED = [f"{side} {name}" for name in ("refunds.create", "refund") for side in ("before", "after")]
+_ASKED = ["before T1", "after T1"]
 # A story and a point of its life.
 POINTS = (
     *(("paid", point) for point in _PAID),
     *(("declined", point) for point in _DECLINED),
     *(("refunded", point) for point in _REFUNDED),
+    *(("backup", point) for point in _DECLINED),  # from the first card to the second
+    *(("asked", point) for point in _ASKED),
 )
-_CARDS = {"paid": "4242424242424242", "declined": "4000000000009987", "refunded": "4242424242424242"}
+_CARDS = {"declined": "4000000000009987", "backup": "4000000000000341"}
 
 
 def cells():
@@ -41,7 +44,10 @@ def cells():
 async def run(database_url, story, point, fault, webhooks):
     """Live through one cell; raises AssertionError when something does not hold."""
     async with Harness.opened(database_url) as harness:
-        customer_id, _ = await harness.funded(balance=12, threshold="10", number=_CARDS[story])
+        customer_id, visitor = await harness.funded(
+            balance=12, threshold="10", number=_CARDS.get(story, "4242424242424242")
+        )
+        await _settings(harness, customer_id, visitor, story)
         if story == "refunded":
             await harness.use(customer_id, "3", "crossing")
             await harness.work()
@@ -55,6 +61,20 @@ async def run(database_url, story, point, fault, webhooks):
         await settled(harness, customer_id, story)
     findings = [finding for finding in await operations.verify.run(database_url, LEDGER_KEYS) if not finding.ok]
     assert findings == []
+
+
+async def _settings(harness, customer_id, visitor, story):
+    more = {}
+    if story == "backup":
+        await harness.add_card(visitor, "5555555555554444")
+        found = await harness.sql("SELECT card_id FROM cards WHERE customer_id = %s AND last4 = '4444'", (customer_id,))
+        more = {"backup": found[0]["card_id"]}
+    elif story == "asked":
+        more = {"most": "100", "ask_above": "50"}
+    if more:
+        page = await visitor.get("/auto-top-up/USD")
+        review = await visitor.submit(page, "", {"action": "save", **more})
+        await visitor.submit(review, "", {"agreed": "yes", "action": "save"})
 
 
 _WEBHOOK_SWITCH = {
@@ -75,7 +95,8 @@ async def act(harness, customer_id, story, *, url=None):
             (top_up["id"],),
         )
         return
-    event = {"id": "crossing", "customer_id": customer_id, "asset": "USD", "amount": "3"}
+    amount = "60" if story == "asked" else "3"
+    event = {"id": "crossing", "customer_id": customer_id, "asset": "USD", "amount": amount}
     for _ in range(3):  # a platform sends again, under the same id, until it is answered
         with contextlib.suppress(httpx.HTTPError):
             async with httpx.AsyncClient(base_url=url or harness.url, timeout=10) as client:
@@ -204,6 +225,10 @@ async def settled(harness, customer_id, story):
         declined = [event for event in harness.world.store.newest("event")
                     if event["type"] == "payment_intent.payment_failed"]  # fmt: skip
         assert len(declined) == 1
+        return
+    if story == "asked":
+        assert (top_up["state"], top_up["reason"], top_up["amount"]) == ("action_required", "approval_needed", "75")
+        assert books["charged"] == {}
         return
     assert top_up["state"] == "succeeded", top_up
     assert books["charged"] == {"USD": 2500}
