@@ -2,20 +2,22 @@
 would have let through, or kept funded.
 """
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 from fractions import Fraction
 
 import pytest
 
-from brimful.auto_top_up import exposure
-from brimful.auto_top_up.policy import Pace
+from brimful.auto_top_up import brake, exposure, policy
+from brimful.auto_top_up.policy import Facts, Pace
 from brimful.auto_top_up.preview import Past, Proposal, replay
+from brimful.ledger.usage_hours import UsageHour
 
 NOW = dt.datetime(2026, 11, 20, 22, tzinfo=dt.UTC)
 OTHERS = Pace(10_000, dt.timedelta(0))  # no ceiling, as where these happened
 OURS = Pace(12, dt.timedelta(seconds=60))
-SECOND = dt.timedelta(seconds=1)
+SECOND, MINUTE = dt.timedelta(seconds=1), dt.timedelta(minutes=1)
 
 
 def burning(dollars, hours, *, opening=30, steps=2000):
@@ -72,3 +74,36 @@ def test_a_limit_of_the_month_still_holds_beside_the_days():
     past = burning(5000, 48)
     both = replay(past, rule(50, limit=200, day_limit_minor=15_000), OURS, SECOND)
     assert both.charged_minor == 20_000
+
+
+@pytest.mark.parametrize("factor", [6, 30, 300])
+def test_a_leaked_key_is_asked_about_within_what_was_stated(factor):
+    """An account that uses a dollar in every hour, then `factor` times that, minute by minute."""
+    usual = [UsageHour(NOW - (n + 2) * 60 * MINUTE, Decimal(1)) for n in range(240)][::-1]
+    stated = exposure.exposure(1000, 40_000, 3000, OURS, ask_after=3)
+    facts = Facts(
+        available=Decimal(20), scale=6, enabled=True, version=1, threshold=Decimal(10), currency="USD",
+        amount_minor=1000, limit_minor=40_000, paused=None, not_before=None, consent_stands=True, card_usable=True,
+        rate=Fraction(1), spent_minor=0, recent=(), left_below_at=None, live=False, day_limit_minor=3000, ask_after=3,
+        brake=True,
+        past=brake.past_of(usual),
+    )  # fmt: skip
+    charged, used = 0, [Decimal(1) / 60] * 60
+    for minute in range(600):
+        used.append(Decimal(factor) / 60)
+        facts = dataclasses.replace(facts, available=facts.available - used[-1], last_hour=sum(used[-60:], Decimal(0)))
+        verdict = policy.evaluate(facts, OURS, NOW + minute * MINUTE)
+        if verdict.ask is not None:
+            break
+        if verdict.charge is not None:  # paid at once
+            charged += verdict.charge.amount_minor
+            facts = dataclasses.replace(
+                facts, available=facts.available + verdict.charge.units, day_unasked=facts.day_unasked + 1
+            )
+    assert verdict.ask is not None
+    assert charged <= stated.unasked_day_minor
+
+
+def test_how_many_of_the_charges_of_one_evening_would_have_waited():
+    asked = replay(burning(661, 5), rule(23, ask_after=3), OTHERS, SECOND)
+    assert asked.payments - asked.asked == 3
