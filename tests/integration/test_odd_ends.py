@@ -7,7 +7,7 @@ import psycopg
 import pytest
 
 from brimful import cards, payments
-from brimful.db.pool import role_conninfo
+from brimful.db.pool import Tx, role_conninfo
 from support.harness import HOME
 
 
@@ -236,3 +236,16 @@ async def test_live_balances_end_in_order_when_the_database_goes_away(harness, m
     async with visitor.client.stream("GET", f"{harness.url}/billing/live") as stream:
         lines = [line async for line in stream.aiter_lines()]
     assert lines[0] == "retry: 3000"
+
+
+async def test_a_commit_that_fails_is_no_success(harness, monkeypatch):
+    """The transaction of a route ends before its answer is sent."""
+
+    async def lost(_tx):
+        raise psycopg.OperationalError("the connection was lost")
+
+    monkeypatch.setattr(Tx, "commit", lost)
+    answer = await harness.api.post("/v1/assets", json={"code": "CREDIT", "name": "Credits"})
+    monkeypatch.undo()
+    assert answer.status_code == 503, answer.text
+    await harness.call("GET", "/assets/CREDIT", expect=404)
