@@ -3,6 +3,7 @@
 import dataclasses
 import re
 from decimal import Decimal
+from fractions import Fraction
 
 import pytest
 
@@ -225,3 +226,34 @@ async def test_the_room_itself_refuses_what_its_form_would(harness, changes, fie
             )  # fmt: skip
     assert refused.value.field == field
     assert (await harness.rule(customer_id))["version"] == 1
+
+
+async def test_a_price_that_nobody_saw_is_not_agreed_to(harness):
+    """For a rule that brings back to a balance too: its consent says what the money buys at least."""
+    customer_id, visitor = await harness.with_credits(balance=60)
+    page = await visitor.get("/auto-top-up/CREDIT")
+    back = {"how": "target", "target": "200", "most": "30", "action": "save"}
+    review = await visitor.submit(page, "", back)
+    assert "at most $30.00 for at least 300" in review.text
+    await visitor.submit(review, "", {"agreed": "yes", "action": "save"})
+    shown = await visitor.get("/auto-top-up/CREDIT")
+    await planned_price(harness, {"source": "USD", "rate": "0.12"})
+    answer = await visitor.submit(shown, "", {"limit": "90", "agreed": "yes", "action": "save"})
+    assert "Please read what you agree to, and tick the box." in answer.text
+    [rule] = await harness.sql("SELECT rate, limit_minor FROM rules")
+    assert (rule["rate"], rule["limit_minor"]) == (Decimal("0.10"), 10000)
+
+
+async def test_a_price_that_rises_between_the_page_and_the_commit_is_refused(harness):
+    customer_id, _ = await harness.with_credits(balance=60)
+    [card] = await harness.sql("SELECT card_id FROM cards")
+    form = RuleForm("CREDIT", card["card_id"], "USD", Decimal(50), 1000, 10_000, 1, turn_on=True, agreed=True,
+                    seen_rate=Fraction(9, 100))  # fmt: skip
+    with pytest.raises(Refused) as refused:
+        async with harness.portal_deps.database.transaction() as tx:
+            asset = await assets.get(tx, "CREDIT")
+            await auto_top_up.rules.save(
+                tx, session_of(customer_id), asset, form, rendered="I agree", pace=harness.portal_deps.pace
+            )
+    assert refused.value.code == "rule_changed"
+    assert (await harness.rule(customer_id, "CREDIT"))["version"] == 1

@@ -59,7 +59,7 @@ async def test_a_large_charge_waits_and_is_paid_with_one_press(harness):
 async def test_after_so_many_charges_in_a_day_each_waits(harness):
     customer_id, visitor = await turned_on(harness, ask_after="2")
     rule = await harness.rule(customer_id)
-    assert rule["exposure"] == {"hour": "300", "day": "800", "month": "400", "day_unasked": "50"}
+    assert rule["exposure"] == {"hour": "325", "day": "800", "month": "400", "day_unasked": "50"}
     assert rule["ask_first"] == {"above": None, "after": 2, "brake": True}
     assert "Without asking you first, at most $50.00 in any 24 hours." in (await visitor.get("/auto-top-up/USD")).text
     for number in range(3):
@@ -259,7 +259,40 @@ async def test_asking_less_needs_a_new_consent(harness, values, asks):
     page = await visitor.get("/auto-top-up/USD")
     assert "A charge of more than $50.00 waits until I approve it." in page.text
     assert "After 3 charges in 24 hours, every further one waits until I approve it." in page.text
-    assert "while I use more than 5 times what I used in any hour of the 30 days before." in page.text
+    assert (
+        "while I use more than 5 times what I used in any hour of the 30 days before; once I approve one" in page.text
+    )
     answer = await visitor.submit(page, "", {"action": "save", **values})
     assert ("Please read what you agree to, and tick the box." in answer.text) == asks
     assert (await harness.rule(customer_id))["version"] == (1 if asks else 2)
+
+
+async def test_a_retry_that_comes_while_use_is_unusual_is_asked_about(harness):
+    """What was wanted hours ago is not sent into a runaway."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 76)
+    visitor = await harness.visitor(customer_id)
+    await harness.add_card(visitor, "4000000000000341")
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="400", brake="yes")
+    await lived_quietly(harness, customer_id)  # 12 are left
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    [first] = await harness.top_ups(customer_id)
+    assert first["state"] == "retry_wait"
+    await harness.pass_time(hours=3, minutes=30)
+    await harness.use(customer_id, "40", "not mine")
+    await harness.pass_time(minutes=31)
+    newest, ended = await harness.top_ups(customer_id)
+    assert (ended["state"], ended["reason"]) == ("canceled", "unusual_use")
+    assert (newest["state"], newest["approval_needed"]) == ("action_required", "unusual_use")
+    assert len(await harness.sql("SELECT 1 FROM payments WHERE confirm_sent_at IS NOT NULL")) == 1
+
+
+async def test_what_was_asked_about_says_so_at_stripe(harness):
+    """A database that is restored knows by it that its customer had approved the charge."""
+    customer_id, visitor = await turned_on(harness, most="100", ask_above="50")
+    await harness.use(customer_id, "90", "a-big-one")
+    await harness.work()
+    await approve(visitor, await waiting(harness, customer_id))
+    [intent] = harness.world.store.newest("payment_intent")
+    assert intent["metadata"]["asked"] == "large_charge"

@@ -2,6 +2,8 @@
 
 import pytest
 
+from brimful import auto_top_up
+
 DECLINES, LOST, ASKS, GOOD, HICCUP = (
     "4000000000000341", "4000000000009987", "4000002760003184", "5555555555554444", "4000000000000119",
 )  # fmt: skip
@@ -170,3 +172,61 @@ async def test_a_backup_needs_consent_and_leaving_it_out_none(harness):
     answer = await visitor.submit(await visitor.get("/auto-top-up/USD"), "", {"action": "save", "backup": backup})
     assert "Please read what you agree to, and tick the box." in answer.text
     assert (await harness.rule(customer_id))["backup_card_id"] is None
+
+
+@pytest.mark.parametrize("reason", ["disputed", "fraud_warning", "stolen_card"])
+async def test_plastic_that_is_doubted_elsewhere_pauses_the_rule_with_its_backup(harness, reason):
+    customer_id, _, (first, _) = await turned_on(harness, GOOD, "4242424242424242")
+    async with harness.engine.database.transaction() as tx:
+        await auto_top_up.pauses.block_card(tx, customer_id, first, reason, harness.engine.pace)
+    assert (await harness.rule(customer_id))["paused"] == "card_declined"
+
+
+async def test_a_card_of_another_brand_is_charged_by_nobody_although_there_is_a_backup(harness):
+    customer_id, _, (first, _) = await turned_on(harness, GOOD, "4242424242424242")
+    [card] = await harness.sql("SELECT stripe_payment_method_id AS id FROM cards WHERE card_id = %s", (first,))
+    await harness.sandbox.post(f"/sandbox/payment_methods/{card['id']}/renew", json={"brand": "visa"})
+    await harness.events_applied()
+    assert (await harness.rule(customer_id))["paused"] == "card_changed"
+
+
+async def test_a_card_that_is_lost_while_its_charge_waits_is_replaced_by_the_backup(harness):
+    customer_id, visitor, (first, backup) = await turned_on(
+        harness, GOOD, "4242424242424242", most="100", ask_above="50"
+    )
+    await harness.use(customer_id, "70", "a-big-one")
+    await harness.work()
+    async with harness.engine.database.transaction() as tx:
+        await auto_top_up.pauses.block_card(tx, customer_id, first, "expired_card", harness.engine.pace)
+    await harness.work()
+    newest, ended = await harness.top_ups(customer_id)
+    assert (ended["state"], ended["reason"]) == ("canceled", "card_unavailable")
+    page = await visitor.get(f"/confirm/{newest['id']}")
+    assert "Visa ···· 4242" in page.text
+    assert "added." in (await visitor.submit(page, "", {})).text
+
+
+async def test_a_card_that_is_declined_as_it_is_approved_gives_way_to_the_backup(harness):
+    customer_id, visitor, (first, backup) = await turned_on(
+        harness, "4000000000000069", "4242424242424242", most="100", ask_above="50"
+    )
+    await harness.use(customer_id, "70", "a-big-one")
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    await visitor.submit(await visitor.get(f"/confirm/{top_up['id']}"), "", {})
+    await harness.work()
+    assert (await harness.rule(customer_id))["paused"] is None
+    page = await visitor.get(f"/confirm/{top_up['id']}")
+    assert "Visa ···· 4242" in page.text
+    assert "added." in (await visitor.submit(page, "", {})).text
+    assert await payments(harness, customer_id) == [(first, "canceled"), (backup, "succeeded")]
+
+
+async def test_a_card_that_its_bank_lets_nobody_charge_alone_asks_once_the_backup_has_failed(harness):
+    """F16: issued in India, without a mandate."""
+    customer_id, _, (first, backup) = await turned_on(harness, "4000003560000008", DECLINES)
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    assert [card for card, _ in await payments(harness, customer_id)] == [first, backup]
+    assert (top_up["state"], top_up["reason"]) == ("action_required", "authentication_required")

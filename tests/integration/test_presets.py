@@ -94,3 +94,14 @@ async def test_what_contradicts_itself_is_refused(harness, body, field):
     refused = await harness.call("PUT", f"/customers/{customer_id}/presets/USD", body, expect=422)
     assert refused["errors"][0]["field"] == field
     assert (await harness.call("GET", f"/customers/{customer_id}/presets", expect=200))["items"] == []
+
+
+async def test_a_preset_does_not_make_the_charges_of_a_rule_larger(harness):
+    customer_id, visitor = await with_card(harness)
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="400", how="target", target="40", most="200")
+    await harness.call("PUT", f"/customers/{customer_id}/presets/USD", {"amount_min": "150"}, expect=200)
+    page = await visitor.get("/auto-top-up/USD")
+    await visitor.submit(page, "", {"limit": "300", "action": "save"})
+    await harness.use(customer_id, "21", "crossing")
+    await harness.work()
+    assert await harness.charged() == 3100

@@ -7,8 +7,11 @@ from brimful.gateway.declines import DeclineKind
 
 # No second card is tried where the person who pays is in doubt.
 NEVER_AFTER = frozenset(
-    {"fraudulent", "highest_risk_level", "lost_card", "merchant_blacklist", "pickup_card", "stolen_card"}
-)
+    {
+        "disputed", "fraud_warning", "fraudulent", "highest_risk_level", "lost_card", "merchant_blacklist",
+        "pickup_card", "stolen_card",
+    }
+)  # fmt: skip
 Next = Literal["backup", "retry", "ask", "fail"]
 
 

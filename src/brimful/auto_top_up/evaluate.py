@@ -61,6 +61,8 @@ async def _end_superseded(tx: Tx, statuses: Sequence[RuleStatus]) -> bool:
         if top_up is None or top_up.state not in top_ups.model.WAITING_STATES or top_up.rule_version is None:
             continue
         reason = policy.superseded(status.facts, top_up.rule_version)
+        if reason is None and top_up.state == "action_required" and top_up.card_id != status.card_id:
+            reason = Reason.CARD_UNAVAILABLE  # its card was lost while it waited: the other one is asked about
         if reason is not None:
             await top_ups.request.cancel_waiting(tx, top_up, reason.value)
             ended = True

@@ -40,6 +40,7 @@ def exposure(
     hour, month = pace.per_hour * charge_max_minor, limit_minor
     spans = 2 * month  # two months
     paced = _HOURS_PER_DAY * hour + charge_max_minor  # one that was requested before may be sent in them
+    hour += charge_max_minor
     day = min(day_limit_minor if day_limit_minor is not None else spans, spans, paced)
     unasked = charge_max_minor if ask_above_minor is None else min(charge_max_minor, ask_above_minor)
     unasked_day = day if ask_after is None else min(day, ask_after * unasked)

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from brimful import assets, cards, i18n, ledger
+from brimful import assets, cards, customers, i18n, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
 from brimful.auto_top_up import evaluate, exposure, order, pauses, thresholds
@@ -93,6 +93,7 @@ class RuleForm:
     brake: bool = False
     threshold_low: Decimal | None = None
     backup_card_id: str | None = None
+    seen_rate: Fraction | None = None  # the price that the form showed
 
     @property
     def most_minor(self) -> int:
@@ -284,10 +285,10 @@ async def remove_card(tx: Tx, session: PortalSession, card_id: str, pace: Pace) 
     Returns the card, which the caller detaches at Stripe after the commit.
     """
     _require_portal(session)
+    await customers.lock(tx, session.customer_id)
+    await ledger.accounts.lock_wallet(tx, session.customer_id)
     using = [rule for rule in await list_rules(tx, session.customer_id) if rule.card_id == card_id and rule.enabled]
     keys = [(rule.customer_id, rule.asset) for rule in using]
-    if keys:
-        await ledger.accounts.lock(tx, keys)
     card = await cards.store.get(tx, session.customer_id, card_id)
     if await cards.store.detach(tx, session.customer_id, card_id, "removed_by_customer"):
         for rule in using:
@@ -356,6 +357,8 @@ async def _validate(
         raise Refused("rate_missing", f"{asset.name} cannot be bought with {form.currency} at the moment.")
     if not money.units_bought(form.amount_minor, form.currency, rate=rate, scale=asset.scale):
         raise Refused("amount_below_one_unit", f"This amount buys less than one unit of {asset.name}.", field="amount")
+    if form.seen_rate is not None and rate > form.seen_rate:
+        raise Refused("rule_changed", "The price has changed meanwhile. Review these settings and save again.")
     if needs_consent(before, form, rate) and not form.agreed:
         raise Refused("consent_required", "Tick the box to agree to these charges.", field="agreed")
     return rate

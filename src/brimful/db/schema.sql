@@ -1148,6 +1148,7 @@ CREATE INDEX deliveries_by_endpoint ON public.deliveries USING btree (endpoint_i
 CREATE INDEX deliveries_due ON public.deliveries USING btree (next_at) WHERE (state = 'pending'::text);
 CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
 CREATE INDEX disputes_open ON public.disputes USING btree (read_at NULLS FIRST) WHERE (closed_at IS NULL);
+CREATE INDEX entries_additions ON public.entries USING btree (customer_id, asset, seq) WHERE (kind <> ALL (ARRAY['usage'::text, 'charge'::text]));
 CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);

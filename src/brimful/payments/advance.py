@@ -176,16 +176,18 @@ async def _confirm_or_refuse(
             return Step.WAIT
         spent = claim is cards.decline_budget.Claim.SPENT
         forbidden = await cards.decline_budget.forbidden(tx, card.fingerprint, card.expiry)
-        reason = "card_budget" if spent else FORBIDDEN[forbidden] if forbidden else await _refusal(tx, fresh)
+        alone = return_url is None
+        reason = "card_budget" if spent else FORBIDDEN[forbidden] if forbidden else await _refusal(tx, fresh, alone)
         unusable = spent or forbidden is not None
         if reason is None and card.state != "active":
             reason, unusable = "card_unavailable", True
         if reason is not None:
-            other = await declined.other_card(tx, fresh, card.card_id) if unusable else None
+            doubted = forbidden in {"hard", "disputed"} or card.state_reason in auto_top_up.backup.NEVER_AFTER
+            other = await declined.other_card(tx, fresh, card.card_id) if unusable and not doubted else None
             if other is not None:
                 await top_ups.store.move(
-                    tx, top_up, "canceling", recover_in_s=RECOVER_S, next_state="retry_wait", reason=reason,
-                    card_id=other,
+                    tx, top_up, "canceling", recover_in_s=RECOVER_S, reason=reason, card_id=other,
+                    next_state="retry_wait" if alone else "action_required",
                 )  # fmt: skip
                 return Step.CONTINUE
             if unusable and fresh.kind == "automatic":
@@ -206,8 +208,10 @@ async def _confirm_or_refuse(
     return await _confirm(context, top_up, payment, card, return_url)
 
 
-async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
-    """Why an automatic top-up must not be sent after all, with the customer present or not."""
+async def _refusal(tx: Tx, top_up: TopUp, alone: bool) -> str | None:
+    """Why an automatic top-up must not be sent after all, with the customer present or `alone`. One that nobody was
+    asked about may have waited while the use became unusual: it ends, and is asked about.
+    """
     if top_up.kind == "manual":
         return None
     [status] = await auto_top_up.facts.read_facts(tx, [(top_up.customer_id, top_up.asset)], without=top_up.top_up_id)
@@ -215,6 +219,10 @@ async def _refusal(tx: Tx, top_up: TopUp) -> str | None:
     reason = auto_top_up.policy.superseded(status.facts, top_up.rule_version)
     if reason is None:
         reason = auto_top_up.policy.limit_exceeded(status.facts, top_up.amount_minor, await tx.now())
+    if reason is None and alone and status.facts.brake and not status.facts.approved_unusual:
+        facts = await auto_top_up.facts.use_of(tx, status.key, status.facts)
+        if auto_top_up.brake.unusual(facts.last_hour, facts.past, await tx.now()):
+            return auto_top_up.policy.Ask.UNUSUAL_USE.value
     return None if reason is None else reason.value
 
 

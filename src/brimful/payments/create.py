@@ -100,6 +100,7 @@ def _intent_metadata(top_up: TopUp, payment: Payment) -> dict[str, str]:
         "asset": top_up.asset,
         "units": money.text(top_up.units),
         "rate": money.rate_text(top_up.price),
+        **({} if top_up.asked is None else {"asked": top_up.asked}),
     }
 
 

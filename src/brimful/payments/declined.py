@@ -14,7 +14,7 @@ from brimful.gateway.gateway import Decline
 from brimful.notifications import events
 from brimful.notifications.events import Topic
 from brimful.payments.context import PaymentContext
-from brimful.top_ups.model import Payment, TopUp
+from brimful.top_ups.model import Payment, State, TopUp
 
 _UNSENT_WAITS_S = (2.0, 30.0, 300.0, 3600.0)
 # A card that cannot be charged as it is, by what was declined: why its rules pause.
@@ -43,14 +43,14 @@ async def decide(
     card = None if payment.card_id is None else await cards.store.get(tx, payment.customer_id, payment.card_id)
     kind = _kind(payment, card, decline)
     reason, card_id, pause_reason = decline.reason, top_up.card_id, None
+    next_state: State
     if payment.presence == "on_session":
-        next_state = "failed" if kind in _PAUSES else after_presence(top_up)
-        pause_reason = _PAUSES.get(kind) if payment.card_id is not None else None
+        next_state, card_id = await _present(tx, top_up, payment, kind, reason)
+        if next_state == "failed" and payment.card_id is not None:
+            pause_reason = _PAUSES.get(kind)
     else:
         following, card_id = await _next(context, tx, top_up, payment, kind, reason)
-        next_state = {"backup": "retry_wait", "retry": "retry_wait", "ask": "action_required", "fail": "failed"}[
-            following
-        ]
+        next_state = _STATES[following]
         if following == "ask":
             reason = "authentication_required"
         elif following == "fail":
@@ -65,7 +65,21 @@ async def decide(
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 
 
-def after_presence(top_up: TopUp) -> str:
+async def _present(tx: Tx, top_up: TopUp, payment: Payment, kind: DeclineKind, reason: str) -> tuple[State, str | None]:
+    """What comes next with the customer present: they may try again, with their other card if this one is lost."""
+    if kind not in _PAUSES:
+        return after_presence(top_up), top_up.card_id
+    doubted = reason in auto_top_up.backup.NEVER_AFTER
+    other = None if doubted else await other_card(tx, top_up, payment.card_id)
+    return ("failed", top_up.card_id) if other is None else ("action_required", other)
+
+
+_STATES: dict[auto_top_up.backup.Next, State] = {
+    "backup": "retry_wait", "retry": "retry_wait", "ask": "action_required", "fail": "failed",
+}  # fmt: skip
+
+
+def after_presence(top_up: TopUp) -> State:
     """With the customer present a failure shows at once; they may try an automatic top-up again."""
     return "action_required" if top_up.kind == "automatic" else "failed"
 
@@ -79,14 +93,14 @@ async def _next(
     first_ready = (on_backup or kind not in _PAUSES) and await _ready(tx, first)
     first_decides = on_backup and first_ready and kind is not DeclineKind.TECHNICAL
     again = first.card_id if first_decides else top_up.card_id
-    kinds = await _kinds(tx, top_up, again)
+    kinds = await _kinds(tx, top_up, first if again == first.card_id else backup)
     standing = Cards(
         on_backup=on_backup,
         first_ready=first_ready,
         backup_ready=backup is not None and backup.fingerprint != first.fingerprint and await _ready(tx, backup),
         first_asks=first_decides and bool(kinds) and kinds[-1] is DeclineKind.AUTHENTICATE,
     )
-    left = bool(kinds) and _wait(context, kinds) is not None
+    left = not kinds or _wait(context, kinds) is not None  # a card that was not tried yet has its first try
     following = auto_top_up.backup.after_decline(kind, reason, standing, retries_left=left)
     if following == "backup" and backup is not None:
         return following, backup.card_id
@@ -110,7 +124,7 @@ async def _ready(tx: Tx, card: Card) -> bool:
 
 async def other_card(tx: Tx, top_up: TopUp, card_id: str | None) -> str | None:
     """The card that an automatic top-up can be paid with although this one cannot be charged at all."""
-    if top_up.kind != "automatic" or top_up.asked is not None:
+    if top_up.kind != "automatic":
         return None
     for one in await _cards(tx, top_up):
         if one is not None and one.card_id != card_id and await _ready(tx, one):
@@ -118,10 +132,16 @@ async def other_card(tx: Tx, top_up: TopUp, card_id: str | None) -> str | None:
     return None
 
 
-async def _kinds(tx: Tx, top_up: TopUp, card_id: str | None) -> list[DeclineKind]:
+async def _kinds(tx: Tx, top_up: TopUp, card: Card | None) -> list[DeclineKind]:
     """What each try of a top-up with that card was declined for, the latest last."""
+    if card is None:
+        return []
     found = await top_ups.store.declines_of(tx, top_up)
-    return [declines.classify(Decline(*codes)) for codes, tried in found if tried == card_id]
+    return [
+        declines.classify(Decline(*codes), needs_mandate=card.needs_mandate)
+        for codes, tried in found
+        if tried == card.card_id
+    ]
 
 
 def _wait(context: PaymentContext, kinds: list[DeclineKind]) -> float | None:
@@ -137,17 +157,14 @@ async def retry_in_s(context: PaymentContext, tx: Tx, top_up: TopUp) -> float:
     if top_up.reason == "not_sent":
         unsent = await top_ups.store.count_payments(tx, top_up) - top_up.tries
         return _UNSENT_WAITS_S[min(max(unsent, 1), len(_UNSENT_WAITS_S)) - 1]
-    found, kinds = await top_ups.store.declines_of(tx, top_up), await _kinds(tx, top_up, top_up.card_id)
-    if not kinds or (2 * len(kinds) < len(found) and await _is_backup(tx, top_up)):  # once for each of the first's
+    first, backup = await _cards(tx, top_up)
+    on_backup = backup is not None and top_up.card_id == backup.card_id
+    found, kinds = await top_ups.store.declines_of(tx, top_up), await _kinds(tx, top_up, backup if on_backup else first)
+    if not kinds or (on_backup and 2 * len(kinds) < len(found)):  # once for each of the first's
         return 0.0
     wait = _wait(context, kinds) or 0.0
     # What failed for many at once comes back to an issuer spread out.
     return wait * (ids.spread(f"{top_up.top_up_id}{top_up.tries}") if kinds[-1] is DeclineKind.TECHNICAL else 1.0)
-
-
-async def _is_backup(tx: Tx, top_up: TopUp) -> bool:
-    _, backup = await _cards(tx, top_up)
-    return backup is not None and backup.card_id == top_up.card_id
 
 
 async def lose_card(context: PaymentContext, tx: Tx, payment: Payment, decline: Decline) -> None:

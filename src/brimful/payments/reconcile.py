@@ -18,6 +18,7 @@ from psycopg.types.json import Jsonb
 
 from brimful import auto_top_up, customers, ledger, top_ups
 from brimful.auth import audit
+from brimful.auto_top_up.policy import Ask
 from brimful.core import clock, money
 from brimful.core.errors import Refused
 from brimful.db.pool import Tx
@@ -301,11 +302,12 @@ async def _insert_top_up(
         "customer_id": customer_id, "top_up_id": names["top_up_id"], "asset": asset, "kind": "manual",
         "currency": intent.currency, "amount_minor": intent.amount_minor, "units": bought[1], "rate": rate,
         "rate_per": per, "card_id": card_id, "consent_id": None, "version": None, "month": None, "created": created,
-        "metadata": Jsonb({"rebuilt_from": intent.intent_id}),
+        "metadata": Jsonb({"rebuilt_from": intent.intent_id}), "asked": None,
     }  # fmt: skip
     if rule is not None and same and not busy:
         values |= {"kind": "automatic", "consent_id": rule.consent_id, "version": rule.version,
-                   "month": clock.month_start(created)}  # fmt: skip
+                   "month": clock.month_start(created),
+                   "asked": names.get("asked") if names.get("asked") in set(Ask) else None}  # fmt: skip
     await top_ups.rebuild.insert_top_up(tx, values)
 
 

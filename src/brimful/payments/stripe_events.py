@@ -294,7 +294,7 @@ async def _card_updated(context: PaymentContext, payment_method: str) -> tuple[s
         if (after.fingerprint, after.expiry) != (before.fingerprint, before.expiry):
             await auto_top_up.pauses.card_data_is_new(tx, after, context.pace)
         if after.brand != before.brand:
-            await auto_top_up.pauses.card_lost(tx, after, "card_changed", context.pace)
+            await auto_top_up.pauses.card_lost(tx, after, "card_changed", context.pace, doubted=True)
     return "done", after.card_id
 
 

@@ -14,10 +14,10 @@ _INSERT_PAYMENT = """
 """
 _INSERT_TOP_UP = """
     INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
-        card_id, consent_id, rule_version, limit_month, confirmed_at, requested_at, metadata, needs_review)
+        card_id, consent_id, rule_version, limit_month, confirmed_at, requested_at, metadata, asked, needs_review)
     VALUES (%(customer_id)s, %(top_up_id)s, %(asset)s, %(kind)s, 'requested', %(currency)s, %(amount_minor)s,
         %(units)s, %(rate)s, %(rate_per)s, %(card_id)s, %(consent_id)s, %(version)s, %(month)s, %(created)s,
-        %(created)s, %(metadata)s, true)
+        %(created)s, %(metadata)s, %(asked)s, true)
 """
 
 

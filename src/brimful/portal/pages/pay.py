@@ -98,6 +98,7 @@ async def _confirm(page: Page, top_up_id: str) -> Response:
             "units": page.words.amount(found.units, asset),
             "card": card.label,
             "automatic": found.kind == "automatic",
+            "unusual": found.awaits_approval and found.asked == "unusual_use",
             "asked": i18n.reasons.asked(page.words, found.asked) if found.awaits_approval else None,
             "until": page.words.moment(found.expires_at),
         },

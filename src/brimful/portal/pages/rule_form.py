@@ -45,6 +45,7 @@ class RuleFormContext:
     balance: Decimal
     rate: Fraction | None
     bounds: Bounds
+    least_minor: int  # of a charge to a target: the platform's for everybody, never a preset's
     preset: Preset | None
 
     @property
@@ -64,6 +65,7 @@ async def read_context(page: Page) -> RuleFormContext:
         rate = await assets.rate_at(tx, asset, currency, await tx.now())
         customer = await customers.get(tx, page.session.customer_id)
         preset = await auto_top_up.presets.that_applies(tx, customer, code)
+    bounds = limits.bounds_for(page.deps.settings.portal, asset, currency)
     return RuleFormContext(
         asset,
         page.words.asset(asset),
@@ -72,7 +74,8 @@ async def read_context(page: Page) -> RuleFormContext:
         [card for card in known if card.state == "active"],
         Decimal(0) if account is None else account.available,
         rate,
-        limits.narrowed(limits.bounds_for(page.deps.settings.portal, asset, currency), preset),
+        limits.narrowed(bounds, preset),
+        bounds.low_minor,
         preset if preset is not None and preset.currency == currency else None,
     )
 
@@ -182,10 +185,11 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         brake=values["brake"] == "yes",
         backup_card_id=values["backup"] or None,
         day_limit_minor=numbers["day"],
-        least_minor=context.bounds.low_minor,
+        least_minor=context.least_minor,
         version=int(version) if numbered else 0,
         turn_on=page.field("action") == "turn_on",
         agreed=page.field("agreed") == "yes",
+        seen_rate=context.rate,
     )
     found = _contradiction(page, form)
     return (None, errors | found) if found else (form, errors)

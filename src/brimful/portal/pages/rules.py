@@ -109,20 +109,27 @@ def _below(page: Page, context: RuleFormContext, form: RuleForm) -> str:
 
 def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
     """How much is charged, as the consent says it."""
-    words, most = page.words, page.words.cash(form.most_minor, form.currency)
+    words, most = page.words, _priced(page, context, form.most_minor)
     if form.target is not None:
         return words.t("what brings it back to {target}, at most {most},", most=most,
                        target=words.amount(form.target, context.asset))  # fmt: skip
     if form.lasts_days is not None:
         return words.n("what {number} day of my use costs, at most {most},",
                        "what {number} days of my use cost, at most {most},", form.lasts_days, most=most)  # fmt: skip
-    amount = words.cash(form.amount_minor, form.currency)
-    if context.asset.kind == "unit" and context.rate is not None:
-        units = assets.units_for(form.amount_minor, form.currency, context.rate, context.asset)
-        amount = words.t("{amount} for at least {units}", amount=amount, units=words.amount(units, context.asset))
+    amount = _priced(page, context, form.amount_minor)
     if form.most_minor == form.amount_minor:
         return amount
+    most = words.cash(form.most_minor, form.currency)
     return words.t("{amount}, or several times that at once, at most {most},", amount=amount, most=most)
+
+
+def _priced(page: Page, context: RuleFormContext, minor: int) -> str:
+    """A sum of money; where it buys units, how many it buys at least."""
+    words, amount = page.words, page.words.cash(minor, context.currency)
+    if context.asset.kind != "unit" or context.rate is None:
+        return amount
+    units = assets.units_for(minor, context.currency, context.rate, context.asset)
+    return words.t("{amount} for at least {units}", amount=amount, units=words.amount(units, context.asset))
 
 
 def _asks(page: Page, form: RuleForm) -> list[str]:
@@ -137,7 +144,8 @@ def _asks(page: Page, form: RuleForm) -> list[str]:
                             form.ask_after))  # fmt: skip
     if form.brake:
         asks.append(words.t("A charge waits until I approve it, too, while I use more than {factor} times what I used "
-                            "in any hour of the 30 days before.",
+                            "in any hour of the 30 days before; once I approve one, I am not asked about that again "
+                            "for 24 hours.",
                             factor=words.number(Decimal(auto_top_up.brake.FACTOR))))  # fmt: skip
     return asks
 
