@@ -91,7 +91,7 @@ GUARDS = (
       "    await cards.decline_budget.record_decline(tx, payment.payment_id, kind, expiry)\n", "",
       f"{PAYING}::test_a_card_is_declined_at_most_eight_times_in_thirty_days_over_all_customers", SIMULATION),
     m("F17", "three tries at most", "payments/declined.py",
-      "    left = bool(kinds) and _wait(context, kinds) is not None\n", "    left = top_up.tries < 2 * len(context.retry_waits)\n",
+      "    left = not kinds or _wait(context, kinds) is not None", "    left = top_up.tries < 2 * len(context.retry_waits)",
       PAYING),
     m("F17", "a decline pauses in the end", "payments/declined.py",
       '    if pause_reason is not None and top_up.kind == "automatic":\n', "    if False:\n",

@@ -10,6 +10,7 @@ from brimful.auto_top_up.facts import _FACTS
 from brimful.db.pool import role_conninfo
 from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS
 from brimful.ledger.entries import _FIND_EXISTING
+from brimful.ledger.statements import _ADDITIONS
 from brimful.posting.group_commit import PLANS
 from brimful.worker import _QUEUE_PLANS
 
@@ -113,14 +114,21 @@ def test_a_batch_of_writes_moves_no_index_of_accounts(seeded):
 
 
 def test_entries_have_the_indexes_that_earn_their_place(database_url):
-    """A fourth would cost every debit; no foreign key checks each entry once more."""
+    """Another whole one would cost every debit; no foreign key checks each entry once more. The two partial ones hold
+    what debits are not.
+    """
     with psycopg.connect(database_url) as owner:
         names = {row[0] for row in owner.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'entries'")}
         keys = owner.execute(
             "SELECT count(*) FROM pg_constraint WHERE conrelid = 'entries'::regclass AND contype = 'f'"
         ).fetchone()
-    assert names == {"entries_pkey", "entries_customer_id_source_key_key", "entries_paid"}
+    assert names == {"entries_pkey", "entries_customer_id_source_key_key", "entries_paid", "entries_additions"}
     assert keys == (0,)
+
+
+def test_additions_are_found_without_reading_what_was_spent(seeded):
+    values = {"customer_id": "cus_4", "asset": "USD", "since": "2026-11-24T00:00:00Z"}
+    assert "entries_additions" in plan(seeded, _ADDITIONS, values, PLANS)
 
 
 _NEXT_JOB = """
