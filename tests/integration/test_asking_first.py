@@ -127,7 +127,11 @@ async def test_the_form_says_what_the_brake_would_have_held(harness):
     harness.clock.offset += dt.timedelta(hours=1)
     await worker.roll_up(harness.engine)
     visitor = await harness.visitor(customer_id)
-    assert "In your last 30 days it would have asked 1 time." in (await visitor.get("/auto-top-up/USD")).text
+    page = await visitor.get("/auto-top-up/USD")
+    assert "In your last 30 days it would have asked 1 time." in page.text
+    preview = await visitor.submit(page, "", {"action": "preview"})
+    assert "<dt>Hours in which you would have been asked</dt><dd>1</dd>" in preview.text
+    assert "<dt>Card</dt><dd>Visa ···· 4242</dd>" in preview.text
 
 
 @pytest.mark.flow

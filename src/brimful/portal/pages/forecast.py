@@ -32,8 +32,10 @@ async def braked(page: Page, tx: Tx, asset: str) -> int:
     return auto_top_up.brake.would_have_asked(hours)
 
 
-async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fraction | None) -> dict[str, Any] | None:
-    """What the preview shows; None where nothing has moved yet."""
+async def read(
+    page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fraction | None, cards: list[str]
+) -> dict[str, Any] | None:
+    """What the preview shows; None where nothing has moved yet. `cards` are those that are charged."""
     customer_id = page.session.customer_id
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
@@ -42,12 +44,14 @@ async def read(page: Page, asset: assets.Asset, draft: RuleForm | None, rate: Fr
         automatic = await top_ups.store.automatic_payments(tx, customer_id, asset.code, now - 2 * _WINDOW)
         measured = await top_ups.timing.of_account(tx, customer_id, asset.code)
         slowest = await top_ups.timing.slowest(tx)
+        held = await braked(page, tx, asset.code) if draft is not None and draft.brake else 0
         use = await auto_top_up.foresee.used_per_day(tx, (customer_id, asset.code))
     if not series.at_ms:
         return None
     skipped = [row["seq"] - series.first_seq for row in added if row["payment_id"] in automatic]
     # In a thread: a hundred thousand movements take a while, and debits share this process.
-    return await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, use, slowest, now)
+    shown = await asyncio.to_thread(_projected, page, asset, draft, rate, series, skipped, measured, use, slowest, now)
+    return {**shown, "cards": cards, "held": page.words.number(Decimal(held)) if held else None}
 
 
 def _projected(

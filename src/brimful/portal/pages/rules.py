@@ -208,8 +208,15 @@ async def _form(
         "check": check,
     }
     if preview:
-        shown["preview"] = await forecast.read(page, context.asset, draft, context.rate)
+        shown["preview"] = await forecast.read(page, context.asset, draft, context.rate, _cards_of(context, draft))
     return page.show("rule.html", shown, status=status or (422 if errors else 200))
+
+
+def _cards_of(context: RuleFormContext, draft: RuleForm | None) -> list[str]:
+    """The cards that are charged, in the order in which they are tried."""
+    wanted = [] if draft is None else [draft.card_id, draft.backup_card_id]
+    labels = {card.card_id: card.label for card in context.cards}
+    return [labels[card_id] for card_id in wanted if card_id in labels]
 
 
 def _price(page: Page, context: RuleFormContext) -> str | None:
@@ -340,7 +347,7 @@ async def rule_terms(page: Page) -> Response:
     shown = {
         **terms,
         "asset": context.asset,
-        "preview": await forecast.read(page, context.asset, draft, context.rate),
+        "preview": await forecast.read(page, context.asset, draft, context.rate, _cards_of(context, draft)),
         "check": False,
         "errors": {},
     }
