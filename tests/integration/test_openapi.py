@@ -1,5 +1,6 @@
 """The API to the letter: the document is complete, committed, and what the server does."""
 
+import json
 import os
 import pathlib
 import subprocess
@@ -8,7 +9,7 @@ import sys
 import jsonschema_rs
 import pytest
 
-from brimful import runtime
+from brimful import api, runtime
 from brimful.core.errors import PROBLEMS
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -32,6 +33,12 @@ def document(reference):
 def test_every_generated_page_is_committed_as_the_code_makes_it(reference):
     changed = [str(path) for path, text in reference.pages().items() if not path.exists() or path.read_text() != text]
     assert changed == [], "run `make docs` and commit"
+
+
+def test_every_application_makes_the_same_document(harness):
+    """Making one must change nothing that the next is made of."""
+    made = [json.dumps(api.app.build(harness.engine).openapi()) for _ in range(2)]
+    assert made[0] == made[1]
 
 
 async def test_the_server_gives_the_committed_document(harness, document):

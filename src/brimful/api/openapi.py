@@ -1,5 +1,6 @@
 """The OpenAPI document: FastAPI's own, with what FastAPI cannot know."""
 
+import copy
 from typing import Any
 
 from fastapi import FastAPI
@@ -96,7 +97,7 @@ def document(app: FastAPI) -> dict[str, Any]:
         made = get_openapi(title="Brimful", version=VERSION, description=_DESCRIPTION, routes=app.routes)
         made["info"]["license"] = {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         made["servers"] = [{"url": "/"}]
-        made["paths"][usage.PATH] = usage.OPENAPI
+        made["paths"][usage.PATH] = copy.deepcopy(usage.OPENAPI)
         schemas = made["components"]["schemas"]
         for name in ("HTTPValidationError", "ValidationError"):
             schemas.pop(name, None)
@@ -155,7 +156,7 @@ def _complete(method: str, operation: dict[str, Any]) -> None:
         "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}},
     }
     for response in responses.values():
-        response["headers"] = dict(_ANSWER_HEADERS)
+        response["headers"] = {**response.get("headers", {}), **_ANSWER_HEADERS}
     if method == "post":
         operation.setdefault("parameters", []).append(_KEY_HEADER)
 
