@@ -11,6 +11,7 @@ from brimful import assets, auto_top_up
 from brimful.auto_top_up.rules import RuleForm
 from brimful.core.errors import Refused
 from brimful.dev.simulation.world import session_of
+from support.forms import refused_by_field
 
 
 async def turned_on(harness, balance=12, **more):
@@ -100,14 +101,7 @@ async def test_the_days_limit_is_proposed_and_preselected(harness):
 )
 async def test_settings_that_contradict_one_another_are_refused_by_field(harness, values, field, text):
     customer_id, visitor = await turned_on(harness)
-    before = await harness.rule(customer_id)
-    page = await visitor.get("/auto-top-up/USD")
-    sent = {"threshold": "10", "amount": "25", "limit": "400", "agreed": "yes", "action": "save", **values}
-    refused = await visitor.submit(page, "", sent)
-    assert refused.status_code == 422
-    assert text in refused.text
-    assert f'id="{field}-error"' in refused.text
-    assert await harness.rule(customer_id) == before
+    await refused_by_field(harness, customer_id, visitor, values, field, text)
 
 
 @pytest.mark.parametrize(

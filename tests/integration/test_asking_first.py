@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from brimful import worker
+from support.forms import refused_by_field
 
 
 async def turned_on(harness, balance=30, **more):
@@ -237,14 +238,7 @@ async def test_a_charge_lasts_about_some_days_of_the_accounts_own_use(harness):
 )
 async def test_what_makes_no_sense_is_refused_by_field(harness, values, field, text):
     customer_id, visitor = await turned_on(harness)
-    before = await harness.rule(customer_id)
-    page = await visitor.get("/auto-top-up/USD")
-    sent = {"threshold": "10", "amount": "25", "limit": "400", "agreed": "yes", "action": "save", **values}
-    refused = await visitor.submit(page, "", sent)
-    assert refused.status_code == 422
-    assert text in refused.text
-    assert f'id="{field}-error"' in refused.text
-    assert await harness.rule(customer_id) == before
+    await refused_by_field(harness, customer_id, visitor, values, field, text)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 
 from brimful import top_ups, worker
+from support.forms import refused_by_field
 
 
 async def turned_on(harness, balance=200, **more):
@@ -94,14 +95,7 @@ async def test_a_fixed_threshold_stays_and_one_that_follows_can_be_fixed_again(h
 )
 async def test_bounds_that_make_no_sense_are_refused_by_field(harness, values, field, text):
     customer_id, visitor = await turned_on(harness)
-    before = await harness.rule(customer_id)
-    refused = await visitor.submit(
-        await visitor.get("/auto-top-up/USD"), "", {"agreed": "yes", "action": "save", **values}
-    )
-    assert refused.status_code == 422
-    assert text in refused.text
-    assert f'id="{field}-error"' in refused.text
-    assert await harness.rule(customer_id) == before
+    await refused_by_field(harness, customer_id, visitor, values, field, text)
 
 
 @pytest.mark.tampers

@@ -34,3 +34,14 @@ async def every_form(client, start, *, under):
                 seen.add(there)
                 waiting.append(there)
     return list(found.values()), seen
+
+
+async def refused_by_field(harness, customer_id, visitor, values, field, text):
+    """The rule's form with these values is refused at that field, in these words, and nothing changes."""
+    before = await harness.rule(customer_id)
+    page = await visitor.get("/auto-top-up/USD")
+    refused = await visitor.submit(page, "", {"agreed": "yes", "action": "save", **values})
+    assert refused.status_code == 422
+    assert text in refused.text
+    assert f'id="{field}-error"' in refused.text
+    assert await harness.rule(customer_id) == before
