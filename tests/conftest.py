@@ -11,6 +11,7 @@ import tempfile
 import jinja2
 import psycopg
 import psycopg.conninfo
+import psycopg.sql
 import pytest
 
 from brimful import db, operations, runtime
@@ -77,12 +78,22 @@ def local_server(version="18"):
     server = runtime.embedded_postgres.Server(directory, UNSAFE_BUT_FAST)
     server.start()
     try:
+        _quick_password(server.url("postgres"))
         yield server.url("postgres")
     finally:
         server.stop()
         directory.unlock()
         directory.remove()
         shutil.rmtree(home, ignore_errors=True)
+
+
+def _quick_password(url):
+    """The same password hashed once instead of 4,096 times: a connection costs its client 5 ms less."""
+    role = psycopg.conninfo.conninfo_to_dict(url)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("SET scram_iterations = 1")
+        change = psycopg.sql.SQL("ALTER ROLE {} PASSWORD {}")
+        connection.execute(change.format(psycopg.sql.Identifier(role["user"]), psycopg.sql.Literal(role["password"])))
 
 
 @pytest.fixture(scope="session")

@@ -15,26 +15,21 @@ _USES = 25  # deleted rows leave pages behind, and plans depend on them
 
 _TABLES = "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind = 'r' ORDER BY 1"
 _SEQUENCES = "SELECT schemaname || '.' || sequencename AS name, last_value, start_value FROM pg_sequences"
-_SCHEMA = """
-    SELECT md5(string_agg(part, E'\\n' ORDER BY part)) AS digest FROM (
-        SELECT concat_ws(' ', c.oid::regclass, c.relkind, c.relowner::regrole, c.relacl, c.reloptions, c.relhasrules,
-            CASE c.relkind WHEN 'v' THEN pg_get_viewdef(c.oid) WHEN 'i' THEN pg_get_indexdef(c.oid) END) AS part
-        FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-        UNION ALL SELECT concat_ws(' ', attrelid::regclass, attname, atttypid::regtype, attnotnull, attacl)
-        FROM pg_attribute JOIN pg_class c ON c.oid = attrelid
-        WHERE attnum > 0 AND NOT attisdropped AND c.relnamespace = 'public'::regnamespace
-        UNION ALL SELECT concat_ws(' ', tgrelid::regclass, tgname, tgenabled, tgfoid::regproc) FROM pg_trigger
-        UNION ALL SELECT concat_ws(' ', conrelid::regclass, conname, pg_get_constraintdef(oid)) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace
-        UNION ALL SELECT concat_ws(' ', oid::regprocedure, prosrc, proacl) FROM pg_proc
-        WHERE pronamespace = 'public'::regnamespace
-        UNION ALL SELECT concat_ws(' ', nspname, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_(temp|toast)'
-        UNION ALL SELECT concat_ws(' ', setdatabase = 0, setrole, setconfig) FROM pg_db_role_setting
-        WHERE setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))
-        UNION ALL SELECT concat_ws(' ', 'database', datconnlimit, datallowconn) FROM pg_database
-        WHERE datname = current_database()
-    ) AS parts
-"""
+# A row of a catalogue that was changed has another xmin, and a copy of a database keeps those of its template.
+_OURS = "oid >= 16384"
+_CATALOGUES = {
+    "pg_class": _OURS, "pg_attribute": "attrelid >= 16384", "pg_attrdef": _OURS, "pg_constraint": _OURS,
+    "pg_index": "indexrelid >= 16384", "pg_trigger": _OURS, "pg_rewrite": _OURS, "pg_proc": _OURS, "pg_type": _OURS,
+    "pg_default_acl": "true", "pg_namespace": "nspname !~ '^pg_(temp|toast)'",
+    "pg_db_role_setting": "setdatabase IN (0, (SELECT oid FROM pg_database WHERE datname = current_database()))",
+}  # fmt: skip
+_SCHEMA = " UNION ALL ".join(
+    [
+        f"SELECT '{name}', count(*), sum(xmin::text::bigint) FROM {name} WHERE {which}"
+        for name, which in _CATALOGUES.items()
+    ]
+    + ["SELECT 'database', datconnlimit, datallowconn::int FROM pg_database WHERE datname = current_database()"]
+)
 _DISCONNECT = """
     SELECT pg_terminate_backend(pid, 2000) FROM pg_stat_activity
     WHERE datname = current_database() AND pid <> pg_backend_pid()
@@ -86,7 +81,7 @@ class Cluster:
         try:
             with self._connected(name) as connection:
                 connection.execute(_DISCONNECT)
-                if connection.execute(_SCHEMA).fetchone() != self.as_made["schema"]:
+                if connection.execute(_SCHEMA).fetchall() != self.as_made["schema"]:
                     return False
                 with connection.transaction():
                     connection.execute("SET LOCAL session_replication_role = replica")
@@ -121,5 +116,5 @@ def _state(connection):
         "tables": tables,
         "rows": rows,
         "sequences": connection.execute(_SEQUENCES).fetchall(),
-        "schema": connection.execute(_SCHEMA).fetchone(),
+        "schema": connection.execute(_SCHEMA).fetchall(),
     }
