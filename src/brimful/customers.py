@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from brimful.core import ids, text
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 
 _STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
@@ -21,7 +22,7 @@ _STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
 class Customer:
     """One of the platform's customers."""
 
-    customer_id: str
+    customer_id: CustomerId
     external_id: str | None
     name: str
     email: str | None
@@ -52,7 +53,7 @@ async def create(
 ) -> Customer:
     """A new customer. Refuses an external id that another customer has."""
     customer = Customer(
-        ids.new("cus"), external_id, text.clean(name, "name"), email, _zone(time_zone), metadata or {},
+        ids.new_customer(), external_id, text.clean(name, "name"), email, _zone(time_zone), metadata or {},
         external_accounts, None, await tx.now(),
     )  # fmt: skip
     await tx.execute(
@@ -78,7 +79,7 @@ def stripe_account(accounts: Sequence[Mapping[str, str]]) -> str | None:
 _ADOPT = "UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s"
 
 
-async def _adopt(tx: Tx, customer_id: str, stripe_id: str) -> None:
+async def _adopt(tx: Tx, customer_id: CustomerId, stripe_id: str) -> None:
     """Use the customer that the platform has at Stripe already. No card of theirs is: a card needs its consent."""
     require_stripe_id(stripe_id)
     await tx.execute(_ADOPT, (stripe_id, customer_id))
@@ -97,7 +98,7 @@ def require_stripe_id(stripe_id: str) -> None:
 _GET = "SELECT * FROM customers WHERE customer_id = %s"
 
 
-async def get(tx: Tx, customer_id: str) -> Customer:
+async def get(tx: Tx, customer_id: CustomerId) -> Customer:
     """The customer; refuses an id that does not exist."""
     row = await tx.one(_GET, (customer_id,))
     if row is None:
@@ -108,7 +109,7 @@ async def get(tx: Tx, customer_id: str) -> Customer:
 _LOCK = _GET + " FOR NO KEY UPDATE"
 
 
-async def lock(tx: Tx, customer_id: str) -> Customer:
+async def lock(tx: Tx, customer_id: CustomerId) -> Customer:
     """The customer, locked: first of all locks."""
     row = await tx.one(_LOCK, (customer_id,))
     tx.locked()
@@ -123,7 +124,7 @@ _UPDATE = """
 """
 
 
-async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[Customer, Customer]:
+async def update(tx: Tx, customer_id: CustomerId, changes: Mapping[str, Any]) -> tuple[Customer, Customer]:
     """Change some of name, email, external_id, time_zone and external_accounts. Returns the customer before and after.
 
     Whether a customer at Stripe may take the place of another is the caller's to check.
@@ -151,12 +152,12 @@ async def update(tx: Tx, customer_id: str, changes: Mapping[str, Any]) -> tuple[
 
 
 _LIST = """
-    SELECT * FROM customers WHERE %(before)s::text IS NULL OR customer_id < %(before)s
+    SELECT * FROM customers WHERE %(before)s::uuid IS NULL OR customer_id < %(before)s
     ORDER BY customer_id DESC LIMIT %(limit)s OFFSET %(offset)s
 """
 
 
-async def list_page(tx: Tx, *, limit: int, offset: int = 0, before: str | None = None) -> list[Customer]:
+async def list_page(tx: Tx, *, limit: int, offset: int = 0, before: CustomerId | None = None) -> list[Customer]:
     """One page of customers, newest first: those after `before`, which no new customer moves, or from an offset."""
     return [_customer(row) for row in await tx.all(_LIST, {"before": before, "limit": limit, "offset": offset})]
 
@@ -179,7 +180,7 @@ async def resolve_external(tx: Tx, external_ids: Sequence[str]) -> dict[str, str
     return {row["value"]: row["customer_id"] for row in rows}
 
 
-async def add_alias(tx: Tx, kind: str, value: str, customer_id: str, target_id: str) -> None:
+async def add_alias(tx: Tx, kind: str, value: str, customer_id: CustomerId, target_id: str) -> None:
     """Make a thing findable by a name that does not lead with its customer. The same one twice is fine."""
     await tx.execute(
         "INSERT INTO aliases (kind, value, customer_id, target_id) VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
@@ -187,18 +188,18 @@ async def add_alias(tx: Tx, kind: str, value: str, customer_id: str, target_id: 
     )
 
 
-async def find_alias(tx: Tx, kind: str, value: str) -> tuple[str, str] | None:
+async def find_alias(tx: Tx, kind: str, value: str) -> tuple[CustomerId, str] | None:
     """(customer_id, target_id) behind a name, or None."""
     row = await tx.one("SELECT customer_id, target_id FROM aliases WHERE kind = %s AND value = %s", (kind, value))
     return None if row is None else (row["customer_id"], row["target_id"])
 
 
-async def set_locale(tx: Tx, customer_id: str, locale: str) -> None:
+async def set_locale(tx: Tx, customer_id: CustomerId, locale: str) -> None:
     """The language that the customer reads from now on, in the portal and in e-mails."""
     await tx.execute("UPDATE customers SET locale = %s WHERE customer_id = %s", (locale, customer_id))
 
 
-async def set_stripe_customer(tx: Tx, customer_id: str, stripe_customer_id: str) -> str:
+async def set_stripe_customer(tx: Tx, customer_id: CustomerId, stripe_customer_id: str) -> str:
     """Remember the customer's id at Stripe; the first one stays. Returns the one that stands."""
     await tx.execute(
         "UPDATE customers SET stripe_customer_id = %s WHERE customer_id = %s AND stripe_customer_id IS NULL",
@@ -215,7 +216,7 @@ _REPLACE_STRIPE = """
 """
 
 
-async def replace_stripe_customer(tx: Tx, customer_id: str, gone: str, stripe_customer_id: str) -> str:
+async def replace_stripe_customer(tx: Tx, customer_id: CustomerId, gone: str, stripe_customer_id: str) -> str:
     """Another customer at Stripe takes the place of one that is gone. Returns the one that stands: where two replace
     it at once, the first.
     """
@@ -234,7 +235,7 @@ def _zone(name: str) -> str:
     return name
 
 
-async def _claim_external(tx: Tx, external_id: str, customer_id: str) -> None:
+async def _claim_external(tx: Tx, external_id: str, customer_id: CustomerId) -> None:
     try:
         await tx.execute(
             "INSERT INTO aliases (kind, value, customer_id, target_id) VALUES ('external_id', %s, %s, %s)",

@@ -7,11 +7,13 @@ that is scheduled for tomorrow.
 
 import datetime as dt
 import enum
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 import procrastinate
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 
@@ -58,3 +60,15 @@ async def defer(tx: Tx, name: Name, arguments: Sequence[dict[str, Any]], *, at: 
         name=name.value, connection=await tx.connection(), schedule_at=at, priority=_PRIORITIES[name]
     )
     await deferrer.batch_defer_async(*arguments)
+
+
+def with_ids(handle: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """A job whose arguments were JSON meanwhile: a customer's id is one again."""
+
+    @functools.wraps(handle)
+    async def run(**arguments: Any) -> None:
+        if "customer_id" in arguments:
+            arguments["customer_id"] = CustomerId(arguments["customer_id"])
+        await handle(**arguments)
+
+    return run

@@ -16,14 +16,14 @@ import psycopg_pool
 
 from brimful import auto_top_up, cards, db, email, ledger, observability, operations, payments, posting, top_ups
 from brimful.auth import operators, portal_sessions
-from brimful.jobs import Name
+from brimful.core.ids import NOBODY, CustomerId
+from brimful.jobs import Name, with_ids
 from brimful.notifications import webhooks
 from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
 _SWEEP_MAX = 500
-_LATE_S = 15
-_STALE_S = 60
+_LATE_S, _STALE_S = 15, 60
 _PARALLEL = 8
 _STOP_S = 8  # from SIGTERM to the end, also when the database does not answer
 _FINISH_S = 5  # of these, for jobs that are running
@@ -196,27 +196,27 @@ class JobHandlers:
         self._worker = operations.installation.membership(deps.settings)
         self.superseded = asyncio.Event()  # by a worker that started later, with other settings
 
-    async def pay(self, customer_id: str, top_up_id: str) -> None:
+    async def pay(self, customer_id: CustomerId, top_up_id: str) -> None:
         if self._deps.payments is not None:
             await payments.turns.pay(self._deps.payments, customer_id, top_up_id)
 
-    async def refund(self, customer_id: str, refund_id: str) -> None:
+    async def refund(self, customer_id: CustomerId, refund_id: str) -> None:
         if self._deps.payments is not None:
             await payments.turns.within(payments.reversals.send_refund(self._deps.payments, customer_id, refund_id))
 
-    async def evaluate(self, customer_id: str, asset: str) -> None:
+    async def evaluate(self, customer_id: CustomerId, asset: str) -> None:
         async with self._deps.database.transaction() as tx:
             await auto_top_up.evaluate.evaluate_account(tx, customer_id, asset, self._deps.pace)
 
-    async def setup(self, customer_id: str, setup_id: str) -> None:
+    async def setup(self, customer_id: CustomerId, setup_id: str) -> None:
         if self._deps.payments is not None:
             await payments.turns.within(payments.checkout.settle_setup(self._deps.payments, customer_id, setup_id))
 
-    async def card(self, customer_id: str, card_id: str, reason: str) -> None:
+    async def card(self, customer_id: CustomerId, card_id: str, reason: str) -> None:
         async with self._deps.database.transaction() as tx:
             await auto_top_up.pauses.block_card(tx, customer_id, card_id, reason, self._deps.pace)
 
-    async def customer(self, customer_id: str) -> None:
+    async def customer(self, customer_id: CustomerId) -> None:
         if self._deps.payments is not None:
             await payments.stripe_customers.update(self._deps.payments, customer_id)
 
@@ -224,7 +224,7 @@ class JobHandlers:
         if self._deps.payments is not None:
             await payments.turns.apply_event(self._deps.payments, event_id)
 
-    async def email(self, customer_id: str, event_id: str) -> None:
+    async def email(self, customer_id: CustomerId, event_id: str) -> None:
         if self._deps.mailer is not None:
             await email.send.send_for_event(self._deps.mailer, self._deps.database, customer_id, event_id)
 
@@ -284,7 +284,7 @@ _CRON = (
 
 def _register(app: procrastinate.App, handlers: JobHandlers) -> None:
     for name in Name:
-        app.task(name=name.value, retry=_RETRY)(getattr(handlers, name.value))
+        app.task(name=name.value, retry=_RETRY)(with_ids(getattr(handlers, name.value)))
 
 
 def _register_periodic(app: procrastinate.App, handlers: JobHandlers) -> None:
@@ -415,7 +415,7 @@ async def roll_up(deps: Deps) -> None:
     """Each hour: bring every account's hours of use up to date, delete those that are too old, measure how long
     payments take, and let thresholds follow.
     """
-    after: ledger.accounts.AccountKey | None = ("", "")
+    after: ledger.accounts.AccountKey | None = (NOBODY, "")
     while after is not None:
         async with deps.database.transaction() as tx:
             after = await ledger.usage_hours.roll_up(tx, after, limit=_SWEEP_MAX)
@@ -423,7 +423,7 @@ async def roll_up(deps: Deps) -> None:
         await ledger.usage_hours.delete_old(tx)
         await auto_top_up.thresholds.delete_old(tx)
         await top_ups.timing.measure(tx)
-    after = ("", "")
+    after = (NOBODY, "")
     while True:
         async with deps.database.transaction() as tx:
             keys = await auto_top_up.thresholds.following_after(tx, after, limit=_SWEEP_MAX)
@@ -440,7 +440,7 @@ async def slow_sweep(deps: Deps) -> None:
         await cards.velocity.delete_expired(tx)
         await portal_sessions.delete_expired(tx)
         await operators.delete_expired(tx)
-    after = ("", "")
+    after = (NOBODY, "")
     while True:
         async with deps.database.transaction() as tx:
             keys = await auto_top_up.evaluate.enabled_after(tx, after, limit=_SWEEP_MAX)

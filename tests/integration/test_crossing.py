@@ -72,8 +72,8 @@ async def test_two_racing_requests_without_any_lock_make_one_top_up(harness):
     wish = f"""
         INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, card_id,
             consent_id, rule_version, limit_month, requested_at)
-        VALUES ('{customer_id}', 'top_' || gen_random_uuid(), 'USD', 'automatic', 'requested', 'USD', 2500, 25, 1,
-            '{rule["card_id"]}', '{rule["consent_id"]}', 1, '2026-11-01', now())
+        VALUES ('{customer_id.number.hex()}', 'top_' || gen_random_uuid(), 'USD', 'automatic', 'requested', 'USD', 2500,
+            25, 1, '{rule["card_id"]}', '{rule["consent_id"]}', 1, '2026-11-01', now())
         ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
     """
     await asyncio.gather(*(harness.sql(wish) for _ in range(20)))
@@ -150,7 +150,7 @@ async def test_a_row_the_database_refuses_does_not_fail_its_neighbours(harness):
     """F48: the batch is rolled back, run again, and split until the bad one stands alone."""
     good, other = await harness.customer(), await harness.customer()
     await harness.give(other, 5)
-    await harness.sql(f"ALTER TABLE entries ADD CHECK (customer_id <> '{other}' OR kind <> 'usage')")
+    await harness.sql(f"ALTER TABLE entries ADD CHECK (customer_id <> '{other.number.hex()}' OR kind <> 'usage')")
     events = [
         {"id": f"e-{n}", "customer_id": other if n == 4 else good, "asset": "USD", "amount": "1"} for n in range(9)
     ]

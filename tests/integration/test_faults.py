@@ -24,8 +24,8 @@ async def test_an_entrys_key_is_unique_in_the_database_too(harness):
     await harness.give(customer_id, 5)
     with pytest.raises(psycopg.errors.UniqueViolation):
         await harness.sql(
-            "INSERT INTO entries SELECT customer_id, asset, seq + 1, entry_id, kind, amount, balance_after, source, "
-            "key, payment_id, money_minor, currency, occurred_at, recorded_at, mac FROM entries"
+            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, occurred_at, recorded_at, money_minor, "
+            "asset, kind, source, amount, balance_after, key, payment_id, currency, mac FROM entries"
         )
 
 

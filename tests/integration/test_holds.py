@@ -279,8 +279,8 @@ async def test_the_database_refuses_a_second_end_and_verify_names_what_is_wrong(
     await capture(harness, customer_id, "job", "5")
     with pytest.raises(psycopg.errors.UniqueViolation):
         await harness.sql(
-            "INSERT INTO entries SELECT customer_id, asset, seq + 1, 'ent_x', kind, amount, balance_after, "
-            "source, key, payment_id, money_minor, currency, occurred_at, recorded_at, mac FROM entries "
+            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, occurred_at, recorded_at, money_minor, "
+            "asset, kind, source, amount, balance_after, key, payment_id, currency, mac FROM entries "
             "WHERE source = 'hold'"
         )
     for break_it in (

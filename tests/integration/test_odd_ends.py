@@ -176,7 +176,9 @@ async def test_one_account_that_always_fails_does_not_stop_the_sweep(harness):
     await harness.use(good, "3", "crossing")
     await harness.work()
     await harness.sql("UPDATE rule_states SET wake_at = now() - interval '1 hour' WHERE customer_id = %s", (bad,))
-    await harness.sql(f"ALTER TABLE rule_states ADD CHECK (customer_id <> '{bad}' OR wake_at IS NOT NULL) NOT VALID")
+    await harness.sql(
+        f"ALTER TABLE rule_states ADD CHECK (customer_id <> '{bad.number.hex()}' OR wake_at IS NOT NULL) NOT VALID"
+    )
     await harness.pass_time(minutes=1)
     assert await harness.balance(good) == Decimal(34)
 

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from brimful import posting
 from brimful.core.errors import Refused
+from brimful.core.ids import NOBODY
 from brimful.db.columns import ADAPTERS, Bytes, Moments, Numbers, Texts
 from brimful.db.pool import Database
 from support.harness import recorder as own_recorder
@@ -33,7 +34,7 @@ async def test_a_full_queue_refuses_and_loses_nothing_it_took(harness, database)
     customer_id, _ = await harness.funded(balance=100, threshold="10")
     recorder = own_recorder(database, batch_max=10, queue_max=20, writers=2)
     recorder.start()
-    async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
+    async with await psycopg.AsyncConnection.connect(harness.database_url, context=ADAPTERS) as other:
         await other.execute("SELECT 1 FROM accounts FOR UPDATE")  # both posters will wait here
         asked = [asyncio.create_task(recorder.submit([debit(customer_id, f"p-{n}")])) for n in range(200)]
         refused = [task for task in asked if (await asyncio.wait([task], timeout=0.01))[0]]
@@ -77,7 +78,7 @@ async def test_a_deferred_write_that_misses_its_row_takes_everything_back(harnes
     with pytest.raises(AssertionError, match="0 rows, not 1"):
         async with database.transaction() as tx:
             tx.later("UPDATE accounts SET balance = 0 WHERE customer_id = %s", (customer_id,), rows=1)
-            tx.later("UPDATE accounts SET balance = 0 WHERE customer_id = %s", ("cus_nobody",), rows=1)
+            tx.later("UPDATE accounts SET balance = 0 WHERE customer_id = %s", (NOBODY,), rows=1)
             if reads_on:
                 await tx.one("SELECT 1")
     assert await harness.balance(customer_id) == Decimal(100)
@@ -168,7 +169,7 @@ async def test_an_account_that_somebody_holds_keeps_nobody_else_waiting(harness,
     for customer_id in people:
         await harness.give(customer_id, 100)
     held = people[0]
-    async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
+    async with await psycopg.AsyncConnection.connect(harness.database_url, context=ADAPTERS) as other:
         await other.execute("SELECT 1 FROM accounts WHERE customer_id = %s FOR UPDATE", (held,))
         waiting = [asyncio.create_task(harness.use(held, "1", f"held-{number}")) for number in range(10)]
         await asyncio.sleep(0)
@@ -191,7 +192,7 @@ async def test_a_debit_whose_account_stays_locked_is_told_to_come_again(harness,
     customer_id = await harness.customer()
     await harness.give(customer_id, 100)
     event = {"id": "e", "customer_id": customer_id, "asset": "USD", "amount": "1"}
-    async with await psycopg.AsyncConnection.connect(harness.database_url) as other:
+    async with await psycopg.AsyncConnection.connect(harness.database_url, context=ADAPTERS) as other:
         await other.execute("SELECT 1 FROM accounts WHERE customer_id = %s FOR UPDATE", (customer_id,))
         refused = await harness.api.post("/v1/usage", json=event)
         assert (refused.status_code, refused.json()["code"]) == (503, "unavailable")

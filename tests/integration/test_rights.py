@@ -23,7 +23,7 @@ FORBIDDEN = [
     *[
         (role, statement)
         for role in ("brimful_api", "brimful_portal", "brimful_engine")
-        for statement in ("DELETE FROM accounts", "UPDATE accounts SET customer_id = 'cus_other'")
+        for statement in ("DELETE FROM accounts", "UPDATE accounts SET customer_id = gen_random_uuid()")
     ],
     *[
         (role, f"{verb} {table}{rest}")

@@ -9,26 +9,27 @@ import pytest
 from brimful.auto_top_up.facts import _FACTS
 from brimful.db.pool import role_conninfo
 from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS
-from brimful.ledger.entries import _FIND_EXISTING
+from brimful.ledger.keys import _FIND
 from brimful.ledger.statements import _ADDITIONS
 from brimful.posting.group_commit import PLANS
 from brimful.worker import _QUEUE_PLANS
 
 ACCOUNTS, EACH = 2_000, 10
 SEED = (
-    "INSERT INTO customers (customer_id, name, created_at) SELECT 'cus_' || n, 'c', now() "
+    "INSERT INTO customers (customer_id, name, created_at) SELECT lpad(to_hex(n), 32, '0')::uuid, 'c', now() "
     f"FROM generate_series(1, {ACCOUNTS}) AS n",
     f"INSERT INTO accounts SELECT customer_id, 'USD', -{EACH}, {EACH}, decode(repeat('00', 17), 'hex'), NULL, now() "
     "FROM customers",
-    "INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, occurred_at, "
-    "recorded_at, mac) SELECT customer_id, 'USD', s, 'e', 'usage', -1, -s, 'usage', 'k' || s, now(), now(), "
+    "INSERT INTO entries (customer_id, asset, seq, key_digest, kind, amount, balance_after, source, key, occurred_at, "
+    "recorded_at, mac) SELECT customer_id, 'USD', s, hashtextextended('k' || s, 0), 'usage', -1, -s, 'usage', "
+    "'k' || s, now(), now(), "
     f"decode(repeat('00', 17), 'hex') FROM customers, generate_series(1, {EACH}) AS s",
 )
 BATCH = {
-    "customers": [f"cus_{4 * n}" for n in range(1, 501)],
+    "customers": [f"{4 * n:032x}" for n in range(1, 501)],
     "assets": ["USD"] * 500,
-    "sources": ["usage"] * 500,
-    "keys": ["new"] * 500,
+    "again": [f"{4 * n:032x}" for n in range(1, 501)],
+    "digests": [8] * 500,
     "balances": [-11] * 500,
     "seqs": [11] * 500,
     "macs": [bytes(17)] * 500,
@@ -79,7 +80,7 @@ def plan(url, sql, values, options, role="brimful_api"):
 
 HOT = {
     "lock": (_LOCK, [BATCH["customers"], ["USD"]], {"accounts_pkey"}),
-    "known": (_FIND_EXISTING, BATCH, {"entries_customer_id_source_key_key"}),
+    "known": (_FIND, BATCH, {"entries_customer_id_key_digest_key"}),
     "tails": (_UPDATE_HEADS, BATCH, {"accounts_pkey"}),
     "facts": (_FACTS, BATCH, {"accounts_pkey", "rules_pkey", "rule_states_pkey", "consents_pkey"}),
 }
@@ -94,8 +95,8 @@ def test_a_batch_reads_no_table_as_a_whole(seeded, name):
 
 
 def test_the_lookup_of_keys_is_one_probe_of_the_unique_index_per_key(seeded):
-    found = plan(seeded, _FIND_EXISTING, BATCH, PLANS)
-    assert "(source = wanted.source) AND (key = wanted.key)" in found
+    found = plan(seeded, _FIND, BATCH, PLANS)
+    assert "(customer_id = wanted.customer_id) AND (key_digest = wanted.key_digest)" in found
     assert "Hash Join" not in found
     assert "Merge Join" not in found
 
@@ -122,12 +123,12 @@ def test_entries_have_the_indexes_that_earn_their_place(database_url):
         keys = owner.execute(
             "SELECT count(*) FROM pg_constraint WHERE conrelid = 'entries'::regclass AND contype = 'f'"
         ).fetchone()
-    assert names == {"entries_pkey", "entries_customer_id_source_key_key", "entries_paid", "entries_additions"}
+    assert names == {"entries_pkey", "entries_customer_id_key_digest_key", "entries_paid", "entries_additions"}
     assert keys == (0,)
 
 
 def test_additions_are_found_without_reading_what_was_spent(seeded):
-    values = {"customer_id": "cus_4", "asset": "USD", "since": "2026-11-24T00:00:00Z"}
+    values = {"customer_id": f"{4:032x}", "asset": "USD", "since": "2026-11-24T00:00:00Z"}
     assert "entries_additions" in plan(seeded, _ADDITIONS, values, PLANS)
 
 

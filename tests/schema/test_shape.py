@@ -160,6 +160,19 @@ class Shape(Visitor):
         elif right and not isinstance(node.lexpr, nodes.ColumnRef):
             self.named.add(right)
 
+    def visit_BoolExpr(self, ancestors, node):
+        """Either of several lists: each alternative names the same alias's customer."""
+        if node.boolop != BoolExprType.OR_EXPR or self._may_be_false(ancestors):
+            return
+        owners = {
+            self._owner(ancestors, one.lexpr)
+            if isinstance(one, nodes.A_Expr) and one.kind == A_Expr_Kind.AEXPR_OP_ANY
+            else None
+            for one in node.args
+        }
+        if len(owners) == 1:
+            self.named |= owners - {None}
+
     def _may_be_false(self, ancestors):
         """Beside an OR, under a NOT, in a CASE: a row may pass without it."""
         for ancestor in self._around(ancestors):

@@ -10,6 +10,7 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from brimful import auto_top_up
+from brimful.db.columns import ADAPTERS
 from brimful.dev.simulation import run as simulation
 from brimful.dev.simulation.history import FAULTS, History
 from brimful.gateway import declines
@@ -89,7 +90,9 @@ def test_its_tables_answer_as_postgresql_does(cluster, database_url, number):
     history = History(f"twin/{number}")
     history.world.database.observe = lambda sql, params, done: told.append((sql, params, copied(done)))
     assert asyncio.run(history.run()).violation is None
-    with psycopg.connect(database_url, row_factory=psycopg.rows.dict_row, autocommit=True) as connection:
+    with psycopg.connect(
+        database_url, row_factory=psycopg.rows.dict_row, autocommit=True, context=ADAPTERS
+    ) as connection:
         connection.execute("UPDATE installation_key SET key = 'ins_simulated'")
         compared = sum(replayed(connection, *statement) for statement in told)
     assert compared > 50

@@ -5,6 +5,7 @@ import base64
 import contextlib
 import dataclasses
 import datetime as dt
+import re
 import secrets
 import socket
 from collections.abc import Awaitable, Callable
@@ -21,6 +22,8 @@ from brimful import api, console, ledger, payments, portal, posting, settings, w
 from brimful.auth import api_keys
 from brimful.auto_top_up.policy import Pace
 from brimful.core.clock import Clock
+from brimful.core.ids import CustomerId
+from brimful.db.columns import ADAPTERS
 from brimful.dev.demo.visitor import Visitor
 from brimful.sandbox import app
 from brimful.sandbox.store import Store
@@ -33,6 +36,17 @@ STRIPE_KEY = "sk_test_house"
 WEBHOOK_SECRET = "whsec_house"
 LEDGER_KEYS = {1: bytes(range(32))}
 HOME = "http://127.0.0.1/app"
+
+
+def with_ids(params):
+    """Parameters of SQL, in which what reads like a customer's id is one."""
+
+    def read(value):
+        return CustomerId(value) if isinstance(value, str) and re.fullmatch("cus_[0-9a-f]{32}", value) else value
+
+    if isinstance(params, dict):
+        return {name: read(value) for name, value in params.items()}
+    return None if params is None else [read(value) for value in params]
 
 
 def free_port():
@@ -194,7 +208,7 @@ class Harness:
         return answer.json() if answer.content else None
 
     async def customer(self, name="Ada", **more):
-        return (await self.call("POST", "/customers", {"name": name, **more}, expect=201))["id"]
+        return CustomerId((await self.call("POST", "/customers", {"name": name, **more}, expect=201))["id"])
 
     async def give(self, customer_id, amount, asset="USD", key=None):
         body = {"transaction_id": key or f"gift-{asset}-{amount}", "asset": asset, "amount": str(amount)}
@@ -349,7 +363,7 @@ class Harness:
         """Look into the database as its owner."""
         self.touched = True
         async with await psycopg.AsyncConnection.connect(
-            self.database_url, row_factory=psycopg.rows.dict_row, autocommit=True
+            self.database_url, row_factory=psycopg.rows.dict_row, autocommit=True, context=ADAPTERS
         ) as connection:
-            cursor = await connection.execute(query, params)
+            cursor = await connection.execute(query, with_ids(params))
             return await cursor.fetchall() if cursor.description is not None else []

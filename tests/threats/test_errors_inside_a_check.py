@@ -19,7 +19,7 @@ BEFORE_A_CHARGE = {
 }
 BEFORE_A_CREDIT = {
     "whether the payment is ours": (payments.settle, "_difference"),
-    "whether it was credited before": (ledger.entries, "find_existing"),
+    "whether it was credited before": (ledger.keys, "find"),
     "whether another payment of it succeeded": (top_ups.store, "succeeded_payments"),
 }
 

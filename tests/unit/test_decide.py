@@ -27,7 +27,7 @@ def test_each_sees_the_balance_that_those_before_it_left():
 
 def test_the_same_id_is_one_movement_within_a_batch_and_across():
     now = dt.datetime.now(dt.UTC)
-    known = {("cus_a", "usage", "old"): ledger.entries.ExistingEntry("usage", "USD", Decimal(-1), Decimal(7), now)}
+    known = {("cus_a", "usage", "old"): ledger.keys.ExistingEntry("usage", "USD", Decimal(-1), Decimal(7), now)}
     verdicts = decide(
         [use("old", -1), use("old", -2), use("new", -1), use("new", -1), use("new", -2), use("new", -1, kind="charge")],
         {ACCOUNT: Decimal(8)},

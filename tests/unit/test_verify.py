@@ -25,6 +25,7 @@ BREAKS = {
     "I1 an entry removed": ["DELETE FROM entries WHERE seq = 3"],
     "I1 the newest removed": ["DELETE FROM entries WHERE seq = (SELECT max(seq) FROM entries)"],
     "I1 a key changed": ["UPDATE entries SET key = 'other' WHERE seq = 2"],
+    "I1 a key that would not be found": ["UPDATE entries SET key_digest = key_digest + 8 WHERE seq = 2"],
     "I1 a time changed": ["UPDATE entries SET recorded_at = recorded_at - interval '1 day' WHERE seq = 2"],
     "I1 a balance changed": ["UPDATE accounts SET balance = balance + 1"],
     "I2 a payment nobody credited": ["UPDATE payments SET amount_minor = amount_minor + 1"],

@@ -14,6 +14,7 @@ from brimful.api import idempotency
 from brimful.api.auth import Auth
 from brimful.api.json_body import ExactRoute
 from brimful.auth import permissions
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.posting.group_commit import Recorder
 from brimful.wiring import Deps
@@ -47,7 +48,7 @@ async def _transaction(context: Context, request: Request) -> AsyncIterator[Tx]:
 Transaction = Annotated[Tx, Depends(_transaction, scope="function")]
 
 
-async def _known_customer(tx: Transaction, customer_id: str) -> customers.Customer:
+async def _known_customer(tx: Transaction, customer_id: CustomerId) -> customers.Customer:
     return await customers.get(tx, customer_id)
 
 

@@ -20,6 +20,7 @@ from brimful.api.problems import DATABASE_ERRORS
 from brimful.auth import permissions
 from brimful.core import money, text, text as texts
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.ledger.accounts import AccountKey
 from brimful.posting.group_commit import Recorder
 from brimful.posting.model import Movement, Verdict
@@ -188,7 +189,7 @@ class UsageRoute:
             return refused
         return Movement(
             kind="usage",
-            customer_id=customer_id,
+            customer_id=CustomerId(customer_id),
             asset=asset.code,
             key=event.id,
             amount=-amount,

@@ -6,6 +6,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from brimful.core import ids
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 _INSERT = """
@@ -18,7 +19,7 @@ async def record(
     *,
     actor: str,
     action: str,
-    customer_id: str | None = None,
+    customer_id: CustomerId | None = None,
     before: Mapping[str, Any] | None = None,
     after: Mapping[str, Any] | None = None,
 ) -> None:

@@ -15,6 +15,7 @@ from typing import Literal
 from brimful import customers
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 
 PORTAL_LINK_LIFE = dt.timedelta(minutes=10)
@@ -42,7 +43,7 @@ class PortalSession:
     """
 
     session_id: str
-    customer_id: str
+    customer_id: CustomerId
     kind: Kind
     top_up_id: str | None
     return_url: str | None
@@ -69,7 +70,7 @@ _WHOSE = "SELECT name, time_zone FROM customers WHERE customer_id = %s AND erase
 
 async def create_link(
     tx: Tx,
-    customer_id: str,
+    customer_id: CustomerId,
     *,
     top_up_id: str | None = None,
     return_url: str | None = None,
@@ -223,7 +224,7 @@ _END_LINKS = """
 """
 
 
-async def end_all(tx: Tx, customer_id: str) -> int:
+async def end_all(tx: Tx, customer_id: CustomerId) -> int:
     """End all that a customer has open, and every link that still opens something. Returns how many. Runs under the
     engine's role.
     """

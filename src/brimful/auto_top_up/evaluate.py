@@ -15,6 +15,7 @@ from brimful.auto_top_up import facts, policy, thresholds
 from brimful.auto_top_up.facts import RuleStatus
 from brimful.auto_top_up.policy import Judgement, Pace, Reason
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.notifications import balance_alerts, events
 from brimful.notifications.events import Topic
@@ -72,7 +73,7 @@ async def _end_superseded(tx: Tx, statuses: Sequence[RuleStatus]) -> bool:
 _KEEP = """
     UPDATE rule_states AS s SET reason = new.reason, wake_at = new.wake_at,
         reason_at = CASE WHEN s.reason = new.reason THEN s.reason_at ELSE %(now)s END
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(reasons)s::text[], %(wakes)s::timestamptz[])
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(reasons)s::text[], %(wakes)s::timestamptz[])
         AS new (customer_id, asset, reason, wake_at)
     WHERE s.customer_id = new.customer_id AND s.asset = new.asset AND s.customer_id = ANY(%(customers)s)
         AND (s.reason, s.wake_at) IS DISTINCT FROM (new.reason, new.wake_at)
@@ -185,13 +186,13 @@ async def announce_limit_near(tx: Tx, key: ledger.accounts.AccountKey, amount_mi
             await events.emit(tx, Topic.AUTO_TOP_UP_LIMIT_NEAR, status.customer_id, data)
 
 
-async def evaluate_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
+async def evaluate_account(tx: Tx, customer_id: CustomerId, asset: str, pace: Pace) -> None:
     """Lock one account and evaluate it: when a wait has run out, or the sweep found an inconsistency."""
     await ledger.accounts.lock(tx, [(customer_id, asset)])
     await reevaluate(tx, [(customer_id, asset)], pace)
 
 
-async def follow_account(tx: Tx, customer_id: str, asset: str, pace: Pace) -> None:
+async def follow_account(tx: Tx, customer_id: CustomerId, asset: str, pace: Pace) -> None:
     """The same, with its threshold re-derived first: each hour, for rules that follow their account's use."""
     await ledger.accounts.lock(tx, [(customer_id, asset)])
     await thresholds.follow(tx, [(customer_id, asset)], "hour")

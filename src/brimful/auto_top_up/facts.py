@@ -11,6 +11,7 @@ from brimful import ledger
 from brimful.auto_top_up import brake, charges
 from brimful.auto_top_up.policy import Facts
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.ledger.accounts import AccountKey
 
@@ -22,7 +23,7 @@ _FINEST = Decimal(1).scaleb(-12)
 class RuleStatus:
     """An account with a rule: the facts for the policy, and what acting on its judgement needs."""
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     facts: Facts
     card_id: str
@@ -83,7 +84,7 @@ _FACTS = """
             WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
                 AND t.ended_at IS NULL AND t.top_up_id <> %(without)s
         ) AS live
-    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN accounts AS a ON a.customer_id = wanted.customer_id AND a.asset = wanted.asset
     JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
     JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset

@@ -11,6 +11,7 @@ from brimful.auto_top_up import charges, facts, policy, thresholds
 from brimful.auto_top_up.charges import Charge
 from brimful.auto_top_up.policy import Facts, Judgement, Pace, Reason
 from brimful.auto_top_up.rules import RuleForm
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.top_ups.model import TopUp
 
@@ -36,7 +37,7 @@ class Foreseen:
 
 
 async def foresee(
-    tx: Tx, customer_id: str, asset: assets.Asset, form: RuleForm, *, rate: Fraction | None, pace: Pace
+    tx: Tx, customer_id: CustomerId, asset: assets.Asset, form: RuleForm, *, rate: Fraction | None, pace: Pace
 ) -> Foreseen:
     """Ask the policy with the form's values in place of the rule's. Nothing is written or locked.
 

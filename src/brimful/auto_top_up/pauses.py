@@ -6,6 +6,7 @@ from brimful import cards, customers, jobs, ledger
 from brimful.auto_top_up import backup, evaluate
 from brimful.auto_top_up.policy import Pace
 from brimful.cards.store import Card
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.notifications import events
 from brimful.notifications.events import Topic
@@ -20,7 +21,7 @@ _PAUSE = """
 """
 
 
-async def pause(tx: Tx, customer_id: str, asset: str, reason: str, *, card_id: str | None = None) -> None:
+async def pause(tx: Tx, customer_id: CustomerId, asset: str, reason: str, *, card_id: str | None = None) -> None:
     """Pause a rule until the customer turns it on again; with `card_id`, only while it uses that card. The caller
     reevaluates.
     """
@@ -38,7 +39,7 @@ _TOUCHED = """
 """
 
 
-async def pause_after_reversal(tx: Tx, customer_id: str, card_id: str | None, reason: str, pace: Pace) -> None:
+async def pause_after_reversal(tx: Tx, customer_id: CustomerId, card_id: str | None, reason: str, pace: Pace) -> None:
     """Money went back, or may: pause every rule that is below its threshold now, so that what was given back is not
     charged again, and with `card_id` every rule that uses that card. The caller holds the locks of the customer's
     accounts.
@@ -50,7 +51,7 @@ async def pause_after_reversal(tx: Tx, customer_id: str, card_id: str | None, re
     await evaluate.reevaluate(tx, [(customer_id, row["asset"]) for row in rows], pace)
 
 
-async def set_not_before(tx: Tx, customer_id: str, asset: str, moment: dt.datetime) -> None:
+async def set_not_before(tx: Tx, customer_id: CustomerId, asset: str, moment: dt.datetime) -> None:
     """Charge nothing by this rule before that moment. The caller reevaluates."""
     await tx.execute(
         "UPDATE rule_states SET not_before = greatest(not_before, %s) WHERE customer_id = %s AND asset = %s",
@@ -67,7 +68,7 @@ async def plastic_lost(tx: Tx, card: Card, reason: str) -> None:
     await jobs.defer(tx, jobs.Name.CARD, arguments)
 
 
-async def block_card(tx: Tx, customer_id: str, card_id: str, reason: str, pace: Pace) -> None:
+async def block_card(tx: Tx, customer_id: CustomerId, card_id: str, reason: str, pace: Pace) -> None:
     """Block one card whose plastic was found bad elsewhere, and pause the rules that use it."""
     await customers.lock(tx, customer_id)
     await ledger.accounts.lock_wallet(tx, customer_id)

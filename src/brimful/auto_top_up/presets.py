@@ -12,6 +12,7 @@ from decimal import Decimal
 from brimful import customers
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import NOBODY, CustomerId
 from brimful.db.pool import Tx
 
 SEGMENT = "segment"  # of a customer: this key of their metadata
@@ -19,11 +20,11 @@ SEGMENT = "segment"  # of a customer: this key of their metadata
 
 @dataclasses.dataclass(frozen=True)
 class Preset:
-    """Of one asset, for a customer or for a segment; the other is empty. Thresholds in the asset, money in minor units
-    of `currency`; None where nothing is proposed, or no bound set.
+    """Of one asset, for a customer or for a segment; the other is nobody, or empty. Thresholds in the asset, money in
+    minor units of `currency`; None where nothing is proposed, or no bound set.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     segment: str
     asset: str
     currency: str
@@ -101,18 +102,18 @@ _RULES: tuple[tuple[str, str, Callable[[Preset], bool]], ...] = (
 )  # fmt: skip
 
 
-async def remove(tx: Tx, *, customer_id: str = "", segment: str = "", asset: str) -> bool:
+async def remove(tx: Tx, *, customer_id: CustomerId = NOBODY, segment: str = "", asset: str) -> bool:
     """Remove a preset. True when there was one."""
     return await tx.execute(_DELETE, (customer_id, segment, asset)) > 0
 
 
-async def get(tx: Tx, *, customer_id: str = "", segment: str = "", asset: str) -> Preset | None:
+async def get(tx: Tx, *, customer_id: CustomerId = NOBODY, segment: str = "", asset: str) -> Preset | None:
     """The preset of a customer, or of a segment, alone."""
     row = await tx.one(_GET, (customer_id, segment, asset))
     return None if row is None else Preset(**row)
 
 
-async def list_for(tx: Tx, *, customer_id: str = "", segment: str = "") -> list[Preset]:
+async def list_for(tx: Tx, *, customer_id: CustomerId = NOBODY, segment: str = "") -> list[Preset]:
     """Every preset of a customer, or of a segment."""
     return [Preset(**row) for row in await tx.all(_LIST, (customer_id, segment))]
 

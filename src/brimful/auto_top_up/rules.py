@@ -16,6 +16,7 @@ from brimful.auto_top_up import evaluate, exposure, order, pauses, thresholds
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.notifications import events
 from brimful.notifications.events import Topic
@@ -27,7 +28,7 @@ class Rule:
     settings mean is with `cards.consents.Terms`. `in_force` is the threshold as it is now.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     enabled: bool
     card_id: str
@@ -123,13 +124,13 @@ _COLUMNS = """
 """
 
 
-async def get_rule(tx: Tx, customer_id: str, asset: str) -> Rule | None:
+async def get_rule(tx: Tx, customer_id: CustomerId, asset: str) -> Rule | None:
     """The rule of one account."""
     row = await tx.one(_COLUMNS + "WHERE r.customer_id = %s AND r.asset = %s", (customer_id, asset))
     return None if row is None else Rule(**row)
 
 
-async def list_rules(tx: Tx, customer_id: str) -> list[Rule]:
+async def list_rules(tx: Tx, customer_id: CustomerId) -> list[Rule]:
     """Every rule of a customer."""
     rows = await tx.all(_COLUMNS + "WHERE r.customer_id = %s ORDER BY r.asset", (customer_id,))
     return [Rule(**row) for row in rows]
@@ -308,7 +309,7 @@ _TURN_OFF = """
 """
 
 
-async def disable_all(tx: Tx, customer_id: str) -> list[ledger.accounts.AccountKey]:
+async def disable_all(tx: Tx, customer_id: CustomerId) -> list[ledger.accounts.AccountKey]:
     """Turn every rule of a customer off who is erased: no rule outlives the person who agreed to it. Under the owner's
     role, for no other may; the caller holds the locks, and reevaluates.
     """

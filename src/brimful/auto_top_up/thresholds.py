@@ -21,7 +21,7 @@ _HOURS_OF = dt.timedelta(days=31)
 
 _FOLLOWING = """
     SELECT r.customer_id, r.asset, r.threshold_low AS low, r.threshold AS high, st.threshold AS in_force, s.scale
-    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN rules AS r ON r.customer_id = wanted.customer_id AND r.asset = wanted.asset
     JOIN rule_states AS st ON st.customer_id = r.customer_id AND st.asset = r.asset
     JOIN assets AS s ON s.code = r.asset

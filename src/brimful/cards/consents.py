@@ -14,6 +14,7 @@ from decimal import Decimal
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.i18n.consents import TERMS_VERSION
 
@@ -122,7 +123,7 @@ _READ = """
 """
 
 
-async def read(tx: Tx, customer_id: str, consent_id: str) -> Consent:
+async def read(tx: Tx, customer_id: CustomerId, consent_id: str) -> Consent:
     """One consent of this customer, word for word; refuses any other."""
     row = await tx.one(_READ, (customer_id, consent_id))
     if row is None:
@@ -133,7 +134,7 @@ async def read(tx: Tx, customer_id: str, consent_id: str) -> Consent:
 _CARDS = "SELECT card_id, backup_card_id FROM consents WHERE customer_id = %s AND consent_id = %s"
 
 
-async def cards_of(tx: Tx, customer_id: str, consent_id: str) -> tuple[str, str | None]:
+async def cards_of(tx: Tx, customer_id: CustomerId, consent_id: str) -> tuple[str, str | None]:
     """The cards that a consent to auto top-up names: the first, and its backup."""
     row = await tx.one(_CARDS, (customer_id, consent_id))
     assert row is not None, consent_id

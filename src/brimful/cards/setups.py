@@ -12,6 +12,7 @@ from brimful.auth.portal_sessions import PortalSession
 from brimful.cards import consents, store, velocity
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import CardSnapshot
 
@@ -28,7 +29,7 @@ class Limits:
 class Setup:
     """One card being added."""
 
-    customer_id: str
+    customer_id: CustomerId
     setup_id: str
     purpose: Literal["setup", "payment"]
     state: Literal["open", "completed", "expired"]
@@ -92,7 +93,7 @@ _LIST_OPEN = (
 )
 
 
-async def get(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
+async def get(tx: Tx, customer_id: CustomerId, setup_id: str) -> Setup | None:
     """One setup of this customer."""
     row = await tx.one(_GET, (customer_id, setup_id))
     return None if row is None else _setup(row)
@@ -112,7 +113,7 @@ class Saved:
     replaced: str | None
 
 
-async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) -> Saved | None:
+async def complete(tx: Tx, customer_id: CustomerId, setup_id: str, card: CardSnapshot) -> Saved | None:
     """Make the card of an open setup and close it. None when the setup is closed already.
 
     The same physical card saved twice is one row, with its newest data; what it was blocked for is the caller's to look
@@ -142,7 +143,7 @@ async def complete(tx: Tx, customer_id: str, setup_id: str, card: CardSnapshot) 
     return Saved(made, None)
 
 
-async def expire(tx: Tx, customer_id: str, setup_id: str) -> bool:
+async def expire(tx: Tx, customer_id: CustomerId, setup_id: str) -> bool:
     """Close a setup that has ended at Stripe. True when that is new."""
     setup = await _lock_open(tx, customer_id, setup_id)
     if setup is None:
@@ -151,7 +152,7 @@ async def expire(tx: Tx, customer_id: str, setup_id: str) -> bool:
     return True
 
 
-async def _lock_open(tx: Tx, customer_id: str, setup_id: str) -> Setup | None:
+async def _lock_open(tx: Tx, customer_id: CustomerId, setup_id: str) -> Setup | None:
     row = await tx.one(_GET_LOCKED, (customer_id, setup_id))
     tx.locked()
     return _setup(row) if row is not None and row["state"] == "open" else None

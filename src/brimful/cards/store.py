@@ -6,6 +6,7 @@ from typing import Literal
 
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import CardSnapshot
 
@@ -17,7 +18,7 @@ _MANDATE_COUNTRIES = frozenset({"IN"})
 class Card:
     """A card of the customer. `active` may be charged off-session where a rule's consent names it."""
 
-    customer_id: str
+    customer_id: CustomerId
     card_id: str
     stripe_payment_method_id: str
     fingerprint: str
@@ -61,7 +62,7 @@ _COLUMNS = """
 _LIST = _COLUMNS + "WHERE customer_id = %s AND state <> 'detached' ORDER BY is_default DESC, created_at"
 
 
-async def list_for(tx: Tx, customer_id: str) -> list[Card]:
+async def list_for(tx: Tx, customer_id: CustomerId) -> list[Card]:
     """The customer's cards, the default first, without removed ones."""
     return [_card(row) for row in await tx.all(_LIST, (customer_id,))]
 
@@ -69,7 +70,7 @@ async def list_for(tx: Tx, customer_id: str) -> list[Card]:
 _GET = _COLUMNS + "WHERE customer_id = %s AND card_id = %s"
 
 
-async def get(tx: Tx, customer_id: str, card_id: str) -> Card:
+async def get(tx: Tx, customer_id: CustomerId, card_id: str) -> Card:
     """One card of this customer; refuses any other."""
     row = await tx.one(_GET, (customer_id, card_id))
     if row is None:
@@ -83,13 +84,13 @@ _FIND_PLASTIC = (
 )
 
 
-async def find_by_payment_method(tx: Tx, customer_id: str, payment_method_id: str) -> Card | None:
+async def find_by_payment_method(tx: Tx, customer_id: CustomerId, payment_method_id: str) -> Card | None:
     """The card behind Stripe's id."""
     row = await tx.one(_FIND, (customer_id, payment_method_id))
     return None if row is None else _card(row)
 
 
-async def find_by_fingerprint(tx: Tx, customer_id: str, fingerprint: str) -> Card | None:
+async def find_by_fingerprint(tx: Tx, customer_id: CustomerId, fingerprint: str) -> Card | None:
     """The customer's row of a physical card, if they have it saved."""
     row = await tx.one(_FIND_PLASTIC, (customer_id, fingerprint))
     return None if row is None else _card(row)
@@ -117,17 +118,17 @@ _SET_STATE = """
 """
 
 
-async def block(tx: Tx, customer_id: str, card_id: str, reason: str) -> bool:
+async def block(tx: Tx, customer_id: CustomerId, card_id: str, reason: str) -> bool:
     """Never charge this card off-session again. True when that is news."""
     return await _set_state(tx, customer_id, card_id, "blocked", reason)
 
 
-async def detach(tx: Tx, customer_id: str, card_id: str, reason: str) -> bool:
+async def detach(tx: Tx, customer_id: CustomerId, card_id: str, reason: str) -> bool:
     """The card is gone: removed by the customer, or at Stripe. True when that is news."""
     return await _set_state(tx, customer_id, card_id, "detached", reason)
 
 
-async def _set_state(tx: Tx, customer_id: str, card_id: str, state: str, reason: str) -> bool:
+async def _set_state(tx: Tx, customer_id: CustomerId, card_id: str, state: str, reason: str) -> bool:
     values = {"customer_id": customer_id, "card_id": card_id, "state": state, "reason": reason, "now": await tx.now()}
     return await tx.execute(_SET_STATE, values) == 1
 
@@ -198,6 +199,6 @@ _EXPIRY_NOTIFIED = """
 """
 
 
-async def note_expiry_notified(tx: Tx, customer_id: str, card_id: str) -> bool:
+async def note_expiry_notified(tx: Tx, customer_id: CustomerId, card_id: str) -> bool:
     """Note that the customer was notified of this card's expiry. False if that was noted before."""
     return bool(await tx.execute(_EXPIRY_NOTIFIED, (customer_id, card_id)))

@@ -13,9 +13,15 @@ from decimal import Decimal
 import psycopg.adapt
 import psycopg.pq
 
+from brimful.core.ids import CustomerId
+
 
 class Texts(list[str | None]):
     """For `%s::text[]`."""
+
+
+class CustomerIds(list[CustomerId | None]):
+    """For `%s::uuid[]`."""
 
 
 class Bytes(list[bytes]):
@@ -35,7 +41,7 @@ class Moments(list[dt.datetime]):
 _HEAD = struct.Struct("!iiIii").pack
 _LENGTH = struct.Struct("!i").pack
 _NULL = _LENGTH(-1)
-_TEXT, _TEXT_ARRAY, _BYTEA, _BYTEA_ARRAY = 25, 1009, 17, 1001  # pg_type.dat
+_TEXT, _TEXT_ARRAY, _BYTEA, _BYTEA_ARRAY, _UUID, _UUID_ARRAY = 25, 1009, 17, 1001, 2950, 2951  # pg_type.dat
 
 
 def _array(element: int, items: Sequence[bytes | None]) -> bytes:
@@ -52,6 +58,45 @@ class _TextsDumper(psycopg.adapt.Dumper):
 
     def dump(self, obj: Texts) -> bytes:
         return _array(_TEXT, [None if text is None else text.encode() for text in obj])
+
+
+class _CustomerIdDumper(psycopg.adapt.Dumper):
+    format = psycopg.pq.Format.BINARY
+    oid = _UUID
+
+    def dump(self, obj: CustomerId) -> bytes:
+        return obj.number
+
+
+class _CustomerIdTextDumper(psycopg.adapt.Dumper):
+    """For a list, whose elements psycopg asks for as text."""
+
+    oid = _UUID
+
+    def dump(self, obj: CustomerId) -> bytes:
+        return obj.number.hex().encode()
+
+
+class _CustomerIdsDumper(psycopg.adapt.Dumper):
+    format = psycopg.pq.Format.BINARY
+    oid = _UUID_ARRAY
+
+    def dump(self, obj: CustomerIds) -> bytes:
+        return _array(_UUID, [None if customer_id is None else customer_id.number for customer_id in obj])
+
+
+class _CustomerIdLoader(psycopg.adapt.Loader):
+    """A uuid in this database is a customer's id and nothing else."""
+
+    def load(self, data: bytes | bytearray | memoryview) -> CustomerId:
+        return CustomerId("cus_" + bytes(data).decode().replace("-", ""))
+
+
+class _CustomerIdBinaryLoader(psycopg.adapt.Loader):
+    format = psycopg.pq.Format.BINARY
+
+    def load(self, data: bytes | bytearray | memoryview) -> CustomerId:
+        return CustomerId.of(bytes(data))
 
 
 class _BytesDumper(psycopg.adapt.Dumper):
@@ -79,6 +124,11 @@ class _MomentsDumper(psycopg.adapt.Dumper):
 
 
 ADAPTERS = psycopg.adapt.AdaptersMap(psycopg.adapters)
-for _kind, _dumper in ((Texts, _TextsDumper), (Bytes, _BytesDumper), (Numbers, _NumbersDumper),
-                       (Moments, _MomentsDumper)):  # fmt: skip
+for _kind, _dumper in (
+    (Texts, _TextsDumper), (CustomerId, _CustomerIdTextDumper), (CustomerId, _CustomerIdDumper),
+    (CustomerIds, _CustomerIdsDumper), (Bytes, _BytesDumper),
+    (Numbers, _NumbersDumper), (Moments, _MomentsDumper),
+):  # fmt: skip
     ADAPTERS.register_dumper(_kind, _dumper)
+for _loader in (_CustomerIdLoader, _CustomerIdBinaryLoader):
+    ADAPTERS.register_loader("uuid", _loader)

@@ -6,7 +6,7 @@ CREATE TABLE public.accepted_differences (
     CONSTRAINT accepted_differences_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 CREATE TABLE public.accounts (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     balance numeric(38,12) DEFAULT 0 NOT NULL,
     seq bigint DEFAULT 0 NOT NULL,
@@ -26,7 +26,7 @@ END)),
 )
 WITH (fillfactor='70', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_cost_delay='0');
 CREATE TABLE public.alerts (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     threshold numeric(38,12) NOT NULL,
     level text NOT NULL,
@@ -37,7 +37,7 @@ CREATE TABLE public.alerts (
 CREATE TABLE public.aliases (
     kind text NOT NULL,
     value text NOT NULL,
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     target_id text NOT NULL,
     CONSTRAINT aliases_kind_check CHECK ((kind = ANY (ARRAY['external_id'::text, 'stripe_customer'::text, 'payment_intent'::text, 'checkout_session'::text, 'payment_method'::text, 'top_up'::text])))
 );
@@ -54,7 +54,7 @@ CREATE TABLE public.api_keys (
     CONSTRAINT api_keys_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100)))
 );
 CREATE TABLE public.archive_marks (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     seq bigint NOT NULL,
     balance numeric(38,12) NOT NULL,
@@ -68,14 +68,15 @@ CREATE TABLE public.archive_marks (
     CONSTRAINT archive_marks_seq_check CHECK ((seq > 0))
 );
 CREATE TABLE public.archived_keys (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
+    key_digest bigint NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
     source text NOT NULL,
-    key text NOT NULL,
     kind text NOT NULL,
     asset text NOT NULL,
     amount numeric(38,12) NOT NULL,
     balance_after numeric(38,12) NOT NULL,
-    recorded_at timestamp with time zone NOT NULL
+    key text NOT NULL
 );
 CREATE TABLE public.assets (
     code text NOT NULL,
@@ -100,7 +101,7 @@ CREATE TABLE public.audit (
     at timestamp with time zone NOT NULL,
     actor text NOT NULL,
     action text NOT NULL,
-    customer_id text,
+    customer_id uuid,
     before jsonb,
     after jsonb
 );
@@ -111,7 +112,7 @@ CREATE UNLOGGED TABLE public.breakers (
     CONSTRAINT breakers_lost_check CHECK ((lost >= 0))
 );
 CREATE TABLE public.consents (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     consent_id text NOT NULL,
     kind text NOT NULL,
     action text NOT NULL,
@@ -158,7 +159,7 @@ CREATE TABLE public.consents (
     CONSTRAINT consents_threshold_low_check CHECK ((threshold_low > (0)::numeric))
 );
 CREATE TABLE public.payments (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     payment_id text NOT NULL,
     top_up_id text NOT NULL,
     kind text NOT NULL,
@@ -188,7 +189,7 @@ CREATE TABLE public.payments (
     CONSTRAINT payments_state_check CHECK ((state = ANY (ARRAY['new'::text, 'created'::text, 'confirming'::text, 'succeeded'::text, 'canceled'::text, 'expired'::text, 'abandoned'::text])))
 );
 CREATE TABLE public.top_ups (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     top_up_id text NOT NULL,
     asset text NOT NULL,
     kind text NOT NULL,
@@ -245,7 +246,7 @@ CREATE VIEW public.broken_i10 AS
      JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((NOT COALESCE(((p.card_id = c.card_id) OR (p.card_id = COALESCE(c.backup_card_id, c.card_id))), false)) OR (p.currency IS DISTINCT FROM c.currency) OR (p.amount_minor > COALESCE(c.charge_max_minor, c.amount_minor))));
 CREATE TABLE public.rule_states (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     paused_at timestamp with time zone,
     pause_reason text,
@@ -258,7 +259,7 @@ CREATE TABLE public.rule_states (
     CONSTRAINT rule_states_threshold_check CHECK ((threshold > (0)::numeric))
 );
 CREATE TABLE public.rules (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     enabled boolean NOT NULL,
     card_id text NOT NULL,
@@ -360,20 +361,20 @@ UNION
      JOIN public.payments p ON (((p.customer_id = t.customer_id) AND (p.top_up_id = t.top_up_id))))
   WHERE ((t.asked IS NOT NULL) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL));
 CREATE TABLE public.entries (
-    customer_id text NOT NULL,
-    asset text NOT NULL,
+    customer_id uuid NOT NULL,
     seq bigint NOT NULL,
-    entry_id text NOT NULL,
-    kind text NOT NULL,
-    amount numeric(38,12) NOT NULL,
-    balance_after numeric(38,12) NOT NULL,
-    source text NOT NULL,
-    key text NOT NULL,
-    payment_id text,
-    money_minor bigint,
-    currency text,
+    key_digest bigint NOT NULL,
     occurred_at timestamp with time zone NOT NULL,
     recorded_at timestamp with time zone NOT NULL,
+    money_minor bigint,
+    asset text NOT NULL,
+    kind text NOT NULL,
+    source text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    balance_after numeric(38,12) NOT NULL,
+    key text NOT NULL,
+    payment_id text,
+    currency text,
     mac bytea NOT NULL,
     CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
@@ -395,7 +396,7 @@ END),
 )
 WITH (autovacuum_vacuum_insert_scale_factor='0.02', autovacuum_analyze_scale_factor='0.02');
 CREATE TABLE public.usage_hours (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     hour timestamp with time zone NOT NULL,
     used numeric(38,12) NOT NULL,
@@ -416,7 +417,7 @@ CREATE VIEW public.broken_i15 AS
            FROM public.entries e
           WHERE ((e.customer_id = u.customer_id) AND (e.asset = u.asset) AND ((e.seq >= u.first_seq) AND (e.seq <= u.last_seq))))));
 CREATE TABLE public.holds (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     hold_id text NOT NULL,
     asset text NOT NULL,
     amount numeric(38,12) NOT NULL,
@@ -450,8 +451,19 @@ UNION ALL
  SELECT h.customer_id,
     h.hold_id AS thing,
     'captured without its entry, or for another amount'::text AS what
-   FROM (public.holds h
-     LEFT JOIN public.entries e ON (((e.customer_id = h.customer_id) AND (e.source = 'hold'::text) AND (e.key = h.hold_id))))
+   FROM (( SELECT holds.customer_id,
+            holds.hold_id,
+            holds.asset,
+            holds.amount,
+            holds.state,
+            holds.captured,
+            holds.description,
+            holds.expires_at,
+            holds.created_at,
+            holds.ended_at,
+            (('-8'::integer)::bigint & ((('x'::text || encode(substr(sha256(convert_to(('hold:'::text || holds.hold_id), 'UTF8'::name)), 1, 8), 'hex'::text)))::bit(64))::bigint) AS digest
+           FROM public.holds) h
+     LEFT JOIN public.entries e ON (((e.customer_id = h.customer_id) AND ((e.key_digest >= h.digest) AND (e.key_digest <= (h.digest + 7))) AND (e.source = 'hold'::text) AND (e.key = h.hold_id))))
   WHERE (((h.state = 'captured'::text) OR (e.key IS NOT NULL)) AND ((h.captured IS DISTINCT FROM (- e.amount)) OR (h.asset <> e.asset)))
 UNION ALL
  SELECT a.customer_id,
@@ -467,7 +479,7 @@ UNION ALL
             ELSE NULL::numeric
         END) OR ((a.balance - a.held) < a.alert_below));
 CREATE TABLE public.refunds (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     refund_id text NOT NULL,
     payment_id text NOT NULL,
     stripe_refund_id text,
@@ -599,7 +611,7 @@ CREATE TABLE public.card_attempts (
     CONSTRAINT card_attempts_address_hash_check CHECK ((octet_length(address_hash) = 32))
 );
 CREATE TABLE public.card_setups (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     setup_id text NOT NULL,
     purpose text NOT NULL,
     state text NOT NULL,
@@ -624,7 +636,7 @@ CREATE TABLE public.card_tries (
     CONSTRAINT card_tries_state_check CHECK ((state = ANY (ARRAY['open'::text, 'declined'::text, 'hard'::text, 'data'::text, 'disputed'::text])))
 );
 CREATE TABLE public.cards (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     card_id text NOT NULL,
     stripe_payment_method_id text NOT NULL,
     fingerprint text NOT NULL,
@@ -647,7 +659,7 @@ CREATE TABLE public.cards (
     CONSTRAINT cards_state_check CHECK ((state = ANY (ARRAY['active'::text, 'blocked'::text, 'detached'::text])))
 );
 CREATE TABLE public.consent_evidence (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     consent_id text NOT NULL,
     rendered text NOT NULL,
     salt bytea NOT NULL,
@@ -665,7 +677,7 @@ CREATE TABLE public.credit_times (
     CONSTRAINT credit_times_slowest_ms_check CHECK ((slowest_ms >= 0))
 );
 CREATE TABLE public.customers (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     external_id text,
     name text NOT NULL,
     email text,
@@ -676,7 +688,7 @@ CREATE TABLE public.customers (
     created_at timestamp with time zone NOT NULL,
     locale text,
     erased_at timestamp with time zone,
-    CONSTRAINT customers_customer_id_check CHECK ((customer_id ~~ 'cus\_%'::text)),
+    CONSTRAINT customers_customer_id_check CHECK ((customer_id <> '00000000-0000-0000-0000-000000000000'::uuid)),
     CONSTRAINT customers_email_check CHECK ((length(email) <= 320)),
     CONSTRAINT customers_external_id_check CHECK (((length(external_id) >= 1) AND (length(external_id) <= 255))),
     CONSTRAINT customers_locale_check CHECK ((locale ~ '^[a-z]{2}$'::text)),
@@ -705,7 +717,7 @@ CREATE TABLE public.delivery_attempts (
     took_ms integer NOT NULL
 );
 CREATE TABLE public.disputes (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     dispute_id text NOT NULL,
     payment_id text NOT NULL,
     amount_minor bigint NOT NULL,
@@ -719,7 +731,7 @@ CREATE TABLE public.disputes (
     CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );
 CREATE TABLE public.emails (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     event_id text NOT NULL,
     address text,
     created_at timestamp with time zone NOT NULL,
@@ -727,7 +739,7 @@ CREATE TABLE public.emails (
     CONSTRAINT emails_address_check CHECK ((length(address) <= 320))
 );
 CREATE TABLE public.entry_notes (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     seq bigint NOT NULL,
     description text,
@@ -785,14 +797,14 @@ CREATE TABLE public.operators (
 );
 CREATE TABLE public.outgoing_events (
     event_id text NOT NULL,
-    customer_id text,
+    customer_id uuid,
     type text NOT NULL,
     payload jsonb NOT NULL,
     created_at timestamp with time zone NOT NULL
 );
 CREATE TABLE public.portal_links (
     link_id text NOT NULL,
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     kind text NOT NULL,
     top_up_id text,
     token_hash bytea NOT NULL,
@@ -813,7 +825,7 @@ CREATE TABLE public.portal_links (
 CREATE TABLE public.portal_sessions (
     session_id text NOT NULL,
     link_id text NOT NULL,
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     kind text NOT NULL,
     top_up_id text,
     cookie_hash bytea NOT NULL,
@@ -830,7 +842,7 @@ CREATE TABLE public.portal_sessions (
     CONSTRAINT portal_sessions_stepped_up_for_check CHECK ((octet_length(stepped_up_for) = 32))
 );
 CREATE TABLE public.presets (
-    customer_id text DEFAULT ''::text NOT NULL,
+    customer_id uuid DEFAULT '00000000-0000-0000-0000-000000000000'::uuid NOT NULL,
     segment text DEFAULT ''::text NOT NULL,
     asset text NOT NULL,
     currency text NOT NULL,
@@ -846,7 +858,7 @@ CREATE TABLE public.presets (
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT presets_amount_min_minor_check CHECK ((amount_min_minor > 0)),
     CONSTRAINT presets_amount_minor_check CHECK ((amount_minor > 0)),
-    CONSTRAINT presets_check CHECK (((segment = ''::text) <> (customer_id = ''::text))),
+    CONSTRAINT presets_check CHECK (((segment = ''::text) = (customer_id <> '00000000-0000-0000-0000-000000000000'::uuid))),
     CONSTRAINT presets_check1 CHECK ((limit_minor >= amount_minor)),
     CONSTRAINT presets_check2 CHECK ((charge_max_minor >= amount_minor)),
     CONSTRAINT presets_check3 CHECK ((threshold_max >= threshold_min)),
@@ -890,7 +902,7 @@ CREATE TABLE public.restore_guard (
 CREATE TABLE public.step_up_codes (
     session_id text NOT NULL,
     sent_at timestamp with time zone NOT NULL,
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     code_hash bytea NOT NULL,
     expires_at timestamp with time zone NOT NULL,
     tries integer NOT NULL,
@@ -920,7 +932,7 @@ CREATE TABLE public.suspensions (
     CONSTRAINT suspensions_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );
 CREATE TABLE public.threshold_changes (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     threshold numeric(38,12) NOT NULL,
@@ -975,7 +987,7 @@ CREATE TABLE public.verifications (
     figures jsonb DEFAULT '{}'::jsonb NOT NULL
 );
 CREATE TABLE public.verified_marks (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     seq bigint NOT NULL,
     balance numeric(38,12) NOT NULL,
@@ -1027,7 +1039,7 @@ ALTER TABLE ONLY public.api_keys
 ALTER TABLE ONLY public.archive_marks
     ADD CONSTRAINT archive_marks_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.archived_keys
-    ADD CONSTRAINT archived_keys_pkey PRIMARY KEY (customer_id, source, key);
+    ADD CONSTRAINT archived_keys_pkey PRIMARY KEY (customer_id, key_digest);
 ALTER TABLE ONLY public.assets
     ADD CONSTRAINT assets_pkey PRIMARY KEY (code);
 ALTER TABLE ONLY public.audit
@@ -1061,7 +1073,7 @@ ALTER TABLE ONLY public.disputes
 ALTER TABLE ONLY public.emails
     ADD CONSTRAINT emails_pkey PRIMARY KEY (customer_id, event_id);
 ALTER TABLE ONLY public.entries
-    ADD CONSTRAINT entries_customer_id_source_key_key UNIQUE (customer_id, source, key);
+    ADD CONSTRAINT entries_customer_id_key_digest_key UNIQUE (customer_id, key_digest);
 ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.entry_notes

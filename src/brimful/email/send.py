@@ -18,6 +18,7 @@ import aiosmtplib
 import jinja2
 
 from brimful import customers, i18n
+from brimful.core.ids import CustomerId
 from brimful.core.urls import LOOPBACK
 from brimful.db.pool import Database, Tx
 from brimful.email import templates
@@ -48,7 +49,7 @@ class Mailer:
 _ADDRESS = "INSERT INTO emails (customer_id, event_id, address, created_at) VALUES (%s, %s, %s, %s)"
 
 
-async def remember_recipient(tx: Tx, customer_id: str, event_id: str, address: str) -> None:
+async def remember_recipient(tx: Tx, customer_id: CustomerId, event_id: str, address: str) -> None:
     """Send the e-mail of this event to another address than the customer's: to the old one."""
     await tx.execute(_ADDRESS, (customer_id, event_id, address, await tx.now()))
 
@@ -62,7 +63,7 @@ _SENT = """
 """
 
 
-async def send_for_event(mailer: Mailer, database: Database, customer_id: str, event_id: str) -> bool:
+async def send_for_event(mailer: Mailer, database: Database, customer_id: CustomerId, event_id: str) -> bool:
     """Write to the customer about an event, once. True when an e-mail was handed over now.
 
     Raises:

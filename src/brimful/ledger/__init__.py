@@ -5,6 +5,7 @@ from brimful.ledger import (
     entries as entries,
     hash_chain as hash_chain,
     holds as holds,
+    keys as keys,
     post as post,
     runway as runway,
     statements as statements,

@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from brimful.db.columns import Bytes, Numbers, Texts
+from brimful.core.ids import CustomerId
+from brimful.db.columns import Bytes, CustomerIds, Numbers, Texts
 from brimful.db.pool import Query, Row, Tx
 from brimful.ledger.hash_chain import ChainHead
 
-AccountKey = tuple[str, str]  # customer_id, asset
+AccountKey = tuple[CustomerId, str]  # customer_id, asset
 
 
 class Account(NamedTuple):
@@ -19,7 +20,7 @@ class Account(NamedTuple):
     customer who was `erased` no free text is kept any more.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     head: ChainHead
     held: Decimal
@@ -66,7 +67,8 @@ async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
 def lock_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
     """The same as a query, for `Tx.lock_then_read`."""
     wanted = set(keys)
-    customers, assets = Texts(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
+    customers = CustomerIds(sorted({key[0] for key in wanted}))
+    assets = Texts(sorted({key[1] for key in wanted}))
 
     def read(rows: Sequence[Row]) -> dict[AccountKey, Account]:
         return {account[:2]: account for account in map(_account, rows) if account[:2] in wanted}
@@ -84,7 +86,7 @@ _THERE = "SELECT customer_id, asset FROM accounts WHERE customer_id = ANY(%s) AN
 async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey]:
     """Which of these accounts another transaction holds now. For a transaction that does nothing else."""
     wanted = set(keys)
-    params = Texts(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
+    params = CustomerIds(sorted({key[0] for key in wanted})), Texts(sorted({key[1] for key in wanted}))
     there = {(row["customer_id"], row["asset"]) for row in await tx.all(_THERE, params)}
     free = {(row["customer_id"], row["asset"]) for row in await tx.all(_FREE, params)}
     return (there - free) & wanted
@@ -96,7 +98,7 @@ _LOCK_WALLET = """
 """
 
 
-async def lock_wallet(tx: Tx, customer_id: str) -> dict[AccountKey, Account]:
+async def lock_wallet(tx: Tx, customer_id: CustomerId) -> dict[AccountKey, Account]:
     """Lock every account of a customer: what happens to a card may reach all of them."""
     rows = await tx.all(_LOCK_WALLET, (customer_id,))
     tx.locked()
@@ -106,7 +108,7 @@ async def lock_wallet(tx: Tx, customer_id: str) -> dict[AccountKey, Account]:
 _CREATE = """
     INSERT INTO accounts (customer_id, asset, created_at, erased)
     SELECT c.customer_id, wanted.asset, %(now)s, c.erased_at IS NOT NULL
-    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN customers AS c ON c.customer_id = wanted.customer_id
     WHERE c.customer_id = ANY(%(customers)s)
     ORDER BY 1, 2
@@ -123,7 +125,7 @@ async def create_missing(tx: Tx, keys: Iterable[AccountKey]) -> None:
 _GET = "SELECT * FROM accounts WHERE customer_id = %s AND asset = %s"
 
 
-async def get(tx: Tx, customer_id: str, asset: str) -> Account | None:
+async def get(tx: Tx, customer_id: CustomerId, asset: str) -> Account | None:
     """One account, unlocked."""
     row = await tx.one(_GET, (customer_id, asset))
     return None if row is None else _account(row)
@@ -132,14 +134,14 @@ async def get(tx: Tx, customer_id: str, asset: str) -> Account | None:
 _LIST = "SELECT * FROM accounts WHERE customer_id = %s ORDER BY asset"
 
 
-async def list_for(tx: Tx, customer_id: str) -> list[Account]:
+async def list_for(tx: Tx, customer_id: CustomerId) -> list[Account]:
     """Every account of a customer: the wallet."""
     return [_account(row) for row in await tx.all(_LIST, (customer_id,))]
 
 
 _UPDATE_HEADS = """
     UPDATE accounts SET balance = new.balance, seq = new.seq, mac = new.mac
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(balances)s::numeric[], %(seqs)s::bigint[],
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(balances)s::numeric[], %(seqs)s::bigint[],
         %(macs)s::bytea[]) AS new (customer_id, asset, balance, seq, mac)
     WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
         AND accounts.customer_id = ANY(%(customers)s)
@@ -149,7 +151,7 @@ _UPDATE_HEADS = """
 def update_heads(tx: Tx, heads: Mapping[AccountKey, ChainHead]) -> None:
     """Write the new ends of locked accounts, all in one statement, at the latest before the commit."""
     columns = {
-        "customers": Texts([key[0] for key in heads]),
+        "customers": CustomerIds([key[0] for key in heads]),
         "assets": Texts([key[1] for key in heads]),
         "balances": Numbers([head.balance for head in heads.values()]),
         "seqs": Numbers([head.seq for head in heads.values()]),
@@ -161,7 +163,7 @@ def update_heads(tx: Tx, heads: Mapping[AccountKey, ChainHead]) -> None:
 def _set_levels(column: str) -> str:
     return f"""
         UPDATE accounts SET {column} = new.line
-        FROM unnest(%(customers)s::text[], %(assets)s::text[], %(lines)s::numeric[]) AS new (customer_id, asset, line)
+        FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(lines)s::numeric[]) AS new (customer_id, asset, line)
         WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
             AND accounts.customer_id = ANY(%(customers)s) AND accounts.{column} IS DISTINCT FROM new.line
     """
@@ -184,7 +186,7 @@ async def set_alert_levels(tx: Tx, lines: Lines) -> None:
 
 def _columns(lines: Lines) -> dict[str, Any]:
     return {
-        "customers": Texts(key[0] for key, _ in lines),
+        "customers": CustomerIds(key[0] for key, _ in lines),
         "assets": Texts(key[1] for key, _ in lines),
         "lines": Numbers(line for _, line in lines),
     }
@@ -192,7 +194,7 @@ def _columns(lines: Lines) -> dict[str, Any]:
 
 _UPDATE_HELD = """
     UPDATE accounts SET held = new.held
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(held)s::numeric[]) AS new (customer_id, asset, held)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(held)s::numeric[]) AS new (customer_id, asset, held)
     WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
         AND accounts.customer_id = ANY(%(customers)s)
 """
@@ -201,7 +203,7 @@ _UPDATE_HELD = """
 def update_held(tx: Tx, held: Mapping[AccountKey, Decimal]) -> None:
     """Write what is held on locked accounts, at the latest before the commit. Only ledger.holds may call this."""
     columns = {
-        "customers": Texts([key[0] for key in held]),
+        "customers": CustomerIds([key[0] for key in held]),
         "assets": Texts([key[1] for key in held]),
         "held": Numbers(held.values()),
     }

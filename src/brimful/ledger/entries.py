@@ -2,17 +2,18 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from psycopg.types.json import Jsonb
 
-from brimful.core import ids
-from brimful.db.columns import Bytes, Moments, Numbers, Texts
-from brimful.db.pool import Query, Row, Tx
+from brimful.core.ids import CustomerId
+from brimful.db.columns import Bytes, CustomerIds, Moments, Numbers, Texts
+from brimful.db.pool import Row, Tx
 from brimful.ledger import hash_chain
 from brimful.ledger.hash_chain import ChainHead, Keyring
+from brimful.ledger.keys import Known, digest
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
 Source = Literal["usage", "hold", "api", "stripe", "system"]
@@ -25,7 +26,7 @@ class Draft(NamedTuple):
     `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     kind: Kind
     amount: Decimal
@@ -43,33 +44,30 @@ class Entry(NamedTuple):
     """A written entry; `draft` holds what it was made from."""
 
     draft: Draft
-    entry_id: str
     seq: int
     balance_after: Decimal
     occurred_at: dt.datetime
     recorded_at: dt.datetime
     mac: bytes
 
+    @property
+    def entry_id(self) -> str:
+        return public_id(self.mac)
 
-class ExistingEntry(NamedTuple):
-    """What is already written under a key."""
 
-    kind: str
-    asset: str
-    amount: Decimal
-    balance_after: Decimal
-    recorded_at: dt.datetime
+def public_id(mac: bytes) -> str:
+    """The id by which the API names an entry. It is not stored: the mac is nobody else's."""
+    return f"ent_{bytes(mac[1:]).hex()}"
 
 
 def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) -> tuple[Entry, ChainHead]:
     """The next entry of a chain and the chain's new end. Pure."""
     seq, balance = head.seq + 1, head.balance + draft.amount
-    entry_id, occurred_at = ids.new("ent"), draft.occurred_at or now
+    occurred_at = draft.occurred_at or now
     content = hash_chain.message(
         customer_id=draft.customer_id,
         asset=draft.asset,
         seq=seq,
-        entry_id=entry_id,
         kind=draft.kind,
         amount=draft.amount,
         balance_after=balance,
@@ -82,30 +80,33 @@ def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) ->
         recorded_at=now,
     )
     mac = keyring.sign(head.mac, content)
-    return Entry(draft, entry_id, seq, balance, occurred_at, now, mac), ChainHead(balance, seq, mac)
+    return Entry(draft, seq, balance, occurred_at, now, mac), ChainHead(balance, seq, mac)
 
 
 _INSERT = """
-    INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, payment_id,
-        money_minor, currency, occurred_at, recorded_at, mac)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::numeric[], %s::numeric[],
-        %s::text[], %s::text[], %s::text[], %s::bigint[], %s::text[], %s::timestamptz[], %s::timestamptz[],
+    INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, money_minor, asset, kind, source,
+        amount, balance_after, key, payment_id, currency, mac)
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[],
+        %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::text[], %s::text[],
         %s::bytea[])
 """
 
 
-def insert(tx: Tx, entries: Sequence[Entry]) -> None:
-    """Write entries, all in one statement, at the latest before the commit. The caller holds their accounts' locks."""
+def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
+    """Write entries, all in one statement, at the latest before the commit. The caller holds their accounts' locks, and
+    read `known` under them.
+    """
     if not entries:
         return
     customers, assets, kinds, amounts, sources, keys, _, payments, minors, currencies, _, _ = zip(
         *[entry.draft for entry in entries], strict=True
     )
-    _, entry_ids, seqs, balances, occurred, recorded, macs = zip(*entries, strict=True)
+    _, seqs, balances, occurred, recorded, macs = zip(*entries, strict=True)
+    digests = Numbers(map(known.place, zip(customers, sources, keys, strict=True)))
     columns = [
-        Texts(customers), Texts(assets), Numbers(seqs), Texts(entry_ids), Texts(kinds), Numbers(amounts),
-        Numbers(balances), Texts(sources), Texts(keys), Texts(payments), Numbers(minors), Texts(currencies),
-        Moments(occurred), Moments(recorded), Bytes(macs),
+        CustomerIds(customers), Numbers(seqs), digests, Moments(occurred), Moments(recorded), Numbers(minors),
+        Texts(assets), Texts(kinds), Texts(sources), Numbers(amounts), Numbers(balances), Texts(keys), Texts(payments),
+        Texts(currencies), Bytes(macs),
     ]  # fmt: skip
     tx.later(_INSERT, columns, rows=len(entries))
     _write_notes(tx, entries)
@@ -113,7 +114,7 @@ def insert(tx: Tx, entries: Sequence[Entry]) -> None:
 
 _INSERT_NOTES = """
     INSERT INTO entry_notes (customer_id, asset, seq, description, metadata)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[])
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[])
 """
 
 
@@ -134,48 +135,6 @@ def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
         tx.later(_INSERT_NOTES, [list(column) for column in zip(*rows, strict=True)], rows=len(rows))
 
 
-# LATERAL with a LIMIT can only be run as one look-up in the unique index per key. As a plain join it was read as a
-# whole table now and then, for want of fresh statistics. The second condition on customers is for a coordinator, which
-# prunes by it; in this collation it can be no index condition, and the index of keys stays the best one.
-_FIND_EXISTING = """
-    SELECT e.customer_id, e.source, e.key, e.kind, e.asset, e.amount, e.balance_after, e.recorded_at
-    FROM unnest(%(customers)s::text[], %(sources)s::text[], %(keys)s::text[]) AS wanted (customer_id, source, key)
-    CROSS JOIN LATERAL (
-        (SELECT customer_id, source, key, kind, asset, amount, balance_after, recorded_at FROM entries AS found
-        WHERE found.customer_id = wanted.customer_id AND found.source = wanted.source AND found.key = wanted.key
-            AND found.customer_id COLLATE "C" = ANY(%(customers)s)
-        LIMIT 1)
-        UNION ALL
-        (SELECT customer_id, source, key, kind, asset, amount, balance_after, recorded_at FROM archived_keys AS old
-        WHERE old.customer_id = wanted.customer_id AND old.source = wanted.source AND old.key = wanted.key
-            AND old.customer_id COLLATE "C" = ANY(%(customers)s)
-        LIMIT 1)
-    ) AS e
-"""
-
-
-def existing_query(wanted: Collection[tuple[str, str, str]]) -> Query[dict[tuple[str, str, str], ExistingEntry]]:
-    """Which of these (customer, source, key) are written. To be asked after the lock, in a statement of its own:
-    in one statement with the lock, READ COMMITTED does not see rows that were committed while it waited.
-    """
-    customers, sources, keys = (Texts(column) for column in zip(*sorted(wanted), strict=True))
-    return Query(_FIND_EXISTING, {"customers": customers, "sources": sources, "keys": keys}, _existing)
-
-
-async def find_existing(tx: Tx, wanted: Collection[tuple[str, str, str]]) -> dict[tuple[str, str, str], ExistingEntry]:
-    """The same, asked alone."""
-    return await tx.ask(existing_query(wanted))
-
-
-def _existing(rows: Sequence[Row]) -> dict[tuple[str, str, str], ExistingEntry]:
-    return {
-        (row["customer_id"], row["source"], row["key"]): ExistingEntry(
-            row["kind"], row["asset"], row["amount"], row["balance_after"], row["recorded_at"]
-        )
-        for row in rows
-    }
-
-
 @dataclasses.dataclass(frozen=True)
 class Remaining:
     """What is left of a payment after its reversals: minor units of money, units of the asset."""
@@ -190,7 +149,7 @@ _REMAINING = """
 """
 
 
-async def remaining_of_payment(tx: Tx, customer_id: str, payment_id: str) -> Remaining | None:
+async def remaining_of_payment(tx: Tx, customer_id: CustomerId, payment_id: str) -> Remaining | None:
     """The sum of a payment's entries; None before its credit."""
     row = await tx.one(_REMAINING, (customer_id, payment_id))
     return None if row is None or row["units"] is None else Remaining(**row)
@@ -202,12 +161,16 @@ _COLUMNS = """
     LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
 """
 
-_FIND_BY_KEY = _COLUMNS + "WHERE e.customer_id = %s AND e.source = %s AND e.key = %s"
+_FIND_BY_KEY = _COLUMNS + (
+    "WHERE e.customer_id = %(customer_id)s AND e.key_digest BETWEEN %(digest)s AND %(digest)s + 7 "
+    "AND e.source = %(source)s AND e.key = %(key)s"
+)
 
 
-async def find_by_key(tx: Tx, customer_id: str, source: Source, key: str) -> Row | None:
+async def find_by_key(tx: Tx, customer_id: CustomerId, source: Source, key: str) -> Row | None:
     """One entry with its notes."""
-    return await tx.one(_FIND_BY_KEY, (customer_id, source, key))
+    values = {"customer_id": customer_id, "source": source, "key": key, "digest": digest(source, key)}
+    return await tx.one(_FIND_BY_KEY, values)
 
 
 _NEWEST = _COLUMNS + (
@@ -218,7 +181,7 @@ _SEQ_MAX = 2**62
 
 
 async def newest(
-    tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int, kinds: Sequence[str] | None = None
+    tx: Tx, customer_id: CustomerId, asset: str, *, before: int | None, limit: int, kinds: Sequence[str] | None = None
 ) -> list[Row]:
     """Entries of one account, newest first, from below `before`; only of these kinds where they are given."""
     values = {"customer_id": customer_id, "asset": asset, "limit": limit}
@@ -226,20 +189,14 @@ async def newest(
     return await tx.all(_NEWEST, values)
 
 
-# Found through the unique key, in a step of its own: for the LIMIT's sake the planner would walk the whole chain.
-_NEWEST_ADDITIONS = """
-    WITH found AS MATERIALIZED (
-        SELECT * FROM entries
-        WHERE customer_id = %(customer_id)s AND source IN ('api', 'stripe', 'system') AND kind <> 'charge'
-    )
-    SELECT e.*, n.description, n.metadata
-    FROM (SELECT * FROM found WHERE asset = %(asset)s AND seq < %(before)s ORDER BY seq DESC LIMIT %(limit)s) AS e
-    LEFT JOIN entry_notes AS n ON n.customer_id = %(customer_id)s AND n.asset = e.asset AND n.seq = e.seq
-    ORDER BY e.seq DESC
-"""
+# No spending: the index of additions holds these alone, in their order.
+_NEWEST_ADDITIONS = _COLUMNS + (
+    "WHERE e.customer_id = %(customer_id)s AND e.asset = %(asset)s AND e.seq < %(before)s "
+    "AND e.kind NOT IN ('usage', 'charge') ORDER BY e.seq DESC LIMIT %(limit)s"
+)
 
 
-async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int | None, limit: int) -> list[Row]:
+async def newest_additions(tx: Tx, customer_id: CustomerId, asset: str, *, before: int | None, limit: int) -> list[Row]:
     """The same without spending: top-ups, adjustments, refunds, disputes."""
     before = _SEQ_MAX if before is None else before
     values = {"customer_id": customer_id, "asset": asset, "before": before, "limit": limit}
@@ -248,7 +205,7 @@ async def newest_additions(tx: Tx, customer_id: str, asset: str, *, before: int 
 
 _CREDITED = """
     FROM entries
-    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND source IN ('api', 'stripe', 'system') AND amount > 0
+    WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND kind NOT IN ('usage', 'charge') AND amount > 0
         AND (%(kind)s::text IS NULL OR kind = %(kind)s)
         AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
         AND (%(until)s::timestamptz IS NULL OR occurred_at <= %(until)s)
@@ -262,7 +219,7 @@ _CREDITS_COUNT = f"SELECT count(*) AS total {_CREDITED}"
 
 async def credits_page(
     tx: Tx,
-    customer_id: str,
+    customer_id: CustomerId,
     asset: str,
     *,
     limit: int,

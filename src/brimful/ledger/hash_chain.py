@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from brimful.core import money
+from brimful.core.ids import CustomerId
 
 _DIGEST_BYTES = 16
 MAC_BYTES = 1 + _DIGEST_BYTES
@@ -64,10 +65,9 @@ class Keyring:
 
 def message(
     *,
-    customer_id: str,
+    customer_id: CustomerId,
     asset: str,
     seq: int,
-    entry_id: str,
     kind: str,
     amount: Decimal,
     balance_after: Decimal,
@@ -85,7 +85,7 @@ def message(
     then, now = _instant(occurred_at), _instant(recorded_at)
     # One literal: this runs for every debit, and a loop over the fields took three times as long.
     return (
-        f"{len(customer_id)}:{customer_id}{len(asset)}:{asset}{len(number)}:{number}{len(entry_id)}:{entry_id}"
+        f"{len(customer_id)}:{customer_id}{len(asset)}:{asset}{len(number)}:{number}"
         f"{len(kind)}:{kind}{len(moved)}:{moved}{len(after)}:{after}{len(source)}:{source}{len(key)}:{key}"
         f"{len(payment)}:{payment}{len(minor)}:{minor}{len(code)}:{code}{len(then)}:{then}{len(now)}:{now}"
     ).encode()

@@ -9,19 +9,20 @@ from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
 from typing import Literal, NamedTuple
 
-from brimful.db.columns import Moments, Numbers, Texts
+from brimful.core.ids import CustomerId
+from brimful.db.columns import CustomerIds, Moments, Numbers, Texts
 from brimful.db.pool import Query, Row, Tx
 from brimful.ledger import accounts
 from brimful.ledger.accounts import AccountKey
 
-HoldKey = tuple[str, str]  # customer_id, hold_id
+HoldKey = tuple[CustomerId, str]  # customer_id, hold_id
 State = Literal["open", "captured", "released", "expired"]
 
 
 class Hold(NamedTuple):
     """One hold. Amounts are positive, in the asset."""
 
-    customer_id: str
+    customer_id: CustomerId
     hold_id: str
     asset: str
     amount: Decimal
@@ -44,11 +45,11 @@ class Hold(NamedTuple):
 _names = ", ".join(f"h.{name}" for name in Hold._fields)
 _FIND = f"""
     SELECT {_names}
-    FROM unnest(%(customers)s::text[], %(ids)s::text[]) AS wanted (customer_id, hold_id)
+    FROM unnest(%(customers)s::uuid[], %(ids)s::text[]) AS wanted (customer_id, hold_id)
     CROSS JOIN LATERAL (
         SELECT * FROM holds AS found
         WHERE found.customer_id = wanted.customer_id AND found.hold_id = wanted.hold_id
-            AND found.customer_id COLLATE "C" = ANY(%(customers)s)
+            AND found.customer_id = ANY(%(customers)s)
         LIMIT 1
     ) AS h
 """
@@ -56,11 +57,11 @@ _FIND = f"""
 
 def existing_query(wanted: Collection[HoldKey]) -> Query[dict[HoldKey, Hold]]:
     """Those that exist. To be asked after the accounts' lock, under which every hold changes."""
-    customers, ids = (Texts(column) for column in zip(*sorted(wanted), strict=True))
-    return Query(_FIND, {"customers": customers, "ids": ids}, _by_key)
+    customers, ids = zip(*sorted(wanted), strict=True)
+    return Query(_FIND, {"customers": CustomerIds(customers), "ids": Texts(ids)}, _by_key)
 
 
-async def find(tx: Tx, customer_id: str, hold_id: str) -> Hold | None:
+async def find(tx: Tx, customer_id: CustomerId, hold_id: str) -> Hold | None:
     """One hold as it stands."""
     return (await tx.ask(existing_query([(customer_id, hold_id)]))).get((customer_id, hold_id))
 
@@ -68,13 +69,13 @@ async def find(tx: Tx, customer_id: str, hold_id: str) -> Hold | None:
 _BEGIN = """
     INSERT INTO holds (customer_id, hold_id, asset, amount, state, description, expires_at, created_at)
     SELECT customer_id, hold_id, asset, amount, 'open', description, expires_at, %(now)s
-    FROM unnest(%(customers)s::text[], %(ids)s::text[], %(assets)s::text[], %(amounts)s::numeric[],
+    FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(assets)s::text[], %(amounts)s::numeric[],
         %(descriptions)s::text[], %(expiries)s::timestamptz[])
         AS new (customer_id, hold_id, asset, amount, description, expires_at)
 """
 _END = """
     UPDATE holds SET state = new.state, captured = new.captured, ended_at = %(now)s
-    FROM unnest(%(customers)s::text[], %(ids)s::text[], %(states)s::text[], %(captured)s::numeric[])
+    FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(states)s::text[], %(captured)s::numeric[])
         AS new (customer_id, hold_id, state, captured)
     WHERE holds.customer_id = new.customer_id AND holds.hold_id = new.hold_id AND holds.state = 'open'
         AND holds.customer_id = ANY(%(customers)s)
@@ -92,7 +93,7 @@ def save(
     if begun:
         columns = {
             "now": now,
-            "customers": Texts(hold.customer_id for hold in begun),
+            "customers": CustomerIds(hold.customer_id for hold in begun),
             "ids": Texts(hold.hold_id for hold in begun),
             "assets": Texts(hold.asset for hold in begun),
             "amounts": Numbers(hold.amount for hold in begun),
@@ -103,7 +104,7 @@ def save(
     if ended:
         columns = {
             "now": now,
-            "customers": Texts(hold.customer_id for hold in ended),
+            "customers": CustomerIds(hold.customer_id for hold in ended),
             "ids": Texts(hold.hold_id for hold in ended),
             "states": Texts(hold.state for hold in ended),
             "captured": Numbers(hold.captured for hold in ended),
@@ -148,7 +149,7 @@ _PAGE = f"""
 
 async def list_page(
     tx: Tx,
-    customer_id: str,
+    customer_id: CustomerId,
     *,
     limit: int,
     asset: str | None = None,

@@ -3,12 +3,16 @@
 from collections.abc import Mapping, Sequence
 
 from brimful.db.pool import Tx
-from brimful.ledger import entries, hash_chain
+from brimful.ledger import entries, hash_chain, keys
 from brimful.ledger.accounts import Account, AccountKey, update_heads
 
 
 async def post(
-    tx: Tx, keyring: hash_chain.Keyring, accounts: Mapping[AccountKey, Account], drafts: Sequence[entries.Draft]
+    tx: Tx,
+    keyring: hash_chain.Keyring,
+    accounts: Mapping[AccountKey, Account],
+    drafts: Sequence[entries.Draft],
+    known: keys.Known | None = None,
 ) -> list[entries.Entry]:
     """Write one entry per draft, in order, and the accounts' new balances.
 
@@ -16,7 +20,8 @@ async def post(
         tx: the transaction that holds the locks of `accounts`.
         keyring: signs the chain.
         accounts: as read under the lock; every draft's account is among them.
-        drafts: keys that are not written yet; a clash raises `psycopg.errors.UniqueViolation`.
+        drafts: keys that are not written yet.
+        known: read under the locks for these keys; asked for here when the caller did not need it.
     """
     now = await tx.now()
     heads: dict[AccountKey, hash_chain.ChainHead] = {}
@@ -26,6 +31,8 @@ async def post(
         entry, heads[key] = entries.extend(keyring, heads.get(key, accounts[key].head), draft, now)
         posted.append(entry)
     if posted:
-        entries.insert(tx, posted)
+        if known is None:
+            known = await keys.find(tx, [(draft.customer_id, draft.source, draft.key) for draft in drafts])
+        entries.insert(tx, posted, known)
         update_heads(tx, heads)
     return posted

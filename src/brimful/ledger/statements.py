@@ -9,6 +9,7 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 
 
@@ -46,7 +47,9 @@ _PLACES = """
 """
 
 
-async def chain_positions(tx: Tx, customer_id: str, asset: str, times: Sequence[dt.datetime]) -> list[ChainPosition]:
+async def chain_positions(
+    tx: Tx, customer_id: CustomerId, asset: str, times: Sequence[dt.datetime]
+) -> list[ChainPosition]:
     """Where each moment lies, in the order of time. Empty for an account that does not exist."""
     values = {"customer_id": customer_id, "asset": asset, "times": list(times)}
     return [ChainPosition(**row) for row in await tx.all(_PLACES, values)]
@@ -58,7 +61,7 @@ _SAMPLE = """
 """
 
 
-async def sample(tx: Tx, customer_id: str, asset: str, seqs: Sequence[int]) -> list[Row]:
+async def sample(tx: Tx, customer_id: CustomerId, asset: str, seqs: Sequence[int]) -> list[Row]:
     """These entries' times and balances, oldest first."""
     return await tx.all(_SAMPLE, (customer_id, asset, sorted(set(seqs))))
 
@@ -72,7 +75,7 @@ _ADDITIONS = """
 """
 
 
-async def additions(tx: Tx, customer_id: str, asset: str, since: dt.datetime) -> list[Row]:
+async def additions(tx: Tx, customer_id: CustomerId, asset: str, since: dt.datetime) -> list[Row]:
     """Every entry since then that is not spending: top-ups, adjustments, refunds."""
     return await tx.all(_ADDITIONS, {"customer_id": customer_id, "asset": asset, "since": since})
 
@@ -98,7 +101,7 @@ _SERIES = """
 """
 
 
-async def series(tx: Tx, customer_id: str, asset: str, since: dt.datetime, *, limit: int) -> Series:
+async def series(tx: Tx, customer_id: CustomerId, asset: str, since: dt.datetime, *, limit: int) -> Series:
     """What moved since then, at most the latest `limit` entries."""
     latest = await tx.one("SELECT seq FROM accounts WHERE customer_id = %s AND asset = %s", (customer_id, asset))
     start = await chain_positions(tx, customer_id, asset, [since])
@@ -133,7 +136,7 @@ _BELOW_SINCE = """
 """
 
 
-async def below_zero_since(tx: Tx, customer_id: str, asset: str, seq: int) -> dt.datetime | None:
+async def below_zero_since(tx: Tx, customer_id: CustomerId, asset: str, seq: int) -> dt.datetime | None:
     """When the balance that stood after `seq` fell below zero."""
     row = await tx.one(_BELOW_SINCE, {"customer_id": customer_id, "asset": asset, "seq": seq})
     return None if row is None else row["recorded_at"]

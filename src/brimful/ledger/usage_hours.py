@@ -57,7 +57,7 @@ _ROLL_UP = """
         SELECT e.customer_id, e.asset, e.seq, e.kind, e.amount,
             greatest(f.hour, max(date_trunc('hour', e.recorded_at, 'UTC'))
                 OVER (PARTITION BY e.customer_id, e.asset ORDER BY e.seq)) AS hour
-        FROM unnest(%(customers)s::text[], %(assets)s::text[], %(after)s::bigint[], %(through)s::bigint[],
+        FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(after)s::bigint[], %(through)s::bigint[],
             %(hours)s::timestamptz[]) AS f (customer_id, asset, after_seq, through_seq, hour)
         JOIN entries AS e ON e.customer_id = f.customer_id AND e.asset = f.asset AND e.seq > f.after_seq
             AND e.seq <= f.through_seq

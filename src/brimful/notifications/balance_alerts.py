@@ -13,7 +13,8 @@ from typing import Literal
 
 from brimful import ledger
 from brimful.core import money
-from brimful.db.columns import Texts
+from brimful.core.ids import CustomerId
+from brimful.db.columns import CustomerIds, Texts
 from brimful.db.pool import Row, Tx
 from brimful.notifications import events
 from brimful.notifications.events import Topic
@@ -27,7 +28,7 @@ _TOPICS = {"low": Topic.BALANCE_LOW, "depleted": Topic.BALANCE_DEPLETED}
 class Alert:
     """`threshold` is in the asset; `level` is what was announced last."""
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     threshold: Decimal
     level: Level
@@ -39,13 +40,13 @@ _GET = _COLUMNS + "WHERE customer_id = %s AND asset = %s"
 _LIST = _COLUMNS + "WHERE customer_id = %s ORDER BY asset"
 
 
-async def get(tx: Tx, customer_id: str, asset: str) -> Alert | None:
+async def get(tx: Tx, customer_id: CustomerId, asset: str) -> Alert | None:
     """The alert of an account, if it has one."""
     row = await tx.one(_GET, (customer_id, asset))
     return None if row is None else Alert(**row)
 
 
-async def list_for(tx: Tx, customer_id: str) -> list[Alert]:
+async def list_for(tx: Tx, customer_id: CustomerId) -> list[Alert]:
     """Every alert of a customer."""
     return [Alert(**row) for row in await tx.all(_LIST, (customer_id,))]
 
@@ -58,7 +59,7 @@ _SET = """
 """
 
 
-async def set_threshold(tx: Tx, customer_id: str, asset: str, threshold: Decimal) -> Alert:
+async def set_threshold(tx: Tx, customer_id: CustomerId, asset: str, threshold: Decimal) -> Alert:
     """Tell when what is available falls below this; at once if it already is. The account exists.
 
     A threshold that stands already is left alone, so that setting it again announces nothing twice.
@@ -75,7 +76,7 @@ async def set_threshold(tx: Tx, customer_id: str, asset: str, threshold: Decimal
     return found
 
 
-async def remove(tx: Tx, customer_id: str, asset: str) -> bool:
+async def remove(tx: Tx, customer_id: CustomerId, asset: str) -> bool:
     """Tell nothing any more. True if there was an alert."""
     await ledger.accounts.lock(tx, [(customer_id, asset)])
     removed = await tx.execute("DELETE FROM alerts WHERE customer_id = %s AND asset = %s", (customer_id, asset))
@@ -85,7 +86,7 @@ async def remove(tx: Tx, customer_id: str, asset: str) -> bool:
 
 _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, l.threshold, l.level, s.scale
-    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS wanted (customer_id, asset)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN alerts AS l ON l.customer_id = wanted.customer_id AND l.asset = wanted.asset
     JOIN accounts AS a ON a.customer_id = l.customer_id AND a.asset = l.asset
     JOIN assets AS s ON s.code = a.asset
@@ -93,7 +94,7 @@ _FACTS = """
 """
 _KEEP = """
     UPDATE alerts SET level = new.level
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(levels)s::text[]) AS new (customer_id, asset, level)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(levels)s::text[]) AS new (customer_id, asset, level)
     WHERE alerts.customer_id = new.customer_id AND alerts.asset = new.asset
         AND alerts.customer_id = ANY(%(customers)s) AND alerts.level <> new.level
 """
@@ -104,15 +105,15 @@ async def evaluate(tx: Tx, keys: Iterable[ledger.accounts.AccountKey]) -> None:
     wanted = sorted(set(keys))
     if not wanted:
         return
-    customers, assets = (Texts(column) for column in zip(*wanted, strict=True))
-    rows: Sequence[Row] = await tx.all(_FACTS, {"customers": customers, "assets": assets})
+    customers, assets = zip(*wanted, strict=True)
+    rows: Sequence[Row] = await tx.all(_FACTS, {"customers": CustomerIds(customers), "assets": Texts(assets)})
     if not rows:
         return
     evaluated = [(row, *_level(row["available"], row["threshold"], money.one_unit(row["scale"]))) for row in rows]
     await tx.execute(
         _KEEP,
         {
-            "customers": Texts(row["customer_id"] for row in rows),
+            "customers": CustomerIds(row["customer_id"] for row in rows),
             "assets": Texts(row["asset"] for row in rows),
             "levels": Texts(level for _, level, _ in evaluated),
         },

@@ -7,7 +7,8 @@ from typing import Any
 
 from brimful import jobs, observability
 from brimful.core import clock, ids
-from brimful.db.columns import Texts
+from brimful.core.ids import CustomerId
+from brimful.db.columns import CustomerIds, Texts
 from brimful.db.pool import Tx
 
 
@@ -70,7 +71,7 @@ _EMAILS = frozenset(
 _INSERT = """
     INSERT INTO outgoing_events (event_id, customer_id, type, payload, created_at)
     SELECT event_id, customer_id, %(type)s::text, payload::jsonb, %(now)s::timestamptz
-    FROM unnest(%(ids)s::text[], %(customers)s::text[], %(payloads)s::text[]) AS new (event_id, customer_id, payload)
+    FROM unnest(%(ids)s::text[], %(customers)s::uuid[], %(payloads)s::text[]) AS new (event_id, customer_id, payload)
 """
 # A delivery to each endpoint that subscribes to their topic: who gets an event is decided here, once.
 _DELIVER = """
@@ -81,7 +82,7 @@ _DELIVER = """
 """
 
 
-async def emit(tx: Tx, topic: Topic, customer_id: str | None, data: Mapping[str, Any]) -> str:
+async def emit(tx: Tx, topic: Topic, customer_id: CustomerId | None, data: Mapping[str, Any]) -> str:
     """Add an event to the caller's transaction, and the job of its e-mail. Returns the event's id.
 
     `data` is JSON: amounts as text, money in minor units. `customer_id` is None for what is no customer's.
@@ -90,7 +91,7 @@ async def emit(tx: Tx, topic: Topic, customer_id: str | None, data: Mapping[str,
     return event_id
 
 
-async def emit_each(tx: Tx, topic: Topic, data: Sequence[tuple[str | None, Mapping[str, Any]]]) -> list[str]:
+async def emit_each(tx: Tx, topic: Topic, data: Sequence[tuple[CustomerId | None, Mapping[str, Any]]]) -> list[str]:
     """The same for many customers, `data` being each one's id and data: one statement, however many there are."""
     if not data:
         return []
@@ -99,7 +100,7 @@ async def emit_each(tx: Tx, topic: Topic, data: Sequence[tuple[str | None, Mappi
     head = {"type": topic.value, "timestamp": clock.rfc3339(now)}
     named = {"type": topic.value, "now": now, "ids": Texts(event_ids)}
     payloads = Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in data)
-    customers = Texts(customer_id for customer_id, _ in data)
+    customers = CustomerIds(customer_id for customer_id, _ in data)
     tx.later(_INSERT, {**named, "customers": customers, "payloads": payloads}, rows=len(data))
     await tx.execute(_DELIVER, named)
     tx.once_committed(lambda: observability.metrics.EMITTED.labels(topic.value).inc(len(data)))
@@ -112,5 +113,5 @@ async def emit_each(tx: Tx, topic: Topic, data: Sequence[tuple[str | None, Mappi
     return event_ids
 
 
-def _data(customer_id: str | None, data: Mapping[str, Any]) -> dict[str, Any]:
+def _data(customer_id: CustomerId | None, data: Mapping[str, Any]) -> dict[str, Any]:
     return dict(data) if customer_id is None else {"customer_id": customer_id, **data}

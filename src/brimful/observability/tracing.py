@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from brimful.core.errors import ConfigurationError
+from brimful.core.ids import CustomerId
 
 _DEBITS_MAX = 20
 _tracer: Any = None
@@ -21,7 +22,7 @@ _chosen: contextvars.ContextVar[tuple[int, int] | None] = contextvars.ContextVar
 
 
 # Debits that are being posted, by account: what they lead to can name them. Only while traces are on.
-_debits: contextvars.ContextVar[Mapping[tuple[str, str], Sequence[str]] | None] = contextvars.ContextVar(
+_debits: contextvars.ContextVar[Mapping[tuple[CustomerId, str], Sequence[str]] | None] = contextvars.ContextVar(
     "debits", default=None
 )
 
@@ -71,12 +72,12 @@ def _ids(top_up_id: str) -> tuple[int, int]:
     return number, number & 0xFFFF_FFFF_FFFF_FFFF
 
 
-def posting(debits: Mapping[tuple[str, str], Sequence[str]]) -> None:
+def posting(debits: Mapping[tuple[CustomerId, str], Sequence[str]]) -> None:
     """These debits are being posted by this task, by (customer_id, asset)."""
     _debits.set(debits)
 
 
-def requested(top_up_id: str, key: tuple[str, str], began: dt.datetime, *, kind: str) -> None:
+def requested(top_up_id: str, key: tuple[CustomerId, str], began: dt.datetime, *, kind: str) -> None:
     """The root of a top-up's trace: it was requested, and that is committed now."""
     if _tracer is None:
         return

@@ -11,10 +11,11 @@ from brimful import auto_top_up, customers, ledger, payments, top_ups
 from brimful.auth import audit, portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 
-async def retry(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None:
+async def retry(tx: Tx, customer_id: CustomerId, top_up_id: str, *, actor: str) -> None:
     """Retry a top-up now instead of later. Everything that decides about a charge is evaluated again: rule, consent,
     card, its budget of declines, the month's limit.
     """
@@ -27,7 +28,7 @@ async def retry(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None
     await _note(tx, actor, "top_up.retried", top_up)
 
 
-async def resend_confirmation(tx: Tx, customer_id: str, top_up_id: str, *, actor: str) -> None:
+async def resend_confirmation(tx: Tx, customer_id: CustomerId, top_up_id: str, *, actor: str) -> None:
     """Notify the customer, and the platform, once more that a payment waits for their confirmation."""
     top_up = await _held(tx, customer_id, top_up_id)
     if top_up.state != "action_required":
@@ -42,7 +43,7 @@ async def resend_confirmation(tx: Tx, customer_id: str, top_up_id: str, *, actor
 _REST = dt.timedelta(hours=1)
 
 
-async def cancel(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, pace: Pace) -> None:
+async def cancel(tx: Tx, customer_id: CustomerId, top_up_id: str, *, actor: str, pace: Pace) -> None:
     """Cancel a top-up that only waits. A payment that is open at Stripe is canceled first. An automatic rule
     waits until the top-up would have been retried, an hour at least: canceling is no way to a retry.
     """
@@ -60,7 +61,7 @@ async def cancel(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, pace: 
     await auto_top_up.evaluate.reevaluate(tx, [(customer_id, top_up.asset)], pace)
 
 
-async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note: str) -> None:
+async def resolve(tx: Tx, customer_id: CustomerId, top_up_id: str, *, actor: str, note: str) -> None:
     """Close the review of a top-up, with a note."""
     top_up = await _held(tx, customer_id, top_up_id)
     if not top_up.needs_review:
@@ -71,7 +72,7 @@ async def resolve(tx: Tx, customer_id: str, top_up_id: str, *, actor: str, note:
     await _note(tx, actor, "top_up.resolved", top_up, note=note.strip()[:500])
 
 
-async def pause_rule(tx: Tx, customer_id: str, asset: str, *, actor: str, pace: Pace) -> None:
+async def pause_rule(tx: Tx, customer_id: CustomerId, asset: str, *, actor: str, pace: Pace) -> None:
     """Pause a rule until its customer turns it on again."""
     await ledger.accounts.lock(tx, [(customer_id, asset)])
     rule = await auto_top_up.rules.get_rule(tx, customer_id, asset)
@@ -83,13 +84,13 @@ async def pause_rule(tx: Tx, customer_id: str, asset: str, *, actor: str, pace: 
     await auto_top_up.evaluate.reevaluate(tx, [(customer_id, asset)], pace)
 
 
-async def check_event(tx: Tx, customer_id: str, asset: str, *, actor: str, pace: Pace) -> None:
+async def check_event(tx: Tx, customer_id: CustomerId, asset: str, *, actor: str, pace: Pace) -> None:
     """Evaluate an account again, as the sweep would within the hour."""
     await auto_top_up.evaluate.evaluate_account(tx, customer_id, asset, pace)
     await audit.record(tx, actor=actor, action="account.evaluated", customer_id=customer_id, after={"asset": asset})
 
 
-async def _held(tx: Tx, customer_id: str, top_up_id: str) -> top_ups.model.TopUp:
+async def _held(tx: Tx, customer_id: CustomerId, top_up_id: str) -> top_ups.model.TopUp:
     """The top-up under its locks, account first."""
     seen = await top_ups.store.get(tx, customer_id, top_up_id)
     await ledger.accounts.lock(tx, [(customer_id, seen.asset)])
@@ -108,7 +109,7 @@ def _words(state: str) -> str:
     return state.replace("_", " ")
 
 
-async def sign_out(tx: Tx, customer_id: str, *, actor: str) -> int:
+async def sign_out(tx: Tx, customer_id: CustomerId, *, actor: str) -> int:
     """End a customer's portal sessions and every link that is still valid: one was stolen, or went to
     somebody else. Returns how many.
     """

@@ -17,6 +17,8 @@ import psycopg.rows
 
 from brimful import db
 from brimful.core import clock
+from brimful.core.ids import CustomerId
+from brimful.db.columns import CustomerIds
 from brimful.ledger.hash_chain import Keyring
 from brimful.operations.verify import Finding
 
@@ -53,7 +55,7 @@ async def lines(url: str, keys: Mapping[int, bytes]) -> AsyncIterator[str]:
 
 async def _snapshot(url: str) -> psycopg.AsyncConnection[dict[str, Any]]:
     connection = await psycopg.AsyncConnection.connect(
-        db.pool.role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row
+        db.pool.role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row, context=db.columns.ADAPTERS
     )
     await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
     await connection.execute("SET LOCAL statement_timeout = 0")
@@ -101,7 +103,7 @@ async def _write(url: str, keys: Mapping[int, bytes], directory: pathlib.Path) -
 
 _THERE = """
     SELECT e.customer_id, e.asset, e.seq, e.mac
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(seqs)s::bigint[]) AS w (customer_id, asset, seq)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(seqs)s::bigint[]) AS w (customer_id, asset, seq)
     JOIN entries AS e ON e.customer_id = w.customer_id AND e.asset = w.asset AND e.seq = w.seq
     WHERE e.customer_id = ANY(%(customers)s)
 """
@@ -119,7 +121,8 @@ async def compare(url: str, keys: Mapping[int, bytes], anchor: Iterable[str]) ->
     async with await _snapshot(url) as connection:
         for first in range(0, len(rows), _PAGE):
             part = {(row[0], row[1], row[2]): bytes.fromhex(row[3]) for row in rows[first : first + _PAGE] if row[2]}
-            columns = {name: [key[place] for key in part] for place, name in enumerate(("customers", "assets", "seqs"))}
+            customers = CustomerIds([CustomerId(key[0]) for key in part])
+            columns = {"customers": customers, "assets": [key[1] for key in part], "seqs": [key[2] for key in part]}
             there = {
                 (row["customer_id"], row["asset"], row["seq"]): bytes(row["mac"])
                 for row in await (await connection.execute(_THERE, columns)).fetchall()

@@ -21,6 +21,7 @@ import psycopg.rows
 from brimful import db
 from brimful.core import clock, ids
 from brimful.core.errors import ConfigurationError
+from brimful.core.ids import CustomerId
 from brimful.ledger.hash_chain import Keyring
 from brimful.operations import verify
 
@@ -29,7 +30,7 @@ _FORM = "1"
 _PAGE = 20_000
 _TURN = 12  # digits of an id that are its time in milliseconds: files sort by them as they were written
 Connection = psycopg.AsyncConnection[dict[str, Any]]
-Key = tuple[str, str]  # customer_id, asset
+Key = tuple[CustomerId, str]  # customer_id, asset
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +82,7 @@ Accounts = dict[Key, _Account]
 
 _MARKS: LiteralString = "SELECT customer_id, asset, seq, balance, mac, dropped, kept, signature FROM archive_marks"
 _OLD: LiteralString = """
-    SELECT customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, payment_id, money_minor,
+    SELECT customer_id, asset, seq, kind, amount, balance_after, source, key, payment_id, money_minor,
         currency, occurred_at, recorded_at, mac
     FROM entries WHERE recorded_at < %s ORDER BY customer_id, asset, seq
 """
@@ -147,6 +148,7 @@ async def _connect(url: str) -> Connection:
             url, "brimful_owner", {"statement_timeout": "0", "idle_in_transaction_session_timeout": "0"}
         ),
         row_factory=psycopg.rows.dict_row,
+        context=db.columns.ADAPTERS,
         autocommit=True,
     )
 
@@ -215,7 +217,7 @@ def _libraries() -> tuple[Any, Any]:
 def _schema(arrow: Any) -> Any:
     text, number, moment = arrow.string(), arrow.decimal128(38, 12), arrow.timestamp("us", tz="UTC")
     return arrow.schema([
-        ("customer_id", text), ("asset", text), ("seq", arrow.int64()), ("entry_id", text), ("kind", text),
+        ("customer_id", text), ("asset", text), ("seq", arrow.int64()), ("kind", text),
         ("amount", number), ("balance_after", number), ("source", text), ("key", text), ("payment_id", text),
         ("money_minor", arrow.int64()), ("currency", text), ("occurred_at", moment), ("recorded_at", moment),
         ("mac", arrow.binary(17)),
@@ -255,8 +257,8 @@ def _digest(path: pathlib.Path) -> str:
 # --- the ledger ----------------------------------------------------------------------------------------------------
 
 _KEEP_KEYS: LiteralString = """
-    INSERT INTO archived_keys (customer_id, source, key, kind, asset, amount, balance_after, recorded_at)
-    SELECT customer_id, source, key, kind, asset, amount, balance_after, recorded_at FROM entries
+    INSERT INTO archived_keys (customer_id, key_digest, source, key, kind, asset, amount, balance_after, recorded_at)
+    SELECT customer_id, key_digest, source, key, kind, asset, amount, balance_after, recorded_at FROM entries
     WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND seq > %(from)s AND seq <= %(to)s AND source = 'usage'
 """
 _DROP_NOTES: LiteralString = """

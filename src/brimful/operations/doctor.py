@@ -55,7 +55,9 @@ async def run(
     found = [_server(url), _migrations(url)]
     reachable = not found[0].detail.startswith("DATABASE_URL cannot be reached")
     if found[1].ok:
-        async with await psycopg.AsyncConnection.connect(url, row_factory=psycopg.rows.dict_row) as connection:
+        async with await psycopg.AsyncConnection.connect(
+            url, row_factory=psycopg.rows.dict_row, context=db.columns.ADAPTERS
+        ) as connection:
             await connection.set_autocommit(True)
             found += [_nodes(url), _standby(await _one(connection, _REPLICATION)), await _clock(connection, now)]
             found += [await _roles(connection), await _charging(connection)]

@@ -13,6 +13,7 @@ from brimful.auth import audit
 from brimful.auto_top_up.policy import Pace
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 _NAME = "erased"
@@ -22,7 +23,7 @@ _NAME = "erased"
 class Erased:
     """What is left to do outside: cards to let go and pages to close at Stripe, by their ids there."""
 
-    customer_id: str
+    customer_id: CustomerId
     payment_methods: list[str]
     checkout_sessions: list[str]
     stripe_customer_id: str | None
@@ -37,7 +38,7 @@ _PAGES = """
 _PAYMENTS = "SELECT payment_id FROM payments WHERE customer_id = %s ORDER BY payment_id"
 
 
-async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
+async def erase(tx: Tx, customer_id: CustomerId, *, actor: str, pace: Pace) -> Erased:
     """Erase a customer. Safe to repeat, for as long as Stripe still has a card.
 
     Args:
@@ -74,7 +75,7 @@ async def erase(tx: Tx, customer_id: str, *, actor: str, pace: Pace) -> Erased:
     return Erased(customer_id, methods, pages, one.stripe_customer_id)
 
 
-async def forget_answers(tx: Tx, customer_id: str) -> None:
+async def forget_answers(tx: Tx, customer_id: CustomerId) -> None:
     """Forget the kept answers that name an erased customer. Outside the erasure: it looks through all of them. What was
     begun before the erasure and written after it is wiped too.
     """

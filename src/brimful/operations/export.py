@@ -12,6 +12,7 @@ import psycopg.rows
 
 from brimful import db
 from brimful.core import clock, csv, money
+from brimful.core.ids import CustomerId
 
 Form = Literal["csv", "jsonl"]
 _PAGE = 5000
@@ -24,7 +25,7 @@ class Wanted:
     kind: str
     since: dt.datetime | None = None
     until: dt.datetime | None = None
-    customer_id: str | None = None
+    customer_id: CustomerId | None = None
 
 
 # kind -> its query. The columns are its head, in this order; `at` is what since and until are compared with.
@@ -35,8 +36,9 @@ _QUERIES: dict[str, LiteralString] = {
         FROM customers
     """,
     "entries": """
-        SELECT e.customer_id, e.asset, e.seq, e.entry_id, e.kind, e.amount, e.balance_after, e.source, e.key,
-            e.payment_id, e.money_minor, e.currency, e.occurred_at, e.recorded_at AS at, n.description
+        SELECT e.customer_id, e.asset, e.seq, 'ent_' || encode(substr(e.mac, 2), 'hex') AS entry_id, e.kind, e.amount,
+            e.balance_after, e.source, e.key, e.payment_id, e.money_minor, e.currency, e.occurred_at,
+            e.recorded_at AS at, n.description
         FROM entries AS e
         LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
     """,
@@ -74,7 +76,7 @@ _QUERIES: dict[str, LiteralString] = {
 KINDS = tuple(_QUERIES)
 _NARROWED: LiteralString = """
     WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
-        AND (%(customer_id)s::text IS NULL OR customer_id = %(customer_id)s)
+        AND (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s)
 """
 # Entries of one batch share their moment: an account's must come in the order of its chain all the same.
 _ORDERS: dict[str, LiteralString] = {
@@ -90,7 +92,7 @@ async def lines(url: str, wanted: Wanted, form: Form) -> AsyncIterator[str]:
     Runs under the owner's role, which may read the evidence of consents.
     """
     async with await psycopg.AsyncConnection.connect(
-        db.pool.role_conninfo(url, "brimful_owner"), row_factory=psycopg.rows.dict_row
+        db.pool.role_conninfo(url, "brimful_owner"), row_factory=psycopg.rows.dict_row, context=db.columns.ADAPTERS
     ) as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await connection.execute("SET LOCAL statement_timeout = 0")

@@ -10,6 +10,7 @@ from brimful import auto_top_up, cards, customers, ledger, payments, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.core import clock, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.operations import health
 
@@ -20,7 +21,7 @@ _LATEST = 20
 class Found:
     """A customer, and by what they were found."""
 
-    customer_id: str
+    customer_id: CustomerId
     name: str
     by: str
     top_up_id: str | None = None
@@ -33,12 +34,12 @@ _ALIASED = """
 _PAID_FOR = "SELECT payment_id, top_up_id FROM payments WHERE customer_id = ANY(%s) AND payment_id = ANY(%s)"
 _SEARCH = """
     SELECT customer_id, name,
-        CASE WHEN customer_id = %(text)s THEN 'id' WHEN customer_id = ANY(%(others)s) THEN 'other'
+        CASE WHEN customer_id = %(id)s THEN 'id' WHEN customer_id = ANY(%(others)s) THEN 'other'
             ELSE 'name or e-mail' END AS by
     FROM customers
-    WHERE customer_id = %(text)s OR customer_id = ANY(%(others)s)
+    WHERE customer_id = %(id)s OR customer_id = ANY(%(others)s)
         OR name ILIKE %(like)s ESCAPE '!' OR email ILIKE %(like)s ESCAPE '!'
-    ORDER BY customer_id = %(text)s OR customer_id = ANY(%(others)s) DESC LIMIT %(limit)s
+    ORDER BY customer_id = %(id)s OR customer_id = ANY(%(others)s) DESC LIMIT %(limit)s
 """
 _KINDS = ["external_id", "stripe_customer", "payment_intent", "checkout_session", "payment_method", "top_up"]
 
@@ -50,7 +51,7 @@ async def search(tx: Tx, text: str, *, limit: int = 50) -> list[Found]:
         return []
     escaped = wanted.replace("!", "!!").replace("%", "!%").replace("_", "!_")
     named = await _named(tx, wanted, limit)
-    values = {"text": wanted, "like": f"%{escaped}%", "others": [one[0] for one in named], "limit": limit}
+    values = {"id": CustomerId(wanted), "like": f"%{escaped}%", "others": [one[0] for one in named], "limit": limit}
     rows = await tx.all(_SEARCH, values)
     names = {row["customer_id"]: row["name"] for row in rows}
     known = {
@@ -62,7 +63,7 @@ async def search(tx: Tx, text: str, *, limit: int = 50) -> list[Found]:
     return list(known.values())[:limit]
 
 
-async def _named(tx: Tx, text: str, limit: int) -> list[tuple[str, str, str | None]]:
+async def _named(tx: Tx, text: str, limit: int) -> list[tuple[CustomerId, str, str | None]]:
     """Who is meant by an id of something of theirs: (customer, what it is, the top-up it leads to)."""
     aliases = await tx.all(_ALIASED, {"kinds": _KINDS, "text": text, "limit": limit})
     columns = [[row[name] for row in aliases] for name in ("customer_id", "target_id")]
@@ -82,7 +83,7 @@ async def _named(tx: Tx, text: str, limit: int) -> list[tuple[str, str, str | No
 class TopUpLine:
     """A top-up in a list, with whose it is."""
 
-    customer_id: str
+    customer_id: CustomerId
     customer_name: str
     top_up_id: str
     asset: str
@@ -142,7 +143,7 @@ async def list_top_ups(
 
 _TRAIL = """
     SELECT audit_id, at, actor, action, customer_id, before, after FROM audit
-    WHERE (%(customer_id)s::text IS NULL OR customer_id = %(customer_id)s)
+    WHERE (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s)
         AND (%(actor)s::text IS NULL OR actor = %(actor)s) AND (%(action)s::text IS NULL OR action = %(action)s)
         AND (%(before)s::text IS NULL OR audit_id < %(before)s)
     ORDER BY audit_id DESC LIMIT %(limit)s
@@ -153,7 +154,7 @@ async def audit_trail(
     tx: Tx,
     *,
     limit: int,
-    customer_id: str | None = None,
+    customer_id: CustomerId | None = None,
     actor: str | None = None,
     action: str | None = None,
     before: str | None = None,
@@ -163,7 +164,7 @@ async def audit_trail(
     return await tx.all(_TRAIL, {**narrowed, "before": before, "limit": limit})
 
 
-async def owner_of(tx: Tx, top_up_id: str) -> str:
+async def owner_of(tx: Tx, top_up_id: str) -> CustomerId:
     """The customer whose top-up it is."""
     owner = await top_ups.store.owner_of(tx, top_up_id)
     if owner is None:
@@ -171,7 +172,7 @@ async def owner_of(tx: Tx, top_up_id: str) -> str:
     return owner
 
 
-async def find_one(tx: Tx, text: str) -> str:
+async def find_one(tx: Tx, text: str) -> CustomerId:
     """The one customer that a text names; refuses when it names none or several."""
     found = {one.customer_id: one for one in await search(tx, text, limit=10)}
     if not found:
@@ -189,12 +190,12 @@ _PAYMENTS = """
 """
 
 
-async def payments_of(tx: Tx, customer_id: str, top_up_id: str) -> list[Row]:
+async def payments_of(tx: Tx, customer_id: CustomerId, top_up_id: str) -> list[Row]:
     """Every try of a top-up, the oldest first."""
     return await tx.all(_PAYMENTS, (customer_id, top_up_id))
 
 
-async def describe(tx: Tx, customer_id: str, top_up_id: str) -> dict[str, Any]:
+async def describe(tx: Tx, customer_id: CustomerId, top_up_id: str) -> dict[str, Any]:
     """A top-up with every payment and refund of it, as JSON."""
     top_up = await top_ups.store.get(tx, customer_id, top_up_id)
     tries = await payments_of(tx, customer_id, top_up_id)
@@ -206,7 +207,7 @@ async def describe(tx: Tx, customer_id: str, top_up_id: str) -> dict[str, Any]:
     }
 
 
-async def customer_record(tx: Tx, customer_id: str, pace: Pace) -> dict[str, Any]:
+async def customer_record(tx: Tx, customer_id: CustomerId, pace: Pace) -> dict[str, Any]:
     """A customer with balances, rules and why they charge or do not, cards, and the latest top-ups, as JSON."""
     one = await customers.get(tx, customer_id)
     rules = []

@@ -21,6 +21,7 @@ from psycopg.types.json import Jsonb
 
 from brimful import db, ledger
 from brimful.core import money
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.ledger.hash_chain import Keyring
 
@@ -51,7 +52,7 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
     """
     keyring = Keyring(keys)
     async with await psycopg.AsyncConnection.connect(
-        db.pool.role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row
+        db.pool.role_conninfo(url, "brimful_engine"), row_factory=psycopg.rows.dict_row, context=db.columns.ADAPTERS
     ) as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await connection.execute("SET LOCAL statement_timeout = 0")
@@ -88,14 +89,14 @@ _ENDS = """
     ORDER BY a.customer_id, a.asset
 """
 _ONWARD = """
-    SELECT e.customer_id, e.asset, e.seq, e.entry_id, e.kind, e.amount, e.balance_after, e.source, e.key, e.payment_id,
-        e.money_minor, e.currency, e.occurred_at, e.recorded_at, e.mac
-    FROM unnest(%(customers)s::text[], %(assets)s::text[], %(seqs)s::bigint[]) AS f (customer_id, asset, seq)
+    SELECT e.customer_id, e.asset, e.seq, e.key_digest, e.kind, e.amount, e.balance_after, e.source, e.key,
+        e.payment_id, e.money_minor, e.currency, e.occurred_at, e.recorded_at, e.mac
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(seqs)s::bigint[]) AS f (customer_id, asset, seq)
     JOIN entries AS e ON e.customer_id = f.customer_id AND e.asset = f.asset AND e.seq > f.seq
     ORDER BY e.customer_id, e.asset, e.seq
 """
 _WHOLE = """
-    SELECT customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, payment_id, money_minor,
+    SELECT customer_id, asset, seq, key_digest, kind, amount, balance_after, source, key, payment_id, money_minor,
         currency, occurred_at, recorded_at, mac
     FROM entries ORDER BY customer_id, asset, seq
 """
@@ -105,7 +106,7 @@ _LOST = """
     WHERE NOT EXISTS (SELECT 1 FROM accounts AS a WHERE a.customer_id = m.customer_id AND a.asset = m.asset) LIMIT 1
 """
 _FIELDS = (
-    "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
+    "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
     "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
 ChainHead = tuple[int, Decimal, bytes]
@@ -174,9 +175,9 @@ async def _follow(
         async for row in cursor:
             if below.takes(row):
                 continue
-            wrong = broken(row, heads.get(_key(row), EMPTY), keyring)
+            wrong = broken(row, heads.get(_key(row), EMPTY), keyring) or _misplaced(row)
             if wrong is not None:
-                raise _BrokenError(f"entry {row['entry_id']} of {_key(row)}: {wrong}")
+                raise _BrokenError(f"entry {row['seq']} of {_key(row)}: {wrong}")
             heads[_key(row)] = row["seq"], row["balance_after"], bytes(row["mac"])
             count += 1
     if (changed := below.changed()) is not None:
@@ -201,7 +202,7 @@ def _verified(row: Mapping[str, Any], keyring: Keyring) -> ChainHead:
     return row["mark_seq"], row["mark_balance"], bytes(row["mark_mac"])
 
 
-def mark(customer_id: str, asset: str, seq: int, balance: Decimal, mac: bytes) -> bytes:
+def mark(customer_id: CustomerId, asset: str, seq: int, balance: Decimal, mac: bytes) -> bytes:
     """How far an account was verified, as bytes to be signed."""
     return "\x1f".join((customer_id, asset, str(seq), money.text(balance), mac.hex())).encode()
 
@@ -243,6 +244,12 @@ class _Below:
         return next((key for key, row in self._rows.items() if self._hashes[key].digest() != bytes(row["kept"])), None)
 
 
+def _misplaced(row: Mapping[str, Any]) -> str | None:
+    """Whether the index of keys holds an entry where its key would be looked for: else the key could be used again."""
+    placed = row["key_digest"] in ledger.keys.slots(row["source"], row["key"])
+    return None if placed else "its key would not be found"
+
+
 def content_of(row: Mapping[str, Any]) -> bytes:
     """An entry's content as it was signed."""
     return ledger.hash_chain.message(**{name: row[name] for name in _FIELDS})
@@ -264,7 +271,7 @@ def broken(row: Mapping[str, Any], head: ChainHead, keyring: Keyring) -> str | N
 
 _KEEP_MARKS = """
     INSERT INTO verified_marks (customer_id, asset, seq, balance, mac, signature)
-    SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::numeric[], %s::bytea[], %s::bytea[])
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::numeric[], %s::bytea[], %s::bytea[])
     ON CONFLICT (customer_id, asset) DO UPDATE SET seq = excluded.seq, balance = excluded.balance, mac = excluded.mac,
         signature = excluded.signature
 """

@@ -19,6 +19,7 @@ from brimful import auto_top_up, cards, observability, top_ups
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core import clock
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import FailureKind, PaymentIntentSnapshot
 from brimful.payments import create, declined, poll, settle, suspensions
@@ -30,7 +31,9 @@ _STEPS_MAX = 12
 _CLAIM_WAIT_S = 30
 
 
-async def advance(context: PaymentContext, customer_id: str, top_up_id: str, *, only_if_due: bool = False) -> None:
+async def advance(
+    context: PaymentContext, customer_id: CustomerId, top_up_id: str, *, only_if_due: bool = False
+) -> None:
     """Advance a top-up as far as it goes now. Safe to call at any time, from many workers at once; in one process a
     customer's payments go one after another, because Stripe locks the customer's objects.
 
@@ -95,7 +98,7 @@ async def pay_on_session(
         return await top_ups.store.get(tx, session.customer_id, top_up_id)
 
 
-async def _give_up_other(context: PaymentContext, customer_id: str, top_up_id: str, card_id: str) -> None:
+async def _give_up_other(context: PaymentContext, customer_id: CustomerId, top_up_id: str, card_id: str) -> None:
     """The customer chose another way to pay than before: the open payment is taken back at Stripe first."""
     async with context.database.transaction() as tx:
         _, top_up = await settle.lock_both(tx, customer_id, top_up_id)

@@ -8,6 +8,7 @@ from brimful import auto_top_up, cards, customers, ledger, top_ups
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import CardSnapshot, CheckoutSnapshot, Failure, FailureKind
 from brimful.notifications import events
@@ -169,7 +170,7 @@ async def _abandon(context: PaymentContext, session: PortalSession, payment: Pay
             await cards.setups.expire(tx, session.customer_id, payment.setup_id)
 
 
-async def settle_setup(context: PaymentContext, customer_id: str, setup_id: str) -> None:
+async def settle_setup(context: PaymentContext, customer_id: CustomerId, setup_id: str) -> None:
     """Read a card being added at Stripe; when it is there, make the card and close the setup.
 
     Under the engine's role: no other may make a card, and only from an open setup.

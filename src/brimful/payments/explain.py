@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from brimful import auto_top_up, cards, ledger, top_ups
 from brimful.auto_top_up.policy import Facts, Pace, Reason
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.payments import suspensions
 
@@ -15,7 +16,7 @@ from brimful.payments import suspensions
 class Explanation:
     """The facts behind a rule's last evaluation. Amounts of the asset are Decimal, money is minor units."""
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     at: dt.datetime
     reason: str
@@ -73,7 +74,7 @@ _SENTENCES: dict[str, str] = {
 }
 
 
-async def explain(tx: Tx, customer_id: str, asset: str, pace: Pace) -> Explanation | None:
+async def explain(tx: Tx, customer_id: CustomerId, asset: str, pace: Pace) -> Explanation | None:
     """Everything that decides about one rule; None where there is none."""
     rule = await auto_top_up.rules.get_rule(tx, customer_id, asset)
     statuses = await auto_top_up.facts.read_facts(tx, [(customer_id, asset)])

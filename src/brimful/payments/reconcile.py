@@ -21,6 +21,7 @@ from brimful.auth import audit
 from brimful.auto_top_up.policy import Ask
 from brimful.core import clock, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
 from brimful.payments import ownership, settle, stripe_events, suspensions
@@ -144,12 +145,14 @@ async def _payment(context: PaymentContext, report: Report, intent: PaymentInten
         await _orphan(context, report, intent)
 
 
-async def _named(tx: Tx, intent: PaymentIntentSnapshot) -> tuple[str, str] | None:
+async def _named(tx: Tx, intent: PaymentIntentSnapshot) -> tuple[CustomerId, str] | None:
     """Customer and payment as an object of this installation names them; None for anybody else's."""
     names = intent.metadata
     if names.get(ownership.NAME) != await ownership.read_key(tx):
         return None
-    return (names["customer_id"], names["payment_id"]) if {"customer_id", "payment_id"} <= names.keys() else None
+    if not {"customer_id", "payment_id"} <= names.keys():
+        return None
+    return CustomerId(names["customer_id"]), names["payment_id"]
 
 
 async def _settle(context: PaymentContext, report: Report, ours: Payment, intent: PaymentIntentSnapshot) -> None:
@@ -185,7 +188,7 @@ async def _lost(context: PaymentContext, report: Report, intent: PaymentIntentSn
         return
     what = f"{intent.metadata['payment_id']} ({intent.intent_id}) took {_taken(intent)}"
     async with context.database.transaction() as tx:
-        nobody = await _unknown_customer(tx, intent.metadata["customer_id"])
+        nobody = await _unknown_customer(tx, CustomerId(intent.metadata["customer_id"]))
     if intent.status not in _FINAL:
         if nobody:  # it takes no money by itself, and what we do not know we do not touch
             report.foreign += 1
@@ -219,7 +222,7 @@ def _taken(intent: PaymentIntentSnapshot) -> str:
     return f"{intent.received_minor} minor units of {intent.currency}"
 
 
-async def _unknown_customer(tx: Tx, customer_id: str) -> bool:
+async def _unknown_customer(tx: Tx, customer_id: CustomerId) -> bool:
     return await tx.one("SELECT 1 AS known FROM customers WHERE customer_id = %s", (customer_id,)) is None
 
 
@@ -243,7 +246,7 @@ async def _rebuild(context: PaymentContext, tx: Tx, intent: PaymentIntentSnapsho
     is missing to do so.
     """
     names = intent.metadata
-    customer_id = names["customer_id"]
+    customer_id = CustomerId(names["customer_id"])
     if await _unknown_customer(tx, customer_id):
         return f"customer {customer_id} is unknown here"
     bought = _bought(names)
@@ -278,7 +281,7 @@ def _bought(names: Mapping[str, str]) -> tuple[str, Decimal, Fraction] | None:
         return None
 
 
-async def _card(tx: Tx, customer_id: str, intent: PaymentIntentSnapshot) -> str | None:
+async def _card(tx: Tx, customer_id: CustomerId, intent: PaymentIntentSnapshot) -> str | None:
     if intent.payment_method is None:
         return None
     found = await customers.find_alias(tx, "payment_method", intent.payment_method)
@@ -291,7 +294,7 @@ async def _insert_top_up(
     """Automatic, so that it counts for the month's limit, where the rule that made it still stands; else manual."""
     names, created = intent.metadata, intent.created or await tx.now()
     rate, per = money.rate_parts(bought[2])
-    customer_id, asset = names["customer_id"], bought[0]
+    customer_id, asset = CustomerId(names["customer_id"]), bought[0]
     rule = await auto_top_up.rules.get_rule(tx, customer_id, asset) if names.get("kind") == "automatic" else None
     busy = await top_ups.store.live_by_account(tx, customer_id, asset) is not None
     same = (
@@ -313,7 +316,7 @@ async def _insert_top_up(
 
 async def _close_others(context: PaymentContext, intent: PaymentIntentSnapshot) -> None:
     """The top-up has been paid: a payment that the restored rows still had open has ended."""
-    customer_id, top_up_id = intent.metadata["customer_id"], intent.metadata["top_up_id"]
+    customer_id, top_up_id = CustomerId(intent.metadata["customer_id"]), intent.metadata["top_up_id"]
     async with context.database.transaction() as tx:
         top_up = await top_ups.store.get(tx, customer_id, top_up_id)
         other = await top_ups.store.open_payment(tx, top_up)

@@ -7,6 +7,7 @@ from typing import Literal
 from brimful import jobs
 from brimful.core import ids, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import RefundSnapshot
 from brimful.top_ups.model import Payment
@@ -18,7 +19,7 @@ _POLLS_S = (5, 15, 30, 60, 120, 300)
 class Refund:
     """Money given back for one payment, in minor units of `currency`."""
 
-    customer_id: str
+    customer_id: CustomerId
     refund_id: str
     payment_id: str
     stripe_refund_id: str | None
@@ -38,13 +39,13 @@ _FIND = _COLUMNS + "WHERE customer_id = %s AND (stripe_refund_id = %s OR refund_
 _LIST = _COLUMNS + "WHERE customer_id = %s AND payment_id = %s ORDER BY created_at, refund_id"
 
 
-async def get(tx: Tx, customer_id: str, refund_id: str) -> Refund | None:
+async def get(tx: Tx, customer_id: CustomerId, refund_id: str) -> Refund | None:
     """One refund, by our id."""
     row = await tx.one(_GET, (customer_id, refund_id))
     return None if row is None else Refund(**row)
 
 
-async def find(tx: Tx, customer_id: str, snapshot: RefundSnapshot) -> Refund | None:
+async def find(tx: Tx, customer_id: CustomerId, snapshot: RefundSnapshot) -> Refund | None:
     """The row that a reading belongs to: by Stripe's id, or by ours in its metadata."""
     row = await tx.one(_FIND, (customer_id, snapshot.refund_id, snapshot.metadata.get("refund_id", "")))
     return None if row is None else Refund(**row)
@@ -61,7 +62,7 @@ _OF_TOP_UP = """
 """
 
 
-async def list_of_top_up(tx: Tx, customer_id: str, top_up_id: str) -> list[Refund]:
+async def list_of_top_up(tx: Tx, customer_id: CustomerId, top_up_id: str) -> list[Refund]:
     """Every refund of a top-up's payments."""
     names = [field.name for field in dataclasses.fields(Refund)]
     rows = await tx.all(_OF_TOP_UP, (customer_id, top_up_id))

@@ -14,6 +14,7 @@ from brimful import assets, auto_top_up, cards, ledger, top_ups
 from brimful.auth import audit
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, FailureKind, RefundSnapshot
 from brimful.notifications import events
@@ -29,7 +30,7 @@ _KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after
 
 async def request_refund(
     tx: Tx,
-    customer_id: str,
+    customer_id: CustomerId,
     top_up_id: str,
     *,
     amount_minor: int | None,
@@ -67,7 +68,7 @@ async def refundable(tx: Tx, top_up: TopUp, amount_minor: int) -> Payment:
     return payment
 
 
-async def send_refund(context: PaymentContext, customer_id: str, refund_id: str) -> None:
+async def send_refund(context: PaymentContext, customer_id: CustomerId, refund_id: str) -> None:
     """Take a refund as far as it goes now: ask Stripe for it, or read what became of it."""
     async with context.database.transaction() as tx:
         refund = await refunds.get(tx, customer_id, refund_id)
@@ -202,7 +203,7 @@ async def _card_of(tx: Tx, payment: Payment) -> str | None:
 
 
 async def _written(tx: Tx, payment: Payment, key: str) -> bool:
-    return bool(await ledger.entries.find_existing(tx, [(payment.customer_id, "stripe", key)]))
+    return bool((await ledger.keys.find(tx, [(payment.customer_id, "stripe", key)])).entries)
 
 
 async def _book(
@@ -221,7 +222,8 @@ async def _book(
     Raises:
         AssertionError: the payment was never credited; the caller settles it first.
     """
-    if await _written(tx, payment, key):
+    known = await ledger.keys.find(tx, [(payment.customer_id, "stripe", key)])
+    if known.entries:
         return False
     left = await ledger.entries.remaining_of_payment(tx, payment.customer_id, payment.payment_id)
     assert left is not None, f"{payment.payment_id} goes back before it was credited"
@@ -239,7 +241,7 @@ async def _book(
         money_minor=signed,
         currency=payment.currency,
     )
-    await ledger.post.post(tx, context.keyring, {account.key: account}, [draft])
+    await ledger.post.post(tx, context.keyring, {account.key: account}, [draft], known)
     return True
 
 
@@ -261,7 +263,7 @@ _OF_TOP_UP = """
 """
 
 
-async def disputes_of_top_up(tx: Tx, customer_id: str, top_up_id: str) -> list[Row]:
+async def disputes_of_top_up(tx: Tx, customer_id: CustomerId, top_up_id: str) -> list[Row]:
     """Every dispute and inquiry of a top-up's payments."""
     return await tx.all(_OF_TOP_UP, (customer_id, top_up_id))
 

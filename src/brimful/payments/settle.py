@@ -11,6 +11,7 @@ from typing import Any
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import Decline, PaymentIntentSnapshot
 from brimful.notifications import events
@@ -24,7 +25,7 @@ CONFIRM_LIFE = dt.timedelta(hours=24)
 _WAIT_AFTER_UNEXPECTED_END = dt.timedelta(hours=1)  # a payment canceled by somebody else at Stripe: look again later
 
 
-async def lock_both(tx: Tx, customer_id: str, top_up_id: str) -> tuple[ledger.accounts.Account, TopUp]:
+async def lock_both(tx: Tx, customer_id: CustomerId, top_up_id: str) -> tuple[ledger.accounts.Account, TopUp]:
     """The customer's accounts, then the top-up: the order of locks. All accounts, because a decline may
     block a card that serves the others too.
     """
@@ -98,7 +99,8 @@ async def _succeeded(
     snapshot: PaymentIntentSnapshot,
 ) -> None:
     key = payment.customer_id, "stripe", payment.payment_id
-    if await ledger.entries.find_existing(tx, [key]):
+    known = await ledger.keys.find(tx, [key])
+    if known.entries:
         return
     if await top_ups.store.succeeded_payments(tx, top_up):
         _log.critical("ALARM top-up %s was paid twice: %s is credited too", top_up.top_up_id, payment.payment_id)
@@ -113,7 +115,7 @@ async def _succeeded(
         money_minor=snapshot.received_minor,
         currency=payment.currency,
     )
-    [entry] = await ledger.post.post(tx, context.keyring, {account.key: account}, [draft])
+    [entry] = await ledger.post.post(tx, context.keyring, {account.key: account}, [draft], known)
     await cards.decline_budget.release(tx, payment.payment_id)
     if payment.setup_id is not None:
         await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": payment.customer_id, "setup_id": payment.setup_id}])

@@ -8,6 +8,7 @@ from brimful import cards, customers
 from brimful.auth import audit
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.gateway.gateway import Failure, FailureKind
 from brimful.payments import ownership
 from brimful.payments.context import PaymentContext
@@ -18,7 +19,7 @@ Answer = TypeVar("Answer")
 
 
 async def with_customer(
-    context: PaymentContext, customer_id: str, ask: Callable[[str], Awaitable[Answer | Failure]]
+    context: PaymentContext, customer_id: CustomerId, ask: Callable[[str], Awaitable[Answer | Failure]]
 ) -> Answer | Failure:
     """Ask something of Stripe for a customer, by their id there. Where Stripe no longer has that customer, or the
     account never had, a new one takes its place, and it is asked once more.
@@ -34,7 +35,7 @@ async def with_customer(
     return answer
 
 
-async def _known_or_made(context: PaymentContext, customer_id: str) -> str | Failure:
+async def _known_or_made(context: PaymentContext, customer_id: CustomerId) -> str | Failure:
     async with context.database.transaction() as tx:
         customer = await customers.get(tx, customer_id)
     if customer.stripe_customer_id is not None:
@@ -46,7 +47,7 @@ async def _known_or_made(context: PaymentContext, customer_id: str) -> str | Fai
         return await customers.set_stripe_customer(tx, customer_id, made)
 
 
-async def _replaced(context: PaymentContext, customer_id: str, gone: str, why: str) -> str | Failure:
+async def _replaced(context: PaymentContext, customer_id: CustomerId, gone: str, why: str) -> str | Failure:
     async with context.database.transaction() as tx:
         customer = await customers.get(tx, customer_id)
     made = await _made(context, customer)
@@ -81,7 +82,7 @@ async def _made(context: PaymentContext, customer: customers.Customer) -> str | 
     return answer
 
 
-async def require_replaceable(context: PaymentContext, customer_id: str, stripe_customer: str) -> None:
+async def require_replaceable(context: PaymentContext, customer_id: CustomerId, stripe_customer: str) -> None:
     """Refuse to take another customer at Stripe for this one unless it exists there, and unless the one before is gone
     or has no card: cards saved with it could not be charged any more.
     """
@@ -102,7 +103,7 @@ async def require_replaceable(context: PaymentContext, customer_id: str, stripe_
                       "let the customer remove them in the portal first.", field=_FIELD)  # fmt: skip
 
 
-async def update(context: PaymentContext, customer_id: str) -> None:
+async def update(context: PaymentContext, customer_id: CustomerId) -> None:
     """Bring what Stripe knows of a customer up to date. An e-mail that it does not take is left out there.
 
     Raises:

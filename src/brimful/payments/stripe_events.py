@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database, Row, Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
 from brimful.gateway.stripe import adapter
@@ -253,7 +254,7 @@ async def _warning(context: PaymentContext, warning_id: str) -> tuple[str, str]:
     return "done", "card blocked"
 
 
-async def _by_checkout(context: PaymentContext, snapshot: PaymentIntentSnapshot) -> tuple[str, str] | None:
+async def _by_checkout(context: PaymentContext, snapshot: PaymentIntentSnapshot) -> tuple[CustomerId, str] | None:
     """A PaymentIntent that Checkout made is ours only if its session is the one that we stored."""
     session = await context.gateway.find_checkout(intent_id=snapshot.intent_id)
     if session is None or isinstance(session, Failure):

@@ -8,6 +8,7 @@ import psycopg
 import psycopg_pool
 
 from brimful import top_ups
+from brimful.core.ids import CustomerId
 from brimful.payments import advance, stripe_events
 from brimful.payments.context import PaymentContext
 
@@ -30,7 +31,7 @@ async def within(work: Awaitable[None]) -> None:
         raise ConnectionError(f"not done within {_TURN_S} s; again later") from error
 
 
-async def pay(context: PaymentContext, customer_id: str, top_up_id: str) -> None:
+async def pay(context: PaymentContext, customer_id: CustomerId, top_up_id: str) -> None:
     """Work on a top-up; an error of ours is counted on it, and after a few it waits for a person. Others go on."""
     try:
         await within(advance.advance(context, customer_id, top_up_id, only_if_due=True))

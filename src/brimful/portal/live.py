@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 import psycopg
 import psycopg_pool
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 
 _log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Hub:
                 queue.put_nowait(None)
 
     @contextlib.asynccontextmanager
-    async def listen(self, customer_id: str) -> AsyncIterator[asyncio.Queue[str | None] | None]:
+    async def listen(self, customer_id: CustomerId) -> AsyncIterator[asyncio.Queue[str | None] | None]:
         """A queue that gets a mark whenever the customer's accounts change, None when the process stops. Yields None
         itself where no more streams are taken.
         """

@@ -5,16 +5,17 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 from brimful import ledger
+from brimful.core.ids import CustomerId
 from brimful.posting import holds
-from brimful.posting.model import HOLDING, Key, Movement, Verdict
+from brimful.posting.model import HOLDING, Movement, Verdict
 
 _NOTHING = Decimal(0)
 
 
 def decide(
     movements: Sequence[Movement],
-    balances: Mapping[tuple[str, str], Decimal],
-    known: Mapping[Key, ledger.entries.ExistingEntry],
+    balances: Mapping[tuple[CustomerId, str], Decimal],
+    known: Mapping[ledger.keys.Key, ledger.keys.ExistingEntry],
     now: dt.datetime,
     batch_holds: holds.BatchHolds,
 ) -> list[Verdict]:
@@ -32,7 +33,7 @@ def decide(
         asset, amount or kind it is refused. A refusal is not remembered: the same id may be sent again.
     """
     running = dict(balances)
-    first: dict[Key, Movement] = {}
+    first: dict[ledger.keys.Key, Movement] = {}
     verdicts: list[Verdict] = []
     for movement in movements:
         account = movement.customer_id, movement.asset
@@ -56,11 +57,11 @@ def decide(
 
 
 def _repeated(
-    movement: Movement, before: ledger.entries.ExistingEntry | Movement, balance: Decimal, now: dt.datetime
+    movement: Movement, before: ledger.keys.ExistingEntry | Movement, balance: Decimal, now: dt.datetime
 ) -> Verdict:
     """The id was used before: by an entry that is written, or earlier in this batch."""
     if (before.kind, before.asset, before.amount) == (movement.kind, movement.asset, movement.amount):
-        recorded_at = before.recorded_at if isinstance(before, ledger.entries.ExistingEntry) else now
+        recorded_at = before.recorded_at if isinstance(before, ledger.keys.ExistingEntry) else now
         return Verdict("duplicate", balance=balance, recorded_at=recorded_at)
     detail = "This id was used before with another asset or amount: send a new id."
     return Verdict("refused", "key_reused", detail, balance)

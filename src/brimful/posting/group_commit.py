@@ -26,11 +26,12 @@ import psycopg_pool
 from brimful import auto_top_up, ledger, observability, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.citus.shards import Shards
 from brimful.db.pool import Database, Query, Tx
 from brimful.posting import decide
 from brimful.posting.holds import BatchHolds
-from brimful.posting.model import HOLDING, Key, Movement, Verdict
+from brimful.posting.model import HOLDING, Movement, Verdict
 
 # The hot statements have one good plan each for tables of any size: look-ups by key. Planning them again for each
 # batch cost as much as running them, and a plan made while a table was empty read it as a whole when it was not.
@@ -142,7 +143,7 @@ class Recorder:
         if self._stopping or self._queued + number > self._queue_max:
             raise Refused("unavailable", "Too many events are waiting. Send this again in a moment.")
 
-    async def _find(self, customers: Collection[str]) -> Mapping[str, int]:
+    async def _find(self, customers: Collection[CustomerId]) -> Mapping[CustomerId, int]:
         try:
             return await self._places.of(customers)
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout) as error:
@@ -307,25 +308,21 @@ class Recorder:
         keys = {(movement.customer_id, movement.asset) for movement in movements}
         used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
         async with self._database.transaction("T1") as tx:
-            accounts, known = await tx.lock_then_read(
-                ledger.accounts.lock_query(keys), ledger.entries.existing_query(used)
-            )
+            accounts, known = await tx.lock_then_read(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
             if len(accounts) == len(keys):
                 return await self._write(tx, accounts, known, movements)
         # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
         async with self._database.transaction() as tx:
             await ledger.accounts.create_missing(tx, keys - set(accounts))
         async with self._database.transaction("T1") as tx:
-            accounts, known = await tx.lock_then_read(
-                ledger.accounts.lock_query(keys), ledger.entries.existing_query(used)
-            )
+            accounts, known = await tx.lock_then_read(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
             return await self._write(tx, accounts, known, movements)
 
     async def _write(
         self,
         tx: Tx,
         accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account],
-        known: Mapping[Key, ledger.entries.ExistingEntry],
+        known: ledger.keys.Known,
         movements: Sequence[Movement],
     ) -> list[Verdict]:
         """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
@@ -334,15 +331,16 @@ class Recorder:
             for movement in movements
             if (key := (movement.customer_id, movement.asset)) in accounts
         ]
+        await known.complete(tx)
         balances = {key: account.balance for key, account in accounts.items()}
         batch_holds = await self._batch_holds(tx, accounts, possible)
-        decided = decide.decide(possible, balances, known, await tx.now(), batch_holds)
+        decided = decide.decide(possible, balances, known.entries, await tx.now(), batch_holds)
         applied = [
             move
             for move, verdict in zip(possible, decided, strict=True)
             if verdict.outcome == "applied" and move.kind not in _NO_ENTRY
         ]
-        entries = await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied])
+        entries = await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
             ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=await tx.now())

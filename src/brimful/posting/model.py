@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
-Key = tuple[str, str, str]  # customer_id, source, key
+from brimful.core.ids import CustomerId
+
 Kind = Literal["usage", "charge", "adjustment", "hold", "capture", "release"]
 Source = Literal["usage", "hold", "api"]
 Overrun = Literal["refuse", "covered", "record"]
@@ -25,7 +26,7 @@ class Movement(NamedTuple):
     """
 
     kind: Kind
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     key: str
     amount: Decimal

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 
-from brimful.db.columns import Texts
+from brimful.db.columns import CustomerIds, Texts
 from brimful.db.pool import Query, Row
 from brimful.ledger.accounts import AccountKey
 
@@ -24,15 +24,15 @@ _BRIDGES = """
             AND t.customer_id = ANY(%(customers)s)
             AND t.state IN ('requested', 'intent_created', 'confirming', 'processing', 'unknown')
     ) AS in_flight
-    FROM unnest(%(customers)s::text[], %(assets)s::text[]) AS a (customer_id, asset)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS a (customer_id, asset)
     JOIN assets AS s ON s.code = a.asset
 """
 
 
 def bridges_query(accounts: Collection[AccountKey]) -> Query[dict[AccountKey, Bridge]]:
     """Of each of these accounts, under their locks."""
-    customers, assets = (Texts(column) for column in zip(*sorted(accounts), strict=True))
-    return Query(_BRIDGES, {"customers": customers, "assets": assets}, _bridges)
+    customers, assets = zip(*sorted(accounts), strict=True)
+    return Query(_BRIDGES, {"customers": CustomerIds(customers), "assets": Texts(assets)}, _bridges)
 
 
 def _bridges(rows: Sequence[Row]) -> dict[AccountKey, Bridge]:

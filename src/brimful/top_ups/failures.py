@@ -5,6 +5,7 @@ import datetime as dt
 from collections.abc import Collection
 from typing import Literal
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 
@@ -50,7 +51,7 @@ _PAGE = f"SELECT * FROM ({_LIST}) AS failed ORDER BY substr(place, 5) DESC LIMIT
 
 
 async def list_page(
-    tx: Tx, customer_id: str, assets: Collection[str], *, before: str | None, limit: int
+    tx: Tx, customer_id: CustomerId, assets: Collection[str], *, before: str | None, limit: int
 ) -> list[FailedPayment]:
     """A customer's failed payments, newest first; `before` is the place of the last one seen."""
     values = {

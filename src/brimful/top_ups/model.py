@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Any, Literal, get_args
 
 from brimful.core import money
+from brimful.core.ids import CustomerId
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
 Asked = Literal["large_charge", "many_charges", "unusual_use"]
@@ -71,7 +72,7 @@ class TopUp:
     customer must approve it first.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     top_up_id: str
     asset: str
     kind: Literal["automatic", "manual"]
@@ -125,7 +126,7 @@ class TopUp:
 class Payment:
     """One PaymentIntent or one Checkout Session. `closed_at` is set when its end was read at Stripe."""
 
-    customer_id: str
+    customer_id: CustomerId
     payment_id: str
     top_up_id: str
     kind: Literal["intent", "checkout"]

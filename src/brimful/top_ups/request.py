@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from brimful import customers, jobs, observability
 from brimful.core import clock, ids, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.top_ups import store
 from brimful.top_ups.model import WAITING_STATES, TopUp
@@ -28,7 +29,7 @@ class AutomaticWish:
     customer's approval.
     """
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     currency: str
     amount_minor: int
@@ -51,7 +52,7 @@ _INSERT_AUTOMATIC = """
         CASE WHEN w.asked IS NOT NULL THEN 'approval_needed' END,
         CASE WHEN w.asked IS NULL THEN %(now)s::timestamptz ELSE %(until)s::timestamptz END,
         CASE WHEN w.asked IS NOT NULL THEN %(until)s::timestamptz END, %(now)s
-    FROM unnest(%(customers)s::text[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
+    FROM unnest(%(customers)s::uuid[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
         %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cuts)s::boolean[],
         %(cards)s::text[],
         %(consents)s::text[], %(versions)s::int[], %(asks)s::text[]) AS w (customer_id, top_up_id, asset, currency,
@@ -61,7 +62,7 @@ _INSERT_AUTOMATIC = """
 """
 
 
-async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tuple[str, str], str]:
+async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tuple[CustomerId, str], str]:
     """Insert automatic top-ups and their jobs in the caller's transaction.
 
     Returns:
@@ -115,7 +116,7 @@ _INSERT_MANUAL = """
 async def request_manual(
     tx: Tx,
     *,
-    customer_id: str,
+    customer_id: CustomerId,
     asset: str,
     currency: str,
     amount_minor: int,

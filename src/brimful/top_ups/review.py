@@ -4,6 +4,7 @@ import datetime as dt
 from decimal import Decimal
 
 from brimful import jobs
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.top_ups import store
 from brimful.top_ups.model import TopUp
@@ -19,7 +20,7 @@ _FAILED = """
 """
 
 
-async def note_failure(tx: Tx, customer_id: str, top_up_id: str) -> bool:
+async def note_failure(tx: Tx, customer_id: CustomerId, top_up_id: str) -> bool:
     """Working on a top-up raised an error of ours. After a few it is set aside for a person, looked at once an hour,
     never dropped. True when it was set aside just now.
     """

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from brimful import jobs, observability
 from brimful.core import ids
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import PaymentRequest
 from brimful.ledger.accounts import AccountKey
@@ -33,7 +34,7 @@ _GET = _COLUMNS + "WHERE customer_id = %s AND top_up_id = %s"
 _LOCK = _GET + " FOR NO KEY UPDATE"
 
 
-async def get(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+async def get(tx: Tx, customer_id: CustomerId, top_up_id: str) -> TopUp:
     """One top-up of this customer; refuses any other."""
     row = await tx.one(_GET, (customer_id, top_up_id))
     if row is None:
@@ -41,7 +42,7 @@ async def get(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
     return TopUp(**row)
 
 
-async def lock(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
+async def lock(tx: Tx, customer_id: CustomerId, top_up_id: str) -> TopUp:
     """The same, locked: after its account, last of all locks."""
     row = await tx.one(_LOCK, (customer_id, top_up_id))
     tx.locked()
@@ -52,7 +53,7 @@ async def lock(tx: Tx, customer_id: str, top_up_id: str) -> TopUp:
 _LIVE = _COLUMNS + "WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND ended_at IS NULL"
 
 
-async def live_by_account(tx: Tx, customer_id: str, asset: str) -> TopUp | None:
+async def live_by_account(tx: Tx, customer_id: CustomerId, asset: str) -> TopUp | None:
     """The account's live automatic top-up: there is at most one."""
     row = await tx.one(_LIVE, (customer_id, asset))
     return None if row is None else TopUp(**row)
@@ -75,7 +76,7 @@ _PENDING = """
 """
 
 
-async def pending_units(tx: Tx, customer_id: str, asset: str) -> Decimal:
+async def pending_units(tx: Tx, customer_id: CustomerId, asset: str) -> Decimal:
     """Units that live top-ups will bring; a link that nobody has paid yet brings nothing."""
     row = await tx.one(_PENDING, (customer_id, asset))
     assert row is not None
@@ -91,7 +92,7 @@ _ON_ITS_WAY = """
 """
 
 
-async def units_on_their_way(tx: Tx, customer_id: str, asset: str) -> Decimal:
+async def units_on_their_way(tx: Tx, customer_id: CustomerId, asset: str) -> Decimal:
     """Units of payments that are being made now: not of those that were declined, or wait for somebody."""
     row = await tx.one(_ON_ITS_WAY, (customer_id, asset))
     assert row is not None
@@ -102,10 +103,10 @@ async def units_on_their_way(tx: Tx, customer_id: str, asset: str) -> Decimal:
 _OWNER = "SELECT customer_id FROM top_ups WHERE top_up_id = %s"
 
 
-async def owner_of(tx: Tx, top_up_id: str) -> str | None:
+async def owner_of(tx: Tx, top_up_id: str) -> CustomerId | None:
     """The customer of an automatic top-up, which has no alias: the hot path writes none."""
     row = await tx.one(_OWNER, (top_up_id,))
-    return None if row is None else str(row["customer_id"])
+    return None if row is None else CustomerId(row["customer_id"])
 
 
 _PAGE = _COLUMNS + (
@@ -117,7 +118,7 @@ _PAGE = _COLUMNS + (
 
 async def list_page(
     tx: Tx,
-    customer_id: str,
+    customer_id: CustomerId,
     *,
     limit: int,
     asset: str | None = None,
@@ -145,7 +146,7 @@ _AUTOMATIC_PAYMENTS = """
 """
 
 
-async def automatic_payments(tx: Tx, customer_id: str, asset: str, since: dt.datetime) -> set[str]:
+async def automatic_payments(tx: Tx, customer_id: CustomerId, asset: str, since: dt.datetime) -> set[str]:
     """Payments of automatic top-ups requested since then."""
     return {str(row["payment_id"]) for row in await tx.all(_AUTOMATIC_PAYMENTS, (customer_id, asset, since))}
 
@@ -268,7 +269,7 @@ async def open_payment(tx: Tx, top_up: TopUp) -> Payment | None:
     return None if row is None else Payment(**row)
 
 
-async def find_payment(tx: Tx, customer_id: str, payment_id: str) -> Payment | None:
+async def find_payment(tx: Tx, customer_id: CustomerId, payment_id: str) -> Payment | None:
     """One payment of this customer."""
     row = await tx.one(_FIND_PAYMENT, (customer_id, payment_id))
     return None if row is None else Payment(**row)
@@ -311,7 +312,7 @@ async def declines_of(tx: Tx, top_up: TopUp) -> list[tuple[Codes, str | None]]:
     return [((row["error_code"], row["decline_code"], row["advice_code"]), row["card_id"]) for row in rows]
 
 
-async def payment_of_setup(tx: Tx, customer_id: str, setup_id: str) -> Payment | None:
+async def payment_of_setup(tx: Tx, customer_id: CustomerId, setup_id: str) -> Payment | None:
     """The payment whose save box opened that setup."""
     row = await tx.one(_PAYMENTS + "WHERE customer_id = %s AND setup_id = %s", (customer_id, setup_id))
     return None if row is None else Payment(**row)
@@ -404,7 +405,7 @@ async def mark_succeeded_late(tx: Tx, payment: Payment) -> None:
 _IDS_BY_PAYMENT = "SELECT payment_id, top_up_id FROM payments WHERE customer_id = %s AND payment_id = ANY(%s)"
 
 
-async def with_top_ups(tx: Tx, customer_id: str, entries: Sequence[Row]) -> list[Row]:
+async def with_top_ups(tx: Tx, customer_id: CustomerId, entries: Sequence[Row]) -> list[Row]:
     """A customer's entries, each with the `top_up_id` of its payment, or None."""
     paid = [row["payment_id"] for row in entries if row["payment_id"] is not None]
     found = await tx.all(_IDS_BY_PAYMENT, (customer_id, paid)) if paid else []

@@ -2,6 +2,7 @@
 
 import datetime as dt
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 # Of the account's latest, but those that waited for their customer.
@@ -18,7 +19,7 @@ _PAYMENTS_MIN = 20
 _LATELY = dt.timedelta(days=7)
 
 
-async def of_account(tx: Tx, customer_id: str, asset: str) -> dt.timedelta | None:
+async def of_account(tx: Tx, customer_id: CustomerId, asset: str) -> dt.timedelta | None:
     """How long automatic top-ups of this account took: 95th percentile of the latest 20; None before the first."""
     row = await tx.one(_OF_ACCOUNT, (customer_id, asset))
     return None if row is None else row["time_to_credit"]

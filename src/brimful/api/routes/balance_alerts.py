@@ -7,6 +7,7 @@ from brimful.api import context, schemas
 from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.notifications import balance_alerts
 
 router = context.router_for("Alerts")
@@ -30,7 +31,7 @@ async def get_alert(tx: Transaction, customer: KnownCustomer, asset: str) -> sch
 
 @router.put("/customers/{customer_id}/alerts/{asset}")
 async def set_alert(
-    context: Context, customer_id: str, asset: str, body: schemas.requests.SetAlert
+    context: Context, customer_id: CustomerId, asset: str, body: schemas.requests.SetAlert
 ) -> schemas.balances.Alert:
     """Tell `balance.low` below a threshold, `balance.depleted` when nothing is left; at once where that is so now."""
     async with context.deps.database.transaction() as tx:

@@ -7,6 +7,7 @@ from brimful.api import context, pagination, schemas
 from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit, Offset
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.notifications import events
 
 router = context.router_for("Customers")
@@ -47,7 +48,8 @@ async def list_customers(
         return RedirectResponse(f"/v1/customers/{known[external_id]}", 303)
     pagination.one_way(offset, cursor)
     before = pagination.read_cursor("c", cursor)
-    found = await customers.list_page(tx, limit=limit + 1, offset=offset, before=before)
+    after = None if before is None else CustomerId(before)
+    found = await customers.list_page(tx, limit=limit + 1, offset=offset, before=after)
     page, next_cursor = pagination.cut("c", found, limit, lambda one: one.customer_id)
     items = [schemas.balances.Customer.of(customer) for customer in page]
     return schemas.balances.CustomerPage(
@@ -56,13 +58,13 @@ async def list_customers(
 
 
 @router.get("/customers/{customer_id}")
-async def get_customer(tx: Transaction, customer_id: str) -> schemas.balances.Customer:
+async def get_customer(tx: Transaction, customer_id: CustomerId) -> schemas.balances.Customer:
     """One customer."""
     return schemas.balances.Customer.of(await customers.get(tx, customer_id))
 
 
 @router.patch("/customers/{customer_id}", status_code=204)
-async def update_customer(context: Context, customer_id: str, body: schemas.requests.UpdateCustomer) -> Response:
+async def update_customer(context: Context, customer_id: CustomerId, body: schemas.requests.UpdateCustomer) -> Response:
     """Change name, e-mail, external id, time zone or external accounts.
 
     Name and e-mail are changed at Stripe as well. Another customer at Stripe is taken only if the account has it, and

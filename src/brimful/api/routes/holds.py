@@ -11,12 +11,15 @@ from brimful.api.pagination import Limit
 from brimful.api.routes import wallets
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 
 router = context.router_for("Holds")
 
 
 @router.post("/customers/{customer_id}/wallet/holds", status_code=201)
-async def create_hold(context: Context, customer_id: str, body: schemas.requests.CreateHold) -> schemas.balances.Hold:
+async def create_hold(
+    context: Context, customer_id: CustomerId, body: schemas.requests.CreateHold
+) -> schemas.balances.Hold:
     """Set units aside, if what is available covers them. The same id is one hold."""
     async with context.deps.database.transaction() as tx:
         asset = await context.deps.catalogue.get(tx, body.asset)
@@ -52,14 +55,14 @@ async def list_holds(
 
 
 @router.get("/customers/{customer_id}/wallet/holds/{hold_id}")
-async def get_hold(context: Context, customer_id: str, hold_id: str) -> schemas.balances.Hold:
+async def get_hold(context: Context, customer_id: CustomerId, hold_id: str) -> schemas.balances.Hold:
     """One hold as it stands."""
     return schemas.balances.Hold.of(await _existing(context, customer_id, hold_id))
 
 
 @router.post("/customers/{customer_id}/wallet/holds/{hold_id}/capture")
 async def capture_hold(
-    context: Context, customer_id: str, hold_id: str, body: schemas.requests.CaptureHold
+    context: Context, customer_id: CustomerId, hold_id: str, body: schemas.requests.CaptureHold
 ) -> schemas.balances.Hold:
     """Turn a hold into a debit of what the job cost. The same amount again is one capture."""
     hold = await _existing(context, customer_id, hold_id)
@@ -74,7 +77,7 @@ async def capture_hold(
 
 
 @router.post("/customers/{customer_id}/wallet/holds/{hold_id}/release")
-async def release_hold(context: Context, customer_id: str, hold_id: str) -> schemas.balances.Hold:
+async def release_hold(context: Context, customer_id: CustomerId, hold_id: str) -> schemas.balances.Hold:
     """Make a hold available again. Doing it twice is the same as once."""
     hold = await _existing(context, customer_id, hold_id)
     return await _act(context, posting.model.Movement("release", customer_id, hold.asset, hold_id, Decimal(0)))
@@ -86,7 +89,7 @@ async def _act(context: AppContext, movement: posting.model.Movement) -> schemas
     return schemas.balances.Hold.of(await _existing(context, movement.customer_id, movement.key))
 
 
-async def _existing(context: AppContext, customer_id: str, hold_id: str) -> ledger.holds.Hold:
+async def _existing(context: AppContext, customer_id: CustomerId, hold_id: str) -> ledger.holds.Hold:
     async with context.deps.database.transaction() as tx:
         await customers.get(tx, customer_id)
         hold = await ledger.holds.find(tx, customer_id, hold_id)

@@ -7,6 +7,7 @@ from brimful.api import context, idempotency, origins, schemas
 from brimful.api.context import Context, Transaction
 from brimful.auth import portal_sessions
 from brimful.core import clock
+from brimful.core.ids import CustomerId
 
 router = context.router_for("Billing Portal")
 
@@ -17,12 +18,12 @@ async def create_session(
 ) -> schemas.top_ups.PortalLink:
     """Make a link into the Billing Portal: ten minutes, one use."""
     origins.validate_urls(context.deps, body.return_url, body.failure_url)
-    await customers.get(tx, body.customer_id)
+    customer = await customers.get(tx, CustomerId(body.customer_id))
     if body.asset is not None:
         await assets.get(tx, body.asset)
     link = await portal_sessions.create_link(
         tx,
-        body.customer_id,
+        customer.customer_id,
         return_url=body.return_url,
         failure_url=body.failure_url,
         flow=body.flow,

@@ -10,6 +10,7 @@ from brimful.api.context import KnownCustomer, Transaction
 from brimful.auto_top_up.presets import Preset
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import NOBODY, CustomerId
 from brimful.core.text import clean
 from brimful.db.pool import Tx
 
@@ -66,7 +67,7 @@ async def remove_segment_preset(tx: Transaction, segment: str, asset: str) -> Re
 
 
 async def _put(
-    tx: Tx, body: schemas.requests.SetPreset, code: str, *, customer_id: str = "", segment: str = ""
+    tx: Tx, body: schemas.requests.SetPreset, code: str, *, customer_id: CustomerId = NOBODY, segment: str = ""
 ) -> schemas.presets.Preset:
     asset = await assets.get(tx, code)
     currency = asset.code if asset.kind == "currency" else body.currency

@@ -11,6 +11,7 @@ from brimful.api.pagination import Limit
 from brimful.auth import portal_sessions
 from brimful.core import clock, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.wiring import Deps
 
@@ -81,7 +82,7 @@ async def create_refund(
     return schemas.top_ups.Refund.of(refund)
 
 
-async def _owner(tx: Tx, top_up_id: str) -> str:
+async def _owner(tx: Tx, top_up_id: str) -> CustomerId:
     found = await customers.find_alias(tx, "top_up", top_up_id)
     customer_id = found[0] if found is not None else await top_ups.store.owner_of(tx, top_up_id)
     if customer_id is None:
@@ -92,7 +93,7 @@ async def _owner(tx: Tx, top_up_id: str) -> str:
 async def _make_top_up(
     deps: Deps, tx: Tx, body: schemas.requests.CreateTopUp, asset_code: str, secret: str
 ) -> schemas.top_ups.PaymentLink:
-    await customers.get(tx, body.customer_id)
+    customer_id = (await customers.get(tx, CustomerId(body.customer_id))).customer_id
     asset = await assets.get(tx, asset_code)
     shape = money.currency(body.currency)
     amount = money.positive(money.parse(body.amount, scale=shape.exponent))
@@ -103,10 +104,10 @@ async def _make_top_up(
     units = money.units_bought(amount_minor, body.currency, rate=rate, scale=asset.scale)
     if not units:
         raise Refused("amount_below_one_unit", f"This buys less than one unit of {asset.code}.", field="amount")
-    await ledger.accounts.create_missing(tx, [(body.customer_id, asset.code)])
+    await ledger.accounts.create_missing(tx, [(customer_id, asset.code)])
     top_up = await top_ups.request.request_manual(
         tx,
-        customer_id=body.customer_id,
+        customer_id=customer_id,
         asset=asset.code,
         currency=body.currency,
         amount_minor=amount_minor,
@@ -119,7 +120,7 @@ async def _make_top_up(
     )
     link = await portal_sessions.create_link(
         tx,
-        body.customer_id,
+        customer_id,
         top_up_id=top_up.top_up_id,
         return_url=body.return_url,
         failure_url=body.failure_url,

@@ -12,6 +12,7 @@ from brimful.api.json_body import Instant
 from brimful.api.pagination import Limit, Offset
 from brimful.core import clock, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.posting.model import Movement, Verdict
 
@@ -40,7 +41,7 @@ async def get_wallet(tx: Transaction, customer: KnownCustomer) -> schemas.balanc
 
 
 @router.get("/customers/{customer_id}/wallet/{account_id}")
-async def get_account(tx: Transaction, customer_id: str, account_id: str) -> schemas.balances.AccountDetails:
+async def get_account(tx: Transaction, customer_id: CustomerId, account_id: str) -> schemas.balances.AccountDetails:
     """One balance, with what is on its way."""
     account = await account_of(tx, customer_id, account_id)
     pending = await top_ups.store.pending_units(tx, customer_id, account.asset)
@@ -56,7 +57,7 @@ async def get_account(tx: Transaction, customer_id: str, account_id: str) -> sch
 @router.get("/customers/{customer_id}/wallet/{account_id}/entries")
 async def list_entries(
     tx: Transaction,
-    customer_id: str,
+    customer_id: CustomerId,
     account_id: str,
     kind: ledger.entries.Kind | None = None,
     limit: Limit = 50,
@@ -73,7 +74,7 @@ async def list_entries(
 
 @router.get("/customers/{customer_id}/wallet/{account_id}/grants")
 async def list_grants(
-    tx: Transaction, customer_id: str, account_id: str, narrowed: Annotated[GrantFilter, Query()]
+    tx: Transaction, customer_id: CustomerId, account_id: str, narrowed: Annotated[GrantFilter, Query()]
 ) -> schemas.balances.Grants:
     """The credits of one balance in the form of Credyt's grants, newest first."""
     pagination.one_way(narrowed.offset, narrowed.cursor)
@@ -95,7 +96,7 @@ async def list_grants(
 
 @router.post("/customers/{customer_id}/wallet/adjustments", status_code=201)
 async def create_adjustment(
-    context: Context, customer_id: str, body: schemas.requests.Adjustment
+    context: Context, customer_id: CustomerId, body: schemas.requests.Adjustment
 ) -> schemas.balances.Created:
     """Change a balance by a signed amount. The same transaction_id is one adjustment."""
     if body.effective_at is not None or body.expires_at is not None:
@@ -107,7 +108,9 @@ async def create_adjustment(
 
 
 @router.post("/customers/{customer_id}/wallet/charges", status_code=201)
-async def create_charge(context: Context, customer_id: str, body: schemas.requests.Charge) -> schemas.balances.Id:
+async def create_charge(
+    context: Context, customer_id: CustomerId, body: schemas.requests.Charge
+) -> schemas.balances.Id:
     """Take a fee, if the balance covers it. The same transaction_id is one charge."""
     names = ("subject", "input_units", "input_volume", "unit_price", "volume_rate", "package_size")
     priced = {name: str(getattr(body, name)) for name in names if getattr(body, name) is not None}
@@ -128,7 +131,7 @@ async def get_transaction(
 
 async def _post(
     context: AppContext,
-    customer_id: str,
+    customer_id: CustomerId,
     kind: Any,
     body: schemas.requests.Adjustment | schemas.requests.Charge,
     metadata: dict[str, str],
@@ -169,7 +172,7 @@ async def answer(context: AppContext, account: ledger.accounts.AccountKey, verdi
     raise Refused(verdict.code, verdict.detail or verdict.code, **extra)
 
 
-async def account_of(tx: Tx, customer_id: str, account_id: str) -> ledger.accounts.Account:
+async def account_of(tx: Tx, customer_id: CustomerId, account_id: str) -> ledger.accounts.Account:
     await customers.get(tx, customer_id)
     name, _, asset = account_id.partition(":")
     account = await ledger.accounts.get(tx, customer_id, asset) if name == "default" else None

@@ -8,6 +8,7 @@ from pydantic import BaseModel, Field
 from brimful import assets, customers, ledger
 from brimful.api.schemas.base import Amount, Moment, NextCursor, Paged
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row
 from brimful.notifications import balance_alerts
 
@@ -202,7 +203,7 @@ class Entry(BaseModel):
     @classmethod
     def of(cls, row: Row) -> Self:
         return cls(
-            id=row["entry_id"],
+            id=ledger.entries.public_id(row["mac"]),
             seq=row["seq"],
             kind=row["kind"],
             amount=money.text(row["amount"]),
@@ -279,7 +280,7 @@ class Grant(BaseModel):
     @classmethod
     def of(cls, row: Row) -> Self:
         return cls(
-            id=row["entry_id"],
+            id=ledger.entries.public_id(row["mac"]),
             available=money.text(row["amount"]),
             effective_at=clock.rfc3339(row["occurred_at"]),
             expires_at="9999-12-31T23:59:59Z",
@@ -298,7 +299,7 @@ class Hold(BaseModel):
     """Units set aside."""
 
     id: str
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     amount: Amount
     state: Literal["open", "captured", "released", "expired"]

@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from brimful.api.schemas.base import Amount, Moment
+from brimful.core.ids import CustomerId
 from brimful.notifications.events import Topic
 
 Minor = Annotated[int, Field(description="Money in minor units of its currency.")]
@@ -14,7 +15,7 @@ class CustomerEvent(BaseModel):
     """Something about a customer."""
 
     model_config = ConfigDict(extra="forbid")
-    customer_id: str
+    customer_id: CustomerId
 
 
 class TopUpEvent(CustomerEvent):

@@ -8,6 +8,7 @@ from brimful import auto_top_up, cards, payments, top_ups
 from brimful.api.schemas.base import Amount, Moment
 from brimful.api.schemas.top_ups import Between, Exposure
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 
 
 class MonthlyLimit(BaseModel):
@@ -126,7 +127,7 @@ class TopUpNow(BaseModel):
 class Explanation(BaseModel):
     """Why a rule charges, or does not: the last evaluation with every fact behind it."""
 
-    customer_id: str
+    customer_id: CustomerId
     asset: str
     at: Moment
     reason: str

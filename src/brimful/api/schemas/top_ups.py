@@ -7,6 +7,7 @@ from pydantic import BaseModel
 from brimful import auto_top_up, cards, payments, top_ups
 from brimful.api.schemas.base import Amount, Moment, NextCursor
 from brimful.core import clock, money
+from brimful.core.ids import CustomerId
 
 
 class TopUpDestination(BaseModel):
@@ -21,7 +22,7 @@ class TopUp(BaseModel):
     """A top-up: Credyt's status beside our own state and reason."""
 
     id: str
-    customer_id: str
+    customer_id: CustomerId
     kind: Literal["automatic", "manual"]
     status: Literal["initiated", "pending", "succeeded", "failed", "expired"]
     state: str

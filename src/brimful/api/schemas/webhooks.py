@@ -6,6 +6,7 @@ from pydantic import BaseModel, Field
 
 from brimful.api.schemas.base import Moment
 from brimful.core import clock
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row
 from brimful.notifications import webhooks
 
@@ -131,7 +132,7 @@ class EventLog(BaseModel):
 
     id: str
     topic: str
-    customer_id: str | None
+    customer_id: CustomerId | None
     time: Moment
     data: Any
     deliveries: list[DeliveryItem]

@@ -9,6 +9,7 @@ from brimful import operations
 from brimful.console import view_model
 from brimful.console.context import Page
 from brimful.console.view_model import Cell, Field, Table, View
+from brimful.core.ids import CustomerId
 
 _PAGE = 100
 
@@ -16,8 +17,12 @@ _PAGE = 100
 async def audit_log(page: Page) -> Response:
     """Who changed what, newest first."""
     narrowed = {name: page.query(name) for name in ("customer_id", "actor", "action")}
+    customer_id = narrowed["customer_id"]
     async with page.database.transaction() as tx:
-        rows = await operations.lookup.audit_trail(tx, limit=_PAGE + 1, before=page.query("before"), **narrowed)
+        rows = await operations.lookup.audit_trail(
+            tx, limit=_PAGE + 1, before=page.query("before"), actor=narrowed["actor"], action=narrowed["action"],
+            customer_id=None if customer_id is None else CustomerId(customer_id),
+        )  # fmt: skip
     shown = [
         [view_model.moment(row["at"]), row["actor"], row["action"],
          Cell(row["customer_id"], f"/customers/{row['customer_id']}") if row["customer_id"] else "",

@@ -10,6 +10,7 @@ from brimful.console.context import Page
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 
 _PAGE = 100
@@ -38,7 +39,7 @@ async def search(page: Page) -> Response:
 
 async def customer(page: Page) -> Response:
     """Balances, rules with why they charge or do not, cards, top-ups, holds, what was changed."""
-    customer_id = page.path("customer_id")
+    customer_id = CustomerId(page.path("customer_id"))
     async with page.database.transaction() as tx:
         one = await customers.get(tx, customer_id)
         accounts = await ledger.accounts.list_for(tx, customer_id)
@@ -66,7 +67,7 @@ async def customer(page: Page) -> Response:
     return page.show(View(one.name, "customers", facts, tables, acts))
 
 
-def _balances(customer_id: str, accounts: Sequence[ledger.accounts.Account]) -> Table:
+def _balances(customer_id: CustomerId, accounts: Sequence[ledger.accounts.Account]) -> Table:
     rows: list[list[Cell | str]] = [
         [Cell(one.asset, f"/customers/{customer_id}/ledger/{one.asset}"), money.text(one.available),
          money.text(one.balance), money.text(one.held)]
@@ -75,7 +76,7 @@ def _balances(customer_id: str, accounts: Sequence[ledger.accounts.Account]) -> 
     return Table("Balances", ("Asset", "Available", "Balance", "Held"), rows)
 
 
-def _top_ups(customer_id: str, latest: Sequence[top_ups.model.TopUp]) -> Table:
+def _top_ups(customer_id: CustomerId, latest: Sequence[top_ups.model.TopUp]) -> Table:
     rows: list[list[Cell | str]] = [
         [Cell(one.top_up_id, f"/top-ups/{customer_id}/{one.top_up_id}"),
          view_model.cash(one.amount_minor, one.currency), one.state, one.reason or "",
@@ -93,7 +94,7 @@ def _holds(held: Sequence[ledger.holds.Hold]) -> Table:
     return Table("Latest holds", ("Hold", "Amount", "State", "Expires"), rows)
 
 
-async def _rules(page: Page, tx: Tx, customer_id: str) -> tuple[Table, list[Act]]:
+async def _rules(page: Page, tx: Tx, customer_id: CustomerId) -> tuple[Table, list[Act]]:
     rows, acts = [], []
     for rule in await auto_top_up.rules.list_rules(tx, customer_id):
         found = await payments.explain.explain(tx, customer_id, rule.asset, page.deps.pace)
@@ -137,7 +138,7 @@ def _limits(rule: auto_top_up.rules.Rule) -> str:
 
 async def ledger_of(page: Page) -> Response:
     """Every entry of one balance, newest first."""
-    customer_id, asset = page.path("customer_id"), page.path("asset")
+    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
     before = page.query("before")
     if before is not None and not (before.isascii() and before.isdigit() and len(before) < 19):
         raise Refused("invalid_field", "This page does not exist.")
@@ -162,7 +163,7 @@ async def ledger_of(page: Page) -> Response:
 
 async def pause(page: Page) -> Response:
     """Let a rule rest."""
-    customer_id, asset = page.path("customer_id"), page.path("asset")
+    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
     async with page.database.transaction() as tx:
         await operations.actions.pause_rule(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")
@@ -170,7 +171,7 @@ async def pause(page: Page) -> Response:
 
 async def sign_out(page: Page) -> Response:
     """End what a customer has open."""
-    customer_id = page.path("customer_id")
+    customer_id = CustomerId(page.path("customer_id"))
     async with page.database.transaction() as tx:
         await operations.actions.sign_out(tx, customer_id, actor=page.session.actor)
     return page.go(f"/customers/{customer_id}")
@@ -178,7 +179,7 @@ async def sign_out(page: Page) -> Response:
 
 async def lookup(page: Page) -> Response:
     """Evaluate an account again."""
-    customer_id, asset = page.path("customer_id"), page.path("asset")
+    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
     async with page.database.transaction() as tx:
         await operations.actions.check_event(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")

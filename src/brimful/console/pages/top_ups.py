@@ -13,6 +13,7 @@ from brimful.console.context import Page
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import ids, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 
 _PAGE = 100
@@ -76,7 +77,7 @@ def _line(line: operations.lookup.TopUpLine) -> list[Cell | str]:
 
 async def one(page: Page) -> Response:
     """One top-up with every try, and what can be done about it."""
-    customer_id, top_up_id = page.path("customer_id"), page.path("top_up_id")
+    customer_id, top_up_id = _place(page)
     async with page.database.transaction() as tx:
         top_up = await top_ups.store.get(tx, customer_id, top_up_id)
         owner = await customers.get(tx, customer_id)
@@ -172,8 +173,8 @@ def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
     return acts
 
 
-def _place(page: Page) -> tuple[str, str]:
-    return page.path("customer_id"), page.path("top_up_id")
+def _place(page: Page) -> tuple[CustomerId, str]:
+    return CustomerId(page.path("customer_id")), page.path("top_up_id")
 
 
 def _back(page: Page) -> Response:

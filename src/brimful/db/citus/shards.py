@@ -5,13 +5,14 @@ shard where the database is distributed; on a plain PostgreSQL everything is in 
 import asyncio
 from collections.abc import Collection, Mapping
 
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 
 _CITUS = "SELECT to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS here"
 _SPREAD = "SELECT count(*) AS tables FROM pg_dist_partition WHERE logicalrelid = 'accounts'::regclass"
 _FIND = """
     SELECT customer_id, get_shard_id_for_distribution_column('accounts', customer_id) AS place
-    FROM unnest(%s::text[]) AS wanted (customer_id)
+    FROM unnest(%s::uuid[]) AS wanted (customer_id)
 """
 _KNOWN_MAX = 1_000_000  # customers, some 100 bytes each
 _HERE = 0
@@ -25,8 +26,8 @@ class Shards:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._spread: bool | None = None
-        self._known: dict[str, int] = {}
-        self._wanted: set[str] = set()
+        self._known: dict[CustomerId, int] = {}
+        self._wanted: set[CustomerId] = set()
         self._asking: asyncio.Task[None] | None = None
 
     def forget(self) -> None:
@@ -34,7 +35,7 @@ class Shards:
         self._spread = None
         self._known = {}
 
-    def at_once(self, customers: Collection[str]) -> Mapping[str, int] | None:
+    def at_once(self, customers: Collection[CustomerId]) -> Mapping[CustomerId, int] | None:
         """The place of each, if that is known without asking."""
         if self._spread is False:
             return dict.fromkeys(customers, _HERE)
@@ -43,7 +44,7 @@ class Shards:
             return None
         return {customer: known[customer] for customer in customers}
 
-    async def of(self, customers: Collection[str]) -> Mapping[str, int]:
+    async def of(self, customers: Collection[CustomerId]) -> Mapping[CustomerId, int]:
         """The place of each. Callers that come while one is asking are answered together, by one query."""
         found = self.at_once(customers)
         while found is None:

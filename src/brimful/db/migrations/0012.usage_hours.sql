@@ -3,7 +3,7 @@
 SET LOCAL ROLE brimful_owner;
 
 CREATE TABLE usage_hours (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     hour timestamptz NOT NULL CHECK (hour = date_trunc('hour', hour, 'UTC')),
     used numeric(38, 12) NOT NULL CHECK (used >= 0),

@@ -15,7 +15,7 @@ WHERE r.customer_id = s.customer_id AND r.asset = s.asset;
 ALTER TABLE rule_states ALTER COLUMN threshold SET NOT NULL;
 
 CREATE TABLE threshold_changes (
-    customer_id text NOT NULL,
+    customer_id uuid NOT NULL,
     asset text NOT NULL,
     changed_at timestamptz NOT NULL,
     threshold numeric(38, 12) NOT NULL,

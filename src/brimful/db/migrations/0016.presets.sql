@@ -3,8 +3,8 @@
 SET LOCAL ROLE brimful_owner;
 
 CREATE TABLE presets (
-    customer_id text NOT NULL DEFAULT '',  -- or a segment
-    segment text NOT NULL DEFAULT '' CHECK ((segment = '') <> (customer_id = '')),
+    customer_id uuid NOT NULL DEFAULT '00000000-0000-0000-0000-000000000000',  -- or a segment
+    segment text NOT NULL DEFAULT '' CHECK ((segment = '') = (customer_id <> '00000000-0000-0000-0000-000000000000')),
     asset text NOT NULL,
     currency text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
     threshold numeric(38, 12) CHECK (threshold > 0),

@@ -20,11 +20,11 @@ ACCOUNT = "cus_%032d"  # as long as the product's own ids
 
 _CUSTOMERS = """
     INSERT INTO customers (customer_id, name, created_at)
-    SELECT 'cus_' || lpad(n::text, 32, '0'), 'c', now() FROM generate_series(%s::int, %s::int) AS n
+    SELECT lpad(n::text, 32, '0')::uuid, 'c', now() FROM generate_series(%s::int, %s::int) AS n
 """
 _ACCOUNTS = """
     INSERT INTO accounts (customer_id, asset, created_at)
-    SELECT 'cus_' || lpad(n::text, 32, '0'), 'USD', now() FROM generate_series(%s::int, %s::int) AS n
+    SELECT lpad(n::text, 32, '0')::uuid, 'USD', now() FROM generate_series(%s::int, %s::int) AS n
 """
 
 
@@ -111,16 +111,16 @@ def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:
 
 
 _FILL = """
-    INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, occurred_at,
-        recorded_at, mac)
-    SELECT 'cus_' || lpad(n::text, 32, '0'), 'USD', s, 'ent_' || md5(n || '-' || s), 'usage', -0.5, -0.5 * s, 'usage',
-        md5('k' || n || '-' || s), now(), now(), %s
+    INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, asset, kind, source, amount,
+        balance_after, key, mac)
+    SELECT lpad(n::text, 32, '0')::uuid, s, hashtextextended('k' || n || '-' || s, 0), now(), now(), 'USD', 'usage',
+        'usage', -0.5, -0.5 * s, md5('k' || n || '-' || s), %s
     FROM generate_series(%s::int, %s::int) AS n, generate_series(1, %s::int) AS s
 """
 _ENDS = """
     UPDATE accounts SET seq = %(each)s::int, balance = -0.5 * %(each)s::int, mac = %(mac)s
-    WHERE customer_id BETWEEN 'cus_' || lpad(%(first)s::int::text, 32, '0')
-        AND 'cus_' || lpad(%(last)s::int::text, 32, '0')
+    WHERE customer_id BETWEEN lpad(%(first)s::int::text, 32, '0')::uuid
+        AND lpad(%(last)s::int::text, 32, '0')::uuid
 """
 _MARKS = "COPY verified_marks (customer_id, asset, seq, balance, mac, signature) FROM STDIN"
 _STEP = 1_000_000  # entries in one statement

@@ -21,6 +21,8 @@ import psycopg
 
 from brimful import operations, runtime, settings
 from brimful.client.client import AsyncClient
+from brimful.core.ids import CustomerId
+from brimful.db.columns import ADAPTERS
 from brimful.db.pool import Database
 from brimful.dev.bench import ground
 from brimful.dev.bench.ground import ACCOUNT, Times
@@ -36,7 +38,7 @@ _REQUEST = 250
 _SETTINGS = {"BRIMFUL_STRIPE_RATE": str(_ALL_PER_S), "BRIMFUL_STRIPE_ENDPOINT_RATE": str(_ENDPOINT_PER_S)}
 _GIFT, _USE, _THRESHOLD, _AMOUNT = "13", "4", 10, 20
 
-_PLACE = "'cus_' || lpad((n + 1000000)::text, 32, '0')"
+_PLACE = "lpad((n + 1000000)::text, 32, '0')::uuid"
 _FROM = "generate_series(1, %(n)s::int) AS n WHERE customer_id = %(from)s"
 
 
@@ -56,7 +58,8 @@ _COPIES = [
     SELECT {_PLACE}, name, created_at, 'cus_herd' || n FROM customers, {_FROM}
     """,
     f"""
-    INSERT INTO aliases SELECT kind, 'cus_herd' || n, {_PLACE}, {_PLACE} FROM aliases, {_FROM}
+    INSERT INTO aliases SELECT kind, 'cus_herd' || n, {_PLACE}, 'cus_' || replace({_PLACE}::text, '-', '')
+    FROM aliases, {_FROM}
         AND kind = 'stripe_customer'
     """,
     f"""
@@ -109,9 +112,9 @@ async def _original(running: runtime.local.Running) -> str:
 
 
 def _copy(url: str, original: str, herd: int) -> None:
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(url, autocommit=True, context=ADAPTERS) as connection:
         for statement in _COPIES:
-            connection.execute(statement.encode(), {"n": herd, "from": original})
+            connection.execute(statement.encode(), {"n": herd, "from": CustomerId(original)})
     ground.clean_up(url)
 
 

@@ -16,6 +16,7 @@ import httpx
 
 from brimful import ledger, runtime
 from brimful.core.clock import Clock
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.dev.bench import ground
 from brimful.dev.bench.ground import Times
@@ -92,7 +93,7 @@ async def _times(request: Any) -> list[float]:
     return spent
 
 
-async def _fill(running: runtime.local.Running, customer_id: str) -> None:
+async def _fill(running: runtime.local.Running, customer_id: CustomerId) -> None:
     """Thirty days of use through the ledger itself, with its clock moved back."""
     keys = running.environment["BRIMFUL_LEDGER_KEYS"]
     number, _, key = keys.split(",")[0].partition(":")

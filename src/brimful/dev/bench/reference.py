@@ -18,15 +18,15 @@ _DEBIT = r"""
 \set k random(1, 9000000000000)
 BEGIN;
 SELECT balance, seq, mac, trigger_below FROM accounts
-    WHERE customer_id = 'cus_' || lpad(:n, 32, '0') AND asset = 'USD' FOR NO KEY UPDATE;
-SELECT 1 FROM entries WHERE customer_id = 'cus_' || lpad(:n, 32, '0') AND source = 'usage' AND key = 'p' || :k;
+    WHERE customer_id = lpad(:n, 32, '0')::uuid AND asset = 'USD' FOR NO KEY UPDATE;
+SELECT 1 FROM entries WHERE customer_id = lpad(:n, 32, '0')::uuid AND key_digest BETWEEN :k AND :k + 7;
 WITH moved AS (
     UPDATE accounts SET balance = balance - 0.5, seq = seq + 1, mac = '\x0000000000000000000000000000000000'
-    WHERE customer_id = 'cus_' || lpad(:n, 32, '0') AND asset = 'USD' RETURNING seq, balance)
-INSERT INTO entries (customer_id, asset, seq, entry_id, kind, amount, balance_after, source, key, occurred_at,
-    recorded_at, mac)
-SELECT 'cus_' || lpad(:n, 32, '0'), 'USD', seq, 'ent_' || lpad(:k, 32, '0'), 'usage', -0.5, balance, 'usage',
-    'p' || :k, now(), now(), '\x0000000000000000000000000000000000' FROM moved;
+    WHERE customer_id = lpad(:n, 32, '0')::uuid AND asset = 'USD' RETURNING seq, balance)
+INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, asset, kind, source, amount, balance_after,
+    key, mac)
+SELECT lpad(:n, 32, '0')::uuid, seq, :k, now(), now(), 'USD', 'usage', 'usage', -0.5, balance, 'p' || :k,
+    '\x0000000000000000000000000000000000' FROM moved;
 COMMIT;
 """
 

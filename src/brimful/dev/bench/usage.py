@@ -14,6 +14,7 @@ import uvloop
 
 from brimful import ledger, payments, posting, settings
 from brimful.auto_top_up.policy import Pace
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.dev.bench import ground, ground as grounds, load, reference
 from brimful.dev.bench.ground import ACCOUNT, Location, Testbed, Times
@@ -166,7 +167,9 @@ async def in_process(
             turn += 1
             place = (number * 7919 + turn * 104_729) % accounts + first
             begun = time.perf_counter()
-            movement = posting.model.Movement("usage", ACCOUNT % place, "USD", f"{name}-{number}-{turn}", _HALF)
+            movement = posting.model.Movement(
+                "usage", CustomerId(ACCOUNT % place), "USD", f"{name}-{number}-{turn}", _HALF
+            )
             await recorder.submit([movement])
             spent.append((time.perf_counter() - begun) * 1000)
 

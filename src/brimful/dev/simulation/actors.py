@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from brimful import auto_top_up, ledger, payments, top_ups
 from brimful.core import money
+from brimful.core.ids import NOBODY
 from brimful.dev.simulation import world
 from brimful.dev.simulation.world import CREDIT, PACE, USD, Actor
 from brimful.posting.model import Movement
@@ -237,7 +238,7 @@ async def roll_up(h: "History") -> None:
 
     async def act() -> None:
         async with h.world.database.transaction() as tx:
-            await ledger.usage_hours.roll_up(tx, ("", ""), limit=100)
+            await ledger.usage_hours.roll_up(tx, (NOBODY, ""), limit=100)
         for row in list(h.world.tables.all("rules")):
             async with h.world.database.transaction() as tx:
                 await auto_top_up.evaluate.follow_account(tx, row["customer_id"], row["asset"], PACE)

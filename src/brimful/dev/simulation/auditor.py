@@ -16,7 +16,7 @@ from brimful.gateway import declines
 _OUT = {"failed", "canceled"}
 _DAYS_30 = 30 * 86_400
 _MESSAGE = (
-    "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
+    "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
     "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
 

@@ -19,6 +19,7 @@ from brimful.auto_top_up.policy import Ask
 from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.core.failpoints import CrashError
+from brimful.core.ids import CustomerId
 from brimful.dev.simulation import actors, database, provider_events
 from brimful.dev.simulation.auditor import Auditor, Violation
 from brimful.dev.simulation.database import Job
@@ -224,11 +225,11 @@ class History:
         if start is not None:
             self.world.scheduler.spawn(start())
 
-    async def _evaluate(self, customer_id: str, asset: str) -> None:
+    async def _evaluate(self, customer_id: CustomerId, asset: str) -> None:
         async with self.world.database.transaction("audit") as tx:
             await auto_top_up.evaluate.evaluate_account(tx, customer_id, asset, PACE)
 
-    async def _block(self, customer_id: str, card_id: str, reason: str) -> None:
+    async def _block(self, customer_id: CustomerId, card_id: str, reason: str) -> None:
         async with self.world.database.transaction() as tx:
             await auto_top_up.pauses.block_card(tx, customer_id, card_id, reason, PACE)
 

@@ -74,7 +74,7 @@ def dispute_inquired(world: SimulatedWorld, dice: random.Random, met: Met) -> No
 def others(world: SimulatedWorld, dice: random.Random, met: Met) -> None:
     """Another product on the same account: with metadata like ours, or with none."""
     kind = dice.choice(("payment", "open_payment", "refund", "dispute", "warning", "card"))
-    like_ours = {"payment_id": "pay_theirs", "customer_id": "cus_0", "top_up_id": "top_theirs"}
+    like_ours = {"payment_id": "pay_theirs", "customer_id": f"cus_{1:032x}", "top_up_id": "top_theirs"}
     metadata = dice.choice(({}, like_ours, {**like_ours, "installation": "ins_theirs"}))
     foreign.make(world.sandbox, {"kind": kind, "metadata": metadata})
     met("foreign_objects")

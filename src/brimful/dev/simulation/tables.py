@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg.errors
 
+from brimful.core.ids import CustomerId
 from brimful.top_ups.model import END_STATES
 
 Row = dict[str, Any]
@@ -46,7 +47,7 @@ class Tables:
         self.moment = moment
         self.unknown: str | None = None  # a statement that no handler knows
         self._rows: dict[str, dict[Key, Row]] = {name: {} for name in _KEYS}
-        self._entry_keys: set[tuple[str, str, str]] = set()
+        self._by_digest: dict[tuple[CustomerId, int], Row] = {}
         self._journal: list[tuple[str, Key, Row | None]] = []
 
     def all(self, table: str) -> Iterator[Row]:
@@ -87,10 +88,11 @@ class Tables:
         self._journal.append((table, key, before))
         self._rows[table][key] = row
         if table == "entries":
-            self._entry_keys.add((row["customer_id"], row["source"], row["key"]))
+            self._by_digest[row["customer_id"], row["key_digest"]] = row
 
-    def entry_written(self, customer_id: str, source: str, key: str) -> bool:
-        return (customer_id, source, key) in self._entry_keys
+    def entry_at(self, customer_id: CustomerId, key_digest: int) -> Row | None:
+        """The entry with this number in the index of keys."""
+        return self._by_digest.get((customer_id, key_digest))
 
     def commit(self) -> None:
         self._journal.clear()
@@ -100,7 +102,7 @@ class Tables:
         for table, key, before in reversed(self._journal):
             if table == "entries":
                 row = self._rows[table][key]
-                self._entry_keys.discard((row["customer_id"], row["source"], row["key"]))
+                self._by_digest.pop((row["customer_id"], row["key_digest"]), None)
             if before is None:
                 del self._rows[table][key]
             else:
@@ -150,9 +152,8 @@ def _payment(tables: Tables, row: Row, _before: Row | None) -> None:
 
 def _entry(tables: Tables, row: Row, before: Row | None) -> None:
     _check(before is None, "an entry is never changed")
-    taken = tables.entry_written(row["customer_id"], row["source"], row["key"])
-    if taken:
-        raise psycopg.errors.UniqueViolation("entries_customer_id_source_key_key")
+    if tables.entry_at(row["customer_id"], row["key_digest"]) is not None:
+        raise psycopg.errors.UniqueViolation("entries_customer_id_key_digest_key")
     amount, minor = row["amount"], row["money_minor"]
     signs = {
         "usage": amount < 0,

@@ -12,6 +12,7 @@ from typing import Any
 from brimful import assets, ledger, payments, posting
 from brimful.auth import portal_sessions
 from brimful.auto_top_up.policy import Pace
+from brimful.core.ids import CustomerId
 from brimful.dev.simulation.database import MemoryDatabase, Time
 from brimful.dev.simulation.provider import Provider
 from brimful.dev.simulation.scheduler import Scheduler
@@ -38,7 +39,7 @@ CARDS = (
 class Actor:
     """A customer, as the history knows them."""
 
-    customer_id: str
+    customer_id: CustomerId
     stripe_id: str
     cards: list[str]
 
@@ -97,7 +98,7 @@ class SimulatedWorld:
             await self._customer(number, shared)
 
     async def _customer(self, number: int, shared: bool) -> None:
-        customer_id = f"cus_{number}"
+        customer_id = CustomerId(f"cus_{number + 1:032x}")
         stripe_id = f"cus_at_stripe_{number}"
         self.sandbox.store.save("customer", {"id": stripe_id, "object": "customer"})
         await self._put("customers", {
@@ -161,7 +162,7 @@ class SimulatedWorld:
         await self.recorder.stop()
 
 
-def session_of(customer_id: str) -> portal_sessions.PortalSession:
+def session_of(customer_id: CustomerId) -> portal_sessions.PortalSession:
     """The customer's own hand."""
     return portal_sessions.PortalSession(
         session_id="ses_simulated", customer_id=customer_id, kind="portal", top_up_id=None, return_url=None,

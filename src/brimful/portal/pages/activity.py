@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from brimful import assets, i18n, ledger, top_ups
 from brimful.core import csv, money
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.portal import limits, presenters
 from brimful.portal.context import Page
@@ -113,7 +114,7 @@ def _read_cursor(cursor: str) -> tuple[dict[str, int], str | None]:
 
 
 async def _rows(
-    tx: Tx, customer_id: str, asset: str, before: int | None, kinds: Sequence[str] | None, limit: int
+    tx: Tx, customer_id: CustomerId, asset: str, before: int | None, kinds: Sequence[str] | None, limit: int
 ) -> list[Row]:
     """One more than the limit, so that it shows whether there are more."""
     if kinds is not None and "top_up" in kinds:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from brimful import auto_top_up, cards
+from brimful.core.ids import CustomerId
 from brimful.dev.simulation.statements import registry, wallets
 from brimful.dev.simulation.tables import Row, Tables
 
@@ -137,7 +138,7 @@ def _consent(t: Tables, p: Any) -> int:
     return 1
 
 
-def _withdrawal(t: Tables, customer_id: str, consent_id: str) -> Row | None:
+def _withdrawal(t: Tables, customer_id: CustomerId, consent_id: str) -> Row | None:
     found = t.where("consents", customer_id=customer_id, withdraws=consent_id)
     return found[0] if found else None
 
@@ -232,7 +233,7 @@ def _facts(t: Tables, p: Any) -> list[Row]:
     return [facts for key in registry.columns(p, "customers", "assets") if (facts := _facts_of(t, p, *key)) is not None]
 
 
-def _facts_of(t: Tables, p: Any, customer_id: str, code: str) -> Row | None:
+def _facts_of(t: Tables, p: Any, customer_id: CustomerId, code: str) -> Row | None:
     account, rule = t.get("accounts", customer_id, code), t.get("rules", customer_id, code)
     state, asset = t.get("rule_states", customer_id, code), t.get("assets", code)
     if account is None or rule is None or state is None or asset is None:

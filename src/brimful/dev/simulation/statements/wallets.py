@@ -151,8 +151,8 @@ def _no_alerts(_t: Tables, _p: Any) -> list[Row]:
 
 
 _ENTRY = (
-    "customer_id", "asset", "seq", "entry_id", "kind", "amount", "balance_after", "source", "key", "payment_id",
-    "money_minor", "currency", "occurred_at", "recorded_at", "mac",
+    "customer_id", "seq", "key_digest", "occurred_at", "recorded_at", "money_minor", "asset", "kind", "source",
+    "amount", "balance_after", "key", "payment_id", "currency", "mac",
 )  # fmt: skip
 
 
@@ -164,12 +164,10 @@ def _insert_entries(t: Tables, p: Any) -> int:
     return len(rows)
 
 
-@registry.on(ledger.entries._FIND_EXISTING)
+@registry.on(ledger.keys._FIND)
 def _known(t: Tables, p: Any) -> list[Row]:
-    wanted = set(registry.columns(p, "customers", "sources", "keys"))
-    if not any(t.entry_written(*key) for key in wanted):
-        return []
-    return [row for row in t.all("entries") if (row["customer_id"], row["source"], row["key"]) in wanted]
+    found = [t.entry_at(customer_id, digest) for customer_id, digest in registry.columns(p, "customers", "digests")]
+    return [row for row in found if row is not None]  # no two keys of a history share their digest
 
 
 @registry.on(ledger.entries._REMAINING)
