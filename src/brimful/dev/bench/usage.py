@@ -18,18 +18,24 @@ from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.dev.bench import ground, ground as grounds, load, reference
 from brimful.dev.bench.ground import ACCOUNT, Location, Testbed, Times
+from brimful.dev.bench.rounds import ROUNDS, Rounds
 
 _ACCOUNTS = 100_000
-_SECONDS = 6
+_SECONDS = 4
 _BATCHES = (1, 10, 100, 500)
 _HOT_BATCH = 500
-_TURNS = 2
 _WRITERS = 2  # the setting's default
 _CONNECTIONS = (1, 16, 64, 256)
 _PER_REQUEST = 250
 _BATCH_CONNECTIONS = 16
+_LOADS = [*((connections, 1) for connections in _CONNECTIONS), (_BATCH_CONNECTIONS, _PER_REQUEST)]
 _HALF = Decimal("-0.5")
-Row = tuple[str, float, Times, float]  # what, debits per second, times of its answers, against its reference
+_SPREAD = "reference: pgbench, one per commit"
+_SPREAD_AGAIN = "reference: the same before HTTP"  # what it is compared with is measured beside it
+_HOT = "reference: the same on one account"
+_WITHIN = "in process, up to %d per commit"
+_PLAIN = "plain PostgreSQL"
+_WITHIN_HOT = f"in process, up to {_HOT_BATCH}, one account"
 
 
 def run() -> dict[str, Any]:
@@ -46,87 +52,89 @@ def _beside(there: str, plain: str | None) -> dict[str, Any]:
     with contextlib.ExitStack() as stack:
         if plain is None:
             plain = stack.enter_context(ground.testbed()).url
-        both = {"plain PostgreSQL": Location(plain, keys), "DATABASE_URL": Location(there, keys)}
+        both = {_PLAIN: Location(plain, keys), "DATABASE_URL": Location(there, keys)}
         for place in both.values():
             stack.enter_context(ground.borrowed(place.url))
             ground.seed_accounts(place.url, _ACCOUNTS)
         callers = 2 * _HOT_BATCH * ground.location_count(there)
-        seen: dict[str, list[tuple[float, Times]]] = {what: [] for what in both}
-        for _ in range(_TURNS):
+        measured = Rounds()
+        for _ in range(ROUNDS):
             for what, place in both.items():
-                measured = in_process(
-                    place, accounts=_ACCOUNTS, batch_max=_HOT_BATCH, seconds=_SECONDS, callers=callers
+                rate, times = uvloop.run(
+                    in_process(place, accounts=_ACCOUNTS, batch_max=_HOT_BATCH, seconds=_SECONDS, callers=callers)
                 )
-                seen[what].append(uvloop.run(measured))
-    best = {what: max(turns, key=lambda turn: turn[0]) for what, turns in seen.items()}
-    ratio = best["DATABASE_URL"][0] / best["plain PostgreSQL"][0]
-    ground.table(
-        ("what", "debits/s", "p50 ms", "p99 ms", "against plain"),
-        [(what, f"{rate:,.0f}", f"{t.p50:.1f}", f"{t.p99:.1f}", f"{rate / best['plain PostgreSQL'][0]:.2f}x")
-         for what, (rate, t) in best.items()],
-        f"{_ACCOUNTS:,} accounts, up to {_HOT_BATCH} per commit, {callers:,} callers, the best of {_TURNS} turns of "
-        f"{_SECONDS} s each",
-    )  # fmt: skip
-    return {"in_process": {what: rate for what, (rate, _) in best.items()}, "callers": callers, "ratio": ratio}
+                measured.add(what, rate, times, against=None if what == _PLAIN else _PLAIN)
+    measured.table(
+        f"{_ACCOUNTS:,} accounts, up to {_HOT_BATCH} per commit, {callers:,} callers, medians of {ROUNDS} rounds of "
+        f"{_SECONDS} s each"
+    )
+    return {
+        "in_process": {what: measured.rate(what) for what in both}, "callers": callers,
+        "ratio": measured.ratio("DATABASE_URL"), "rounds": measured.figures(),
+    }  # fmt: skip
 
 
 def _alone() -> dict[str, Any]:
+    measured = Rounds()
     with grounds.testbed() as ground:
         grounds.seed_accounts(ground.url, _ACCOUNTS)
-        spread, spread_times = reference.debits(ground, first=1, last=_ACCOUNTS, seconds=_SECONDS)
-        hot, hot_times = reference.debits(ground, first=1, last=1, seconds=_SECONDS)
-        rows: list[Row] = [
-            ("reference: pgbench, one per commit", spread, spread_times, 1.0),
-            ("reference: the same on one account", hot, hot_times, 1.0),
-        ]
-        inside: dict[str, float] = {}
-        for size in _BATCHES:
-            rate, times = uvloop.run(in_process(ground, accounts=_ACCOUNTS, batch_max=size, seconds=_SECONDS))
-            inside[str(size)] = rate
-            rows.append((f"in process, up to {size} per commit", rate, times, rate / spread))
-        rate, times = uvloop.run(in_process(ground, accounts=1, batch_max=_HOT_BATCH, seconds=_SECONDS))
-        inside["hot"] = rate
-        rows.append((f"in process, up to {_HOT_BATCH}, one account", rate, times, rate / hot))
-        single, batch = _over_http(ground, rows, spread)
-        grounds.table(
-            ("what", "debits/s", "p50 ms", "p99 ms", "against its reference"),
-            [(what, f"{rate:,.0f}", f"{t.p50:.1f}", f"{t.p99:.1f}", f"{ratio:.2f}x") for what, rate, t, ratio in rows],
-            f"{_ACCOUNTS:,} accounts, {_SECONDS} s each, one server with fsync on; pgbench with {reference.CLIENTS} "
-            f"clients; p50 and p99 are of one commit, one call or one request",
-        )
+        with ground.api() as url:
+            load.wrk(url, _key(ground), connections=4, accounts=_ACCOUNTS, per_request=1, seconds=1)  # warm
+            for _ in range(ROUNDS):
+                _reference(ground, measured, _SPREAD, last=_ACCOUNTS)
+                for size in _BATCHES:
+                    _inside(ground, measured, _WITHIN % size, accounts=_ACCOUNTS, batch_max=size, against=_SPREAD)
+                _reference(ground, measured, _HOT, last=1)
+                _inside(ground, measured, _WITHIN_HOT, accounts=1, batch_max=_HOT_BATCH, against=_HOT)
+                _reference(ground, measured, _SPREAD_AGAIN, last=_ACCOUNTS)
+                for connections, size in _LOADS:
+                    _over_http(ground, measured, url, connections=connections, size=size)
+    measured.table(
+        f"{_ACCOUNTS:,} accounts, medians of {ROUNDS} rounds of {_SECONDS} s each, one server with fsync on; "
+        f"pgbench with {reference.CLIENTS} clients; p50 and p99 are of one commit, one call or one request"
+    )
+    single = {str(connections): measured.rate(_over(connections, 1)) for connections in _CONNECTIONS}
+    inside = {str(size): measured.rate(_WITHIN % size) for size in _BATCHES} | {"hot": measured.rate(_WITHIN_HOT)}
     return {
-        "reference_tps": {"spread": spread, "hot": hot},
+        "reference_tps": {"spread": measured.rate(_SPREAD), "hot": measured.rate(_HOT)},
         "in_process": inside,
         "http_single": single,
-        "http_batch": batch,
+        "http_batch": {str(_BATCH_CONNECTIONS): measured.rate(_over(_BATCH_CONNECTIONS, _PER_REQUEST))},
         "ratios": {
-            "in_process": inside["500"] / spread,
-            "hot": inside["hot"] / hot,
-            "http_single": single["256"] / spread,
-            "http_batch": batch[str(_BATCH_CONNECTIONS)] / spread,
+            "in_process": measured.ratio(_WITHIN % 500),
+            "hot": measured.ratio(_WITHIN_HOT),
+            "http_single": measured.ratio(_over(256, 1)),
+            "http_batch": measured.ratio(_over(_BATCH_CONNECTIONS, _PER_REQUEST)),
         },
+        "rounds": measured.figures(),
     }
 
 
-def _over_http(ground: Testbed, rows: list[Row], spread: float) -> tuple[dict[str, float], dict[str, float]]:
+def _key(ground: Testbed) -> str:
+    return ground.environment["BRIMFUL_API_KEY"]
+
+
+def _over(connections: int, size: int) -> str:
+    return f"HTTP, {size} per request, {connections} connection{'s' if connections > 1 else ''}"
+
+
+def _reference(ground: Testbed, measured: Rounds, what: str, *, last: int) -> None:
+    measured.add(what, *reference.debits(ground, first=1, last=last, seconds=_SECONDS))
+
+
+def _inside(ground: Testbed, measured: Rounds, what: str, *, accounts: int, batch_max: int, against: str) -> None:
+    rate, times = uvloop.run(in_process(ground, accounts=accounts, batch_max=batch_max, seconds=_SECONDS))
+    measured.add(what, rate, times, against=against)
+
+
+def _over_http(ground: Testbed, measured: Rounds, url: str, *, connections: int, size: int) -> None:
     """Through the API's own process. All that was acknowledged is counted in the books afterwards."""
-    single: dict[str, float] = {}
-    batch: dict[str, float] = {}
-    loads = [(connections, 1) for connections in _CONNECTIONS] + [(_BATCH_CONNECTIONS, _PER_REQUEST)]
-    key = ground.environment["BRIMFUL_API_KEY"]
-    with ground.api() as url:
-        load.wrk(url, key, connections=4, accounts=_ACCOUNTS, per_request=1, seconds=1)  # warm
-        for connections, size in loads:
-            before = _entries(ground.url)
-            seen = load.wrk(url, key, connections=connections, accounts=_ACCOUNTS, per_request=size, seconds=_SECONDS)
-            kept = _entries(ground.url) - before
-            assert kept >= seen.requests * size, f"{seen.requests * size} acknowledged, {kept} in the books"
-            assert seen.refused == seen.broken == 0, seen
-            rate = seen.requests_per_s * size
-            (single if size == 1 else batch)[str(connections)] = rate
-            what = f"HTTP, {size} per request, {connections} connection{'s' if connections > 1 else ''}"
-            rows.append((what, rate, seen.times, rate / spread))
-    return single, batch
+    before = _entries(ground.url)
+    seen = load.wrk(url, _key(ground), connections=connections, accounts=_ACCOUNTS, per_request=size, seconds=_SECONDS)
+    kept = _entries(ground.url) - before
+    assert kept >= seen.requests * size, f"{seen.requests * size} acknowledged, {kept} in the books"
+    assert seen.refused == seen.broken == 0, seen
+    measured.add(_over(connections, size), seen.requests_per_s * size, seen.times, against=_SPREAD_AGAIN)
 
 
 def _entries(url: str) -> int:
