@@ -24,7 +24,7 @@ async def test_an_entrys_key_is_unique_in_the_database_too(harness):
     await harness.give(customer_id, 5)
     with pytest.raises(psycopg.errors.UniqueViolation):
         await harness.sql(
-            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, occurred_at, recorded_at, money_minor, "
+            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, recorded_at, occurred_at, money_minor, "
             "asset, kind, source, amount, balance_after, key, payment_id, currency, mac FROM entries"
         )
 

@@ -279,7 +279,7 @@ async def test_the_database_refuses_a_second_end_and_verify_names_what_is_wrong(
     await capture(harness, customer_id, "job", "5")
     with pytest.raises(psycopg.errors.UniqueViolation):
         await harness.sql(
-            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, occurred_at, recorded_at, money_minor, "
+            "INSERT INTO entries SELECT customer_id, seq + 1, key_digest, recorded_at, occurred_at, money_minor, "
             "asset, kind, source, amount, balance_after, key, payment_id, currency, mac FROM entries "
             "WHERE source = 'hold'"
         )

@@ -20,9 +20,9 @@ SEED = (
     f"FROM generate_series(1, {ACCOUNTS}) AS n",
     f"INSERT INTO accounts SELECT customer_id, 'USD', -{EACH}, {EACH}, decode(repeat('00', 17), 'hex'), NULL, now() "
     "FROM customers",
-    "INSERT INTO entries (customer_id, asset, seq, key_digest, kind, amount, balance_after, source, key, occurred_at, "
-    "recorded_at, mac) SELECT customer_id, 'USD', s, hashtextextended('k' || s, 0), 'usage', -1, -s, 'usage', "
-    "'k' || s, now(), now(), "
+    "INSERT INTO entries (customer_id, asset, seq, key_digest, kind, amount, balance_after, source, key, recorded_at, "
+    "mac) SELECT customer_id, 'USD', s, hashtextextended('k' || s, 0), 'usage', -1, -s, 'usage', "
+    "'k' || s, now(), "
     f"decode(repeat('00', 17), 'hex') FROM customers, generate_series(1, {EACH}) AS s",
 )
 BATCH = {

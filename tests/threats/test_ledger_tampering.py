@@ -47,7 +47,7 @@ async def test_the_end_that_was_cut_off_with_its_mark_is_named_by_an_anchor_alon
 
 FORGE = """
     INSERT INTO entries
-    SELECT customer_id, seq + 1, 8, occurred_at, recorded_at, NULL, asset, 'usage', 'usage', -1, balance_after - 1,
+    SELECT customer_id, seq + 1, 8, recorded_at, occurred_at, NULL, asset, 'usage', 'usage', -1, balance_after - 1,
         'forged', NULL, NULL, mac
     FROM entries ORDER BY seq DESC LIMIT 1
 """

@@ -24,7 +24,7 @@ class CustomerId(str):
     Any text may be one: a text that has not this form is the id of nobody, and so is the database's all-zero UUID.
     """
 
-    __slots__ = ()
+    __slots__ = ("_number",)
 
     @classmethod
     def of(cls, number: bytes) -> "CustomerId":
@@ -34,8 +34,12 @@ class CustomerId(str):
     @property
     def number(self) -> bytes:
         """Its 16 bytes."""
-        # A stray character before or between the digits would be read as well, or raise: only this form is an id.
-        return bytes.fromhex(self[4:]) if _CUSTOMER.fullmatch(self) else _NOBODY
+        try:
+            return self._number  # a debit names its customer in four statements
+        except AttributeError:
+            # A space between the digits would be read over, another letter raise: only this form is an id.
+            self._number: bytes = bytes.fromhex(self[4:]) if _CUSTOMER.fullmatch(self) else _NOBODY
+            return self._number
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: object, handler: Callable[[object], Any]) -> Any:

@@ -20,6 +20,10 @@ class Texts(list[str | None]):
     """For `%s::text[]`."""
 
 
+class Names(list[str | None]):
+    """For `%s::text[]` of which few are different: a batch has some assets, and one kind of entry or two."""
+
+
 class CustomerIds(list[CustomerId | None]):
     """For `%s::uuid[]`."""
 
@@ -32,7 +36,7 @@ class Numbers(list[Decimal | int | None]):
     """For `%s::numeric[]` and `%s::bigint[]`."""
 
 
-class Moments(list[dt.datetime]):
+class Moments(list[dt.datetime | None]):
     """For `%s::timestamptz[]`."""
 
 
@@ -46,10 +50,14 @@ _TEXT, _TEXT_ARRAY, _BYTEA, _BYTEA_ARRAY, _UUID, _UUID_ARRAY = 25, 1009, 17, 100
 
 def _array(element: int, items: Sequence[bytes | None]) -> bytes:
     """A binary array of elements of that type."""
-    parts = [_HEAD(1, 1, element, len(items), 1)]
-    for data in items:
-        parts += (_NULL,) if data is None else (_LENGTH(len(data)), data)
-    return b"".join(parts)
+    parts = [_NULL if data is None else _LENGTH(len(data)) + data for data in items]
+    return _HEAD(1, 1, element, len(items), 1) + b"".join(parts)
+
+
+def _array_of_size(element: int, size: int, items: Sequence[bytes]) -> bytes:
+    """The same, where each takes so many bytes: their lengths are what joins them."""
+    length = _LENGTH(size)
+    return _HEAD(1, 0, element, len(items), 1) + (length + length.join(items) if items else b"")
 
 
 class _TextsDumper(psycopg.adapt.Dumper):
@@ -58,6 +66,15 @@ class _TextsDumper(psycopg.adapt.Dumper):
 
     def dump(self, obj: Texts) -> bytes:
         return _array(_TEXT, [None if text is None else text.encode() for text in obj])
+
+
+class _NamesDumper(psycopg.adapt.Dumper):
+    format = psycopg.pq.Format.BINARY
+    oid = _TEXT_ARRAY
+
+    def dump(self, obj: Names) -> bytes:
+        known = {text: _NULL if text is None else _LENGTH(len(text.encode())) + text.encode() for text in set(obj)}
+        return _HEAD(1, 1, _TEXT, len(obj), 1) + b"".join([known[text] for text in obj])
 
 
 class _CustomerIdDumper(psycopg.adapt.Dumper):
@@ -82,7 +99,9 @@ class _CustomerIdsDumper(psycopg.adapt.Dumper):
     oid = _UUID_ARRAY
 
     def dump(self, obj: CustomerIds) -> bytes:
-        return _array(_UUID, [None if customer_id is None else customer_id.number for customer_id in obj])
+        if None in obj:
+            return _array(_UUID, [None if customer_id is None else customer_id.number for customer_id in obj])
+        return _array_of_size(_UUID, 16, [customer_id.number for customer_id in obj if customer_id is not None])
 
 
 class _CustomerIdLoader(psycopg.adapt.Loader):
@@ -118,14 +137,13 @@ class _MomentsDumper(psycopg.adapt.Dumper):
     """As text: RFC 3339 needs no quotes in an array. Most of a batch happened at the same moment."""
 
     def dump(self, obj: Moments) -> bytes:
-        known: dict[int, str] = {}
-        texts = [known.get(id(moment)) or known.setdefault(id(moment), moment.isoformat()) for moment in obj]
-        return f"{{{','.join(texts)}}}".encode()
+        known = {moment: "NULL" if moment is None else moment.isoformat() for moment in set(obj)}
+        return f"{{{','.join([known[moment] for moment in obj])}}}".encode()
 
 
 ADAPTERS = psycopg.adapt.AdaptersMap(psycopg.adapters)
 for _kind, _dumper in (
-    (Texts, _TextsDumper), (CustomerId, _CustomerIdTextDumper), (CustomerId, _CustomerIdDumper),
+    (Texts, _TextsDumper), (Names, _NamesDumper), (CustomerId, _CustomerIdTextDumper), (CustomerId, _CustomerIdDumper),
     (CustomerIds, _CustomerIdsDumper), (Bytes, _BytesDumper),
     (Numbers, _NumbersDumper), (Moments, _MomentsDumper),
 ):  # fmt: skip

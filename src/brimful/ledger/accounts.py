@@ -5,7 +5,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from brimful.core.ids import CustomerId
-from brimful.db.columns import Bytes, CustomerIds, Numbers, Texts
+from brimful.db.columns import Bytes, CustomerIds, Names, Numbers, Texts
 from brimful.db.pool import Query, Row, Tx
 from brimful.ledger.hash_chain import ChainHead
 
@@ -152,7 +152,7 @@ def update_heads(tx: Tx, heads: Mapping[AccountKey, ChainHead]) -> None:
     """Write the new ends of locked accounts, all in one statement, at the latest before the commit."""
     columns = {
         "customers": CustomerIds([key[0] for key in heads]),
-        "assets": Texts([key[1] for key in heads]),
+        "assets": Names([key[1] for key in heads]),
         "balances": Numbers([head.balance for head in heads.values()]),
         "seqs": Numbers([head.seq for head in heads.values()]),
         "macs": Bytes([head.mac for head in heads.values()]),

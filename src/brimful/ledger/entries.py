@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple
 from psycopg.types.json import Jsonb
 
 from brimful.core.ids import CustomerId
-from brimful.db.columns import Bytes, CustomerIds, Moments, Numbers, Texts
+from brimful.db.columns import Bytes, CustomerIds, Moments, Names, Numbers, Texts
 from brimful.db.pool import Row, Tx
 from brimful.ledger import hash_chain
 from brimful.ledger.hash_chain import ChainHead, Keyring
@@ -46,7 +46,6 @@ class Entry(NamedTuple):
     draft: Draft
     seq: int
     balance_after: Decimal
-    occurred_at: dt.datetime
     recorded_at: dt.datetime
     mac: bytes
 
@@ -63,7 +62,6 @@ def public_id(mac: bytes) -> str:
 def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) -> tuple[Entry, ChainHead]:
     """The next entry of a chain and the chain's new end. Pure."""
     seq, balance = head.seq + 1, head.balance + draft.amount
-    occurred_at = draft.occurred_at or now
     content = hash_chain.message(
         customer_id=draft.customer_id,
         asset=draft.asset,
@@ -76,15 +74,15 @@ def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) ->
         payment_id=draft.payment_id,
         money_minor=draft.money_minor,
         currency=draft.currency,
-        occurred_at=occurred_at,
+        occurred_at=draft.occurred_at,
         recorded_at=now,
     )
     mac = keyring.sign(head.mac, content)
-    return Entry(draft, seq, balance, occurred_at, now, mac), ChainHead(balance, seq, mac)
+    return Entry(draft, seq, balance, now, mac), ChainHead(balance, seq, mac)
 
 
 _INSERT = """
-    INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, money_minor, asset, kind, source,
+    INSERT INTO entries (customer_id, seq, key_digest, recorded_at, occurred_at, money_minor, asset, kind, source,
         amount, balance_after, key, payment_id, currency, mac)
     SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[],
         %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::text[], %s::text[],
@@ -98,15 +96,15 @@ def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
     """
     if not entries:
         return
-    customers, assets, kinds, amounts, sources, keys, _, payments, minors, currencies, _, _ = zip(
+    customers, assets, kinds, amounts, sources, keys, occurred, payments, minors, currencies, _, _ = zip(
         *[entry.draft for entry in entries], strict=True
     )
-    _, seqs, balances, occurred, recorded, macs = zip(*entries, strict=True)
+    _, seqs, balances, recorded, macs = zip(*entries, strict=True)
     digests = Numbers(map(known.place, zip(customers, sources, keys, strict=True)))
     columns = [
-        CustomerIds(customers), Numbers(seqs), digests, Moments(occurred), Moments(recorded), Numbers(minors),
-        Texts(assets), Texts(kinds), Texts(sources), Numbers(amounts), Numbers(balances), Texts(keys), Texts(payments),
-        Texts(currencies), Bytes(macs),
+        CustomerIds(customers), Numbers(seqs), digests, Moments(recorded), Moments(occurred), Numbers(minors),
+        Names(assets), Names(kinds), Names(sources), Numbers(amounts), Numbers(balances), Texts(keys), Names(payments),
+        Names(currencies), Bytes(macs),
     ]  # fmt: skip
     tx.later(_INSERT, columns, rows=len(entries))
     _write_notes(tx, entries)
@@ -207,8 +205,8 @@ _CREDITED = """
     FROM entries
     WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND kind NOT IN ('usage', 'charge') AND amount > 0
         AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-        AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
-        AND (%(until)s::timestamptz IS NULL OR occurred_at <= %(until)s)
+        AND (%(since)s::timestamptz IS NULL OR coalesce(occurred_at, recorded_at) >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR coalesce(occurred_at, recorded_at) <= %(until)s)
 """
 _CREDITS = f"""
     SELECT * {_CREDITED} AND (%(before)s::bigint IS NULL OR seq < %(before)s)

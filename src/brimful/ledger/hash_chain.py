@@ -76,13 +76,13 @@ def message(
     payment_id: str | None,
     money_minor: int | None,
     currency: str | None,
-    occurred_at: dt.datetime,
+    occurred_at: dt.datetime | None,
     recorded_at: dt.datetime,
 ) -> bytes:
     """An entry as bytes, each field preceded by its length so that no two entries read the same."""
     number, moved, after = str(seq), money.text(amount), money.text(balance_after)
     payment, minor, code = payment_id or "", "" if money_minor is None else str(money_minor), currency or ""
-    then, now = _instant(occurred_at), _instant(recorded_at)
+    then, now = "" if occurred_at is None else _instant(occurred_at), _instant(recorded_at)
     # One literal: this runs for every debit, and a loop over the fields took three times as long.
     return (
         f"{len(customer_id)}:{customer_id}{len(asset)}:{asset}{len(number)}:{number}"

@@ -37,8 +37,8 @@ _QUERIES: dict[str, LiteralString] = {
     """,
     "entries": """
         SELECT e.customer_id, e.asset, e.seq, 'ent_' || encode(substr(e.mac, 2), 'hex') AS entry_id, e.kind, e.amount,
-            e.balance_after, e.source, e.key, e.payment_id, e.money_minor, e.currency, e.occurred_at,
-            e.recorded_at AS at, n.description
+            e.balance_after, e.source, e.key, e.payment_id, e.money_minor, e.currency,
+            coalesce(e.occurred_at, e.recorded_at) AS occurred_at, e.recorded_at AS at, n.description
         FROM entries AS e
         LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
     """,

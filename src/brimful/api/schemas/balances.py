@@ -213,7 +213,7 @@ class Entry(BaseModel):
             currency=row["currency"],
             description=row["description"],
             metadata=row["metadata"],
-            occurred_at=clock.rfc3339(row["occurred_at"]),
+            occurred_at=clock.rfc3339(row["occurred_at"] or row["recorded_at"]),
             recorded_at=clock.rfc3339(row["recorded_at"]),
         )
 
@@ -282,7 +282,7 @@ class Grant(BaseModel):
         return cls(
             id=ledger.entries.public_id(row["mac"]),
             available=money.text(row["amount"]),
-            effective_at=clock.rfc3339(row["occurred_at"]),
+            effective_at=clock.rfc3339(row["occurred_at"] or row["recorded_at"]),
             expires_at="9999-12-31T23:59:59Z",
             purpose=row["kind"],
             created_at=clock.rfc3339(row["recorded_at"]),

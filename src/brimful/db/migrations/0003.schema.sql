@@ -75,8 +75,8 @@ CREATE TABLE entries (
     customer_id uuid NOT NULL,
     seq bigint NOT NULL CHECK (seq > 0),
     key_digest bigint NOT NULL,
-    occurred_at timestamptz NOT NULL,
     recorded_at timestamptz NOT NULL,
+    occurred_at timestamptz,  -- where it was given; else when it was recorded
     money_minor bigint,
     asset text NOT NULL,
     kind text NOT NULL,

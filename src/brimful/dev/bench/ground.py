@@ -111,9 +111,9 @@ def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:
 
 
 _FILL = """
-    INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, asset, kind, source, amount,
+    INSERT INTO entries (customer_id, seq, key_digest, recorded_at, asset, kind, source, amount,
         balance_after, key, mac)
-    SELECT lpad(n::text, 32, '0')::uuid, s, hashtextextended('k' || n || '-' || s, 0), now(), now(), 'USD', 'usage',
+    SELECT lpad(n::text, 32, '0')::uuid, s, hashtextextended('k' || n || '-' || s, 0), now(), 'USD', 'usage',
         'usage', -0.5, -0.5 * s, md5('k' || n || '-' || s), %s
     FROM generate_series(%s::int, %s::int) AS n, generate_series(1, %s::int) AS s
 """

@@ -19,13 +19,13 @@ _DEBIT = r"""
 BEGIN;
 SELECT balance, seq, mac, trigger_below FROM accounts
     WHERE customer_id = lpad(:n, 32, '0')::uuid AND asset = 'USD' FOR NO KEY UPDATE;
-SELECT 1 FROM entries WHERE customer_id = lpad(:n, 32, '0')::uuid AND key_digest BETWEEN :k AND :k + 7;
+SELECT 1 FROM entries WHERE customer_id = lpad(:n, 32, '0')::uuid AND key_digest = :k;
 WITH moved AS (
     UPDATE accounts SET balance = balance - 0.5, seq = seq + 1, mac = '\x0000000000000000000000000000000000'
     WHERE customer_id = lpad(:n, 32, '0')::uuid AND asset = 'USD' RETURNING seq, balance)
-INSERT INTO entries (customer_id, seq, key_digest, occurred_at, recorded_at, asset, kind, source, amount, balance_after,
+INSERT INTO entries (customer_id, seq, key_digest, recorded_at, asset, kind, source, amount, balance_after,
     key, mac)
-SELECT lpad(:n, 32, '0')::uuid, seq, :k, now(), now(), 'USD', 'usage', 'usage', -0.5, balance, 'p' || :k,
+SELECT lpad(:n, 32, '0')::uuid, seq, :k, now(), 'USD', 'usage', 'usage', -0.5, balance, 'p' || :k,
     '\x0000000000000000000000000000000000' FROM moved;
 COMMIT;
 """

@@ -151,7 +151,7 @@ def _no_alerts(_t: Tables, _p: Any) -> list[Row]:
 
 
 _ENTRY = (
-    "customer_id", "seq", "key_digest", "occurred_at", "recorded_at", "money_minor", "asset", "kind", "source",
+    "customer_id", "seq", "key_digest", "recorded_at", "occurred_at", "money_minor", "asset", "kind", "source",
     "amount", "balance_after", "key", "payment_id", "currency", "mac",
 )  # fmt: skip
 
