@@ -15,10 +15,8 @@ import httpx
 import psycopg
 import psycopg.rows
 import uvicorn
-from starlette.applications import Starlette
-from starlette.routing import Mount
 
-from brimful import api, console, ledger, payments, portal, posting, settings, wiring, worker
+from brimful import api, console, ledger, payments, portal, posting, runtime, settings, wiring, worker
 from brimful.auth import api_keys
 from brimful.auto_top_up.policy import Pace
 from brimful.core.clock import Clock
@@ -170,15 +168,12 @@ class Harness:
             async with api_deps.database.transaction() as tx:
                 await api_keys.ensure(tx, API_KEY, name="tests")
             api_app = api.app.build(api_deps)
-            both = Starlette(
-                routes=[
-                    Mount("/billing", app=portal.app.build(portal_deps)),
-                    Mount("/console", app=console.app.build(engine)),
-                    Mount("/", app=api_app),
-                ],
-                lifespan=lambda _app: api_app.router.lifespan_context(api_app),
+            both = runtime.serve.mounted(
+                api_app,
+                portal.app.build(portal_deps),
+                console.app.build(engine),
+                lambda _app: api_app.router.lifespan_context(api_app),
             )
-            both.router.default = api_app
             await stack.enter_async_context(served(app.build(world, key=STRIPE_KEY, webhook=webhook), sandbox_port))
             await stack.enter_async_context(served(both, port, http=Bounded))
             headers = {"Authorization": f"Bearer {API_KEY}"}

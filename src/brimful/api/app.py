@@ -81,7 +81,8 @@ def build(deps: Deps) -> FastAPI:
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     for router in ROUTERS:
         app.include_router(router)
-    hot = usage.UsageRoute(auth, deps, recorder, refusals)
+    app.state.hot = usage.UsageRoute(auth, deps, recorder, refusals)
+    app.state.headers = headers
     app.router.routes.append(Route("/v1/stripe/webhooks", _StripeWebhooks(deps).__call__, methods=["POST"]))
     app.router.routes.append(Route("/metrics", Metrics(deps).__call__))
     app.router.routes.append(Route("/healthz", _healthz))
@@ -93,7 +94,6 @@ def build(deps: Deps) -> FastAPI:
             permissions.row_for("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(SecurityHeaders, headers=headers)
-    app.add_middleware(usage.HotRoute, path=usage.PATH, endpoint=hot, headers=headers)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 

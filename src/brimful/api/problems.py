@@ -35,20 +35,36 @@ class RequestIds:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id = ids.new("req")
-        scope.setdefault("state", {})["request_id"] = request_id
+        give_id(scope)
 
         async def tagged(message: Message) -> None:
             if message["type"] == "http.response.start":
-                rate_limit = scope["state"].get("rate_limit", ())
-                message["headers"] = [*message["headers"], (b"request-id", request_id.encode()), *rate_limit]
+                message["headers"] = [*message["headers"], *own_headers(scope)]
             await send(message)
 
-        if "\x00" in scope["path"] or b"%00" in scope["query_string"]:  # no text in the database can hold it
-            refused = Refused("invalid_field", "The address holds a character that cannot be kept.")
+        try:
+            require_plain_address(scope)
+        except Refused as refused:
             await problem(Request(scope), refused)(scope, receive, tagged)
             return
         await self._app(scope, receive, tagged)
+
+
+def give_id(scope: Scope) -> None:
+    """Give a request its id."""
+    scope.setdefault("state", {})["request_id"] = ids.new("req")
+
+
+def own_headers(scope: Scope) -> list[tuple[bytes, bytes]]:
+    """What an answer says of its request: its id, and what is left of its key's rate limit."""
+    state = scope["state"]
+    return [(b"request-id", state["request_id"].encode()), *state.get("rate_limit", ())]
+
+
+def require_plain_address(scope: Scope) -> None:
+    """Refuse a NUL, which no text in the database can hold."""
+    if "\x00" in scope["path"] or b"%00" in scope["query_string"]:
+        raise Refused("invalid_field", "The address holds a character that cannot be kept.")
 
 
 def problem(request: Request, refused: Refused, headers: Mapping[str, str] | None = None) -> JSONResponse:
@@ -130,12 +146,18 @@ async def _database(request: Request, error: Exception) -> JSONResponse:
     return database_problem(request, error)
 
 
-async def _bug(headers: Mapping[str, str], request: Request, error: Exception) -> JSONResponse:
+def bug(request: Request, error: Exception, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """500, and the log has what failed."""
     request_id = request.scope.get("state", {}).get("request_id", "")
     _log.error("%s: %s %s failed", request_id, request.method, request.url.path, exc_info=error)
     refused = Refused("internal_error", "Something failed on our side; the request id names it in the log.")
+    return problem(request, refused, headers)
+
+
+async def _bug(headers: Mapping[str, str], request: Request, error: Exception) -> JSONResponse:
     # Starlette answers this one outside of every middleware: what they put on it is put here.
-    return problem(request, refused, {**headers, "Request-Id": request_id})
+    request_id = request.scope.get("state", {}).get("request_id", "")
+    return bug(request, error, {**headers, "Request-Id": request_id})
 
 
 def handlers(headers: Mapping[str, str], refusals: RefusalLog) -> dict[Any, Any]:

@@ -1,4 +1,4 @@
-"""POST /v1/usage: the hot route. It stands before FastAPI, uses msgspec, and is documented by hand in the OpenAPI.
+"""POST /v1/usage: the hot route. It stands before all applications, uses msgspec, and is documented by hand.
 
 A row that cannot be applied is refused alone; its neighbours are applied.
 """
@@ -22,6 +22,7 @@ from brimful.core import money, text, text as texts
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.ledger.accounts import AccountKey
+from brimful.observability import metrics
 from brimful.posting.group_commit import Recorder
 from brimful.posting.model import Movement, Verdict
 from brimful.top_ups.model import TopUp
@@ -63,29 +64,30 @@ _encode = msgspec.json.Encoder().encode
 
 
 class HotRoute:
-    """Answers one path before FastAPI's own machinery sees the request: routing through it took two thirds of the time
-    of a single event.
+    """Answers one path before anything else sees the request, and does what is done for every other: an id, the headers
+    of every answer, the count, a 500 that is logged. The way through the applications took a third of a single event's
+    time.
     """
 
     def __init__(
-        self,
-        app: ASGIApp,
-        path: str,
-        endpoint: Callable[[Request], Awaitable[Response]],
-        headers: Mapping[str, str],
+        self, app: ASGIApp, endpoint: Callable[[Request], Awaitable[Response]], headers: Mapping[str, str]
     ) -> None:
         self._app = app
-        self._path = path
         self._endpoint = endpoint
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != self._path:
+        if scope["type"] != "http" or scope["path"] != PATH:
             await self._app(scope, receive, send)
             return
+        problems.give_id(scope)
         request = Request(scope, receive)
-        response = await self._endpoint(request)
-        response.raw_headers += self._headers
+        try:
+            response = await self._endpoint(request)
+        except Exception as error:  # noqa: BLE001 - outside of Starlette, which would answer it
+            response = problems.bug(request, error)
+        response.raw_headers += [*self._headers, *problems.own_headers(scope)]
+        metrics.HTTP.labels("api", response.status_code).inc()
         await response(scope, receive, send)
 
 
@@ -109,12 +111,14 @@ class UsageRoute:
 
     async def __call__(self, request: Request) -> Response:
         try:
+            problems.require_plain_address(request.scope)
             if request.method != "POST":
                 refused = Refused("method_not_allowed", "Usage is recorded with POST.")
                 return problems.problem(request, refused, {"Allow": "POST"})
-            permissions.authorize(_ROW, await self._auth.caller(request))
+            principal = await self._auth.principal(request)
+            permissions.authorize(_ROW, permissions.Caller("key", principal.scopes))
             body = await pages.read_bounded(request, _BODY_MAX)
-            once = idempotency.of(self._deps, (await self._auth.principal(request)).key_id, request)
+            once = idempotency.of(self._deps, principal.key_id, request)
             if once is None:
                 return await self._answer(request, body)
             return await once.around(lambda: self._claimed(once, request, body))

@@ -2,7 +2,6 @@
 
 import asyncio
 import datetime as dt
-import gc
 import logging
 import os
 import pathlib
@@ -17,6 +16,7 @@ import click
 from brimful import observability, settings
 from brimful.cli import common
 from brimful.cli.common import DATA, JSON_FILE
+from brimful.core import garbage
 from brimful.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -128,9 +128,7 @@ def worker() -> None:
                 logging.getLogger("brimful").critical(
                     "Stripe does not accept STRIPE_API_KEY (%s): nothing can be charged until it does.", failure.message
                 )
-        # What was imported and built stays: a collection that walks it all would stop every payment for 50 ms.
-        gc.collect()
-        gc.freeze()
+        garbage.settle()
         log = logging.getLogger("brimful.worker")
         warning = config.epoch_file or "none: a restore would go unnoticed"
         log.info("worker starts; epoch file %s, metrics at %s", warning, config.metrics_address or "none")

@@ -1,7 +1,6 @@
 """API, portal and console as one ASGI application, in one process or several."""
 
 import contextlib
-import gc
 import os
 import signal
 import socket
@@ -10,14 +9,18 @@ import types
 from collections.abc import AsyncIterator
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
+from starlette.types import Lifespan
 from uvicorn.supervisors import Multiprocess
 
 from brimful import api, console, observability, portal, settings, wiring
+from brimful.api.usage import HotRoute
+from brimful.core import garbage
 from brimful.runtime import embedded_postgres, ports
 from brimful.settings.model import Settings
 from brimful.web import rate_limit_sync
@@ -34,7 +37,7 @@ _BEGIN_S = 20
 _BACKLOG = 2048
 
 
-def application(config: Settings) -> Starlette:
+def application(config: Settings) -> HotRoute:
     """The portal under /billing, everything else the API. Each runs under its own database role."""
     api_deps = wiring.build(config, "brimful_api")
     portal_deps = wiring.build(config, "brimful_portal")
@@ -60,6 +63,12 @@ def application(config: Settings) -> Starlette:
         for one in (console_deps, portal_deps, api_deps):
             await wiring.close(one)
 
+    return mounted(api_app, portal_app, console_app, lifespan)
+
+
+def mounted(api_app: FastAPI, portal_app: Starlette, console_app: Starlette, lifespan: Lifespan[Starlette]) -> HotRoute:
+    """The three beside one another, and the hot route before them."""
+
     async def to_app(request: Request) -> Response:
         return RedirectResponse(f"{request.url.path}/", 307)
 
@@ -70,7 +79,7 @@ def application(config: Settings) -> Starlette:
     app = Starlette(routes=mounts, lifespan=lifespan, middleware=[Middleware(CountResponses)])
     app.router.redirect_slashes = False
     app.router.default = api_app  # a path with a line break in it matches no mount
-    return app
+    return HotRoute(app, api_app.state.hot, api_app.state.headers)
 
 
 def _end_streams_first(portal_app: Starlette) -> None:
@@ -86,17 +95,15 @@ def _end_streams_first(portal_app: Starlette) -> None:
         signal.signal(number, stop)
 
 
-def _built() -> Starlette:
+def _built() -> HotRoute:
     config = settings.environment.read()
     wiring.begin(config, "brimful-api")
     app = application(config)
-    # What was built lives as long as the process: a collection that walks it all stops every request for 50 ms.
-    gc.collect()
-    gc.freeze()
+    garbage.settle()
     return app
 
 
-def child() -> Starlette:
+def child() -> HotRoute:
     """The application of one process of several. Called in a new interpreter."""
     embedded_postgres.die_with_parent(signal.SIGTERM)
     observability.metrics.share_between_processes()

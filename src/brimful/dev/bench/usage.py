@@ -14,6 +14,7 @@ import uvloop
 
 from brimful import ledger, payments, posting, settings
 from brimful.auto_top_up.policy import Pace
+from brimful.core import garbage
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.dev.bench import ground, ground as grounds, load, reference
@@ -42,6 +43,7 @@ def run() -> dict[str, Any]:
     """Measure debits per second and print a table: of the embedded server, or with DATABASE_URL of that database beside
     a plain one (`BRIMFUL_BENCH_BESIDE`, or the embedded server). Returns the figures.
     """
+    garbage.settle()  # as the product's processes are
     there = settings.environment.database_url()
     return _alone() if there is None else _beside(there, settings.environment.bench_beside())
 
