@@ -7,7 +7,7 @@ from starlette.requests import Request
 from brimful.api.rate_limit_headers import KeyRateLimit
 from brimful.auth import api_keys, permissions
 from brimful.db.pool import Database
-from brimful.web.pages import AddressRateLimit
+from brimful.web.pages import AddressRateLimit, header
 
 _REMEMBER_S = 5  # a revoked key is refused after at most this
 _REMEMBER_MAX = 1000
@@ -50,7 +50,7 @@ class Auth:
 
 
 def _secret(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    scheme, _, token = (header(request, b"authorization") or "").partition(" ")
     if scheme.lower() == "bearer":
         return token.strip()
-    return request.headers.get("x-credyt-api-key", "")
+    return header(request, b"x-credyt-api-key") or ""

@@ -25,6 +25,7 @@ from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.db.pool import Row, Tx
 from brimful.ledger.hash_chain import Keyring
+from brimful.web import pages
 from brimful.wiring import Deps
 
 _HEADER = "idempotency-key"
@@ -163,7 +164,8 @@ class Once:
 
 def of(deps: Deps, key_id: str, request: Request) -> Once | None:
     """The request's key, if it is a POST that has one; the routes find it in the request's state."""
-    once = Once(deps, key_id, request) if request.method == "POST" and _HEADER in request.headers else None
+    given = request.method == "POST" and pages.header(request, _HEADER.encode()) is not None
+    once = Once(deps, key_id, request) if given else None
     request.state.once = once
     return once
 

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Literal
 
 import msgspec
+from prometheus_client import Counter
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -74,6 +75,7 @@ class HotRoute:
     ) -> None:
         self._app = app
         self._endpoint = endpoint
+        self._counters: dict[int, Counter] = {}
         self._headers = [(name.lower().encode(), value.encode()) for name, value in headers.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -87,8 +89,14 @@ class HotRoute:
         except Exception as error:  # noqa: BLE001 - outside of Starlette, which would answer it
             response = problems.bug(request, error)
         response.raw_headers += [*self._headers, *problems.own_headers(scope)]
-        metrics.HTTP.labels("api", response.status_code).inc()
+        self._count(response.status_code)
         await response(scope, receive, send)
+
+    def _count(self, status: int) -> None:
+        counter = self._counters.get(status)
+        if counter is None:
+            counter = self._counters[status] = metrics.HTTP.labels("api", status)
+        counter.inc()
 
 
 class UsageRoute:

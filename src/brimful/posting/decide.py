@@ -50,8 +50,10 @@ def decide(
             verdict = Verdict("refused", "insufficient_funds", detail, balance, requested=-movement.amount)
         else:
             first[key] = movement
-            running[account] = balance + movement.amount
-            verdict = Verdict("applied", None, None, running[account], now)
+            after = running[account] = balance + movement.amount
+            available = after - batch_holds.held.get(account, _NOTHING)
+            verdicts.append(Verdict("applied", None, None, after, now, available))  # at once: nearly all are these
+            continue
         verdicts.append(verdict._replace(available=running[account] - batch_holds.held.get(account, _NOTHING)))
     return verdicts
 
