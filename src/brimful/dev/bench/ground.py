@@ -126,13 +126,13 @@ _MARKS = "COPY verified_marks (customer_id, asset, seq, balance, mac, signature)
 _STEP = 1_000_000  # entries in one statement
 
 
-def seed_entries(ground: Testbed, upto: int, *, after: int = 0, each: int) -> None:
+def seed_entries(ground: Testbed | Location, upto: int, *, after: int = 0, each: int) -> None:
     """The accounts of `seed_accounts`, with `each` entries. Their macs are constants, and so are those of the
     reference's debits: every account is marked as verified up to where it stands.
     """
     seed_accounts(ground.url, upto, after=after)
     keyring, mac = Keyring(settings.environment.ledger_keyring(ground.keys)), bytes(17)
-    with psycopg.connect(ground.url, autocommit=True) as connection:
+    with psycopg.connect(ground.url, autocommit=True, context=db.columns.ADAPTERS) as connection:
         connection.execute("SET synchronous_commit = off")
         step = max(1, _STEP // each)
         for first in range(after + 1, upto + 1, step):

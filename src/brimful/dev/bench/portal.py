@@ -48,7 +48,7 @@ async def _measure(running: runtime.local.Running) -> dict[str, Any]:
     headers = {"Authorization": f"Bearer {running.api_key}"}
     async with httpx.AsyncClient(base_url=running.url, headers=headers, timeout=30) as api:
         made = await api.post("/v1/customers", json={"name": "Ada"})
-        customer_id = made.json()["id"]
+        customer_id = CustomerId(made.json()["id"])
         await _fill(running, customer_id)
         body = {"customer_id": customer_id, "return_url": _HOME, "failure_url": _HOME}
         link = (await api.post("/v1/billing-portal/sessions", json=body)).json()["redirect_url"]
