@@ -2,6 +2,7 @@
 
 import asyncio
 import csv
+import datetime as dt
 import io
 import json
 import re
@@ -229,6 +230,10 @@ async def test_an_export_runs_no_formula_and_keeps_amounts_exact(harness):
     rows = list(csv.DictReader(io.StringIO(await command(harness, "export", "entries"))))
     assert [(row["amount"], row["balance_after"]) for row in rows] == [("12.34", "12.34"), ("-3", "9.34")]
     assert rows[1]["description"] == "'@SUM(A1)"
+    shown = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD/entries", expect=200)
+    ours = {(item["id"], item["seq"], dt.datetime.fromisoformat(item["occurred_at"])) for item in shown["items"]}
+    read = {(row["entry_id"], int(row["seq"]), dt.datetime.fromisoformat(row["occurred_at"])) for row in rows}
+    assert read == ours  # an entry's id is not stored, and a time only where it was given
 
 
 async def test_an_accounts_entries_come_in_the_order_of_its_chain(harness):

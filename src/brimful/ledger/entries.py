@@ -49,10 +49,6 @@ class Entry(NamedTuple):
     recorded_at: dt.datetime
     mac: bytes
 
-    @property
-    def entry_id(self) -> str:
-        return public_id(self.mac)
-
 
 def public_id(mac: bytes) -> str:
     """The id by which the API names an entry. It is not stored: the mac is nobody else's."""
