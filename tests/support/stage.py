@@ -17,6 +17,7 @@ import httpx
 
 from brimful import ledger, runtime
 from brimful.core.clock import Clock
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.dev.demo.visitor import Visitor
 
@@ -52,7 +53,7 @@ class Stage:
         return answer.json() if answer.content else None
 
     def customer(self, name="Ada Lovelace", **more):
-        return self.call("POST", "/customers", {"name": name, **more})["id"]
+        return CustomerId(self.call("POST", "/customers", {"name": name, **more})["id"])
 
     def give(self, customer_id, amount, asset="USD", key=None):
         body = {"transaction_id": key or f"gift-{asset}-{amount}", "asset": asset, "amount": str(amount),
