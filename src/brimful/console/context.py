@@ -12,6 +12,7 @@ from starlette.templating import Jinja2Templates
 from brimful.auth.operators import OperatorSession
 from brimful.console.view_model import View
 from brimful.core.errors import Refused
+from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
 from brimful.wiring import Deps
 
@@ -53,6 +54,11 @@ class Page:
 
     def path(self, name: str) -> str:
         return str(self.request.path_params[name])
+
+    @property
+    def customer_id(self) -> CustomerId:
+        """The customer that the path names."""
+        return CustomerId(self.path("customer_id"))
 
     def query(self, name: str) -> str | None:
         """A value of the address, or None when it is empty."""

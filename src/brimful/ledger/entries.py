@@ -13,7 +13,7 @@ from brimful.db.columns import Bytes, CustomerIds, Moments, Names, Numbers, Text
 from brimful.db.pool import Row, Tx
 from brimful.ledger import hash_chain
 from brimful.ledger.hash_chain import ChainHead, Keyring
-from brimful.ledger.keys import Known, digest
+from brimful.ledger.keys import Known, slots
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
 Source = Literal["usage", "hold", "api", "stripe", "system"]
@@ -156,14 +156,15 @@ _COLUMNS = """
 """
 
 _FIND_BY_KEY = _COLUMNS + (
-    "WHERE e.customer_id = %(customer_id)s AND e.key_digest BETWEEN %(digest)s AND %(digest)s + 7 "
+    "WHERE e.customer_id = %(customer_id)s AND e.key_digest BETWEEN %(first)s AND %(last)s "
     "AND e.source = %(source)s AND e.key = %(key)s"
 )
 
 
 async def find_by_key(tx: Tx, customer_id: CustomerId, source: Source, key: str) -> Row | None:
     """One entry with its notes."""
-    values = {"customer_id": customer_id, "source": source, "key": key, "digest": digest(source, key)}
+    numbers = slots(source, key)
+    values = {"customer_id": customer_id, "source": source, "key": key, "first": numbers[0], "last": numbers[-1]}
     return await tx.one(_FIND_BY_KEY, values)
 
 

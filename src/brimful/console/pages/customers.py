@@ -39,7 +39,7 @@ async def search(page: Page) -> Response:
 
 async def customer(page: Page) -> Response:
     """Balances, rules with why they charge or do not, cards, top-ups, holds, what was changed."""
-    customer_id = CustomerId(page.path("customer_id"))
+    customer_id = page.customer_id
     async with page.database.transaction() as tx:
         one = await customers.get(tx, customer_id)
         accounts = await ledger.accounts.list_for(tx, customer_id)
@@ -138,7 +138,7 @@ def _limits(rule: auto_top_up.rules.Rule) -> str:
 
 async def ledger_of(page: Page) -> Response:
     """Every entry of one balance, newest first."""
-    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
+    customer_id, asset = page.customer_id, page.path("asset")
     before = page.query("before")
     if before is not None and not (before.isascii() and before.isdigit() and len(before) < 19):
         raise Refused("invalid_field", "This page does not exist.")
@@ -163,7 +163,7 @@ async def ledger_of(page: Page) -> Response:
 
 async def pause(page: Page) -> Response:
     """Let a rule rest."""
-    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
+    customer_id, asset = page.customer_id, page.path("asset")
     async with page.database.transaction() as tx:
         await operations.actions.pause_rule(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")
@@ -171,7 +171,7 @@ async def pause(page: Page) -> Response:
 
 async def sign_out(page: Page) -> Response:
     """End what a customer has open."""
-    customer_id = CustomerId(page.path("customer_id"))
+    customer_id = page.customer_id
     async with page.database.transaction() as tx:
         await operations.actions.sign_out(tx, customer_id, actor=page.session.actor)
     return page.go(f"/customers/{customer_id}")
@@ -179,7 +179,7 @@ async def sign_out(page: Page) -> Response:
 
 async def lookup(page: Page) -> Response:
     """Evaluate an account again."""
-    customer_id, asset = CustomerId(page.path("customer_id")), page.path("asset")
+    customer_id, asset = page.customer_id, page.path("asset")
     async with page.database.transaction() as tx:
         await operations.actions.check_event(tx, customer_id, asset, actor=page.session.actor, pace=page.deps.pace)
     return page.go(f"/customers/{customer_id}")

@@ -174,7 +174,7 @@ def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
 
 
 def _place(page: Page) -> tuple[CustomerId, str]:
-    return CustomerId(page.path("customer_id")), page.path("top_up_id")
+    return page.customer_id, page.path("top_up_id")
 
 
 def _back(page: Page) -> Response:

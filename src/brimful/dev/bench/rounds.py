@@ -20,7 +20,7 @@ _STEADY = 0.5  # the rounds' ratios lie within half of their median
 class _Sample:
     rate: float
     times: Times
-    ratio: float
+    reference: float | None  # the rate of its reference in this round; None for a reference
 
 
 class Rounds:
@@ -31,8 +31,8 @@ class Rounds:
 
     def add(self, what: str, rate: float, times: Times, *, against: str | None = None) -> None:
         """One window. `against` names its reference, which was measured in this round; None for a reference."""
-        reference = rate if against is None else self._samples[against][-1].rate
-        self._samples[what].append(_Sample(rate, times, rate / reference))
+        reference = None if against is None else self._samples[against][-1].rate
+        self._samples[what].append(_Sample(rate, times, reference))
 
     def rate(self, what: str) -> float:
         """The median of its rates."""
@@ -40,15 +40,12 @@ class Rounds:
 
     def ratio(self, what: str) -> float:
         """The median of its ratios to its reference."""
-        return statistics.median(sample.ratio for sample in self._samples[what])
+        return statistics.median(self._ratios(what))
 
     def spread(self, what: str) -> tuple[float, float]:
-        """The lowest and the highest of its ratios; of a reference, of its rates against their median."""
-        middle = self.rate(what)
-        of = [sample.ratio for sample in self._samples[what]]
-        if len(set(of)) == 1 == of[0]:
-            of = [sample.rate / middle for sample in self._samples[what]]
-        return min(of), max(of)
+        """The lowest and the highest of its ratios."""
+        ratios = self._ratios(what)
+        return min(ratios), max(ratios)
 
     def steady(self, what: str) -> bool:
         """Whether its rounds agree well enough to say anything."""
@@ -60,7 +57,7 @@ class Rounds:
         return {
             what: {
                 "rate": self.rate(what), "ratio": self.ratio(what), "spread": self.spread(what),
-                "steady": self.steady(what), "p50_ms": self._middle(what, "p50"), "p99_ms": self._middle(what, "p99"),
+                "steady": self.steady(what), "p50_ms": self._times(what).p50, "p99_ms": self._times(what).p99,
                 "rounds": [sample.rate for sample in samples],
             }
             for what, samples in self._samples.items()
@@ -72,8 +69,8 @@ class Rounds:
             ("what", "debits/s", "p50 ms", "p99 ms", "against its reference", "over the rounds", ""),
             [
                 (
-                    what, f"{self.rate(what):,.0f}", f"{self._middle(what, 'p50'):.1f}",
-                    f"{self._middle(what, 'p99'):.1f}", f"{self.ratio(what):.2f}x",
+                    what, f"{self.rate(what):,.0f}", f"{self._times(what).p50:.1f}",
+                    f"{self._times(what).p99:.1f}", f"{self.ratio(what):.2f}x",
                     "{:.2f}-{:.2f}".format(*self.spread(what)), "" if self.steady(what) else "unsteady",
                 )
                 for what in self._samples
@@ -81,5 +78,11 @@ class Rounds:
             note,
         )  # fmt: skip
 
-    def _middle(self, what: str, percentile: str) -> float:
-        return float(statistics.median(getattr(sample.times, percentile) for sample in self._samples[what]))
+    def _ratios(self, what: str) -> list[float]:
+        """Of each round; a reference's are to its own median, so that it says how steady it was."""
+        middle = self.rate(what)
+        return [sample.rate / (sample.reference or middle) for sample in self._samples[what]]
+
+    def _times(self, what: str) -> Times:
+        seen = [sample.times for sample in self._samples[what]]
+        return Times(statistics.median(one.p50 for one in seen), statistics.median(one.p99 for one in seen))
