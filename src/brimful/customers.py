@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from brimful.core import ids, text
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
-from brimful.db.pool import Row, Tx
+from brimful.db.pool import Query, Row, Tx
 
 _STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
 
@@ -100,10 +100,18 @@ _GET = "SELECT * FROM customers WHERE customer_id = %s"
 
 async def get(tx: Tx, customer_id: CustomerId) -> Customer:
     """The customer; refuses an id that does not exist."""
-    row = await tx.one(_GET, (customer_id,))
-    if row is None:
-        raise Refused("customer_not_found", f"There is no customer {customer_id[:60]!r}.")
-    return _customer(row)
+    return await tx.ask(get_query(customer_id))
+
+
+def get_query(customer_id: CustomerId) -> Query[Customer]:
+    """The same as a query."""
+
+    def read(rows: Sequence[Row]) -> Customer:
+        if not rows:
+            raise Refused("customer_not_found", f"There is no customer {customer_id[:60]!r}.")
+        return _customer(rows[0])
+
+    return Query(_GET, (customer_id,), read)
 
 
 _LOCK = _GET + " FOR NO KEY UPDATE"

@@ -14,7 +14,7 @@ import procrastinate
 import psycopg
 import psycopg_pool
 
-from brimful import auto_top_up, cards, db, email, ledger, observability, operations, payments, posting, top_ups
+from brimful import auto_top_up, cards, email, jobs, ledger, observability, operations, payments, posting, top_ups
 from brimful.auth import operators, portal_sessions
 from brimful.core.ids import NOBODY, CustomerId
 from brimful.jobs import Name, with_ids
@@ -34,9 +34,6 @@ _PARENT_S = 1
 _ANSWER_S = 10  # psycopg's own 30 s would be spent before anybody says that the database is away
 _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
-# The next job is found through the index of priorities, and in no other way. A plan made while the queue was short
-# joins it with itself: with a thousand jobs waiting it took 60 ms for each, until autovacuum came by.
-_QUEUE_PLANS = {f"enable_{way}": "off" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")}
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
 
@@ -106,13 +103,8 @@ async def _work_always(deps: Deps) -> None:
 
 
 async def _work(deps: Deps, handlers: "JobHandlers", *, until_idle: bool) -> None:
-    connector = procrastinate.PsycopgConnector(
-        conninfo=db.pool.role_conninfo(deps.database.direct_url, deps.database.role, _QUEUE_PLANS),  # it listens
-        min_size=1,
-        max_size=max(4, deps.settings.worker_concurrency // 2),
-        timeout=_ANSWER_S,
-        reconnect_timeout=_AGAIN_S,
-    )
+    connections = max(4, deps.settings.worker_concurrency // 2)
+    connector = jobs.connector(deps.database, connections=connections, answer_s=_ANSWER_S, again_s=_AGAIN_S)
     app = procrastinate.App(connector=connector)
     _register(app, handlers)
     if not until_idle:

@@ -101,7 +101,8 @@ async def intent_created(harness, **more):
         payment = await top_ups.store.add_payment(
             tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id
         )
-    assert await payments.create.create(context, top_up, payment)
+        ready = await payments.create.prepare(tx, top_up, payment, await payments.ownership.read_key(tx))
+    assert await payments.create.create(context, top_up, payment, ready)
     return customer_id, row["top_up_id"]
 
 

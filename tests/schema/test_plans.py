@@ -8,11 +8,11 @@ import pytest
 
 from brimful.auto_top_up.facts import _FACTS
 from brimful.db.pool import role_conninfo
+from brimful.jobs import _SESSION
 from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS
 from brimful.ledger.keys import _FIND
 from brimful.ledger.statements import _ADDITIONS
 from brimful.posting.group_commit import PLANS
-from brimful.worker import _QUEUE_PLANS
 
 ACCOUNTS, EACH = 2_000, 10
 SEED = (
@@ -152,7 +152,7 @@ def test_the_next_job_is_found_by_the_index_of_priorities(database_url, analyzed
             "INSERT INTO procrastinate_jobs (queue_name, task_name, priority) "
             "SELECT 'default', 'pay', 10 FROM generate_series(1, 3000)"
         )
-    found = plan(database_url, _NEXT_JOB, [], _QUEUE_PLANS, role="brimful_engine")
+    found = plan(database_url, _NEXT_JOB, [], _SESSION, role="brimful_engine")
     assert "procrastinate_jobs_priority_idx_v1" in found
     assert '"Sort"' not in found
     assert "Seq Scan" not in found

@@ -2,12 +2,13 @@
 
 import dataclasses
 import datetime as dt
+from collections.abc import Sequence
 from typing import Literal
 
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
-from brimful.db.pool import Row, Tx
+from brimful.db.pool import Query, Row, Tx
 from brimful.gateway.gateway import CardSnapshot
 
 # The Reserve Bank of India's rule for payments without their customer: docs.stripe.com/india-recurring-payments.
@@ -72,10 +73,18 @@ _GET = _COLUMNS + "WHERE customer_id = %s AND card_id = %s"
 
 async def get(tx: Tx, customer_id: CustomerId, card_id: str) -> Card:
     """One card of this customer; refuses any other."""
-    row = await tx.one(_GET, (customer_id, card_id))
-    if row is None:
-        raise Refused("card_unavailable", "This card is not on file: choose another or add one.", field="card")
-    return _card(row)
+    return await tx.ask(get_query(customer_id, card_id))
+
+
+def get_query(customer_id: CustomerId, card_id: str) -> Query[Card]:
+    """The same as a query."""
+
+    def read(rows: Sequence[Row]) -> Card:
+        if not rows:
+            raise Refused("card_unavailable", "This card is not on file: choose another or add one.", field="card")
+        return _card(rows[0])
+
+    return Query(_GET, (customer_id, card_id), read)
 
 
 _FIND = _COLUMNS + "WHERE customer_id = %s AND stripe_payment_method_id = %s"

@@ -81,14 +81,14 @@ class Tx:
         """What a query answers."""
         return query.read(await self.all(query.sql, query.params))
 
-    async def lock_then_read(self, lock: Query[First], read: Query[Second]) -> tuple[First, Second]:
-        """Lock rows, then read what they guard, and the clock, in one round trip. Each is a statement of its own, so
-        the second sees what was committed while the first waited.
+    async def ask_both(self, first: Query[First], second: Query[Second]) -> tuple[First, Second]:
+        """Two queries, one after the other, and the clock, in one round trip. Each is a statement of its own: where the
+        first takes a lock, the second sees what was committed while it waited.
         """
-        cursors = await self._send((lock.sql, lock.params), (read.sql, read.params), (_CLOCK, None))
-        locked, found, clock = [await cursor.fetchall() for cursor in cursors]
+        cursors = await self._send((first.sql, first.params), (second.sql, second.params), (_CLOCK, None))
+        rows, others, clock = [await cursor.fetchall() for cursor in cursors]
         self._now = clock[0]["now"] + self._clock.offset
-        return lock.read(locked), read.read(found)
+        return first.read(rows), second.read(others)
 
     def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
         """Run a statement with the next ones, at the latest before the commit. It must change that many rows."""
@@ -157,6 +157,22 @@ async def _check(connection: _Connection) -> None:
         await psycopg_pool.AsyncConnectionPool.check_connection(connection)
 
 
+async def _note_use(connection: _Connection) -> None:
+    connection.used_at = time.monotonic()
+
+
+async def _autocommit(connection: _Connection) -> None:
+    await connection.set_autocommit(True)
+
+
+def trusting_pool(**options: Any) -> psycopg_pool.AsyncConnectionPool[Any]:
+    """A pool for a library that brings its own statements, each a transaction of its own: one round trip, where the
+    library's own pool took four.
+    """
+    own = {"connection_class": _Connection, "configure": _autocommit, "check": _check, "reset": _note_use}
+    return psycopg_pool.AsyncConnectionPool(**{**options, **own})
+
+
 _SET: LiteralString = "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS wanted (name, value)"
 _PLANS_OF = "plan_cache_mode"
 # A coordinator (Citus) plans by the values it is given: with a plan that fits all of them it does not know the node.
@@ -166,10 +182,6 @@ _PLAN_BY_VALUES = "SELECT set_config('plan_cache_mode', 'auto', false) FROM pg_e
 async def _fit_plans(connection: _Connection) -> None:
     """When a connection is new."""
     await connection.execute(_PLAN_BY_VALUES)
-
-
-async def _note_use(connection: _Connection) -> None:
-    connection.used_at = time.monotonic()
 
 
 class Database:
@@ -203,6 +215,7 @@ class Database:
         self._first = _as_first(role, options) if pooled else None
         self.role = role
         self.clock = clock or Clock()
+        self._sizes, self._options = (pool_min, pool_max), options
         self.pool: psycopg_pool.AsyncConnectionPool[_Connection] = psycopg_pool.AsyncConnectionPool(
             url if pooled else role_conninfo(url, role, options),
             kwargs={
@@ -222,6 +235,12 @@ class Database:
             reset=_note_use,
             name=role,
         )
+
+    def at(self, host: str, port: int) -> "Database":
+        """The same database at another machine: a node of a cluster, past any pooler. It is not open yet."""
+        url = psycopg.conninfo.make_conninfo(self.direct_url, host=host, port=port)
+        least, most = self._sizes
+        return Database(url, self.role, pool_min=least, pool_max=most, clock=self.clock, options=self._options)
 
     async def open(self, *, timeout_s: float = 30) -> None:
         """Open the pool; raises psycopg errors when the database does not answer."""

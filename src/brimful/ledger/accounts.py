@@ -65,7 +65,7 @@ async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
 
 
 def lock_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
-    """The same as a query, for `Tx.lock_then_read`."""
+    """The same as a query, for `Tx.ask_both`."""
     wanted = set(keys)
     customers = CustomerIds(sorted({key[0] for key in wanted}))
     assets = Texts(sorted({key[1] for key in wanted}))
@@ -100,9 +100,14 @@ _LOCK_WALLET = """
 
 async def lock_wallet(tx: Tx, customer_id: CustomerId) -> dict[AccountKey, Account]:
     """Lock every account of a customer: what happens to a card may reach all of them."""
-    rows = await tx.all(_LOCK_WALLET, (customer_id,))
+    accounts = await tx.ask(lock_wallet_query(customer_id))
     tx.locked()
-    return {account.key: account for account in map(_account, rows)}
+    return accounts
+
+
+def lock_wallet_query(customer_id: CustomerId) -> Query[dict[AccountKey, Account]]:
+    """The same as a query, for `Tx.ask_both`."""
+    return Query(_LOCK_WALLET, (customer_id,), lambda rows: {account.key: account for account in map(_account, rows)})
 
 
 _CREATE = """

@@ -44,8 +44,10 @@ async def advance(
         try:
             for turn in range(_STEPS_MAX):
                 async with context.database.transaction() as tx:
-                    top_up = await top_ups.store.get(tx, customer_id, top_up_id)
-                    payment = await top_ups.store.open_payment(tx, top_up)
+                    top_up, payment = await tx.ask_both(
+                        top_ups.store.get_query(customer_id, top_up_id),
+                        top_ups.store.open_payment_query(customer_id, top_up_id),
+                    )
                     early = top_up.wake_at is not None and await tx.now() < top_up.wake_at
                 if only_if_due and turn == 0 and early:
                     return
@@ -75,6 +77,7 @@ async def pay_on_session(
         for a payment that is open already, it starts no second one.
     """
     await _give_up_other(context, session.customer_id, top_up_id, card_id)
+    ours = await context.our_key()
     async with context.database.transaction() as tx:
         _, top_up = await settle.lock_both(tx, session.customer_id, top_up_id)
         payment = await top_ups.store.open_payment(tx, top_up)
@@ -87,9 +90,10 @@ async def pay_on_session(
             payment = await top_ups.store.add_payment(tx, top_up, kind="intent", presence="on_session", card_id=card_id)
         if payment.kind != "intent" or payment.card_id != card_id:
             raise Refused("top_up_not_payable", "Another payment of this is on its way. Look again in a moment.")
+        ready = await create.prepare(tx, top_up, payment, ours) if payment.state == "new" else None
     url = return_url(payment.payment_id)
     try:
-        if payment.state == "new" and await create.create(context, top_up, payment) is Step.CONTINUE:
+        if ready is not None and await create.create(context, top_up, payment, ready) is Step.CONTINUE:
             await _reload_and(context, top_up, functools.partial(_confirm_or_refuse, return_url=url))
     except top_ups.store.Stale:
         _log.info("top-up %s: another worker has moved it", top_up_id)
@@ -131,11 +135,12 @@ async def _reload_and(context: PaymentContext, top_up: TopUp, step: Callable[...
 
 
 async def _requested(context: PaymentContext, top_up: TopUp, payment: Payment | None) -> Step:
-    """A payment row, then the PaymentIntent. Manual top-ups wait for their customer here."""
+    """A payment row with its request, then the PaymentIntent. Manual top-ups wait for their customer here."""
     if payment is not None and payment.presence == "on_session":
         return await poll.release_abandoned(context, top_up, payment)
     if top_up.kind == "manual":
         return await poll.expire_if_due(context, top_up)
+    ours = await context.our_key()
     async with context.database.transaction("payment") as tx:
         if not context.gateway.reachable or not await suspensions.charging_allowed(tx):
             await top_ups.store.poll_later(tx, top_up, at_least_s=30)
@@ -147,7 +152,8 @@ async def _requested(context: PaymentContext, top_up: TopUp, payment: Payment | 
             payment = await top_ups.store.add_payment(
                 tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id
             )
-    return await create.create(context, top_up, payment)
+        ready = await create.prepare(tx, top_up, payment, ours)
+    return await create.create(context, top_up, payment, ready)
 
 
 # --- intent_created: T2, then confirm ------------------------------------------------------------------

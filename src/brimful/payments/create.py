@@ -3,11 +3,13 @@
 A payment that was never sent to be confirmed may be left behind as `abandoned`: no late call can charge it.
 """
 
+import dataclasses
 import datetime as dt
 import logging
 
 from brimful import auto_top_up, cards, customers, observability, top_ups
 from brimful.core import money
+from brimful.db.pool import Tx
 from brimful.gateway.gateway import Failure, FailureKind, PaymentIntentSnapshot, PaymentRequest
 from brimful.payments import declined, ownership, settle
 from brimful.payments.context import RECOVER_S, PaymentContext, Step
@@ -18,29 +20,47 @@ _KEY_LIFE = dt.timedelta(hours=23)  # Stripe may forget an idempotency key after
 _LIST_BACK = dt.timedelta(minutes=5)
 
 
-async def create(context: PaymentContext, top_up: TopUp, payment: Payment) -> Step:
+@dataclasses.dataclass(frozen=True)
+class Ready:
+    """What a payment asks of Stripe, as it is committed before it is sent. A `request` that has become too old to be
+    sent again is None.
+    """
+
+    stripe_customer: str | None
+    request: PaymentRequest | None
+    at: dt.datetime
+
+
+async def prepare(tx: Tx, top_up: TopUp, payment: Payment, ours: str) -> Ready:
+    """Keep the request of a new payment, or read the one that was kept, in the transaction that precedes the call.
+    `ours` is what our objects at Stripe carry.
+    """
+    assert payment.card_id is not None
+    customer, card = await tx.ask_both(
+        customers.get_query(top_up.customer_id), cards.store.get_query(top_up.customer_id, payment.card_id)
+    )
+    stripe_customer, now = customer.stripe_customer_id, await tx.now()
+    if stripe_customer is None or now - payment.created_at > _KEY_LIFE:
+        return Ready(stripe_customer, None, now)
+    wanted = payment_request(top_up, payment, stripe_customer, ours, card.stripe_payment_method_id)
+    return Ready(stripe_customer, await top_ups.store.keep_request(tx, payment, wanted), now)
+
+
+async def create(context: PaymentContext, top_up: TopUp, payment: Payment, ready: Ready) -> Step:
     """Create the PaymentIntent and commit its id. It moves no money until it is confirmed."""
-    async with context.database.transaction() as tx:
-        customer = await customers.get(tx, top_up.customer_id)
-        now = await tx.now()
-        assert payment.card_id is not None
-        card = await cards.store.get(tx, top_up.customer_id, payment.card_id)
-    if customer.stripe_customer_id is None:
+    request, stripe_customer = ready.request, ready.stripe_customer
+    if stripe_customer is None:
         return await reject(context, top_up, payment, "refused:no_stripe_customer")
-    if now - payment.created_at > _KEY_LIFE:
-        return await find_or_abandon(context, top_up, payment, customer.stripe_customer_id)
+    if request is None:
+        return await find_or_abandon(context, top_up, payment, stripe_customer)
     if top_up.kind == "automatic" and top_up.tries == 0:
-        observability.metrics.TRIGGER.observe((now - top_up.requested_at).total_seconds())
-    ours = await context.our_key()
-    wanted = payment_request(top_up, payment, customer.stripe_customer_id, ours, card.stripe_payment_method_id)
-    async with context.database.transaction() as tx:
-        request = await top_ups.store.keep_request(tx, payment, wanted)
+        observability.metrics.TRIGGER.observe((ready.at - top_up.requested_at).total_seconds())
     answer = await context.gateway.create_intent(request)
     await context.note_key_rejection(answer, opens=True)
     if isinstance(answer, PaymentIntentSnapshot):
         return await _created(context, top_up, payment, answer)
     if answer.key_is_spent:
-        return await find_or_abandon(context, top_up, payment, customer.stripe_customer_id)
+        return await find_or_abandon(context, top_up, payment, stripe_customer)
     if answer.kind is FailureKind.REFUSED and (answer.missing or answer.param == "payment_method"):
         return await _something_is_gone(context, top_up, payment, request, answer)
     if answer.kind is FailureKind.REFUSED:

@@ -5,7 +5,7 @@ import datetime as dt
 import logging
 from collections.abc import Collection, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import Any, LiteralString
 
 from psycopg.types.json import Jsonb
 
@@ -13,7 +13,7 @@ from brimful import jobs, observability
 from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
-from brimful.db.pool import Row, Tx
+from brimful.db.pool import Query, Row, Tx
 from brimful.gateway.gateway import PaymentRequest
 from brimful.ledger.accounts import AccountKey
 from brimful.top_ups.model import END_STATES, MOVES, Payment, State, TopUp
@@ -36,18 +36,33 @@ _LOCK = _GET + " FOR NO KEY UPDATE"
 
 async def get(tx: Tx, customer_id: CustomerId, top_up_id: str) -> TopUp:
     """One top-up of this customer; refuses any other."""
-    row = await tx.one(_GET, (customer_id, top_up_id))
-    if row is None:
-        raise Refused("top_up_not_found", f"There is no top-up {top_up_id[:60]!r}.")
-    return TopUp(**row)
+    return await tx.ask(get_query(customer_id, top_up_id))
 
 
 async def lock(tx: Tx, customer_id: CustomerId, top_up_id: str) -> TopUp:
     """The same, locked: after its account, last of all locks."""
-    row = await tx.one(_LOCK, (customer_id, top_up_id))
+    top_up = await tx.ask(lock_query(customer_id, top_up_id))
     tx.locked()
-    assert row is not None, top_up_id
-    return TopUp(**row)
+    return top_up
+
+
+def get_query(customer_id: CustomerId, top_up_id: str) -> Query[TopUp]:
+    """`get` as a query."""
+    return _one(_GET, customer_id, top_up_id)
+
+
+def lock_query(customer_id: CustomerId, top_up_id: str) -> Query[TopUp]:
+    """`lock` as a query, for `Tx.ask_both`."""
+    return _one(_LOCK, customer_id, top_up_id)
+
+
+def _one(sql: LiteralString, customer_id: CustomerId, top_up_id: str) -> Query[TopUp]:
+    def read(rows: Sequence[Row]) -> TopUp:
+        if not rows:
+            raise Refused("top_up_not_found", f"There is no top-up {top_up_id[:60]!r}.")
+        return TopUp(**rows[0])
+
+    return Query(sql, (customer_id, top_up_id), read)
 
 
 _LIVE = _COLUMNS + "WHERE customer_id = %s AND asset = %s AND kind = 'automatic' AND ended_at IS NULL"
@@ -265,8 +280,12 @@ _SUCCEEDED = _PAYMENTS + "WHERE customer_id = %s AND top_up_id = %s AND state = 
 
 async def open_payment(tx: Tx, top_up: TopUp) -> Payment | None:
     """The payment whose end has not been read yet: there is at most one."""
-    row = await tx.one(_OPEN, (top_up.customer_id, top_up.top_up_id))
-    return None if row is None else Payment(**row)
+    return await tx.ask(open_payment_query(top_up.customer_id, top_up.top_up_id))
+
+
+def open_payment_query(customer_id: CustomerId, top_up_id: str) -> Query[Payment | None]:
+    """The same as a query."""
+    return Query(_OPEN, (customer_id, top_up_id), lambda rows: Payment(**rows[0]) if rows else None)
 
 
 async def find_payment(tx: Tx, customer_id: CustomerId, payment_id: str) -> Payment | None:
@@ -328,10 +347,10 @@ async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
     return next(iter(await succeeded_payments(tx, top_up)), None)
 
 
-_INSERT_PAYMENT = """
+_INSERT_PAYMENT = f"""
     INSERT INTO payments (customer_id, payment_id, top_up_id, kind, presence, state, card_id, currency, amount_minor,
         setup_id, created_at)
-    VALUES (%s, %s, %s, %s, %s, 'new', %s, %s, %s, %s, %s)
+    VALUES (%s, %s, %s, %s, %s, 'new', %s, %s, %s, %s, %s) RETURNING {", ".join(_PAYMENT_NAMES)}
 """
 
 
@@ -340,16 +359,15 @@ async def add_payment(
 ) -> Payment:
     """A new try. The unique index refuses a second open one."""
     payment_id = ids.new("pay")
-    await tx.execute(
+    row = await tx.one(
         _INSERT_PAYMENT,
         (
             top_up.customer_id, payment_id, top_up.top_up_id, kind, presence, card_id, top_up.currency,
             top_up.amount_minor, setup_id, await tx.now(),
         ),
     )  # fmt: skip
-    payment = await find_payment(tx, top_up.customer_id, payment_id)
-    assert payment is not None
-    return payment
+    assert row is not None
+    return Payment(**row)
 
 
 _KEEP_REQUEST = """

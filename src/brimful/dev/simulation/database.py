@@ -101,8 +101,8 @@ class _MemoryTx(Tx):
         rows = await self.all(sql, params)
         return rows[0] if rows else None
 
-    async def lock_then_read(self, lock: Query[First], read: Query[Second]) -> tuple[First, Second]:
-        return await self.ask(lock), await self.ask(read)
+    async def ask_both(self, first: Query[First], second: Query[Second]) -> tuple[First, Second]:
+        return await self.ask(first), await self.ask(second)
 
     def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
         assert self._run(sql, params) == rows, sql

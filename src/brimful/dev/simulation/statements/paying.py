@@ -90,12 +90,12 @@ _PAYMENT_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.Paym
 
 
 @registry.on(top_ups.store._INSERT_PAYMENT)
-def _insert_payment(t: Tables, p: Any) -> int:
+def _insert_payment(t: Tables, p: Any) -> list[Row]:
     names = ("customer_id", "payment_id", "top_up_id", "kind", "presence", "card_id", "currency", "amount_minor",
              "setup_id", "created_at")  # fmt: skip
     row = {**dict.fromkeys(_PAYMENT_FIELDS), **dict(zip(names, p, strict=True)), "state": "new", "request": None}
     t.insert("payments", row)
-    return 1
+    return _payment(row)
 
 
 @registry.on(top_ups.store._KEEP_REQUEST)
