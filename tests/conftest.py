@@ -53,18 +53,18 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     """The tests that have a time of their own, the long ones, come first: no worker ends with one, alone. On a
-    distributed database, which cannot be cloned, tests that change its schema are left out. PostgreSQL 16 lies between
-    two versions that have all the stories: it has the first of each file.
+    distributed database, which cannot be cloned, tests that change its schema are left out; on any other, those of its
+    nodes. PostgreSQL 16 lies between two versions that have all the stories: it has the first of each file.
     """
     items.sort(key=lambda item: -max((mark.args[0] for mark in item.iter_markers("timeout")), default=0))
     if config.getoption("--postgres") == "16" and "flow" in config.getoption("markexpr"):
         first = {item.path: item for item in reversed(items) if "flow" in item.keywords}
         config.hook.pytest_deselected(items=[item for item in items if item not in first.values()])
         items[:] = [item for item in items if item in first.values()]
-    if config.getoption("--postgres") != "url" or not citus.has_nodes(os.environ["DATABASE_URL"]):
-        return
-    out = [item for item in items if "schema" in item.keywords]
-    items[:] = [item for item in items if "schema" not in item.keywords]
+    spread = config.getoption("--postgres") == "url" and citus.has_nodes(os.environ["DATABASE_URL"])
+    without = "schema" if spread else "nodes"
+    out = [item for item in items if without in item.keywords]
+    items[:] = [item for item in items if without not in item.keywords]
     config.hook.pytest_deselected(items=out)
 
 

@@ -24,6 +24,10 @@ LOAD_S = (0.6, 1.6)  # before the primary dies
 STALL_S = 0.4  # nothing reaches an asynchronous standby in the last moments
 ANSWERS_S = 0.2  # until what was committed before the kill is answered
 BACK_S = 60
+NOTED = """
+    SELECT 1 FROM restore_guard
+    WHERE timeline = ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int
+"""
 
 
 class Lab(Soak):
@@ -113,10 +117,12 @@ class Lab(Soak):
         }  # fmt: skip
 
     async def until_open(self):
-        """A failover holds charging until payments were compared with Stripe; a worker lifts that."""
+        """A worker notes a failover, and holds charging until payments were compared with Stripe. Before it is noted,
+        nothing is held yet: the next round would begin too early.
+        """
         deadline = time.monotonic() + 120
-        while self.sql("SELECT 1 FROM suspensions"):
-            assert time.monotonic() < deadline, self.sql("SELECT * FROM suspensions")
+        while not self.sql(NOTED) or self.sql("SELECT 1 FROM suspensions"):
+            assert time.monotonic() < deadline, self.sql("SELECT * FROM suspensions, restore_guard")
             await asyncio.sleep(0.5)
 
     async def close(self):

@@ -111,22 +111,63 @@ def parsed(sql):
     return parse_sql(numbered.replace("%%", "%"))[0].stmt
 
 
-class Shape(Visitor):
-    """What a statement speaks of, and by which names its rows are found."""
+LEVELS = (nodes.SelectStmt, nodes.InsertStmt, nodes.UpdateStmt, nodes.DeleteStmt)
+
+
+def around(ancestors):
+    while ancestors is not None:
+        yield ancestors.node
+        ancestors = ancestors.parent
+
+
+def alias_of(item):
+    return item.alias.aliasname if getattr(item, "alias", None) else getattr(item, "relname", None)
+
+
+class Tables(Visitor):
+    """Which table an alias stands for, in each SELECT of a statement: an inner one may use a name again."""
 
     def __init__(self):
-        self.tables = {}  # alias -> table, of tables we know
+        self.levels = {}  # SELECT, UPDATE or DELETE -> {alias: table or None}
+
+    def visit_RangeVar(self, ancestors, node):
+        self._meet(ancestors, alias_of(node), node.relname)
+
+    def visit_RangeFunction(self, ancestors, node):
+        self._meet(ancestors, alias_of(node), None)
+
+    def visit_RangeSubselect(self, ancestors, node):
+        self._meet(ancestors, alias_of(node), None)
+
+    def _meet(self, ancestors, alias, table):
+        level = next(node for node in around(ancestors) if isinstance(node, LEVELS))
+        known = table in {*DISTRIBUTED, *LOCAL, *REFERENCE, *APART} or (table or "").startswith("procrastinate_")
+        self.levels.setdefault(id(level), {})[alias] = table if known else None
+
+
+class Shape(Visitor):
+    """What a statement speaks of, and by which names its rows are found.
+
+    A coordinator asks one node when each table's customers are given, by themselves: what a join says of others it
+    follows from one customer (`= $1`) to another table of the same SELECT, not from a list (`= ANY`), and never into
+    a subquery, an EXISTS or a LATERAL.
+    """
+
+    def __init__(self, levels):
+        self.levels = levels
         self.locks = []  # (aliases in FROM, ...) of each SELECT that locks
         self.selects = []
         self.simple_cases = 0
         self.functions = set()
-        self.same = []  # pairs of aliases whose customers are equal
-        self.named = set()  # aliases whose customer is given
+        self.same = []  # pairs of tables whose customers are equal
+        self.one = set()  # tables whose customer is given
+        self.listed = set()  # tables whose customers are given as a list
 
-    def visit_RangeVar(self, ancestors, node):
-        alias = node.alias.aliasname if node.alias else node.relname
-        if node.relname in (*DISTRIBUTED, *LOCAL, *REFERENCE, *APART) or node.relname.startswith("procrastinate_"):
-            self.tables[alias] = node.relname
+    @property
+    def tables(self):
+        """{(level, alias): table} of those we know."""
+        pairs = ((level, alias, table) for level, found in self.levels.items() for alias, table in found.items())
+        return {(level, alias): table for level, alias, table in pairs if table}
 
     def visit_SelectStmt(self, ancestors, node):
         self.selects.append(node)
@@ -141,13 +182,8 @@ class Shape(Visitor):
 
     def visit_JoinExpr(self, ancestors, node):
         if node.usingClause and any(part.sval == KEY for part in node.usingClause):
-            sides = [self._alias(node.larg), self._alias(node.rarg)]
-            self.same.append(tuple(sides))
-
-    def _alias(self, item):
-        if isinstance(item, nodes.RangeVar):
-            return item.alias.aliasname if item.alias else item.relname
-        return item.alias.aliasname if getattr(item, "alias", None) else None
+            level = next(id(one) for one in around(ancestors) if isinstance(one, LEVELS))
+            self.same.append(tuple((level, alias_of(side)) for side in (node.larg, node.rarg)))
 
     def visit_A_Expr(self, ancestors, node):
         if [part.sval for part in node.name] != ["="] or self._may_be_false(ancestors):
@@ -155,13 +191,15 @@ class Shape(Visitor):
         left, right = self._owner(ancestors, node.lexpr), self._owner(ancestors, node.rexpr)
         if left and right:
             self.same.append((left, right))
-        elif left and (node.kind == A_Expr_Kind.AEXPR_OP_ANY or not isinstance(node.rexpr, nodes.ColumnRef)):
-            self.named.add(left)
+        elif left and node.kind == A_Expr_Kind.AEXPR_OP_ANY:
+            self.listed.add(left)
+        elif left and not isinstance(node.rexpr, nodes.ColumnRef):
+            self.one.add(left)
         elif right and not isinstance(node.lexpr, nodes.ColumnRef):
-            self.named.add(right)
+            self.one.add(right)
 
     def visit_BoolExpr(self, ancestors, node):
-        """Either of several lists: each alternative names the same alias's customer."""
+        """Either of several lists: each alternative names the same table's customer."""
         if node.boolop != BoolExprType.OR_EXPR or self._may_be_false(ancestors):
             return
         owners = {
@@ -171,11 +209,11 @@ class Shape(Visitor):
             for one in node.args
         }
         if len(owners) == 1:
-            self.named |= owners - {None}
+            self.listed |= owners - {None}
 
     def _may_be_false(self, ancestors):
         """Beside an OR, under a NOT, in a CASE: a row may pass without it."""
-        for ancestor in self._around(ancestors):
+        for ancestor in around(ancestors):
             if isinstance(ancestor, nodes.SelectStmt):
                 return False
             if isinstance(ancestor, nodes.CaseExpr):
@@ -185,7 +223,7 @@ class Shape(Visitor):
         return False
 
     def _owner(self, ancestors, expression):
-        """The alias whose customer_id an expression is."""
+        """The table, as (level, alias), whose customer_id an expression is."""
         if isinstance(expression, nodes.CollateClause):
             expression = expression.arg
         if not isinstance(expression, nodes.ColumnRef) or not isinstance(expression.fields[-1], nodes.String):
@@ -193,47 +231,38 @@ class Shape(Visitor):
         names = [part.sval for part in expression.fields]
         if names[-1] != KEY:
             return None
-        if len(names) == 2:
-            return names[0]
-        for ancestor in self._around(ancestors):
-            items = getattr(ancestor, "fromClause", None) or ()
-            aliases = [self._alias(item) for item in items]
-            if isinstance(ancestor, (nodes.UpdateStmt, nodes.DeleteStmt)):
-                aliases.append(self._alias(ancestor.relation))
-            if aliases:
-                return aliases[0]
+        for ancestor in around(ancestors):
+            found = self.levels.get(id(ancestor), {})
+            if len(names) == 2 and names[0] in found:
+                return id(ancestor), names[0]
+            if len(names) == 1 and found:
+                items = list(getattr(ancestor, "fromClause", None) or ())
+                items += [ancestor.relation] if isinstance(ancestor, (nodes.UpdateStmt, nodes.DeleteStmt)) else []
+                return id(ancestor), alias_of(items[0])
         return None
-
-    @staticmethod
-    def _around(ancestors):
-        while ancestors is not None:
-            yield ancestors.node
-            ancestors = ancestors.parent
 
     @property
     def whose(self):
-        """Aliases whose customer is given, by themselves or through others."""
-        known = set(self.named)
+        """Tables whose customers are given, by themselves or, from one customer, through others beside them."""
+        known = set(self.one)
         grown = True
         while grown:
             grown = False
             for one, two in self.same:
-                if (one in known) != (two in known):
+                if one[0] == two[0] and (one in known) != (two in known):
                     known |= {one, two}
                     grown = True
-        return known
+        return known | self.listed
 
 
 def shape(sql):
-    found = Shape()
     tree = parsed(sql)
+    tables = Tables()
+    tables(tree)
+    found = Shape(tables.levels)
     found(tree)
     if isinstance(tree, nodes.InsertStmt):
-        target = tree.relation.alias.aliasname if tree.relation.alias else tree.relation.relname
-        found.inserts = target
-        found.tables.pop(target, None)
-        found.tables["(target)"] = tree.relation.relname
-        found.named.add("(target)")
+        found.one.add((id(tree), alias_of(tree.relation)))
     return found
 
 
@@ -256,8 +285,8 @@ def test_a_statement_on_customer_data_says_whose_and_speaks_of_no_other_nodes_ta
     found = shape(sql)
     elsewhere = {table for table in found.tables.values() if table not in (*DISTRIBUTED, *REFERENCE)}
     assert elsewhere == set()
-    anonymous = {alias for alias, table in found.tables.items() if table in DISTRIBUTED} - found.whose
-    assert (anonymous != set()) == (name in EVERY_NODE), anonymous
+    anonymous = {place for place, table in found.tables.items() if table in DISTRIBUTED} - found.whose
+    assert (anonymous != set()) == (name in EVERY_NODE), [alias for _, alias in anonymous]
     # What several nodes answer is put together from columns: without any it cannot be.
     assert not anonymous or all(select.targetList for select in found.selects)
     # Sent on to a node, CASE x WHEN y loses its x: it says CASE WHEN x = y instead.

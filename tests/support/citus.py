@@ -10,6 +10,7 @@ import psycopg
 import psycopg.conninfo
 import psycopg.rows
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
 from brimful import db
 from brimful.db.citus.distribute import distribute
@@ -72,7 +73,8 @@ class Spread:
                     columns = sql.SQL(", ").join(map(sql.Identifier, row))
                     places = sql.SQL(", ").join([sql.Placeholder()] * len(row))
                     statement = sql.SQL("INSERT INTO {} ({}) VALUES ({})")
-                    connection.execute(statement.format(sql.Identifier(name), columns, places), list(row.values()))
+                    values = [Jsonb(value) if isinstance(value, dict) else value for value in row.values()]
+                    connection.execute(statement.format(sql.Identifier(name), columns, places), values)
         return self.template
 
     def drop(self, name):

@@ -36,6 +36,7 @@ class RuleStatus:
         return self.customer_id, self.asset
 
 
+# A distributed database asks one node when each table says whose rows it wants: a join says nothing of the other's.
 _FACTS = """
     SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
         r.enabled, r.version, st.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
@@ -47,28 +48,32 @@ _FACTS = """
         c.state = 'active' OR coalesce(b.state = 'active', false) AS card_usable,
         EXISTS (
             SELECT FROM consents AS g
-            WHERE g.customer_id = a.customer_id AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up'
-                AND g.action = 'given' AND g.asset = r.asset AND g.card_id = r.card_id AND g.currency = r.currency
-                AND g.threshold = r.threshold AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
+            WHERE g.customer_id = ANY(%(customers)s) AND g.customer_id = a.customer_id
+                AND g.consent_id = r.consent_id AND g.kind = 'auto_top_up' AND g.action = 'given' AND g.asset = r.asset
+                AND g.card_id = r.card_id AND g.currency = r.currency AND g.threshold = r.threshold
+                AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
                 AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per, g.lasts_days,
                         g.ask_above_minor, g.ask_after, g.brake, g.threshold_low, g.backup_card_id)
                     IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per,
                         r.lasts_days, r.ask_above_minor, r.ask_after, r.brake, r.threshold_low,
                         r.backup_card_id)
                 AND NOT EXISTS (
-                    SELECT FROM consents AS w WHERE w.customer_id = a.customer_id AND w.withdraws = g.consent_id)
+                    SELECT FROM consents AS w
+                    WHERE w.customer_id = ANY(%(customers)s) AND w.customer_id = a.customer_id
+                        AND w.withdraws = g.consent_id)
         ) AS consent_stands,
         p.rate, p.rate_per, r.rate AS agreed_rate, r.rate_per AS agreed_per,
         (
             SELECT coalesce(sum(t.amount_minor), 0) FROM top_ups AS t
-            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-                AND t.currency = r.currency AND t.limit_month = %(month)s AND t.top_up_id <> %(without)s
+            WHERE t.customer_id = ANY(%(customers)s) AND t.customer_id = a.customer_id AND t.asset = a.asset
+                AND t.kind = 'automatic' AND t.currency = r.currency AND t.limit_month = %(month)s
+                AND t.top_up_id <> %(without)s
                 AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
         )::bigint AS spent_minor,
         (
             SELECT coalesce(array_agg(t.requested_at ORDER BY t.requested_at), '{}') FROM top_ups AS t
-            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-                AND t.requested_at > %(hour_ago)s
+            WHERE t.customer_id = ANY(%(customers)s) AND t.customer_id = a.customer_id AND t.asset = a.asset
+                AND t.kind = 'automatic' AND t.requested_at > %(hour_ago)s
         ) AS recent,
         coalesce(d.moments, '{}') AS day_moments, coalesce(d.amounts, '{}') AS day_amounts,
         coalesce(d.unasked, 0) AS day_unasked, coalesce(d.approved_unusual, false) AS approved_unusual,
@@ -76,13 +81,14 @@ _FACTS = """
             SELECT CASE WHEN NOT t.cut AND coalesce(t.available_after, t.balance_after) < st.threshold
                 THEN t.requested_at END
             FROM top_ups AS t
-            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
+            WHERE t.customer_id = ANY(%(customers)s) AND t.customer_id = a.customer_id AND t.asset = a.asset
+                AND t.kind = 'automatic'
             ORDER BY t.requested_at DESC LIMIT 1
         ) AS left_below_at,
         EXISTS (
             SELECT FROM top_ups AS t
-            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-                AND t.ended_at IS NULL AND t.top_up_id <> %(without)s
+            WHERE t.customer_id = ANY(%(customers)s) AND t.customer_id = a.customer_id AND t.asset = a.asset
+                AND t.kind = 'automatic' AND t.ended_at IS NULL AND t.top_up_id <> %(without)s
         ) AS live
     FROM unnest(%(customers)s::uuid[], %(assets)s::text[]) AS wanted (customer_id, asset)
     JOIN accounts AS a ON a.customer_id = wanted.customer_id AND a.asset = wanted.asset
@@ -90,7 +96,8 @@ _FACTS = """
     JOIN rule_states AS st ON st.customer_id = a.customer_id AND st.asset = a.asset
     JOIN consents AS k ON k.customer_id = a.customer_id AND k.consent_id = r.consent_id
     JOIN cards AS c ON c.customer_id = a.customer_id AND c.card_id = r.card_id
-    LEFT JOIN cards AS b ON b.customer_id = a.customer_id AND b.card_id = r.backup_card_id
+    LEFT JOIN cards AS b ON b.customer_id = ANY(%(customers)s) AND b.customer_id = a.customer_id
+        AND b.card_id = r.backup_card_id
     JOIN assets AS s ON s.code = a.asset
     LEFT JOIN rates AS p ON p.asset = a.asset AND p.currency = r.currency AND p.valid_from <= %(now)s
         AND (p.valid_to IS NULL OR p.valid_to > %(now)s)
@@ -102,13 +109,15 @@ _FACTS = """
         FROM (
             SELECT coalesce(t.confirmed_at, t.requested_at) AS at, t.amount_minor, t.asked, t.balance_after
             FROM top_ups AS t
-            WHERE t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic'
-                AND t.currency = r.currency AND t.top_up_id <> %(without)s
+            WHERE t.customer_id = ANY(%(customers)s) AND t.customer_id = a.customer_id AND t.asset = a.asset
+                AND t.kind = 'automatic' AND t.currency = r.currency AND t.top_up_id <> %(without)s
                 AND (t.state NOT IN ('failed', 'canceled') OR t.balance_after IS NOT NULL)
         ) AS one
         WHERE one.at > %(day_ago)s
     ) AS d ON true
-    WHERE a.customer_id = ANY(%(customers)s)
+    WHERE a.customer_id = ANY(%(customers)s) AND r.customer_id = ANY(%(customers)s)
+        AND st.customer_id = ANY(%(customers)s) AND k.customer_id = ANY(%(customers)s)
+        AND c.customer_id = ANY(%(customers)s)
 """
 
 

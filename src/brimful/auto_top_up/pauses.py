@@ -16,7 +16,7 @@ _PAUSE = """
     WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND paused_at IS NULL
         AND EXISTS (
             SELECT FROM rules
-            WHERE rules.customer_id = rule_states.customer_id AND rules.asset = rule_states.asset
+            WHERE rules.customer_id = %(customer_id)s AND rules.asset = rule_states.asset
                 AND coalesce(%(card_id)s::text, rules.card_id) IN (rules.card_id, rules.backup_card_id))
 """
 
@@ -80,7 +80,7 @@ async def block_card(tx: Tx, customer_id: CustomerId, card_id: str, reason: str,
 _DATA_IS_NEW = """
     UPDATE rule_states SET paused_at = NULL, pause_reason = NULL
     WHERE customer_id = %(customer_id)s AND pause_reason = 'card_data'
-        AND EXISTS (SELECT FROM rules WHERE rules.customer_id = rule_states.customer_id
+        AND EXISTS (SELECT FROM rules WHERE rules.customer_id = %(customer_id)s
             AND rules.asset = rule_states.asset AND %(card_id)s::text IN (rules.card_id, rules.backup_card_id))
     RETURNING asset
 """

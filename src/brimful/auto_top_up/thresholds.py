@@ -25,7 +25,8 @@ _FOLLOWING = """
     JOIN rules AS r ON r.customer_id = wanted.customer_id AND r.asset = wanted.asset
     JOIN rule_states AS st ON st.customer_id = r.customer_id AND st.asset = r.asset
     JOIN assets AS s ON s.code = r.asset
-    WHERE r.customer_id = ANY(%(customers)s) AND r.enabled AND r.threshold_low IS NOT NULL
+    WHERE r.customer_id = ANY(%(customers)s) AND st.customer_id = ANY(%(customers)s) AND r.enabled
+        AND r.threshold_low IS NOT NULL
 """
 _SET = "UPDATE rule_states SET threshold = %(threshold)s WHERE customer_id = %(customer_id)s AND asset = %(asset)s"
 _NOTE = """

@@ -79,7 +79,8 @@ async def give(tx: Tx, session: PortalSession, *, rendered: str, terms: Terms | 
 _STANDING = """
     SELECT c.* FROM consents AS c
     WHERE c.customer_id = %(customer_id)s AND c.consent_id = %(consent_id)s AND c.action = 'given'
-        AND NOT EXISTS (SELECT FROM consents AS w WHERE w.customer_id = c.customer_id AND w.withdraws = c.consent_id)
+        AND NOT EXISTS (
+            SELECT FROM consents AS w WHERE w.customer_id = %(customer_id)s AND w.withdraws = c.consent_id)
 """
 
 

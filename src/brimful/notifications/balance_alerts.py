@@ -90,7 +90,7 @@ _FACTS = """
     JOIN alerts AS l ON l.customer_id = wanted.customer_id AND l.asset = wanted.asset
     JOIN accounts AS a ON a.customer_id = l.customer_id AND a.asset = l.asset
     JOIN assets AS s ON s.code = a.asset
-    WHERE a.customer_id = ANY(%(customers)s)
+    WHERE a.customer_id = ANY(%(customers)s) AND l.customer_id = ANY(%(customers)s)
 """
 _KEEP = """
     UPDATE alerts SET level = new.level

@@ -26,8 +26,10 @@ _LATEST = """
     FROM accounts AS a
     LEFT JOIN top_ups AS t
         ON t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic' AND t.ended_at IS NULL
-    LEFT JOIN rule_states AS s ON s.customer_id = a.customer_id AND s.asset = a.asset
-    WHERE a.customer_id = ANY(%s)
+            AND t.customer_id = ANY(%(customers)s)
+    LEFT JOIN rule_states AS s
+        ON s.customer_id = a.customer_id AND s.asset = a.asset AND s.customer_id = ANY(%(customers)s)
+    WHERE a.customer_id = ANY(%(customers)s)
     ORDER BY a.customer_id, a.asset
 """
 
@@ -82,7 +84,7 @@ class Hub:
 
     async def _look(self) -> None:
         async with self._database.transaction() as tx:
-            rows = await tx.all(_LATEST, (list(self._streams),))
+            rows = await tx.all(_LATEST, {"customers": list(self._streams)})
         seen: dict[str, list[str]] = {}
         for row in rows:
             seen.setdefault(row["customer_id"], []).append("/".join(str(value) for value in row.values()))

@@ -17,32 +17,27 @@ import itertools
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
-from decimal import Decimal
 
 import psycopg
 import psycopg.errors
 import psycopg_pool
 
-from brimful import auto_top_up, ledger, observability, top_ups
+from brimful import ledger, observability
 from brimful.auto_top_up.policy import Pace
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.citus.shards import Shards
-from brimful.db.pool import Database, Query, Tx
-from brimful.posting import decide
-from brimful.posting.holds import BatchHolds
-from brimful.posting.model import HOLDING, Movement, Verdict
+from brimful.db.pool import Database, Query
+from brimful.posting.batch import BatchWriter
+from brimful.posting.model import Movement, Verdict
 
 # The hot statements have one good plan each for tables of any size: look-ups by key. Planning them again for each
 # batch cost as much as running them, and a plan made while a table was empty read it as a whole when it was not.
 PLANS = {"plan_cache_mode": "force_generic_plan", "enable_seqscan": "off", "lock_timeout": "100ms"}
 
 _log = logging.getLogger(__name__)
-_NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
 _FAILED = Verdict("refused", "event_failed", "This event could not be recorded; it has been logged. Nothing changed.")
 _AWAY = "The database does not answer. Send this again."
-_NO_ENTRY = frozenset({"hold", "release"})
-_NOTHING = Decimal(0)
 _LOCKED = "The account is locked by somebody else. Send this again in a moment."
 _ATTEMPTS = 2  # a batch that fails runs once more before it is split
 _ASIDE_S = 20.0  # how long a movement waits for its account
@@ -51,9 +46,21 @@ _ASIDE_AGAIN_S = 0.05
 
 @dataclasses.dataclass(slots=True, eq=False)  # one is made for each request, and frozen ones take 7 us
 class _Waiting:
+    """`movements` are those without a verdict; `verdicts` has a gap for each once a node has done some of them."""
+
     movements: Sequence[Movement]
+    place: int
     answer: asyncio.Future[list[Verdict]]
     since_s: float = dataclasses.field(default_factory=time.monotonic)
+    verdicts: list[Verdict | None] | None = None
+
+    def take(self, verdicts: Sequence[Verdict]) -> None:
+        """Answer, with the verdicts of `movements`."""
+        if self.verdicts is not None:
+            rest = iter(verdicts)
+            verdicts = [next(rest) if verdict is None else verdict for verdict in self.verdicts]
+        if not self.answer.done():
+            self.answer.set_result(list(verdicts))
 
     @property
     def keys(self) -> set[ledger.accounts.AccountKey]:
@@ -87,9 +94,7 @@ class Recorder:
         aside_again_s: float = _ASIDE_AGAIN_S,
     ) -> None:
         self._database = database
-        self._keyring = keyring
-        self._pace = pace
-        self._suspended = suspended
+        self._writer = BatchWriter(database, keyring, pace, suspended=suspended)
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._places = Shards(database)
@@ -114,6 +119,7 @@ class Recorder:
         await asyncio.gather(*self._tasks)
         self._held_up.set()
         await self._beside
+        await self._writer.close()
 
     async def submit(self, movements: Sequence[Movement]) -> list[Verdict]:
         """One verdict per movement, after the commit.
@@ -151,7 +157,7 @@ class Recorder:
             raise Refused("unavailable", _AWAY) from error
 
     def _enqueue(self, movements: Sequence[Movement], place: int) -> asyncio.Future[list[Verdict]]:
-        waiting = _Waiting(movements, asyncio.get_running_loop().create_future())
+        waiting = _Waiting(movements, place, asyncio.get_running_loop().create_future())
         if self._aside and not waiting.keys.isdisjoint(self._locked_keys()):
             self._set_aside(waiting)
             return waiting.answer
@@ -173,21 +179,42 @@ class Recorder:
 
     async def _post_batch(self, batch: Sequence[_Waiting]) -> None:
         """Post what these wait for, and answer them; those whose accounts are locked by somebody else go aside."""
-        movements = [movement for waiting in batch for movement in waiting.movements]
         started_s = time.monotonic()
         try:
-            verdicts = await self._post_safely(movements)
+            batch = await self._post_at_node(batch)
+            movements = [movement for waiting in batch for movement in waiting.movements]
+            verdicts = await self._post_safely(movements) if movements else []
         except psycopg.errors.LockNotAvailable:
             await self._without_locked(batch)
         except psycopg.OperationalError as error:
             _log.warning("The database does not answer: %s", error)
             self._fail(batch, Refused("unavailable", _AWAY))
         except Exception as error:  # noqa: BLE001 - a caller who waits must get any failure
-            _log.exception("A batch of %d movements failed", len(movements))
+            _log.exception("A batch for %d callers failed", len(batch))
             self._fail(batch, error)
         else:
             self._answer(batch, verdicts)
             _measure(verdicts, time.monotonic() - started_s)
+
+    async def _post_at_node(self, batch: Sequence[_Waiting]) -> Sequence[_Waiting]:
+        """Let the node of the batch's place do what it can by itself, and answer those who are done. Returns the rest.
+        One node, one shard: on a plain PostgreSQL there is nothing to do here.
+        """
+        movements = [movement for waiting in batch for movement in waiting.movements]
+        done = await self._writer.write_at_node(movements, batch[0].place)
+        if not done:
+            return batch
+        numbers, rest = itertools.count(), []
+        for waiting in batch:
+            waiting.verdicts = [done.get(next(numbers)) for _ in waiting.movements]
+            pairs = zip(waiting.movements, waiting.verdicts, strict=True)
+            waiting.movements = [movement for movement, verdict in pairs if verdict is None]
+            if waiting.movements:
+                rest.append(waiting)
+            else:
+                waiting.take(())
+        _count(list(done.values()))
+        return rest
 
     async def _without_locked(self, batch: Sequence[_Waiting]) -> None:
         try:
@@ -271,8 +298,7 @@ class Recorder:
         start = 0
         for waiting in batch:
             end = start + len(waiting.movements)
-            if not waiting.answer.done():
-                waiting.answer.set_result(list(verdicts[start:end]))
+            waiting.take(verdicts[start:end])
             start = end
 
     @staticmethod
@@ -286,7 +312,7 @@ class Recorder:
         failure: Exception | None = None
         for _ in range(_ATTEMPTS):
             try:
-                return await self._post(movements)
+                return await self._writer.write(movements)
             except psycopg.errors.DeadlockDetected as error:
                 failure = error
             except psycopg.OperationalError:
@@ -304,123 +330,12 @@ class Recorder:
         half = len(movements) // 2
         return [*await self._post_safely(movements[:half]), *await self._post_safely(movements[half:])]
 
-    async def _post(self, movements: Sequence[Movement]) -> list[Verdict]:
-        keys = {(movement.customer_id, movement.asset) for movement in movements}
-        used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
-        async with self._database.transaction("T1") as tx:
-            accounts, known = await tx.lock_then_read(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
-            if len(accounts) == len(keys):
-                return await self._write(tx, accounts, known, movements)
-        # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
-        async with self._database.transaction() as tx:
-            await ledger.accounts.create_missing(tx, keys - set(accounts))
-        async with self._database.transaction("T1") as tx:
-            accounts, known = await tx.lock_then_read(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
-            return await self._write(tx, accounts, known, movements)
-
-    async def _write(
-        self,
-        tx: Tx,
-        accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account],
-        known: ledger.keys.Known,
-        movements: Sequence[Movement],
-    ) -> list[Verdict]:
-        """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
-        possible = [
-            _without_text(movement) if accounts[key].erased else movement
-            for movement in movements
-            if (key := (movement.customer_id, movement.asset)) in accounts
-        ]
-        await known.complete(tx)
-        balances = {key: account.balance for key, account in accounts.items()}
-        batch_holds = await self._batch_holds(tx, accounts, possible)
-        decided = decide.decide(possible, balances, known.entries, await tx.now(), batch_holds)
-        applied = [
-            move
-            for move, verdict in zip(possible, decided, strict=True)
-            if verdict.outcome == "applied" and move.kind not in _NO_ENTRY
-        ]
-        entries = await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
-        if batch_holds.touched:
-            held = {key: batch_holds.held[key] for key in batch_holds.touched}
-            ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=await tx.now())
-        ends = {entry.draft[:2]: entry.balance_after for entry in entries}
-        if to_evaluate := _to_evaluate(accounts, applied, ends, batch_holds):
-            if observability.tracing.on():
-                observability.tracing.posting(_by_account(applied))
-            await auto_top_up.evaluate.reevaluate(tx, to_evaluate, self._pace)
-        if len(possible) == len(movements):
-            return decided
-        answers = iter(decided)
-        return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
-
-    async def _batch_holds(
-        self,
-        tx: Tx,
-        accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account],
-        movements: Sequence[Movement],
-    ) -> BatchHolds:
-        """What is held on these accounts; holds and bridges are read only for a batch that names any."""
-        held = {key: account.held for key, account in accounts.items() if account.held}
-        holding = [movement for movement in movements if movement.kind in HOLDING]
-        if not holding:
-            return BatchHolds(held)
-        known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.key) for move in holding}))
-        new = {(move.customer_id, move.asset) for move in holding if move.kind == "hold"}
-        bridges = await tx.ask(top_ups.bridges.bridges_query(new)) if new else {}
-        in_flight = any(bridge.bound and bridge.in_flight for bridge in bridges.values())
-        if in_flight and await tx.ask(self._suspended):
-            bridges = {}  # what is in flight waits for as long as charging is suspended
-        return BatchHolds(held, known, bridges)
-
-
-def _without_text(movement: Movement) -> Movement:
-    """Of a customer who was erased the figures are kept, and nothing that somebody wrote."""
-    return movement._replace(description=None, metadata=None)
-
-
-def _by_account(movements: Sequence[Movement]) -> dict[ledger.accounts.AccountKey, list[str]]:
-    found: dict[ledger.accounts.AccountKey, list[str]] = {}
-    for movement in movements:
-        found.setdefault((movement.customer_id, movement.asset), []).append(movement.key)
-    return found
-
 
 def _measure(verdicts: Sequence[Verdict], took_s: float) -> None:
     observability.metrics.POSTING.observe(took_s)
+    _count(verdicts)
+
+
+def _count(verdicts: Sequence[Verdict]) -> None:
     for outcome, count in collections.Counter(verdict.outcome for verdict in verdicts).items():
         observability.metrics.USAGE.labels(outcome).inc(count)
-
-
-def _to_evaluate(
-    accounts: dict[ledger.accounts.AccountKey, ledger.accounts.Account],
-    applied: Sequence[Movement],
-    ends: dict[ledger.accounts.AccountKey, Decimal],
-    batch_holds: BatchHolds,
-) -> list[ledger.accounts.AccountKey]:
-    """Accounts that crossed a line, and those that got something: a credit may end a waiting top-up."""
-    evaluated = {
-        (movement.customer_id, movement.asset) for movement in applied if movement.amount > 0
-    } | batch_holds.touched
-    for key, balance in ends.items():
-        account = accounts[key]
-        if account.trigger_below is None and account.alert_below is None:
-            continue
-        available = balance - batch_holds.held.get(key, _NOTHING)
-        if any(line is not None and available < line for line in (account.trigger_below, account.alert_below)):
-            evaluated.add(key)
-    return sorted(evaluated)
-
-
-def _draft(movement: Movement) -> ledger.entries.Draft:
-    return ledger.entries.Draft(
-        movement.customer_id,
-        movement.asset,
-        "usage" if movement.kind == "capture" else movement.kind,  # type: ignore[arg-type] # the others write none
-        movement.amount,
-        movement.source,
-        movement.key,
-        movement.occurred_at,
-        description=movement.description,
-        metadata=movement.metadata,
-    )

@@ -44,7 +44,7 @@ _LIST = f"""
         AND (t.state = 'failed' OR t.state = 'canceled' AND t.reason = 'confirmation_expired')
         AND NOT EXISTS (
             SELECT FROM payments AS p
-            WHERE p.customer_id = t.customer_id AND p.top_up_id = t.top_up_id AND {_DECLINED})
+            WHERE p.customer_id = %(customer_id)s AND p.top_up_id = t.top_up_id AND {_DECLINED})
         AND (%(before)s::text IS NULL OR substr(t.top_up_id, 5) < %(before)s)
 """
 _PAGE = f"SELECT * FROM ({_LIST}) AS failed ORDER BY substr(place, 5) DESC LIMIT %(limit)s"

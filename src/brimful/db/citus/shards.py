@@ -15,7 +15,7 @@ _FIND = """
     FROM unnest(%s::uuid[]) AS wanted (customer_id)
 """
 _KNOWN_MAX = 1_000_000  # customers, some 100 bytes each
-_HERE = 0
+HERE = 0  # a database that is not distributed
 
 
 class Shards:
@@ -38,7 +38,7 @@ class Shards:
     def at_once(self, customers: Collection[CustomerId]) -> Mapping[CustomerId, int] | None:
         """The place of each, if that is known without asking."""
         if self._spread is False:
-            return dict.fromkeys(customers, _HERE)
+            return dict.fromkeys(customers, HERE)
         known = self._known
         if self._spread is None or not all(customer in known for customer in customers):
             return None

@@ -1,0 +1,216 @@
+"""One batch in one transaction: locked, decided, written, and evaluated where an account crossed a line.
+
+Where the database is distributed, a node can do most of it by itself, which spares the coordinator every statement.
+What needs more than a customer's own rows (events, jobs, new accounts, holds) stays with the coordinator: those
+customers are left out of the node's transaction, and posted after it in the usual way.
+"""
+
+import logging
+from collections.abc import Collection, Sequence
+from decimal import Decimal
+
+import psycopg
+import psycopg.errors
+import psycopg_pool
+
+from brimful import auto_top_up, ledger, observability, top_ups
+from brimful.auto_top_up.policy import Pace
+from brimful.db.citus.doors import Doors
+from brimful.db.pool import Database, Query, Tx
+from brimful.posting import decide
+from brimful.posting.holds import BatchHolds
+from brimful.posting.model import HOLDING, Movement, Verdict
+
+_log = logging.getLogger(__name__)
+_NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
+_NO_ENTRY = frozenset({"hold", "release"})
+_NOTHING = Decimal(0)
+_Accounts = dict[ledger.accounts.AccountKey, ledger.accounts.Account]
+# A node that cannot do this at all: it is no door then, and the coordinator can.
+_NO_DOOR = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
+
+
+class BatchWriter:
+    """Writes batches. `suspended` tells whether charging is: what is in flight then covers no hold."""
+
+    def __init__(
+        self, database: Database, keyring: ledger.hash_chain.Keyring, pace: Pace, *, suspended: Query[bool]
+    ) -> None:
+        self._database = database
+        self._keyring = keyring
+        self._pace = pace
+        self._suspended = suspended
+        self._doors = Doors(database)
+
+    async def close(self) -> None:
+        """Close the connections to nodes."""
+        await self._doors.close()
+
+    async def write_at_node(self, movements: Sequence[Movement], place: int) -> dict[int, Verdict]:
+        """What the node that holds the shard `place` can do by itself: verdicts by number, after its commit. What is
+        absent was not touched, and is for `write`.
+
+        Raises:
+            psycopg.OperationalError: the node does not answer any more. Movements may be sent again, under their keys.
+        """
+        node = self._doors.to(place)
+        if node is None:
+            return {}
+        try:
+            return await self._write_at(node, movements)
+        except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
+            return {}
+        except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
+            self._doors.shut(place)
+            raise
+        except _NO_DOOR as error:
+            _log.warning("A node cannot post by itself, the coordinator does: %s", error)
+            self._doors.shut(place)
+            return {}
+        except psycopg.Error:
+            return {}  # a row that cannot be written: it is found where all of them are
+
+    async def write(self, movements: Sequence[Movement]) -> list[Verdict]:
+        """One verdict per movement, after the commit."""
+        keys = {(movement.customer_id, movement.asset) for movement in movements}
+        async with self._database.transaction("T1") as tx:
+            accounts, known = await _lock(tx, movements)
+            if len(accounts) == len(keys):
+                return await self._post(tx, accounts, known, movements)
+        # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
+        async with self._database.transaction() as tx:
+            await ledger.accounts.create_missing(tx, keys - set(accounts))
+        async with self._database.transaction("T1") as tx:
+            accounts, known = await _lock(tx, movements)
+            return await self._post(tx, accounts, known, movements)
+
+    async def _post(
+        self, tx: Tx, accounts: _Accounts, known: ledger.keys.Known, movements: Sequence[Movement]
+    ) -> list[Verdict]:
+        """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
+        possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
+        await known.complete(tx)
+        batch_holds = await self._batch_holds(tx, accounts, possible)
+        decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), batch_holds)
+        applied = _applied(possible, decided)
+        await ledger.post.post(tx, self._keyring, accounts, _drafts(accounts, applied), known)
+        if batch_holds.touched:
+            held = {key: batch_holds.held[key] for key in batch_holds.touched}
+            ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=await tx.now())
+        if to_evaluate := _to_evaluate(accounts, possible, decided, batch_holds.touched):
+            if observability.tracing.on():
+                observability.tracing.posting(_by_account(applied))
+            await auto_top_up.evaluate.reevaluate(tx, to_evaluate, self._pace)
+        if len(possible) == len(movements):
+            return decided
+        answers = iter(decided)
+        return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
+
+    async def _write_at(self, node: Database, movements: Sequence[Movement]) -> dict[int, Verdict]:
+        """A customer with an account that is missing, that crosses a line or gets something, or with a hold, is absent
+        from the verdicts with all that is theirs.
+        """
+        async with node.transaction("T1") as tx:
+            accounts, known = await _lock(tx, movements)
+            await known.complete(tx)
+            absent = {m.customer_id for m in movements if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}
+            numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
+            possible = [movements[number] for number in numbers]
+            held = BatchHolds(_held(accounts))
+            decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), held)
+            absent |= {customer_id for customer_id, _ in _to_evaluate(accounts, possible, decided, ())}
+            applied = [move for move in _applied(possible, decided) if move.customer_id not in absent]
+            await ledger.post.post(tx, self._keyring, accounts, _drafts(accounts, applied), known)
+        return {
+            number: verdict
+            for number, movement, verdict in zip(numbers, possible, decided, strict=True)
+            if movement.customer_id not in absent
+        }
+
+    async def _batch_holds(self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement]) -> BatchHolds:
+        """What is held on these accounts; holds and bridges are read only for a batch that names any."""
+        held = _held(accounts)
+        holding = [movement for movement in movements if movement.kind in HOLDING]
+        if not holding:
+            return BatchHolds(held)
+        known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.key) for move in holding}))
+        new = {(move.customer_id, move.asset) for move in holding if move.kind == "hold"}
+        bridges = await tx.ask(top_ups.bridges.bridges_query(new)) if new else {}
+        in_flight = any(bridge.bound and bridge.in_flight for bridge in bridges.values())
+        if in_flight and await tx.ask(self._suspended):
+            bridges = {}  # what is in flight waits for as long as charging is suspended
+        return BatchHolds(held, known, bridges)
+
+
+async def _lock(tx: Tx, movements: Sequence[Movement]) -> tuple[_Accounts, ledger.keys.Known]:
+    keys = {(movement.customer_id, movement.asset) for movement in movements}
+    used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
+    return await tx.ask_both(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
+
+
+def _balances(accounts: _Accounts) -> dict[ledger.accounts.AccountKey, Decimal]:
+    return {key: account.balance for key, account in accounts.items()}
+
+
+def _held(accounts: _Accounts) -> dict[ledger.accounts.AccountKey, Decimal]:
+    return {key: account.held for key, account in accounts.items() if account.held}
+
+
+def _applied(movements: Sequence[Movement], decided: Sequence[Verdict]) -> list[Movement]:
+    """Those that become entries."""
+    return [
+        movement
+        for movement, verdict in zip(movements, decided, strict=True)
+        if verdict.outcome == "applied" and movement.kind not in _NO_ENTRY
+    ]
+
+
+def _by_account(movements: Sequence[Movement]) -> dict[ledger.accounts.AccountKey, list[str]]:
+    found: dict[ledger.accounts.AccountKey, list[str]] = {}
+    for movement in movements:
+        found.setdefault((movement.customer_id, movement.asset), []).append(movement.key)
+    return found
+
+
+def _to_evaluate(
+    accounts: _Accounts,
+    movements: Sequence[Movement],
+    decided: Sequence[Verdict],
+    touched: Collection[ledger.accounts.AccountKey],
+) -> list[ledger.accounts.AccountKey]:
+    """Accounts that crossed a line, and those that got something: a credit may end a waiting top-up. `touched` are
+    those with another hold than before.
+    """
+    evaluated, left = set(touched), {}
+    for movement, verdict in zip(movements, decided, strict=True):
+        if verdict.outcome != "applied":
+            continue
+        key = movement.customer_id, movement.asset
+        left[key] = verdict.available
+        if movement.amount > 0:
+            evaluated.add(key)
+    for key, available in left.items():
+        account = accounts[key]
+        for line in (account.trigger_below, account.alert_below):
+            if line is not None and available is not None and available < line:
+                evaluated.add(key)
+    return sorted(evaluated)
+
+
+def _drafts(accounts: _Accounts, movements: Sequence[Movement]) -> list[ledger.entries.Draft]:
+    """Of a customer who was erased the figures are kept, and nothing that somebody wrote."""
+    return [_draft(movement, erased=accounts[movement.customer_id, movement.asset].erased) for movement in movements]
+
+
+def _draft(movement: Movement, *, erased: bool) -> ledger.entries.Draft:
+    return ledger.entries.Draft(
+        movement.customer_id,
+        movement.asset,
+        "usage" if movement.kind == "capture" else movement.kind,  # type: ignore[arg-type] # the others write none
+        movement.amount,
+        movement.source,
+        movement.key,
+        movement.occurred_at,
+        description=None if erased else movement.description,
+        metadata=None if erased else movement.metadata,
+    )
