@@ -106,6 +106,27 @@ async def intent_created(harness, **more):
     return customer_id, row["top_up_id"]
 
 
+async def test_a_payment_whose_row_a_crash_of_the_server_took_is_made_anew_and_charged_once(harness):
+    """It is committed without waiting for the disk: what came of it at Stripe is taken back, and was no charge."""
+    customer_id, _ = await harness.funded(balance=12, threshold="10")
+    await harness.use(customer_id, "3", "crossing")
+    [row] = await harness.sql("SELECT top_up_id FROM top_ups")
+    context = harness.engine.payments
+    async with context.database.transaction() as tx:
+        top_up = await top_ups.store.get(tx, customer_id, row["top_up_id"])
+        payment = await top_ups.store.add_payment(
+            tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id
+        )
+        ready = await payments.create.prepare(tx, top_up, payment, await payments.ownership.read_key(tx))
+    await harness.sql("DELETE FROM payments")
+    assert await payments.create.create(context, top_up, payment, ready) is payments.context.Step.WAIT
+    await harness.work()
+    assert await harness.balance(customer_id) == Decimal(34)
+    intents = (await harness.sandbox.get("/v1/payment_intents")).json()["data"]
+    assert sorted(intent["status"] for intent in intents) == ["canceled", "succeeded"]
+    assert await harness.charged() == 2500
+
+
 async def sent(harness, customer_id, top_up_id):
     """T2 is committed and the confirmation is on its way. Returns the payment."""
     async with harness.engine.database.transaction() as tx:

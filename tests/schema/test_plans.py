@@ -28,7 +28,7 @@ SEED = (
 BATCH = {
     "customers": [f"{4 * n:032x}" for n in range(1, 501)],
     "assets": ["USD"] * 500,
-    "again": [f"{4 * n:032x}" for n in range(1, 501)],
+    "one": f"{4:032x}",
     "digests": [8] * 500,
     "balances": [-11] * 500,
     "seqs": [11] * 500,

@@ -199,12 +199,12 @@ class Shape(Visitor):
             self.one.add(right)
 
     def visit_BoolExpr(self, ancestors, node):
-        """Either of several lists: each alternative names the same table's customer."""
+        """One customer, or any of a list: each alternative names the same table's customer."""
         if node.boolop != BoolExprType.OR_EXPR or self._may_be_false(ancestors):
             return
         owners = {
             self._owner(ancestors, one.lexpr)
-            if isinstance(one, nodes.A_Expr) and one.kind == A_Expr_Kind.AEXPR_OP_ANY
+            if isinstance(one, nodes.A_Expr) and not isinstance(one.rexpr, nodes.ColumnRef)
             else None
             for one in node.args
         }
@@ -212,11 +212,11 @@ class Shape(Visitor):
             self.listed |= owners - {None}
 
     def _may_be_false(self, ancestors):
-        """Beside an OR, under a NOT, in a CASE: a row may pass without it."""
+        """Beside an OR, under a NOT, in a CASE, in what is shown or ordered by: a row may pass without it."""
         for ancestor in around(ancestors):
             if isinstance(ancestor, nodes.SelectStmt):
                 return False
-            if isinstance(ancestor, nodes.CaseExpr):
+            if isinstance(ancestor, (nodes.CaseExpr, nodes.SortBy, nodes.ResTarget)):
                 return True
             if isinstance(ancestor, nodes.BoolExpr) and ancestor.boolop != BoolExprType.AND_EXPR:
                 return True

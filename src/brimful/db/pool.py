@@ -34,16 +34,35 @@ _NONE: Options = {}
 # Then the next request tries at once: a pool that waits twice as long each time comes back long after the database.
 _RECONNECT_S = 3
 _TRUSTED_S = 1.0  # a connection that was used so recently is not tried before it is used again
+_UNFLUSHED: Statement = ("SELECT set_config('synchronous_commit', 'off', true)", None)
 _CLOCK = "SELECT clock_timestamp() AS now"
 
 
 @dataclasses.dataclass(frozen=True)
 class Query(Generic[First]):
-    """A statement that has not been sent, and how its rows are read."""
+    """A statement that has not been sent, and how its rows are read. `one & other` are asked together."""
 
     sql: LiteralString
     params: Params
     read: Callable[[list[Row]], First]
+
+    def __and__(self, other: "Query[Second]") -> "Together[tuple[First, Second]]":
+        own, others = (self.sql, self.params), (other.sql, other.params)
+        return Together((own, others), lambda rows: (self.read(rows[0]), other.read(rows[1])))
+
+
+@dataclasses.dataclass(frozen=True)
+class Together(Generic[First]):
+    """Queries in one round trip, one after the other, and the clock after them. Each is a statement of its own: where
+    one takes a lock, the next sees what was committed while it waited.
+    """
+
+    statements: tuple[Statement, ...]
+    read: Callable[[Sequence[list[Row]]], First]
+
+    def __and__(self, other: Query[Second]) -> "Together[tuple[First, Second]]":
+        statements = (*self.statements, (other.sql, other.params))
+        return Together(statements, lambda rows: (self.read(rows[:-1]), other.read(rows[-1])))
 
 
 class Tx:
@@ -53,13 +72,13 @@ class Tx:
     a single debit.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: Statement | None = None) -> None:
+    def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: Sequence[Statement] = ()) -> None:
         self._connection = connection
         self._clock = clock
         self._first = first
         self._now: dt.datetime | None = None
         self._begun = False
-        self._waiting: list[tuple[LiteralString, Params, int]] = []
+        self._waiting: list[tuple[LiteralString, Params, int | None]] = []
         self._committed: list[Callable[[], object]] = []
 
     async def execute(self, sql: LiteralString, params: Params = None) -> int:
@@ -77,21 +96,19 @@ class Tx:
         [cursor] = await self._send((sql, params))
         return await cursor.fetchone()
 
-    async def ask(self, query: Query[First]) -> First:
-        """What a query answers."""
-        return query.read(await self.all(query.sql, query.params))
-
-    async def ask_both(self, first: Query[First], second: Query[Second]) -> tuple[First, Second]:
-        """Two queries, one after the other, and the clock, in one round trip. Each is a statement of its own: where the
-        first takes a lock, the second sees what was committed while it waited.
-        """
-        cursors = await self._send((first.sql, first.params), (second.sql, second.params), (_CLOCK, None))
-        rows, others, clock = [await cursor.fetchall() for cursor in cursors]
+    async def ask(self, query: Query[First] | Together[First]) -> First:
+        """What a query answers, or several of them together."""
+        if isinstance(query, Query):
+            return query.read(await self.all(query.sql, query.params))
+        cursors = await self._send(*query.statements, (_CLOCK, None))
+        *rows, clock = [await cursor.fetchall() for cursor in cursors]
         self._now = clock[0]["now"] + self._clock.offset
-        return first.read(rows), second.read(others)
+        return query.read(rows)
 
-    def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
-        """Run a statement with the next ones, at the latest before the commit. It must change that many rows."""
+    def later(self, sql: LiteralString, params: Params, *, rows: int | None) -> None:
+        """Run a statement with the next ones, at the latest before the commit. It must change that many rows; None
+        stands for any number.
+        """
         self._waiting.append((sql, params, rows))
 
     async def now(self) -> dt.datetime:
@@ -134,7 +151,7 @@ class Tx:
         """Send what waits, then these, in one round trip."""
         whole: list[tuple[LiteralString, Params, int | None]] = []
         if not self._begun:
-            whole = [("BEGIN", None, None)] if self._first is None else [("BEGIN", None, None), (*self._first, None)]
+            whole = [("BEGIN", None, None), *((sql, params, None) for sql, params in self._first)]
         whole += self._waiting
         whole += [(sql, params, None) for sql, params in statements]
         self._begun, self._waiting = True, []
@@ -212,7 +229,7 @@ class Database:
         self.url = url
         self.direct_url = direct_url or url
         pooled = self.direct_url != url
-        self._first = _as_first(role, options) if pooled else None
+        self._first = (_as_first(role, options),) if pooled else ()
         self.role = role
         self.clock = clock or Clock()
         self._sizes, self._options = (pool_min, pool_max), options
@@ -250,18 +267,35 @@ class Database:
         await self.pool.close()
 
     @contextlib.asynccontextmanager
-    async def transaction(self, at: str | None = None) -> AsyncIterator[Tx]:
-        """One short READ COMMITTED transaction: committed at the end, rolled back on any exception. With `at`, its
-        commit lies between two crash points of that name.
+    async def transaction(self, at: str | None = None, *, flushed: bool = True) -> AsyncIterator[Tx]:
+        """One short READ COMMITTED transaction: committed at the end, rolled back on any exception.
+
+        Args:
+            at: its commit lies between two crash points of that name.
+            flushed: False does not wait for the disk. Only for what may be lost with a server that crashes, as long as
+                no later commit of ours was flushed: that one takes all before it along.
         """
+        first = self._first if flushed else (*self._first, _UNFLUSHED)
         async with self.pool.connection() as connection:  # which rolls back what an exception leaves open
-            tx = Tx(connection, self.clock, self._first)
+            tx = Tx(connection, self.clock, first)
             yield tx
             if at is not None:
                 await failpoints.crash_point(f"before {at}")
             await tx.commit()
         if at is not None:
             await failpoints.crash_point(f"after {at}")
+
+    async def read(self, query: Together[First]) -> tuple[First, dt.datetime]:
+        """What these queries answer, each as of its own moment, and the clock: one round trip, without a transaction
+        around them.
+        """
+        if self._first:  # behind a pooler the role is a transaction's
+            async with self.transaction() as tx:
+                return await tx.ask(query), await tx.now()
+        async with self.pool.connection() as connection, connection.pipeline():
+            cursors = [await connection.execute(*statement) for statement in (*query.statements, (_CLOCK, None))]
+            *rows, clock = [await cursor.fetchall() for cursor in cursors]
+        return query.read(rows), clock[0]["now"] + self.clock.offset
 
 
 def role_conninfo(url: str, role: str, options: Options = _NONE) -> str:

@@ -8,10 +8,10 @@ import asyncio
 import contextlib
 import dataclasses
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import LiteralString, Protocol
 
-from brimful.db.pool import Database, Tx
+from brimful.db.pool import Database, Query, Row, Tx
 
 _BURST_S = 0.25  # a quarter of a second's worth at once
 
@@ -108,6 +108,8 @@ class SharedLimits:
         return not self._seen.open or time.monotonic() >= self._probe_s
 
     async def admit(self, endpoint: str) -> bool:
+        if not self._seen.open and await self._admit_at_once(endpoint):
+            return True
         # The endpoint's turn first: a token of all, taken for the moment at which that comes, would be withheld from
         # other endpoints until then.
         whole = self._name, self._all_per_s
@@ -124,6 +126,21 @@ class SharedLimits:
                 wait_s = await _take(tx, *whole)
             await _wait(wait_s)
         return True
+
+    async def _admit_at_once(self, endpoint: str) -> bool:
+        """Nearly always nothing has to be waited for: breaker and both tokens in one round trip, or none of them."""
+        with contextlib.suppress(_NotAtOnce):
+            async with self._database.transaction() as tx:
+                (seen, turn_s), whole_s = await tx.ask(
+                    Query(_BREAKER, (self._name,), _breaker)
+                    & _token(f"{self._name} {endpoint}", self._endpoint_per_s)
+                    & _token(self._name, self._all_per_s)
+                )
+                if seen.open or turn_s > 0 or whole_s > 0:
+                    raise _NotAtOnce
+            self._seen = seen
+            return True
+        return False
 
     async def _may_call(self, tx: Tx) -> bool:
         seen = await self._read(tx, _BREAKER)
@@ -153,19 +170,29 @@ class SharedLimits:
         self._probe_s = time.monotonic() + breaker.probe_at_s - now_s
 
     async def _read(self, tx: Tx, sql: LiteralString) -> Breaker:
-        row = await tx.one(sql, (self._name,))
-        return Breaker() if row is None else Breaker(**row)
+        return await tx.ask(Query(sql, (self._name,), _breaker))
 
     async def _write(self, tx: Tx, breaker: Breaker) -> None:
         await tx.execute(_SET_BREAKER, (breaker.lost, breaker.probe_at_s, self._name))
 
 
+class _NotAtOnce(Exception):  # noqa: N818 - what was taken is given back
+    """Something has to be waited for."""
+
+
+def _breaker(rows: Sequence[Row]) -> Breaker:
+    return Breaker(**rows[0]) if rows else Breaker()
+
+
 async def _take(tx: Tx, name: str, per_s: int) -> float:
-    """Seconds to wait before using the token that was taken."""
-    row = await tx.one(_TAKE, {"name": name, "spacing_s": 1 / per_s, "burst_s": _BURST_S})
-    assert row is not None
-    wait_s: float = row["wait_s"]
-    return max(0.0, wait_s)
+    return await tx.ask(_token(name, per_s))
+
+
+def _token(name: str, per_s: int) -> Query[float]:
+    """Take a token: seconds to wait before using it."""
+    return Query(
+        _TAKE, {"name": name, "spacing_s": 1 / per_s, "burst_s": _BURST_S}, lambda rows: max(0.0, rows[0]["wait_s"])
+    )
 
 
 async def _now_s(tx: Tx) -> float:

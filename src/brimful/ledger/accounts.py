@@ -65,7 +65,7 @@ async def lock(tx: Tx, keys: Iterable[AccountKey]) -> dict[AccountKey, Account]:
 
 
 def lock_query(keys: Iterable[AccountKey]) -> Query[dict[AccountKey, Account]]:
-    """The same as a query, for `Tx.ask_both`."""
+    """The same as a query."""
     wanted = set(keys)
     customers = CustomerIds(sorted({key[0] for key in wanted}))
     assets = Texts(sorted({key[1] for key in wanted}))
@@ -106,7 +106,7 @@ async def lock_wallet(tx: Tx, customer_id: CustomerId) -> dict[AccountKey, Accou
 
 
 def lock_wallet_query(customer_id: CustomerId) -> Query[dict[AccountKey, Account]]:
-    """The same as a query, for `Tx.ask_both`."""
+    """The same as a query."""
     return Query(_LOCK_WALLET, (customer_id,), lambda rows: {account.key: account for account in map(_account, rows)})
 
 

@@ -102,7 +102,7 @@ async def emit_each(tx: Tx, topic: Topic, data: Sequence[tuple[CustomerId | None
     payloads = Texts(json.dumps({**head, "data": _data(customer_id, data)}) for customer_id, data in data)
     customers = CustomerIds(customer_id for customer_id, _ in data)
     tx.later(_INSERT, {**named, "customers": customers, "payloads": payloads}, rows=len(data))
-    await tx.execute(_DELIVER, named)
+    tx.later(_DELIVER, named, rows=None)
     tx.once_committed(lambda: observability.metrics.EMITTED.labels(topic.value).inc(len(data)))
     if topic in _EMAILS:
         emails = [

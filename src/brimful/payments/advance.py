@@ -15,7 +15,7 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 
-from brimful import auto_top_up, cards, observability, top_ups
+from brimful import auto_top_up, cards, ledger, observability, top_ups
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core import clock
 from brimful.core.errors import Refused
@@ -43,12 +43,11 @@ async def advance(
     async with context.locks.of(customer_id):
         try:
             for turn in range(_STEPS_MAX):
-                async with context.database.transaction() as tx:
-                    top_up, payment = await tx.ask_both(
-                        top_ups.store.get_query(customer_id, top_up_id),
-                        top_ups.store.open_payment_query(customer_id, top_up_id),
-                    )
-                    early = top_up.wake_at is not None and await tx.now() < top_up.wake_at
+                (top_up, payment), now = await context.database.read(
+                    top_ups.store.get_query(customer_id, top_up_id)
+                    & top_ups.store.open_payment_query(customer_id, top_up_id)
+                )
+                early = top_up.wake_at is not None and now < top_up.wake_at
                 if only_if_due and turn == 0 and early:
                     return
                 if not top_up.live:
@@ -141,12 +140,18 @@ async def _requested(context: PaymentContext, top_up: TopUp, payment: Payment | 
     if top_up.kind == "manual":
         return await poll.expire_if_due(context, top_up)
     ours = await context.our_key()
-    async with context.database.transaction("payment") as tx:
-        if not context.gateway.reachable or not await suspensions.charging_allowed(tx):
+    # Not waited for: T2, which precedes the only call that moves money, takes it to the disk. Should the server crash
+    # before, the payment is made anew, and what Stripe knows of this one was never confirmed.
+    async with context.database.transaction("payment", flushed=False) as tx:
+        (standing, _), fresh = await tx.ask(
+            suspensions.STANDING
+            & ledger.accounts.lock_wallet_query(top_up.customer_id)
+            & top_ups.store.lock_query(top_up.customer_id, top_up.top_up_id)
+        )
+        if not context.gateway.reachable or not await suspensions.charging_allowed(tx, standing):
             await top_ups.store.poll_later(tx, top_up, at_least_s=30)
             return Step.WAIT
         if payment is None:
-            _, fresh = await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
             if fresh.fence != top_up.fence:
                 raise top_ups.store.Stale(top_up.top_up_id)
             payment = await top_ups.store.add_payment(

@@ -36,8 +36,8 @@ async def prepare(tx: Tx, top_up: TopUp, payment: Payment, ours: str) -> Ready:
     `ours` is what our objects at Stripe carry.
     """
     assert payment.card_id is not None
-    customer, card = await tx.ask_both(
-        customers.get_query(top_up.customer_id), cards.store.get_query(top_up.customer_id, payment.card_id)
+    customer, card = await tx.ask(
+        customers.get_query(top_up.customer_id) & cards.store.get_query(top_up.customer_id, payment.card_id)
     )
     stripe_customer, now = customer.stripe_customer_id, await tx.now()
     if stripe_customer is None or now - payment.created_at > _KEY_LIFE:
@@ -128,16 +128,16 @@ async def _created(context: PaymentContext, top_up: TopUp, payment: Payment, int
     async with context.database.transaction("created") as tx:
         _, fresh = await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
         now = await top_ups.store.find_payment(tx, payment.customer_id, payment.payment_id)
-        assert now is not None
-        if now.state == "new" and "intent_created" in top_ups.model.MOVES[fresh.state]:
+        if now is not None and now.state == "new":
             await top_ups.store.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
+            if "intent_created" not in top_ups.model.MOVES[fresh.state]:
+                return Step.WAIT  # it is being canceled: the payment has learned its id, so that it can be
             await customers.add_alias(tx, "payment_intent", intent.intent_id, payment.customer_id, payment.payment_id)
             await top_ups.store.move(tx, fresh, "intent_created", recover_in_s=RECOVER_S)
             return Step.CONTINUE
-        if now.state == "new":  # the top-up is being canceled: the payment learns its id, so that it can be
-            await top_ups.store.save_payment(tx, now, state="created", stripe_intent_id=intent.intent_id)
-    if now.state == "abandoned":
-        await context.gateway.cancel_intent(intent.intent_id)  # an orphan that came late: it was never confirmed
+    if now is None or now.state == "abandoned":
+        # An orphan that was never confirmed: its answer came late, or its row was lost with a server that crashed.
+        await context.gateway.cancel_intent(intent.intent_id)
     return Step.WAIT
 
 

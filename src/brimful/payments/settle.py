@@ -29,8 +29,8 @@ async def lock_both(tx: Tx, customer_id: CustomerId, top_up_id: str) -> tuple[le
     """The customer's accounts, then the top-up: the order of locks. All accounts, because a decline may
     block a card that serves the others too.
     """
-    accounts, top_up = await tx.ask_both(
-        ledger.accounts.lock_wallet_query(customer_id), top_ups.store.lock_query(customer_id, top_up_id)
+    accounts, top_up = await tx.ask(
+        ledger.accounts.lock_wallet_query(customer_id) & top_ups.store.lock_query(customer_id, top_up_id)
     )
     return accounts[customer_id, top_up.asset], top_up
 

@@ -54,11 +54,29 @@ _TURNED = """
 """
 
 
-async def charging_allowed(tx: Tx) -> bool:
-    """Whether payments may be sent. A role that may not probe counts a suspension of any kind."""
-    if await tx.one("SELECT kind FROM suspensions LIMIT 1") is None:
+_STANDS = f"SELECT EXISTS (SELECT FROM suspensions) AS suspended, EXISTS ({_TURNED}) AS turned"
+
+
+@dataclasses.dataclass(frozen=True)
+class Standing:
+    """`suspended`: charging is. `turned`: the server has failed over, and no worker has noted it yet."""
+
+    suspended: bool
+    turned: bool
+
+
+STANDING: Query[Standing] = Query(_STANDS, None, lambda rows: Standing(**rows[0]))
+
+
+async def charging_allowed(tx: Tx, standing: Standing | None = None) -> bool:
+    """Whether payments may be sent, by what stands, asked for here when the caller has not. A role that may not probe
+    counts a suspension of any kind.
+    """
+    if standing is None:
+        standing = await tx.ask(STANDING)
+    if not standing.suspended:
         # After a failover a heartbeat within five seconds suspends charging, and compares with Stripe.
-        return await tx.one(_TURNED) is None
+        return not standing.turned
     if not await _may_write(tx):
         return False
     return await tx.one(_PROBE, {"now": await tx.now()}) is not None

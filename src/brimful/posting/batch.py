@@ -145,7 +145,7 @@ class BatchWriter:
 async def _lock(tx: Tx, movements: Sequence[Movement]) -> tuple[_Accounts, ledger.keys.Known]:
     keys = {(movement.customer_id, movement.asset) for movement in movements}
     used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
-    return await tx.ask_both(ledger.accounts.lock_query(keys), ledger.keys.known_query(used))
+    return await tx.ask(ledger.accounts.lock_query(keys) & ledger.keys.known_query(used))
 
 
 def _balances(accounts: _Accounts) -> dict[ledger.accounts.AccountKey, Decimal]:

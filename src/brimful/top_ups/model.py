@@ -19,6 +19,8 @@ from brimful.core import money
 from brimful.core.ids import CustomerId
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
+PaymentKind = Literal["intent", "checkout"]
+Presence = Literal["off_session", "on_session"]
 Asked = Literal["large_charge", "many_charges", "unusual_use"]
 State = Literal[
     "requested",
@@ -129,8 +131,8 @@ class Payment:
     customer_id: CustomerId
     payment_id: str
     top_up_id: str
-    kind: Literal["intent", "checkout"]
-    presence: Literal["off_session", "on_session"]
+    kind: PaymentKind
+    presence: Presence
     state: Literal["new", "created", "confirming", "succeeded", "canceled", "expired", "abandoned"]
     card_id: str | None
     currency: str

@@ -16,7 +16,7 @@ from brimful.core.ids import CustomerId
 from brimful.db.pool import Query, Row, Tx
 from brimful.gateway.gateway import PaymentRequest
 from brimful.ledger.accounts import AccountKey
-from brimful.top_ups.model import END_STATES, MOVES, Payment, State, TopUp
+from brimful.top_ups.model import END_STATES, MOVES, Payment, PaymentKind, Presence, State, TopUp
 
 _log = logging.getLogger(__name__)
 # Seconds until Stripe is asked again about a payment that has not ended.
@@ -52,7 +52,7 @@ def get_query(customer_id: CustomerId, top_up_id: str) -> Query[TopUp]:
 
 
 def lock_query(customer_id: CustomerId, top_up_id: str) -> Query[TopUp]:
-    """`lock` as a query, for `Tx.ask_both`."""
+    """`lock` as a query."""
     return _one(_LOCK, customer_id, top_up_id)
 
 
@@ -347,27 +347,30 @@ async def paid_by(tx: Tx, top_up: TopUp) -> Payment | None:
     return next(iter(await succeeded_payments(tx, top_up)), None)
 
 
-_INSERT_PAYMENT = f"""
+_INSERT_PAYMENT = """
     INSERT INTO payments (customer_id, payment_id, top_up_id, kind, presence, state, card_id, currency, amount_minor,
         setup_id, created_at)
-    VALUES (%s, %s, %s, %s, %s, 'new', %s, %s, %s, %s, %s) RETURNING {", ".join(_PAYMENT_NAMES)}
+    VALUES (%(customer_id)s, %(payment_id)s, %(top_up_id)s, %(kind)s, %(presence)s, %(state)s, %(card_id)s,
+        %(currency)s, %(amount_minor)s, %(setup_id)s, %(created_at)s)
 """
 
 
 async def add_payment(
-    tx: Tx, top_up: TopUp, *, kind: str, presence: str, card_id: str | None, setup_id: str | None = None
+    tx: Tx,
+    top_up: TopUp,
+    *,
+    kind: PaymentKind,
+    presence: Presence,
+    card_id: str | None,
+    setup_id: str | None = None,
 ) -> Payment:
-    """A new try. The unique index refuses a second open one."""
-    payment_id = ids.new("pay")
-    row = await tx.one(
-        _INSERT_PAYMENT,
-        (
-            top_up.customer_id, payment_id, top_up.top_up_id, kind, presence, card_id, top_up.currency,
-            top_up.amount_minor, setup_id, await tx.now(),
-        ),
+    """A new try, written at the latest before the commit. The unique index refuses a second open one."""
+    payment = Payment(
+        top_up.customer_id, ids.new("pay"), top_up.top_up_id, kind, presence, "new", card_id, top_up.currency,
+        top_up.amount_minor, None, None, None, setup_id, None, None, None, await tx.now(), None, None, None,
     )  # fmt: skip
-    assert row is not None
-    return Payment(**row)
+    tx.later(_INSERT_PAYMENT, dataclasses.asdict(payment), rows=1)
+    return payment
 
 
 _KEEP_REQUEST = """

@@ -14,13 +14,12 @@ import psycopg.errors
 
 from brimful import jobs, ledger
 from brimful.core.failpoints import CrashError
-from brimful.db.pool import Database, Query, Row, Tx
+from brimful.db.pool import Database, Query, Row, Together, Tx
 from brimful.dev.simulation.statements.registry import HANDLERS
 from brimful.dev.simulation.tables import Tables
 
 Params = Any
 First = TypeVar("First")
-Second = TypeVar("Second")
 EPOCH = dt.datetime(2026, 1, 31, 20, tzinfo=dt.UTC)  # four hours before a month ends
 _TICK = dt.timedelta(milliseconds=1)
 
@@ -101,11 +100,14 @@ class _MemoryTx(Tx):
         rows = await self.all(sql, params)
         return rows[0] if rows else None
 
-    async def ask_both(self, first: Query[First], second: Query[Second]) -> tuple[First, Second]:
-        return await self.ask(first), await self.ask(second)
+    async def ask(self, query: Query[First] | Together[First]) -> First:
+        if isinstance(query, Query):
+            return query.read(await self.all(query.sql, query.params))
+        return query.read([await self.all(*statement) for statement in query.statements])
 
-    def later(self, sql: LiteralString, params: Params, *, rows: int) -> None:
-        assert self._run(sql, params) == rows, sql
+    def later(self, sql: LiteralString, params: Params, *, rows: int | None) -> None:
+        changed = self._run(sql, params)
+        assert rows in {None, changed}, sql
 
     async def now(self) -> dt.datetime:
         return self._time.now
@@ -139,7 +141,7 @@ class MemoryDatabase(Database):
         return not self._open
 
     @contextlib.asynccontextmanager
-    async def transaction(self, at: str | None = None) -> AsyncIterator[Tx]:
+    async def transaction(self, at: str | None = None, *, flushed: bool = True) -> AsyncIterator[Tx]:  # noqa: ARG002
         assert not self._open, "two transactions overlap"
         self.pulse += 1
         self._open = True
@@ -160,6 +162,10 @@ class MemoryDatabase(Database):
         finally:
             self._open = False
         self._pass(f"after {at}" if at is not None else None)
+
+    async def read(self, query: Together[First]) -> tuple[First, dt.datetime]:
+        async with self.transaction() as tx:
+            return await tx.ask(query), await tx.now()
 
     def _pass(self, point: str | None) -> None:
         if point is not None and self.crash(point):

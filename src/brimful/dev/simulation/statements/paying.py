@@ -90,12 +90,9 @@ _PAYMENT_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.Paym
 
 
 @registry.on(top_ups.store._INSERT_PAYMENT)
-def _insert_payment(t: Tables, p: Any) -> list[Row]:
-    names = ("customer_id", "payment_id", "top_up_id", "kind", "presence", "card_id", "currency", "amount_minor",
-             "setup_id", "created_at")  # fmt: skip
-    row = {**dict.fromkeys(_PAYMENT_FIELDS), **dict(zip(names, p, strict=True)), "state": "new", "request": None}
-    t.insert("payments", row)
-    return _payment(row)
+def _insert_payment(t: Tables, p: Any) -> int:
+    t.insert("payments", {**{name: p[name] for name in _PAYMENT_FIELDS}, "request": None})
+    return 1
 
 
 @registry.on(top_ups.store._KEEP_REQUEST)
@@ -227,9 +224,9 @@ def _may(_t: Tables, _p: Any) -> list[Row]:
     return [{"may": True}]
 
 
-@registry.on(payments.suspensions._TURNED)
-def _turned(_t: Tables, _p: Any) -> list[Row]:
-    return []  # a history has one server
+@registry.on(payments.suspensions._STANDS)
+def _stands(t: Tables, _p: Any) -> list[Row]:
+    return [{"suspended": any(t.all("suspensions")), "turned": False}]  # a history has one server
 
 
 @registry.on(payments.suspensions._PROBE)
