@@ -31,6 +31,7 @@ def t(name, file, old, new, *judges):
 PAYING = "tests/integration/test_paying.py"
 ODD = "tests/integration/test_odd_ends.py"
 RULE = "tests/integration/test_the_rule.py"
+NODES = "tests/integration/test_nodes.py"
 BACK = "tests/integration/test_reversals.py"
 CROSS = "tests/integration/test_crossing.py"
 COMPARE = "tests/integration/test_reconcile.py"
@@ -428,5 +429,10 @@ THREATS = (
     t("a locked account keeps nobody else waiting", "posting/group_commit.py", ', "lock_timeout": "100ms"}', "}", "tests/integration/test_pressure.py::test_an_account_that_somebody_holds_keeps_nobody_else_waiting"),
     t("what waits aside ends", "posting/group_commit.py", "if time.monotonic() - waiting.since_s > _ASIDE_S]", "if False]", "tests/integration/test_pressure.py::test_a_debit_whose_account_stays_locked_is_told_to_come_again"),
     t("live keys and real customers by https", "settings/values.py", '    if parts.scheme != "https" and not sandbox and', "    if False and", "tests/unit/test_settings.py"),
+    t("a crossing is the coordinator's", "posting/batch.py", "            absent |= {customer_id for customer_id, _ in _to_evaluate(accounts, possible, decided, ())}\n", "", NODES),
+    t("a hold is the coordinator's", "posting/batch.py", "if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}", "if (m.customer_id, m.asset) not in accounts}", NODES),
+    t("what a node has posted keeps its verdict", "posting/group_commit.py", "        done = await self._writer.write_at_node(movements, batch[0].place)\n        if not done:\n", "        await self._writer.write_at_node(movements, batch[0].place)\n        if done := {}:\n            pass\n        if not done:\n", NODES),
+    t("an orphan of a crash is canceled", "payments/create.py", '    if now is None or now.state == "abandoned":\n', '    if now is not None and now.state == "abandoned":\n', f"{FAULTS}::test_a_payment_whose_row_a_crash_of_the_server_took_is_made_anew_and_charged_once"),
+    t("a notification is said twice", "jobs.py", "            task = asyncio.create_task(again(channel, payload))\n", "            task = asyncio.create_task(asyncio.sleep(0))\n", "tests/integration/test_queue.py"),
 )  # fmt: skip
 GUARDS += THREATS

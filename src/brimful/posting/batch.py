@@ -15,7 +15,7 @@ import psycopg_pool
 
 from brimful import auto_top_up, ledger, observability, top_ups
 from brimful.auto_top_up.policy import Pace
-from brimful.db.citus.doors import Doors
+from brimful.db.citus.nodes import NodeConnections
 from brimful.db.pool import Database, Query, Tx
 from brimful.posting import decide
 from brimful.posting.holds import BatchHolds
@@ -26,8 +26,8 @@ _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such custom
 _NO_ENTRY = frozenset({"hold", "release"})
 _NOTHING = Decimal(0)
 _Accounts = dict[ledger.accounts.AccountKey, ledger.accounts.Account]
-# A node that cannot do this at all: it is no door then, and the coordinator can.
-_NO_DOOR = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
+# A node that cannot do this at all: the coordinator can.
+_CANNOT = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.InternalError)
 
 
 class BatchWriter:
@@ -40,11 +40,11 @@ class BatchWriter:
         self._keyring = keyring
         self._pace = pace
         self._suspended = suspended
-        self._doors = Doors(database)
+        self._nodes = NodeConnections(database)
 
     async def close(self) -> None:
         """Close the connections to nodes."""
-        await self._doors.close()
+        await self._nodes.close()
 
     async def write_at_node(self, movements: Sequence[Movement], place: int) -> dict[int, Verdict]:
         """What the node that holds the shard `place` can do by itself: verdicts by number, after its commit. What is
@@ -53,7 +53,7 @@ class BatchWriter:
         Raises:
             psycopg.OperationalError: the node does not answer any more. Movements may be sent again, under their keys.
         """
-        node = self._doors.to(place)
+        node = self._nodes.holding(place)
         if node is None:
             return {}
         try:
@@ -61,11 +61,11 @@ class BatchWriter:
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected):
             return {}
         except (psycopg.OperationalError, psycopg_pool.PoolTimeout):
-            self._doors.shut(place)
+            self._nodes.drop(place)
             raise
-        except _NO_DOOR as error:
+        except _CANNOT as error:
             _log.warning("A node cannot post by itself, the coordinator does: %s", error)
-            self._doors.shut(place)
+            self._nodes.drop(place)
             return {}
         except psycopg.Error:
             return {}  # a row that cannot be written: it is found where all of them are

@@ -1,8 +1,8 @@
-"""Doors: connections to the nodes of a distributed database, each for what lies there.
+"""Connections to the nodes of a distributed database, each for what lies there.
 
 Every node knows where everything lies, so a statement is right at any of them. At the one that holds the rows nothing
 travels, and the coordinator spends nothing. What changes in the cluster is noticed within half a minute; until then a
-node passes on what has moved. A node that does not answer is no door, and what is its own goes through the coordinator.
+node passes on what has moved. What is of a node that does not answer goes through the coordinator.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ _WHERE = """
 """
 
 
-class Doors:
-    """Opens them when they are first wanted, in the background: nobody waits for a node that may not answer."""
+class NodeConnections:
+    """Opened when they are first wanted, in the background: nobody waits for a node that may not answer."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -39,19 +39,19 @@ class Doors:
         self._looked_s = -_AGAIN_S
         self._looking: asyncio.Task[None] | None = None
 
-    def to(self, place: int) -> Database | None:
+    def holding(self, place: int) -> Database | None:
         """The node that holds a shard; None where there is none, or none that answers."""
         if place == shards.HERE:
             return None
         if self._looking is None and time.monotonic() - self._looked_s > _AGAIN_S:
-            self._looking = asyncio.create_task(self._look(), name="doors")
+            self._looking = asyncio.create_task(self._look(), name="nodes")
         return self._open.get(self._addresses.get(place, ("", 0)))
 
-    def shut(self, place: int) -> None:
+    def drop(self, place: int) -> None:
         """It does not answer, or cannot do this: the next look may open it again."""
         node = self._open.pop(self._addresses.get(place, ("", 0)), None)
         if node is not None:
-            self._closing = asyncio.create_task(node.close(), name="door")
+            self._closing = asyncio.create_task(node.close(), name="node")
 
     async def close(self) -> None:
         """Close all of them."""
@@ -78,7 +78,7 @@ class Doors:
         try:
             await node.open(timeout_s=_OPEN_S)
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
-            _log.info("Node %s:%d is no door, the coordinator posts for it: %s", *address, error)
+            _log.info("Node %s:%d does not answer, the coordinator posts for it: %s", *address, error)
             await node.close()
         else:
             self._open[address] = node

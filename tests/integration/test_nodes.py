@@ -1,4 +1,4 @@
-"""Doors: what a node of a distributed database posts by itself, and what the coordinator posts after it.
+"""Nodes: what a node of a distributed database posts by itself, and what the coordinator posts after it.
 
 One PostgreSQL stands for both: only what a coordinator would answer about its nodes is given here.
 """
@@ -13,7 +13,7 @@ import pytest
 
 from brimful import posting
 from brimful.core.errors import Refused
-from brimful.db.citus import doors, shards
+from brimful.db.citus import nodes, shards
 from brimful.db.columns import ADAPTERS
 from brimful.db.pool import Database
 from brimful.posting.batch import BatchWriter
@@ -31,7 +31,7 @@ def one_node(harness, monkeypatch):
     monkeypatch.setattr(shards, "_SPREAD", "SELECT 1 AS tables")
     find = f"SELECT customer_id, {PLACE} AS place FROM unnest(%s::uuid[]) AS w (customer_id)"
     monkeypatch.setattr(shards, "_FIND", find)
-    monkeypatch.setattr(doors, "_WHERE", where)
+    monkeypatch.setattr(nodes, "_WHERE", where)
     posted, write_at = [], BatchWriter._write_at
 
     async def seen(writer, node, movements):
@@ -55,14 +55,14 @@ async def recorder(harness, one_node):
 
 
 async def opened(recorder, customer_id):
-    """Wait until the node has a door. Until then the coordinator posts."""
-    known = recorder._writer._doors
+    """Wait until there is a connection to the node. Until then the coordinator posts."""
+    known = recorder._writer._nodes
     for number in range(1000):
         await recorder.submit([use(customer_id, f"before-{number}", "0.000001")])
         if known._open:
             return
         await asyncio.sleep(0.01)
-    raise AssertionError("no door")
+    raise AssertionError("no connection")
 
 
 def use(customer_id, key, amount="1", asset="USD", kind="usage"):
@@ -140,7 +140,7 @@ async def test_a_node_that_stops_answering_costs_one_answer_and_no_debit(harness
     customer_id, _ = await harness.funded(balance=30, threshold="10")
     await opened(recorder, customer_id)
     before = await harness.balance(customer_id)
-    [node] = recorder._writer._doors._open.values()
+    [node] = recorder._writer._nodes._open.values()
     await node.close()
     with pytest.raises(Refused) as refused:
         await recorder.submit([use(customer_id, "again")])
@@ -153,8 +153,8 @@ async def test_a_node_that_cannot_post_leaves_it_to_the_coordinator(harness, rec
     customer_id, _ = await harness.funded(balance=30, threshold="10")
     elsewhere = psycopg.conninfo.make_conninfo(harness.database_url, dbname="postgres")
     monkeypatch.setattr(Database, "at", lambda *_: Database(elsewhere, "brimful_api"))  # it has none of the tables
-    tried, shut = [], doors.Doors.shut
-    monkeypatch.setattr(doors.Doors, "shut", lambda known, place: (tried.append(place), shut(known, place)))
+    tried, drop = [], nodes.NodeConnections.drop
+    monkeypatch.setattr(nodes.NodeConnections, "drop", lambda known, place: (tried.append(place), drop(known, place)))
     for number in range(1000):
         [verdict] = await recorder.submit([use(customer_id, f"use-{number}", "0.000001")])
         assert verdict.outcome == "applied"
@@ -162,4 +162,4 @@ async def test_a_node_that_cannot_post_leaves_it_to_the_coordinator(harness, rec
             break
         await asyncio.sleep(0.01)
     assert tried == [PLACE]
-    assert not recorder._writer._doors._open
+    assert not recorder._writer._nodes._open
