@@ -27,7 +27,7 @@ def test_a_card_is_added_after_the_code_and_not_before(stage, postbox, visit, sc
     page.goto(f"{stage.url}/billing/cards")
     page.get_by_role("checkbox").check()
     page.get_by_role("button", name="Add a card").click()
-    expect(page.get_by_role("heading", name="Is it you?")).to_be_visible()
+    expect(page.get_by_role("heading", name="Verify it's you")).to_be_visible()
     page.get_by_label("Code").fill("wrong")
     page.get_by_role("button", name="Continue").click()
     expect(page.get_by_role("alert")).to_contain_text("This code is wrong or has expired")

@@ -42,8 +42,8 @@ def test_a_card_is_added_and_auto_top_up_turned_on_with_the_preview_beside_it(st
     page.wait_for_url(re.compile("/auto-top-up/USD"))
     page.get_by_label("When my balance drops below").fill("10")
     expect(page.locator("#preview")).to_contain_text("Lowest balance")
-    expect(page.locator("#terms")).to_contain_text("In your numbers: Balance falls from $10.20 to $9.80")
-    page.get_by_label("Limit to").fill("75")
+    expect(page.locator("#terms")).to_contain_text("For example: Balance falls from $10.20 to $9.80")
+    page.get_by_label("Monthly limit").fill("75")
     expect(page.locator("#terms")).to_contain_text("up to $75.00 in any 24 hours and $75.00 per calendar month")
     page.get_by_text("More control").click()
     page.get_by_label("Charge at most").fill("50")
@@ -133,7 +133,7 @@ def test_two_windows_edit_one_rule_and_the_second_is_told(stage, visit):
     first = visit(customer_id, flow={"flow": "auto_top_up", "asset": "USD"})
     second = visit(customer_id, flow={"flow": "auto_top_up", "asset": "USD"})
     for page, limit in ((first, "90"), (second, "80")):
-        page.get_by_label("Limit to").fill(limit)
+        page.get_by_label("Monthly limit").fill(limit)
         expect(page.locator("#terms")).to_contain_text(f"up to ${limit}.00")
         page.get_by_role("button", name="Save changes").click()
     expect(second.get_by_role("alert")).to_contain_text("changed in another window")
@@ -174,7 +174,7 @@ def test_a_link_used_twice_and_a_session_that_ended_say_what_to_do(stage, visit,
     expect(page.get_by_role("heading", name="Your secure session ended.")).to_be_visible()
     expect(page.get_by_text("Go back to Glitch AI to open billing again.")).to_be_visible()
     page.goto(link)
-    expect(page.get_by_role("heading", name="This link has expired")).to_be_visible()
+    expect(page.get_by_role("heading", name="This link has expired or was already used.")).to_be_visible()
     visit.complaints.clear()  # 401 and 410 are errors to Chromium
 
 

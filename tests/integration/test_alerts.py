@@ -101,12 +101,17 @@ async def test_the_customer_sets_it_in_the_portal(harness):
     await harness.give(customer_id, 10)
     visitor = await harness.visitor(customer_id)
     page = await visitor.get("/alerts/USD")
-    page = await visitor.submit(page, "/billing/alerts/USD", {"threshold": "4.50"})
+    assert "is notified when your balance drops below this amount" in page.text  # no mail server here
+    page = await visitor.submit(page, "/billing/alerts/USD", {"threshold": "$4.50"})
     assert "drops below $4.50" in page.text
+    assert "Your alert is saved." in page.text
+    assert "saved" not in (await visitor.get("/alerts/USD?done=never")).text
     shown = await harness.call("GET", f"/customers/{customer_id}/alerts/USD", expect=200)
     assert Decimal(shown["threshold"]) == Decimal("4.5")
     page = await visitor.submit(page, "/billing/alerts/USD", {"threshold": "nothing"})
     assert page.status_code == 422
+    assert "Enter an amount with up to" in page.text
+    assert "Your alert is saved." not in page.text
     page = await visitor.submit(await visitor.get("/alerts/USD"), "/billing/alerts/USD/off", {})
     await harness.call("GET", f"/customers/{customer_id}/alerts/USD", expect=404)
 

@@ -94,9 +94,9 @@ async def test_the_days_limit_is_proposed_and_preselected(harness):
         ({"most": "500"}, "limit", "The monthly limit must be at least one top-up."),
         ({"day_on": "yes", "day": "24"}, "day", "The limit of a day must be at least one top-up."),
         ({"how": "target", "target": "10"}, "target", "Bring it back to more than the balance below which we charge."),
-        ({"how": "target", "target": ""}, "target", "Enter an amount such as"),
-        ({"most": "12.345"}, "most", "Enter an amount such as"),
-        ({"day_on": "yes", "day": "x"}, "day", "Enter an amount such as"),
+        ({"how": "target", "target": ""}, "target", "Enter an amount with up to 2 decimals, such as 12.5"),
+        ({"most": "12.345"}, "most", "Enter an amount with up to"),
+        ({"day_on": "yes", "day": "x"}, "day", "Enter an amount with up to"),
     ],
 )
 async def test_settings_that_contradict_one_another_are_refused_by_field(harness, values, field, text):

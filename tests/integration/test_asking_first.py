@@ -229,7 +229,7 @@ async def test_a_charge_lasts_about_some_days_of_the_accounts_own_use(harness):
     [
         ({"ask_above": "24", "most": "100"}, "ask_above", "Enter at least one top-up and less than the largest"),
         ({"ask_above": "100", "most": "100"}, "ask_above", "Enter at least one top-up and less than the largest"),
-        ({"ask_above": "x"}, "ask_above", "Enter an amount such as"),
+        ({"ask_above": "x"}, "ask_above", "Enter an amount with up to"),
         ({"ask_after": "0"}, "ask_after", "Enter a"),
         ({"ask_after": "1.5"}, "ask_after", "Enter a"),
         ({"ask_after": "5000"}, "ask_after", "1,000"),

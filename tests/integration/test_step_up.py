@@ -29,7 +29,7 @@ async def rule_form(visitor, **values):
 async def test_saving_a_rule_asks_for_a_code_once_and_keeps_what_was_filled_in(harness, postbox, asked):  # noqa: F811
     customer_id, visitor = asked
     page = await rule_form(visitor)
-    assert "Is it you?" in page.text
+    assert "Verify it&#39;s you" in page.text
     assert "a···@example.com" in page.text
     assert MAIL not in page.text
     assert (await harness.rule(customer_id))["monthly_limit"] == "100"
@@ -38,7 +38,7 @@ async def test_saving_a_rule_asks_for_a_code_once_and_keeps_what_was_filled_in(h
     [kept] = [form.fields for form in forms_of(page) if "step_up_code" in form.fields]
     assert (kept["limit"], kept["action"]) == ("200", "save")
     review = await visitor.submit(page, "", {"step_up_code": code})
-    assert "Is it you?" not in review.text
+    assert "Verify it&#39;s you" not in review.text
     await visitor.submit(review, "", {"agreed": "yes", "action": "save"})
     assert (await harness.rule(customer_id))["monthly_limit"] == "200"
     assert postbox.subjects() == []  # the second form of the session is not asked about again
@@ -52,7 +52,7 @@ async def test_every_change_of_a_card_asks(harness, postbox, asked, path):  # no
     token = token_of(page)
     url = f"{harness.url}/billing{path.format(card=card['card_id'])}"
     answer = await visitor.client.post(url, data={"csrf": token, "agreed": "yes"})
-    assert "Is it you?" in answer.text
+    assert "Verify it&#39;s you" in answer.text
     assert [row["state"] for row in await harness.sql("SELECT state FROM cards")] == ["active"]
     assert len(await harness.sql("SELECT 1 FROM card_setups WHERE state = 'open'")) == 0
 
@@ -61,7 +61,7 @@ async def test_the_first_payment_with_a_kept_card_asks_and_the_next_does_not(har
     """A link into the portal, which an API key can make, does not charge a card by itself."""
     customer_id, visitor = asked
     page = await visitor.submit(await visitor.get("/top-up"), "/billing/top-up", {"amount": "25", "shown": "2500"})
-    assert "Is it you?" in page.text
+    assert "Verify it&#39;s you" in page.text
     assert await harness.charged() == 0
     done = await visitor.submit(page, "", {"step_up_code": postbox.code()})
     assert "New balance" in done.text
@@ -89,9 +89,9 @@ async def test_a_wrong_code_changes_nothing_and_five_are_judged(harness, postbox
     assert "This code is wrong or has expired" in answer.text
     assert (await harness.rule(customer_id))["monthly_limit"] == "100"
     again = await visitor.submit(answer, "", {"step_up_code": "", "step_up_again": "yes"})
-    assert "Is it you?" in again.text
+    assert "Verify it&#39;s you" in again.text
     review = await visitor.submit(again, "", {"step_up_code": postbox.code()})
-    assert "Is it you?" not in review.text
+    assert "Verify it&#39;s you" not in review.text
 
 
 async def test_a_code_is_good_for_ten_minutes_once_and_in_its_own_session(harness, postbox, asked):  # noqa: F811
@@ -113,7 +113,7 @@ async def test_the_trust_ends_after_half_an_hour(harness, postbox, asked):  # no
     for _ in range(3):  # the session itself is kept awake
         harness.clock.offset += step_up.LIFE / 3
         await visitor.get("/")
-    assert "Is it you?" in (await rule_form(visitor)).text
+    assert "Verify it&#39;s you" in (await rule_form(visitor)).text
 
 
 async def test_five_codes_in_an_hour_and_a_server_that_takes_none(harness, postbox, asked):  # noqa: F811
@@ -141,7 +141,7 @@ async def test_whoever_changes_cards_all_afternoon_is_asked_again_and_not_locked
     _, visitor = asked
     for _ in range(7):
         page = await rule_form(visitor)
-        assert "Is it you?" in page.text
+        assert "Verify it&#39;s you" in page.text
         await visitor.submit(page, "", {"step_up_code": postbox.code()})
         for _ in range(3):
             harness.clock.offset += step_up.LIFE / 3
@@ -168,7 +168,7 @@ async def test_another_address_is_another_mailbox(harness, postbox, asked):  # n
     """Trust was given for a mailbox: whoever changes the address gives a code from the new one."""
     customer_id, visitor = asked
     page = await visitor.submit(await rule_form(visitor), "", {"step_up_code": postbox.code()})
-    assert "Is it you?" not in page.text
-    assert "Is it you?" not in (await rule_form(visitor)).text
+    assert "Verify it&#39;s you" not in page.text
+    assert "Verify it&#39;s you" not in (await rule_form(visitor)).text
     await harness.call("PATCH", f"/customers/{customer_id}", {"email": "new@example.com"}, expect=204)
-    assert "Is it you?" in (await rule_form(visitor)).text
+    assert "Verify it&#39;s you" in (await rule_form(visitor)).text

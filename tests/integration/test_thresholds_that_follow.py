@@ -88,8 +88,8 @@ async def test_a_fixed_threshold_stays_and_one_that_follows_can_be_fixed_again(h
     [
         ({"low": "50"}, "low", "Enter less than the balance below which we charge at the latest."),
         ({"low": "60"}, "low", "Enter less than the balance below which we charge at the latest."),
-        ({"low": "0"}, "low", "Enter an amount such as"),
-        ({"low": "x"}, "low", "Enter an amount such as"),
+        ({"low": "0"}, "low", "Enter an amount greater than zero"),
+        ({"low": "x"}, "low", "Enter an amount with up to"),
         ({"how": "target", "target": "40", "most": "100"}, "target", "Bring it back to more than"),
     ],
 )

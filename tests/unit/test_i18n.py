@@ -1,5 +1,6 @@
 """Languages: nothing untranslated, nothing misread, the sentences people agree to tied to their version."""
 
+import datetime as dt
 import hashlib
 import pathlib
 import re
@@ -69,6 +70,29 @@ def test_amounts_are_read_as_the_language_writes_them_or_refused(language, text,
             words.read(text, scale=2)
     else:
         assert words.read(text, scale=2) == Decimal(expected or "-5")
+
+
+TOKENS = assets.Asset("TOKENS", "Tokens", "unit", 0, "token|tokens", None, dt.datetime(2026, 1, 1, tzinfo=dt.UTC))
+
+
+@pytest.mark.parametrize(
+    ("language", "text", "of", "expected"),
+    [
+        ("en", "$20", "USD", "20"), ("en", "20 USD", "USD", "20"), ("en", "usd 1,234.50", "USD", "1234.50"),
+        ("de", "20,50 €", "EUR", "20.50"), ("de", "20 eur", "EUR", "20"), ("ar", "٢٠ USD", "USD", "20"),
+        ("en", "500 tokens", TOKENS, "500"), ("en", "1 Token", TOKENS, "1"), ("en", "20", None, "20"),
+        ("en", "€20", "USD", None), ("en", "20 USD", TOKENS, None), ("en", "$", "USD", None), ("en", "$20", None, None),
+        ("en", "USD 20 USD", "USD", None),
+    ],
+)  # fmt: skip
+def test_an_amount_may_name_what_it_is_of_and_nothing_else(language, text, of, expected):
+    words = i18n.words.speak(language)
+    if expected is None:
+        with pytest.raises(Refused) as refused:
+            words.read(text, scale=2, of=of)
+        assert refused.value.extra["decimals"] == 2
+    else:
+        assert words.read(text, scale=2, of=of) == Decimal(expected)
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,7 @@ LANGUAGES = {"en": "English", "de": "Deutsch", "ar": "العربية"}
 _REGIONS = {"en": "en_US", "de": "de_DE", "ar": "ar"}
 _LOCALES = pathlib.Path(__file__).parent / "locales"
 _LENGTH_MAX = 40
+_AROUND = " \u00a0\u202f"  # between a number and its currency
 # Arabic-Indic digits, also the eastern ones, with their decimal point and grouping.
 _DIGITS = str.maketrans("٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹\u066b\u066c", "01234567890123456789.,")
 _RLM = "\u200f"
@@ -190,11 +191,35 @@ class Words:
         )
         return text
 
-    def read(self, text: str, *, scale: int, field: str = "amount") -> Decimal:
-        """An amount as people of this language type it. Refuses what could mean another number: `1.23` in
-        German, `1,5` in English.
+    def read(self, text: str, *, scale: int, of: Unit | str | None = None, field: str = "amount") -> Decimal:
+        """An amount as people of this language type it, also with the name of what it is `of` (`$20`, `20 USD`): an
+        asset, or a currency by its code.
+
+        Raises:
+            Refused: `amount_invalid`, with the `decimals` that it may have. Also what could mean another number: `1.23`
+                in German, `1,5` in English.
         """
+        try:
+            return self._read(self._bare(text, of), scale=scale, field=field)
+        except Refused as refused:
+            raise Refused(refused.code, refused.detail, field=field, decimals=scale) from None
+
+    def _bare(self, text: str, of: Unit | str | None) -> str:
+        """Without the name, before or after the number."""
         kept = text.strip().translate(_DIGITS) if self.language == "ar" else text.strip()
+        if of is None:
+            return kept
+        if isinstance(of, str):
+            names = {of, babel.numbers.get_currency_symbol(of, self.locale)}
+        else:
+            names = {of.code, *(of.label or "").split("|"), of.symbol or ""}
+        for name in sorted(names - {""}, key=len, reverse=True):
+            for bare in (kept[len(name) :], kept[: -len(name)]):
+                if kept.casefold() in {f"{name}{bare}".casefold(), f"{bare}{name}".casefold()}:
+                    return bare.strip(_AROUND)
+        return kept
+
+    def _read(self, kept: str, *, scale: int, field: str) -> Decimal:
         if len(kept) > _LENGTH_MAX or not _TYPED.fullmatch(kept):
             return money.parse(kept, scale=scale, field=field)
         try:

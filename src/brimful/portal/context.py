@@ -12,9 +12,10 @@ from starlette.templating import Jinja2Templates
 
 from brimful import cards, i18n
 from brimful.auth.portal_sessions import PortalSession
+from brimful.core import money
 from brimful.core.errors import Refused
 from brimful.payments.context import PaymentContext
-from brimful.portal import error_messages
+from brimful.portal import error_messages, notices
 from brimful.portal.live import Hub
 from brimful.web import pages
 from brimful.web.pages import RefusalLog
@@ -49,7 +50,10 @@ class AppContext:
     ) -> Response:
         """A page without a session unless `values` has one."""
         words = words or self.words(request)
-        shared = {"session": None, "words": words, "t": words.t, "n": words.n, "languages": i18n.words.LANGUAGES}
+        shared = {
+            "session": None, "done": None, "words": words, "t": words.t, "n": words.n,
+            "languages": i18n.words.LANGUAGES,
+        }  # fmt: skip
         return self._templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
 
     def render(self, template: str, values: dict[str, Any], words: i18n.words.Words) -> str:
@@ -115,12 +119,11 @@ class Page:
         """A value of the address, bounded; empty when it is missing."""
         return self.request.query_params.get(name, "").strip()[:300]
 
-    def amount(self, name: str, *, scale: int) -> Decimal:
-        """A field as the customer's language writes amounts; refuses anything but a positive one."""
-        amount = self.words.read(self.field(name), scale=scale, field=name)
-        if amount <= 0:
-            raise Refused("amount_invalid", f"{name} must be greater than zero.", field=name)
-        return amount
+    def amount(self, name: str, *, scale: int, of: i18n.words.Unit | str) -> Decimal:
+        """A field as the customer's language writes amounts of this asset or currency; refuses anything but a positive
+        one.
+        """
+        return money.positive(self.words.read(self.field(name), scale=scale, of=of, field=name), field=name)
 
     @property
     def card_limits(self) -> cards.setups.Limits:
@@ -133,12 +136,14 @@ class Page:
         return self.deps.payments
 
     def show(self, template: str, values: dict[str, Any], *, status: int = 200) -> Response:
-        values = {"session": self.session, **values}
+        done = None if self.posted else notices.text(self.words, self.query("done"))
+        values = {"session": self.session, "done": done, **values}
         return self.context.page(self.request, template, values, words=self.words, status=status)
 
-    def go(self, path: str) -> Response:
-        """To another page of the portal."""
-        return RedirectResponse(self.context.url(path), 303)
+    def go(self, path: str, *, done: notices.Done | None = None) -> Response:
+        """To another page of the portal, which says what was done."""
+        said = "" if done is None else f"{'&' if '?' in path else '?'}done={done}"
+        return RedirectResponse(self.context.url(path + said), 303)
 
     def away(self, url: str, *, signed_out: bool = False) -> Response:
         """To a page of Stripe's or the platform's. Where the policy would not let a form's redirect lead there (the

@@ -6,14 +6,14 @@ from decimal import Decimal
 from brimful.core.errors import Refused
 from brimful.i18n.words import Words
 
-_EXAMPLE = Decimal("12.50")
+_EXAMPLE, _WHOLE = Decimal("12.5"), Decimal(25)
 
 
 def text(words: Words, refused: Refused) -> str:
     """What the customer reads."""
     t = words.t
     if refused.code == "amount_invalid":
-        return t("Enter an amount such as {example}.", example=words.typed(_EXAMPLE))
+        return _unreadable(words, refused)
     if refused.code == "amount_out_of_range":
         return _range(words, refused)
     if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
@@ -38,6 +38,17 @@ def text(words: Words, refused: Refused) -> str:
         "top_up_not_found": t("There is no such top-up."),
     }
     return known.get(refused.code, t("This did not work. Nothing was changed."))
+
+
+def _unreadable(words: Words, refused: Refused) -> str:
+    decimals = refused.extra.get("decimals")
+    if decimals is None:
+        return words.t("Enter an amount greater than zero.")
+    if decimals == 0:
+        return words.t("Enter a whole number, such as {example}.", example=words.typed(_WHOLE))
+    return words.n("Enter an amount with up to {number} decimal, such as {example}.",
+                   "Enter an amount with up to {number} decimals, such as {example}.", decimals,
+                   example=words.typed(_EXAMPLE))  # fmt: skip
 
 
 def _range(words: Words, refused: Refused) -> str:

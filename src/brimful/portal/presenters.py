@@ -111,8 +111,15 @@ def _waits(words: Words, rule: auto_top_up.rules.Rule, until: dt.datetime, spent
     """What only time ends."""
     t = words.t
     if rule.reason == Reason.LIMIT_REACHED:
-        return State("limit", t("Paused until {day}. {spent} of {limit} used.", day=words.short_day(until), spent=spent,
-                                limit=limit))  # fmt: skip
+        day = words.short_day(until)
+        if rule.target is None and rule.lasts_days is None:
+            amount = words.cash(rule.amount_minor, rule.currency)
+            another = t("Another {amount} would pass your monthly limit of {limit}: {spent} used so far. Auto top-up "
+                        "resumes on {day}.", amount=amount, limit=limit, spent=spent, day=day)  # fmt: skip
+            return State("limit", another)
+        another = t("The next top-up would pass your monthly limit of {limit}: {spent} used so far. Auto top-up "
+                    "resumes on {day}.", limit=limit, spent=spent, day=day)  # fmt: skip
+        return State("limit", another)
     if rule.reason == Reason.DAY_LIMIT_REACHED:
         return State("limit", t("Paused until {until}: the limit of 24 hours is used up.", until=words.moment(until)))
     if rule.reason in {Reason.PACE, Reason.NOT_BEFORE}:
@@ -135,6 +142,12 @@ def _lacks(words: Words, reason: str, asset: assets.Asset, label: str) -> str | 
     if reason == Reason.AMOUNT_BELOW_ONE_UNIT:
         return t("Your top-up amount buys less than one unit now. Open the settings to raise it.")
     return None
+
+
+def masked(address: str) -> str:
+    """An e-mail address as its owner recognizes it, and nobody else learns it."""
+    head, _, domain = address.partition("@")
+    return f"{head[:1]}···@{domain}"
 
 
 def why(words: Words, found: payments.explain.Explanation, asset: assets.Asset) -> list[tuple[str, str]]:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from brimful import customers, email
 from brimful.auth import step_up
 from brimful.core.errors import Refused
-from brimful.portal import error_messages
+from brimful.portal import error_messages, presenters
 from brimful.portal.context import Page
 
 _OURS = ("step_up_code", "step_up_again")
@@ -51,6 +51,5 @@ def _show(page: Page, address: str, problem: str | None, *, status: int) -> Resp
     """The code's field, and the form as it was filled in."""
     assert page.form is not None
     kept = [(name, value) for name, value in page.form.multi_items() if name not in {*_OURS, "csrf"}]
-    head, _, domain = address.partition("@")
-    values = {"kept": kept, "address": f"{head[:1]}···@{domain}", "problem": problem}
+    values = {"kept": kept, "address": presenters.masked(address), "problem": problem}
     return page.show("step_up.html", values, status=status)

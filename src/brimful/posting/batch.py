@@ -88,12 +88,16 @@ class BatchWriter:
         self, tx: Tx, accounts: _Accounts, known: ledger.keys.Known, movements: Sequence[Movement]
     ) -> list[Verdict]:
         """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
-        possible = [movement for movement in movements if (movement.customer_id, movement.asset) in accounts]
+        possible = [
+            _without_text(movement) if accounts[key].erased else movement
+            for movement in movements
+            if (key := (movement.customer_id, movement.asset)) in accounts
+        ]
         await known.complete(tx)
         batch_holds = await self._batch_holds(tx, accounts, possible)
         decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), batch_holds)
         applied = _applied(possible, decided)
-        await ledger.post.post(tx, self._keyring, accounts, _drafts(accounts, applied), known)
+        await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
             ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=await tx.now())
@@ -115,12 +119,15 @@ class BatchWriter:
             await known.complete(tx)
             absent = {m.customer_id for m in movements if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}
             numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
-            possible = [movements[number] for number in numbers]
+            possible = [
+                _without_text(movement) if accounts[movement.customer_id, movement.asset].erased else movement
+                for movement in (movements[number] for number in numbers)
+            ]
             held = BatchHolds(_held(accounts))
             decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), held)
             absent |= {customer_id for customer_id, _ in _to_evaluate(accounts, possible, decided, ())}
             applied = [move for move in _applied(possible, decided) if move.customer_id not in absent]
-            await ledger.post.post(tx, self._keyring, accounts, _drafts(accounts, applied), known)
+            await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         return {
             number: verdict
             for number, movement, verdict in zip(numbers, possible, decided, strict=True)
@@ -197,12 +204,12 @@ def _to_evaluate(
     return sorted(evaluated)
 
 
-def _drafts(accounts: _Accounts, movements: Sequence[Movement]) -> list[ledger.entries.Draft]:
+def _without_text(movement: Movement) -> Movement:
     """Of a customer who was erased the figures are kept, and nothing that somebody wrote."""
-    return [_draft(movement, erased=accounts[movement.customer_id, movement.asset].erased) for movement in movements]
+    return movement._replace(description=None, metadata=None)
 
 
-def _draft(movement: Movement, *, erased: bool) -> ledger.entries.Draft:
+def _draft(movement: Movement) -> ledger.entries.Draft:
     return ledger.entries.Draft(
         movement.customer_id,
         movement.asset,
@@ -211,6 +218,6 @@ def _draft(movement: Movement, *, erased: bool) -> ledger.entries.Draft:
         movement.source,
         movement.key,
         movement.occurred_at,
-        description=None if erased else movement.description,
-        metadata=None if erased else movement.metadata,
+        description=movement.description,
+        metadata=movement.metadata,
     )

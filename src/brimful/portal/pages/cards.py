@@ -79,7 +79,7 @@ async def card_added(page: Page) -> Response:
             await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": setup.customer_id, "setup_id": setup.setup_id}])
     if setup.state == "completed":
         path = setup.return_to or "/cards"
-        return page.go(f"{path}?card={setup.card_id}" if path != "/cards" else path)
+        return page.go(f"{path}?card={setup.card_id}" if path != "/cards" else path, done="card_added")
     turn = page.query("turn")
     locks = int(turn) if turn.isascii() and turn.isdigit() and len(turn) < 3 else 0
     again = page.context.url(f"/cards/added/{setup_id}?turn={locks + 1}") if locks < _WAIT_PAGES_MAX else None
@@ -106,11 +106,11 @@ async def card_remove(page: Page) -> Response:
         card = await auto_top_up.rules.remove_card(tx, page.session, card_id, page.deps.pace)
     if page.deps.payments is not None:
         await page.deps.payments.gateway.detach_card(card.stripe_payment_method_id)
-    return page.go("/cards")
+    return page.go("/cards", done="card_removed")
 
 
 async def card_default(page: Page) -> Response:
     """Preselect a card in forms."""
     async with page.deps.database.transaction() as tx:
         await cards.store.make_default(tx, page.session, page.request.path_params["card_id"])
-    return page.go("/cards")
+    return page.go("/cards", done="card_first")

@@ -15,6 +15,7 @@ from brimful.auto_top_up.rules import Rule, RuleForm
 from brimful.cards.store import Card
 from brimful.core import money
 from brimful.core.errors import Refused
+from brimful.i18n.words import Unit
 from brimful.portal import error_messages, limits
 from brimful.portal.context import Page
 from brimful.portal.limits import Bounds
@@ -289,7 +290,9 @@ def _within(page: Page, context: RuleFormContext, threshold: Decimal, field: str
 def _balance(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> Decimal:
     """Of a currency people see its own decimals, and mean no others."""
     asset = context.asset
-    return _number(page, values, name, asset.scale if asset.kind == "unit" else money.currency(asset.code).exponent)
+    if asset.kind == "unit":
+        return _number(page, values, name, asset.scale, of=asset)
+    return _number(page, values, name, money.currency(asset.code).exponent, of=asset.code)
 
 
 def _amount(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> int:
@@ -299,7 +302,7 @@ def _amount(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> 
     elif context.rate is None:
         raise Refused("rate_missing", f"{context.asset.name} cannot be bought at the moment.")
     else:
-        units = _number(page, values, "amount", context.asset.scale)
+        units = _number(page, values, "amount", context.asset.scale, of=context.asset)
         amount_minor = money.worth_minor(units, context.currency, rate=context.rate)
     return limits.within(page, context.bounds, amount_minor)
 
@@ -317,12 +320,12 @@ def _limit(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> i
 
 
 def _money(page: Page, context: RuleFormContext, values: Mapping[str, str], name: str) -> int:
-    amount = _number(page, values, name, money.currency(context.currency).exponent)
+    amount = _number(page, values, name, money.currency(context.currency).exponent, of=context.currency)
     return money.minor_exact(amount, context.currency, field=name)
 
 
-def _number(page: Page, values: Mapping[str, str], name: str, scale: int) -> Decimal:
-    return money.positive(page.words.read(values[name], scale=scale, field=name), field=name)
+def _number(page: Page, values: Mapping[str, str], name: str, scale: int, of: Unit | str | None = None) -> Decimal:
+    return money.positive(page.words.read(values[name], scale=scale, of=of, field=name), field=name)
 
 
 def draft_of(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> RuleForm | None:

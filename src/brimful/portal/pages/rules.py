@@ -68,7 +68,7 @@ async def _save(page: Page, context: RuleFormContext, form: RuleForm) -> Respons
         raise Refused("consent_required", "Check these numbers, then tick the box.", field="agreed", unseen=True)
     async with page.deps.database.transaction() as tx:
         await auto_top_up.rules.save(tx, page.session, context.asset, form, rendered=rendered, pace=page.deps.pace)
-    return page.go("/")
+    return page.go("/", done="rule_on" if form.turn_on else "rule_saved")
 
 
 def _fingerprint(text: str) -> str:
@@ -358,7 +358,7 @@ async def rule_off(page: Page) -> Response:
     """Off: one click, at once."""
     async with page.deps.database.transaction() as tx:
         await auto_top_up.rules.turn_off(tx, page.session, page.request.path_params["asset"], page.deps.pace)
-    return page.go("/")
+    return page.go("/", done="rule_off")
 
 
 async def turn_off(page: Page) -> Response:

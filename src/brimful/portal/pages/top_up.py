@@ -114,7 +114,7 @@ def _total(page: Page, context: TopUpFormContext) -> Sum:
         name = "other" if typed else "amount"
         exponent = money.currency(context.currency).exponent
         if typed:
-            chosen = page.amount(name, scale=exponent)
+            chosen = page.amount(name, scale=exponent, of=context.currency)
         else:
             chosen = money.positive(money.parse(page.field(name), scale=exponent))
         amount_minor = limits.within(page, context.bounds, money.minor_exact(chosen, context.currency, field=name))
