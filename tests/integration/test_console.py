@@ -215,8 +215,12 @@ async def test_charging_is_stopped_and_started(harness):
         customer_id, _ = await harness.crossed()
         await harness.work()
         assert await harness.charged() == 0
-        assert "suspended" in await person.see("/")
+        for path in ("/", "/customers", f"/customers/{customer_id}", "/audit"):
+            seen = await person.see(path)
+            assert re.search(r'role="alert"><ul><li>Charging is suspended since [0-9 :-]+ by operator:grace ', seen)
+            assert "(operator): a look at the numbers<" in seen
         await person.press("/charging/start", reason="they are right")
+        assert "Charging is suspended" not in await person.see("/customers")
         await harness.pass_time(minutes=5)
         assert await harness.charged() == 2500
         assert (await harness.top_ups(customer_id))[0]["state"] == "succeeded"

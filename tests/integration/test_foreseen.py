@@ -93,7 +93,7 @@ async def test_while_charging_is_suspended_no_payment_is_promised_at_once(harnes
     await harness.give(customer_id, 4)
     visitor = await harness.visitor(customer_id)
     await harness.add_card(visitor)
-    await harness.sql("INSERT INTO suspensions VALUES ('operator', 'a test', now(), now())")
+    await harness.sql("INSERT INTO suspensions VALUES ('operator', 'a test', now(), now(), 'test')")
     page = await shown(visitor, RULE)
     assert "Payments are held for now. $25.00 is charged when they go on." in page
     assert "pay $25.00 now" not in page

@@ -98,7 +98,8 @@ async def test_the_limit_is_never_exceeded_and_the_reason_is_shown_until_next_mo
     rule = await harness.rule(customer_id)
     assert rule["reason"] == "limit_reached"
     assert await harness.charged() == 5000
-    assert "Another $25.00 would pass your monthly limit of $50.00: $50.00 used so far." in (await visitor.get("/")).text
+    page = await visitor.get("/")
+    assert "Another $25.00 would pass your monthly limit of $50.00: $50.00 used so far." in page.text
     assert "auto_top_up.limit_reached" in await harness.events(customer_id)
 
     await harness.pass_time(days=32)

@@ -16,6 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
+from brimful import payments
 from brimful.auth import operators, permissions
 from brimful.auth.operators import OperatorSession
 from brimful.console import context
@@ -122,7 +123,9 @@ class _Guard:
                 pages.require_same_origin(request, self._context.deps.settings)
                 form = await pages.form_fields(request)
                 context.require_csrf(form, session)
-            return await view(Page(self._context, request, session, form))
+            async with self._context.deps.database.transaction() as tx:
+                suspended = await payments.suspensions.list_all(tx)
+            return await view(Page(self._context, request, session, form, suspended))
 
         return handle
 

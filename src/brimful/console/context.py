@@ -2,6 +2,7 @@
 
 import dataclasses
 import hmac
+from collections.abc import Sequence
 from typing import Any
 
 from starlette.datastructures import FormData
@@ -10,10 +11,12 @@ from starlette.responses import RedirectResponse, Response
 from starlette.templating import Jinja2Templates
 
 from brimful.auth.operators import OperatorSession
+from brimful.console import view_model
 from brimful.console.view_model import View
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
+from brimful.payments.suspensions import Suspension
 from brimful.wiring import Deps
 
 BASE = "/console"
@@ -27,7 +30,7 @@ class AppContext:
         self._templates = templates
 
     def show(self, request: Request, template: str, values: dict[str, Any], status: int = 200) -> Response:
-        shared = {"session": None, "error": None, "screen": None}
+        shared = {"session": None, "error": None, "screen": None, "alarms": ()}
         return self._templates.TemplateResponse(request, template, {**shared, **values}, status_code=status)
 
 
@@ -39,6 +42,7 @@ class Page:
     request: Request
     session: OperatorSession
     form: FormData | None
+    suspended: Sequence[Suspension] = ()  # why nothing is charged now: said on every page
 
     @property
     def deps(self) -> Deps:
@@ -69,9 +73,9 @@ class Page:
         return value.strip() if isinstance(value, str) else ""
 
     def show(self, screen: View) -> Response:
-        return self.context.show(
-            self.request, "screen.html", {"session": self.session, "screen": screen, "may_act": self.may_act}
-        )
+        values = {"session": self.session, "screen": screen, "may_act": self.may_act}
+        alarms = [view_model.suspended(one) for one in self.suspended]
+        return self.context.show(self.request, "screen.html", {**values, "alarms": alarms})
 
     def go(self, path: str) -> Response:
         return RedirectResponse(f"{BASE}{path}", 303)

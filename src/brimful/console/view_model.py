@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 from brimful.core import money
+from brimful.payments.suspensions import Suspension
 
 Tone = Literal["good", "bad", "warn", "soft"]
 
@@ -78,6 +79,11 @@ class View:
 def moment(at: dt.datetime | None) -> str:
     """A time as operators compare it with a log: UTC, to the second."""
     return "" if at is None else at.astimezone(dt.UTC).strftime("%Y-%m-%d %H:%M:%S")
+
+
+def suspended(one: Suspension) -> str:
+    """Why nothing is charged, in a sentence."""
+    return f"Charging is suspended since {moment(one.since)} by {one.actor} ({one.kind}): {one.reason}"
 
 
 def cash(minor: int, currency: str) -> str:

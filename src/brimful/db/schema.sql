@@ -928,6 +928,7 @@ CREATE TABLE public.suspensions (
     reason text NOT NULL,
     since timestamp with time zone NOT NULL,
     probed_at timestamp with time zone NOT NULL,
+    actor text NOT NULL,
     CONSTRAINT suspensions_kind_check CHECK ((kind = ANY (ARRAY['key'::text, 'operator'::text, 'restore'::text]))),
     CONSTRAINT suspensions_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500)))
 );

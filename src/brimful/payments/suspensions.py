@@ -19,11 +19,12 @@ Kind = Literal["key", "operator", "restore"]
 
 @dataclasses.dataclass(frozen=True)
 class Suspension:
-    """Why nothing is charged, and since when."""
+    """Why nothing is charged, since when, and by whom (`operator:ada`, `stripe`, `engine`)."""
 
     kind: Kind
     reason: str
     since: dt.datetime
+    actor: str
 
 
 # For those who send no payment and must not count on one.
@@ -33,7 +34,8 @@ SUSPENDED = Query("SELECT kind FROM suspensions LIMIT 1", None, bool)
 async def list_all(tx: Tx) -> list[Suspension]:
     """Every suspension that stands, the oldest first."""
     return [
-        Suspension(**row) for row in await tx.all("SELECT kind, reason, since FROM suspensions ORDER BY since, kind")
+        Suspension(**row)
+        for row in await tx.all("SELECT kind, reason, since, actor FROM suspensions ORDER BY since, kind")
     ]
 
 
@@ -83,7 +85,8 @@ async def charging_allowed(tx: Tx, standing: Standing | None = None) -> bool:
 
 
 _SUSPEND = """
-    INSERT INTO suspensions (kind, reason, since, probed_at) VALUES (%s, %s, %s, %s) ON CONFLICT (kind) DO NOTHING
+    INSERT INTO suspensions (kind, reason, since, probed_at, actor) VALUES (%s, %s, %s, %s, %s)
+    ON CONFLICT (kind) DO NOTHING
 """
 
 
@@ -92,7 +95,7 @@ async def suspend(tx: Tx, kind: Kind, reason: str, *, actor: str) -> bool:
     if not await _may_write(tx):
         return False
     now = await tx.now()
-    if not await tx.execute(_SUSPEND, (kind, reason[:500], now, now)):
+    if not await tx.execute(_SUSPEND, (kind, reason[:500], now, now, actor)):
         return False
     _log.critical("ALARM charging is suspended (%s): %s", kind, reason)
     await audit.record(tx, actor=actor, action="charging.suspended", after={"kind": kind, "reason": reason[:500]})

@@ -16,8 +16,8 @@ async def shown(page: Page) -> Response:
     facts: list[tuple[str, Cell | str]] = [("Charging", Cell("suspended", None, "bad") if suspensions else "open")]
     table = Table(
         "Suspensions",
-        ("Kind", "Reason", "Since"),
-        [[one.kind, one.reason, view_model.moment(one.since)] for one in suspensions],
+        ("Kind", "Reason", "By", "Since"),
+        [[one.kind, one.reason, one.actor, view_model.moment(one.since)] for one in suspensions],
     )
     stopped = any(one.kind == "operator" for one in suspensions)
     reason = [Field("reason", "Reason", required=True)]

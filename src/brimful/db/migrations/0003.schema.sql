@@ -711,7 +711,8 @@ CREATE TABLE suspensions (
     kind text PRIMARY KEY CHECK (kind IN ('key', 'operator', 'restore')),
     reason text NOT NULL CHECK (length(reason) BETWEEN 1 AND 500),
     since timestamptz NOT NULL,
-    probed_at timestamptz NOT NULL
+    probed_at timestamptz NOT NULL,
+    actor text NOT NULL
 );
 
 -- One row: which database this is and how far it has come. `heartbeat` only rises; a process that is still running, or

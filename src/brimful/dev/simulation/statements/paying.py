@@ -209,7 +209,9 @@ def _paid_by_hand(t: Tables, p: Any) -> list[Row]:
 # --- holds, refunds, disputes, the inbox -----------------------------------------------------------------------
 
 
-@registry.on("SELECT kind FROM suspensions LIMIT 1", "SELECT kind, reason, since FROM suspensions ORDER BY since, kind")
+@registry.on(
+    "SELECT kind FROM suspensions LIMIT 1", "SELECT kind, reason, since, actor FROM suspensions ORDER BY since, kind"
+)
 def _holds(t: Tables, _p: Any) -> list[Row]:
     return list(t.all("suspensions"))
 
@@ -242,7 +244,7 @@ def _probe(t: Tables, p: Any) -> list[Row]:
 def _hold(t: Tables, p: Any) -> int:
     if t.get("suspensions", p[0]) is not None:
         return 0
-    t.insert("suspensions", dict(zip(("kind", "reason", "since", "probed_at"), p, strict=True)))
+    t.insert("suspensions", dict(zip(("kind", "reason", "since", "probed_at", "actor"), p, strict=True)))
     return 1
 
 
