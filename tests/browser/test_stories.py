@@ -293,7 +293,7 @@ def test_everything_works_with_the_keyboard_alone(stage, visit):
     page.keyboard.press("Tab")
     expect(page.get_by_role("button", name="Turn on")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_text("Auto top-up is on")).to_be_visible()
+    expect(page.get_by_role("status").filter(has_text="Auto top-up is on.")).to_be_visible()
 
 
 def test_it_works_without_scripts(stage, visit):
@@ -353,10 +353,10 @@ def test_a_wrong_amount_is_named_at_its_field_and_changes_nothing(stage, visit):
 def test_a_german_reader_types_a_comma_and_a_point_is_not_misread(stage, visit):
     customer_id = stage.funded("Ada")
     page = visit(customer_id, language="de", flow={"flow": "auto_top_up", "asset": "USD"})
-    page.get_by_label("Begrenzen auf").fill("90.50")
+    page.get_by_label("Monatslimit").fill("90.50")
     page.get_by_role("button", name="Änderungen speichern").click()
-    expect(page.get_by_role("alert")).to_contain_text("Geben Sie einen Betrag wie 12,5 ein.")
-    page.get_by_label("Begrenzen auf").fill("90,50")
+    expect(page.get_by_role("alert")).to_contain_text("Geben Sie einen Betrag mit höchstens 2 Nachkommastellen ein, etwa 12,5.")
+    page.get_by_label("Monatslimit").fill("90,50")
     page.get_by_role("button", name="Änderungen speichern").click()
     expect(page.get_by_text("von 90,50 $")).to_be_visible()
     assert stage.call("GET", f"/customers/{customer_id}/auto-top-ups/USD")["monthly_limit"] == "90.5"
