@@ -6,8 +6,8 @@ from typing import Any
 
 # What the client's operations answer; the types that these are made of come with them.
 _ANSWERS = (
-    "AccountDetails", "Alert", "Asset", "Card", "Created", "CreatedAsset", "CreatedWebhook", "Customer", "Entry",
-    "Hold", "Id", "PaymentLink", "PortalLink", "Quote", "Replayed", "Rule", "TopUp", "Transaction", "UsageResult",
+    "AccountDetails", "Alert", "Asset", "Card", "CreatedAsset", "CreatedWebhook", "Customer", "Entry", "Hold", "Id",
+    "PaymentLink", "PortalLink", "Posted", "Quote", "Replayed", "Rule", "TopUp", "Transaction", "UsageResult",
     "UsageResults", "Wallet", "Webhook", "WebhookItem",
 )  # fmt: skip
 _REF = "#/components/schemas/"

@@ -40,6 +40,9 @@ def test_it_reflows_at_320_pixels(cast, visit, stage):
     for path in ("/", "/top-up?asset=USD", "/auto-top-up/USD", "/cards", "/activity"):
         page.goto(f"{stage.url}/billing{path}")
         assert page.evaluate("document.documentElement.scrollWidth <= 320"), path
+        assert page.evaluate(
+            "document.querySelector('nav ul').scrollWidth <= document.querySelector('nav ul').clientWidth"
+        )
 
 
 WEIGHT = """

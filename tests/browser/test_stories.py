@@ -355,7 +355,9 @@ def test_a_german_reader_types_a_comma_and_a_point_is_not_misread(stage, visit):
     page = visit(customer_id, language="de", flow={"flow": "auto_top_up", "asset": "USD"})
     page.get_by_label("Monatslimit").fill("90.50")
     page.get_by_role("button", name="Änderungen speichern").click()
-    expect(page.get_by_role("alert")).to_contain_text("Geben Sie einen Betrag mit höchstens 2 Nachkommastellen ein, etwa 12,5.")
+    expect(page.get_by_role("alert")).to_contain_text(
+        "Geben Sie einen Betrag mit höchstens 2 Nachkommastellen ein, etwa 12,5."
+    )
     page.get_by_label("Monatslimit").fill("90,50")
     page.get_by_role("button", name="Änderungen speichern").click()
     expect(page.get_by_text("von 90,50 $")).to_be_visible()

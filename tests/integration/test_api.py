@@ -69,6 +69,20 @@ async def test_unknown_fields_are_refused_on_every_write(harness):
         assert refused["request_id"].startswith("req_")
 
 
+async def test_unknown_query_parameters_are_refused_and_the_known_ones_are_named(harness):
+    customer_id = await harness.customer()
+    for path, wrong, takes in [
+        ("/customers", "page", "it takes cursor, external_id, limit, offset"),
+        ("/top-ups", "status", "it takes"),
+        (f"/customers/{customer_id}/wallet/default:USD/grants", "expires", "expired_from"),
+        (f"/customers/{customer_id}/wallet", "asset", "it takes none"),
+    ]:
+        refused = await harness.call("GET", path, params={wrong: "1"}, expect=422)
+        assert refused["code"] == "invalid_field"
+        assert f"{wrong!r} is no query parameter" in refused["detail"]
+        assert takes in refused["detail"]
+
+
 async def test_the_same_id_with_another_body_is_refused_and_a_refusal_is_not_remembered(harness):
     """F43, I7."""
     customer_id = await harness.customer()
@@ -95,6 +109,36 @@ async def test_charges_are_refused_when_the_balance_does_not_cover_them(harness)
     assert refused["balance"] == "5"
     await harness.call("POST", path, {"transaction_id": "c", "asset": "USD", "amount": "5"}, expect=201)
     assert await harness.balance(customer_id) == 0
+
+
+async def test_adjustments_and_charges_answer_with_the_new_balance_again_too(harness):
+    customer_id = await harness.customer()
+    gift = {"transaction_id": "gift", "asset": "USD", "amount": "10"}
+    hold = {"id": "job", "asset": "USD", "amount": "4"}
+    fee = {"transaction_id": "fee", "asset": "USD", "amount": "1.5"}
+    wallet = f"/customers/{customer_id}/wallet"
+    made = await harness.call("POST", f"{wallet}/adjustments", gift, expect=201)
+    assert (made["id"], made["balance"], made["available"]) == ("gift", "10", "10")
+    await harness.call("POST", f"{wallet}/holds", hold, expect=201)
+    for _ in range(2):
+        taken = await harness.call("POST", f"{wallet}/charges", fee, expect=201)
+        assert (taken["id"], taken["balance"], taken["available"]) == ("fee", "8.5", "4.5")
+        assert taken["created_at"]
+
+
+async def test_a_balance_that_was_never_used_is_zero(harness):
+    customer_id = await harness.customer()
+    wallet = f"/customers/{customer_id}/wallet"
+    shown = await harness.call("GET", f"{wallet}/default:EUR", expect=200)
+    assert (shown["available"], shown["pending_in"], shown["pending_out"]) == ("0", "0", "0")
+    assert (await harness.call("GET", f"{wallet}/default:EUR/entries", expect=200))["items"] == []
+    assert (await harness.call("GET", f"{wallet}/default:EUR/grants", expect=200))["items"] == []
+    assert (await harness.call("GET", wallet, expect=200))["accounts"] == []  # nothing was opened by looking
+    assert (await harness.call("GET", f"{wallet}/default:NONE", expect=404))["code"] == "asset_not_found"
+    assert (await harness.call("GET", f"{wallet}/other:EUR", expect=404))["code"] == "account_not_found"
+    assert (await harness.call("GET", "/customers/cus_none/wallet/default:EUR", expect=404))[
+        "code"
+    ] == "customer_not_found"
 
 
 async def test_exact_numbers_stay_exact(harness):

@@ -108,8 +108,9 @@ async def test_grants_are_the_accounts_credits(harness, credyt):
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", effective_from=later)).total_count == 0
     assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", purpose="top_up")).total_count == 0
+    assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:EUR")).total_count == 0  # never used
     with pytest.raises(ResourceNotFoundError):
-        await credyt(f"{OPS}.get_credit_grants", customer_id, "default:EUR")
+        await credyt(f"{OPS}.get_credit_grants", customer_id, "default:NONE")
 
 
 async def test_top_ups_and_the_portal(harness, credyt):

@@ -4,8 +4,9 @@ import dataclasses
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends
+from fastapi import APIRouter, Depends, params
 from fastapi.dependencies.models import Dependant
+from fastapi.dependencies.utils import get_flat_params
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,6 +15,7 @@ from brimful.api import idempotency
 from brimful.api.auth import Auth
 from brimful.api.json_body import ExactRoute
 from brimful.auth import permissions
+from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.posting.group_commit import Recorder
@@ -67,19 +69,34 @@ def _needs(dependant: Dependant, call: Callable[..., Any]) -> bool:
 
 
 class _Guarded(ExactRoute):
-    """A route whose caller is authorized before the body is read, and whose `Idempotency-Key` is honored."""
+    """A route whose caller is authorized before the body is read, which refuses a query parameter that it does not
+    know, and whose `Idempotency-Key` is honored.
+    """
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handler = super().get_route_handler()
+        handler, known = super().get_route_handler(), _query_names(self.dependant)
 
         async def guarded(request: Request) -> Response:
             row = permissions.row_for("api", request.method, request.scope["route"].path)
             context = _context(request)
             permissions.authorize(row, await context.auth.caller(request))
+            unknown = next((name for name in request.query_params if name not in known), None)
+            if unknown is not None:
+                takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
+                raise Refused(
+                    "invalid_field", f"{unknown[:60]!r} is no query parameter of this; {takes}.", field=unknown[:60]
+                )
             once = idempotency.of(context.deps, (await context.auth.principal(request)).key_id, request)
             return await (handler(request) if once is None else once.around(lambda: handler(request)))
 
         return guarded
+
+
+def _query_names(dependant: Dependant) -> frozenset[str]:
+    """What a route takes in its query, also as the fields of a model."""
+    elsewhere = (params.Path, params.Header, params.Cookie)
+    fields = get_flat_params(dependant)
+    return frozenset(field.alias for field in fields if not isinstance(field.field_info, elsewhere))
 
 
 def router_for(tag: str) -> APIRouter:

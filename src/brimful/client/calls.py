@@ -159,13 +159,13 @@ def adjust(
     reason: Literal["gift", "external_topup", "external_refund", "other"] = "other",
     description: str | None = None,
     metadata: Mapping[str, str] | None = None,
-) -> Call[shapes.Created]:
+) -> Call[shapes.Posted]:
     """Change a balance by a signed amount. Keyed by `transaction_id`."""
     body = _present(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), reason=reason, description=description,
         metadata=metadata,
     )  # fmt: skip
-    return Call("POST", f"{_wallet(customer_id)}/adjustments", shapes.Created, body)
+    return Call("POST", f"{_wallet(customer_id)}/adjustments", shapes.Posted, body)
 
 
 def charge(
@@ -176,12 +176,12 @@ def charge(
     amount: Amount,
     description: str | None = None,
     metadata: Mapping[str, str] | None = None,
-) -> Call[shapes.Id]:
+) -> Call[shapes.Posted]:
     """Take a fee that what is available must cover. Keyed by `transaction_id`."""
     body = _present(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata
     )
-    return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Id, body)
+    return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Posted, body)
 
 
 def get_transaction(customer_id: str, transaction_id: str) -> Call[shapes.Transaction]:

@@ -93,13 +93,6 @@ class Card(msgspec.Struct, frozen=True):
     country: str | None = None
 
 
-class Created(msgspec.Struct, frozen=True):
-    """What was made, or was known already, with when it was recorded."""
-
-    id: str
-    created_at: dt.datetime | None = None
-
-
 class CreatedAsset(msgspec.Struct, frozen=True):
     """An asset that was just created."""
 
@@ -190,6 +183,15 @@ class PortalLink(msgspec.Struct, frozen=True):
 
     redirect_url: str
     expires_at: dt.datetime
+
+
+class Posted(msgspec.Struct, frozen=True):
+    """An adjustment or a charge that was made, or was known already: when, and what the balance is now."""
+
+    id: str
+    balance: Decimal
+    available: Decimal
+    created_at: dt.datetime | None = None
 
 
 class Quote(msgspec.Struct, frozen=True):

@@ -19,7 +19,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "not_found": (404, "There is no such path, rule or alert."),
     "customer_not_found": (404, "There is no customer with this id."),
     "asset_not_found": (404, "There is no asset with this code: create it first."),
-    "account_not_found": (404, "The customer has no balance of this asset. One appears with the first movement."),
+    "account_not_found": (404, "A wallet has one account for each asset; its id looks like default:USD."),
     "transaction_not_found": (404, "No adjustment or charge has this transaction_id."),
     "top_up_not_found": (404, "There is no top-up with this id."),
     "hold_not_found": (404, "The customer has no hold with this id."),

@@ -46,6 +46,11 @@ class Account(NamedTuple):
         return f"default:{self.asset}"
 
 
+def unused(customer_id: CustomerId, asset: str) -> Account:
+    """What stands in for an account that no movement has opened yet."""
+    return Account(customer_id, asset, ChainHead(Decimal(0), 0, b""), Decimal(0), None, None, erased=False)
+
+
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """

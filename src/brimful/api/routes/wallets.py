@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from fastapi import Query
 from pydantic import BaseModel
 
-from brimful import customers, ledger, top_ups
+from brimful import assets, customers, ledger, top_ups
 from brimful.api import context, pagination, schemas, shortage
 from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
 from brimful.api.json_body import Instant
@@ -97,25 +97,24 @@ async def list_grants(
 @router.post("/customers/{customer_id}/wallet/adjustments", status_code=201)
 async def create_adjustment(
     context: Context, customer_id: CustomerId, body: schemas.requests.Adjustment
-) -> schemas.balances.Created:
+) -> schemas.balances.Posted:
     """Change a balance by a signed amount. The same transaction_id is one adjustment."""
     if body.effective_at is not None or body.expires_at is not None:
         raise Refused("invalid_field", "Adjustments take effect at once and do not expire.", field="effective_at")
     metadata = {**(body.metadata or {}), "reason": body.reason}
     verdict = await _post(context, customer_id, "adjustment", body, metadata)
-    recorded_at = None if verdict.recorded_at is None else clock.rfc3339(verdict.recorded_at)
-    return schemas.balances.Created(id=body.transaction_id, created_at=recorded_at)
+    return schemas.balances.Posted.of(body.transaction_id, verdict)
 
 
 @router.post("/customers/{customer_id}/wallet/charges", status_code=201)
 async def create_charge(
     context: Context, customer_id: CustomerId, body: schemas.requests.Charge
-) -> schemas.balances.Id:
+) -> schemas.balances.Posted:
     """Take a fee, if the balance covers it. The same transaction_id is one charge."""
     names = ("subject", "input_units", "input_volume", "unit_price", "volume_rate", "package_size")
     priced = {name: str(getattr(body, name)) for name in names if getattr(body, name) is not None}
-    await _post(context, customer_id, "charge", body, {**(body.metadata or {}), **priced})
-    return schemas.balances.Id(id=body.transaction_id)
+    verdict = await _post(context, customer_id, "charge", body, {**(body.metadata or {}), **priced})
+    return schemas.balances.Posted.of(body.transaction_id, verdict)
 
 
 @router.get("/customers/{customer_id}/wallet/transactions/{transaction_id}")
@@ -173,9 +172,10 @@ async def answer(context: AppContext, account: ledger.accounts.AccountKey, verdi
 
 
 async def account_of(tx: Tx, customer_id: CustomerId, account_id: str) -> ledger.accounts.Account:
+    """The account; of an asset that the customer never used, one with nothing on it."""
     await customers.get(tx, customer_id)
     name, _, asset = account_id.partition(":")
-    account = await ledger.accounts.get(tx, customer_id, asset) if name == "default" else None
-    if account is None:
+    if name != "default":
         raise Refused("account_not_found", "There is no such account; ids look like default:USD.")
-    return account
+    account = await ledger.accounts.get(tx, customer_id, asset)
+    return account or ledger.accounts.unused(customer_id, (await assets.get(tx, asset)).code)

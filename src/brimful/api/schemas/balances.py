@@ -11,6 +11,7 @@ from brimful.core import clock, money
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Row
 from brimful.notifications import balance_alerts
+from brimful.posting.model import Verdict
 
 
 class ExternalAccount(BaseModel):
@@ -231,10 +232,23 @@ class Id(BaseModel):
     id: str
 
 
-class Created(Id):
-    """What was made, or was known already, with when it was recorded."""
+class Posted(Id):
+    """An adjustment or a charge that was made, or was known already: when, and what the balance is now."""
 
     created_at: Moment | None
+    balance: Amount
+    available: Amount
+
+    @classmethod
+    def of(cls, transaction_id: str, verdict: Verdict) -> "Posted":
+        assert verdict.balance is not None
+        assert verdict.available is not None
+        return cls(
+            id=transaction_id,
+            created_at=None if verdict.recorded_at is None else clock.rfc3339(verdict.recorded_at),
+            balance=money.text(verdict.balance),
+            available=money.text(verdict.available),
+        )
 
 
 class Transaction(BaseModel):
