@@ -245,6 +245,7 @@ def test_removing_a_used_card_names_the_assets_and_offers_another(stage, visit):
     expect(page.get_by_label("Charge this card")).to_contain_text("Mastercard ···· 4444")
     page.locator("#agreed").check()
     page.get_by_role("button", name="Save changes").click()
+    page.wait_for_url(re.compile("done=rule_saved"))  # the page before says nearly the same
     expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
 
 
