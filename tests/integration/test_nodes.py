@@ -111,6 +111,20 @@ async def test_one_id_on_two_balances_is_used_once_also_when_only_one_of_them_cr
     assert one_node == [[]]
 
 
+async def test_a_node_keeps_no_words_of_the_erased_either(harness, recorder, one_node):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 30)
+    await opened(recorder, customer_id)
+    said = use(customer_id, "before")._replace(description="a novel")
+    await recorder.submit([said])
+    assert len(await harness.sql("SELECT 1 FROM entry_notes WHERE description = 'a novel'")) == 1
+    await harness.sql("UPDATE accounts SET erased = true")
+    one_node.clear()
+    await recorder.submit([said._replace(key="after")])
+    assert one_node == [["after"]]
+    assert len(await harness.sql("SELECT 1 FROM entry_notes WHERE description = 'a novel'")) == 1
+
+
 async def test_what_the_node_has_posted_stays_posted_when_the_rest_fails(harness, recorder, one_node):
     plain, broken = [await harness.customer(name) for name in ("Plain", "Broken")]
     for customer_id in (plain, broken):

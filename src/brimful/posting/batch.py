@@ -88,11 +88,7 @@ class BatchWriter:
         self, tx: Tx, accounts: _Accounts, known: ledger.keys.Known, movements: Sequence[Movement]
     ) -> list[Verdict]:
         """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
-        possible = [
-            _without_text(movement) if accounts[key].erased else movement
-            for movement in movements
-            if (key := (movement.customer_id, movement.asset)) in accounts
-        ]
+        possible = [_kept(m, accounts) for m in movements if (m.customer_id, m.asset) in accounts]
         await known.complete(tx)
         batch_holds = await self._batch_holds(tx, accounts, possible)
         decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), batch_holds)
@@ -119,10 +115,7 @@ class BatchWriter:
             await known.complete(tx)
             absent = {m.customer_id for m in movements if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}
             numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
-            possible = [
-                _without_text(movement) if accounts[movement.customer_id, movement.asset].erased else movement
-                for movement in (movements[number] for number in numbers)
-            ]
+            possible = [_kept(movements[number], accounts) for number in numbers]
             held = BatchHolds(_held(accounts))
             decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), held)
             absent |= {customer_id for customer_id, _ in _to_evaluate(accounts, possible, decided, ())}
@@ -204,9 +197,10 @@ def _to_evaluate(
     return sorted(evaluated)
 
 
-def _without_text(movement: Movement) -> Movement:
-    """Of a customer who was erased the figures are kept, and nothing that somebody wrote."""
-    return movement._replace(description=None, metadata=None)
+def _kept(movement: Movement, accounts: _Accounts) -> Movement:
+    """What is kept of it: of a customer who was erased the figures, and nothing that somebody wrote."""
+    erased = accounts[movement.customer_id, movement.asset].erased
+    return movement._replace(description=None, metadata=None) if erased else movement
 
 
 def _draft(movement: Movement) -> ledger.entries.Draft:

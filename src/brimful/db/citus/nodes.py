@@ -57,6 +57,7 @@ class NodeConnections:
         """Close all of them."""
         if self._looking is not None:
             self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
         for node in self._open.values():
             await node.close()
 
@@ -74,11 +75,12 @@ class NodeConnections:
             self._looking = None
 
     async def _try(self, address: Address) -> None:
-        node = self._database.at(*address)
+        node, opened = self._database.at(*address), False
         try:
             await node.open(timeout_s=_OPEN_S)
+            self._open[address], opened = node, True
         except (psycopg.Error, psycopg_pool.PoolTimeout) as error:
             _log.info("Node %s:%d does not answer, the coordinator posts for it: %s", *address, error)
-            await node.close()
-        else:
-            self._open[address] = node
+        finally:
+            if not opened:  # also when this process stops meanwhile
+                await node.close()
