@@ -5,14 +5,14 @@ sweep finds the same work. No job takes a procrastinate lock: a later job would 
 that is scheduled for tomorrow.
 """
 
-import asyncio
 import datetime as dt
 import enum
 import functools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any
+from typing import Any, LiteralString
 
 import procrastinate
+import procrastinate.sql
 from procrastinate.connector import Notify
 
 from brimful.core.ids import CustomerId
@@ -43,29 +43,31 @@ _PRIORITIES = {
 _SESSION = dict.fromkeys((f"enable_{way}" for way in ("seqscan", "bitmapscan", "sort", "hashjoin", "mergejoin")), "off")
 _SESSION["synchronous_commit"] = "off"
 
-
-# A worker forgets a notification that comes while it asks for its next job (procrastinate 3.10), and would look again
-# only after its polling interval: a second after the debit.
-_SAID_AGAIN_S = 0.05
+_FETCH = procrastinate.sql.queries["fetch_job"]
 
 
 class _Connector(procrastinate.PsycopgConnector):
-    """Passes on each notification twice, the second time when an answer that was on its way has come."""
+    """Asks for a job once more when a notification came while it asked and found none.
+
+    A worker forgets such a notification (procrastinate 3.10), and would look again only after its polling interval:
+    a second after the debit.
+    """
+
+    _notified = 0
 
     async def listen_notify(self, on_notification: Notify, channels: Iterable[str]) -> None:
-        later: set[asyncio.Task[None]] = set()
-
-        async def again(channel: str, payload: str) -> None:
-            await asyncio.sleep(_SAID_AGAIN_S)
+        async def count(*, channel: str, payload: str) -> None:
+            self._notified += 1
             await on_notification(channel=channel, payload=payload)
 
-        async def twice(*, channel: str, payload: str) -> None:
-            await on_notification(channel=channel, payload=payload)
-            task = asyncio.create_task(again(channel, payload))
-            later.add(task)
-            task.add_done_callback(later.discard)
+        await super().listen_notify(count, channels)
 
-        await super().listen_notify(twice, channels)
+    async def execute_query_one_async(self, query: LiteralString, **arguments: Any) -> dict[str, Any]:
+        while True:
+            notified = self._notified
+            row: dict[str, Any] = await super().execute_query_one_async(query, **arguments)
+            if query != _FETCH or row["id"] is not None or notified == self._notified:
+                return row
 
 
 def connector(

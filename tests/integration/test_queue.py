@@ -21,18 +21,17 @@ async def database(database_url):
 
 
 async def test_a_job_that_comes_while_the_worker_asks_for_another_is_begun_at_once(database, monkeypatch):
-    connector = jobs.connector(database, connections=4, answer_s=10, again_s=3)
-    ask, asking, begun = connector.execute_query_one_async, asyncio.Event(), asyncio.Queue()
+    ask, asking, begun = procrastinate.PsycopgConnector.execute_query_one_async, asyncio.Event(), asyncio.Queue()
 
-    async def slowly(query, **arguments):
-        answer = await ask(query, **arguments)
+    async def slowly(connector, query, **arguments):
+        answer = await ask(connector, query, **arguments)
         if "procrastinate_fetch_job" in query and answer["id"] is None:
             asking.set()
-            await asyncio.sleep(0.03)  # nothing was found, and the answer is on its way
+            await asyncio.sleep(0.3)  # nothing was found, and the answer is on its way
         return answer
 
-    monkeypatch.setattr(connector, "execute_query_one_async", slowly)
-    app = procrastinate.App(connector=connector)
+    monkeypatch.setattr(procrastinate.PsycopgConnector, "execute_query_one_async", slowly)
+    app = procrastinate.App(connector=jobs.connector(database, connections=4, answer_s=10, again_s=3))
     app.task(name="pay")(jobs.with_ids(lambda **arguments: begun.put(arguments)))
     async with app.open_async():
         working = asyncio.create_task(
