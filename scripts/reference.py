@@ -34,7 +34,7 @@ def _document() -> dict:
     from brimful import api
     from brimful.api.routes import ROUTERS
 
-    app = FastAPI()
+    app = FastAPI(generate_unique_id_function=api.openapi.operation_id)
     for router in ROUTERS:
         app.include_router(router)
     return api.openapi.document(app)
@@ -46,12 +46,16 @@ def _api() -> str:
         "# Operations", "",
         "Every operation of the API, under `/v1`. A running server shows them with their fields at `/docs`; the whole",
         "description is [openapi.json](openapi.json) (OpenAPI 3.1).", "",
-        "| operation | what it does |", "|---|---|",
+        "A customer is named by `customer_id`, or in its place by `external_id:` and your own id: `GET",
+        "/v1/customers/external_id:acme/wallet`. The same works in bodies and queries that take a `customer_id`, but for",
+        "usage, which has `customer_external_id`. A key needs the scope of what it calls; `brimful keys create --scope` gives it.", "",
+        "| operation | scope | what it does |", "|---|---|---|",
     ]  # fmt: skip
     for path, methods in sorted(document["paths"].items()):
         for method, operation in methods.items():
             text = operation.get("description") or operation["summary"] + "."
-            lines.append(f"| `{method.upper()} {path}` | {' '.join(text.split())} |")
+            scope = operation["security"][0]["key"][0]
+            lines.append(f"| `{method.upper()} {path}` | `{scope}` | {' '.join(text.split())} |")
     return "\n".join(lines) + "\n"
 
 
@@ -63,7 +67,7 @@ def _problems() -> str:
         "A refusal is `application/problem+json` (RFC 9457): `type`, `title`, `status`, `code`, `detail`, `request_id`, and",
         "`errors` where fields are to blame. The code is stable; the detail is for people and may change. A refusal changes",
         "nothing and is not remembered: the same key may be sent again. Codes may be added; treat one that you do not know",
-        "by its status.", "",
+        "by its status. `type` is the address of a page about the code, on the server that answered: `/docs/problems/CODE`.", "",
         "| code | status | meaning |", "|---|---|---|",
     ]  # fmt: skip
     lines += [f"| `{code}` | {status} | {meaning} |" for code, (status, meaning) in PROBLEMS.items()]

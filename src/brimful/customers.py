@@ -18,6 +18,9 @@ from brimful.db.pool import Query, Row, Tx
 _STRIPE_ID = re.compile(r"cus_[A-Za-z0-9_]{1,250}", re.ASCII)
 
 
+EXTERNAL = "external_id:"  # what begins a name that is the caller's own
+
+
 @dataclasses.dataclass(frozen=True)
 class Customer:
     """One of the platform's customers."""
@@ -186,6 +189,17 @@ async def resolve_external(tx: Tx, external_ids: Sequence[str]) -> dict[str, str
     """Customer ids by external id; unknown ones are absent."""
     rows = await tx.all(_RESOLVE, (list(external_ids),))
     return {row["value"]: row["customer_id"] for row in rows}
+
+
+async def named(tx: Tx, name: str) -> CustomerId:
+    """The id of a customer whom a caller names by it, or as `external_id:` and the caller's own id."""
+    if not name.startswith(EXTERNAL):
+        return CustomerId(name)
+    external_id = text.one_writing(name.removeprefix(EXTERNAL))
+    known = await resolve_external(tx, [external_id])
+    if external_id not in known:
+        raise Refused("customer_not_found", f"There is no customer with the external_id {external_id[:60]!r}.")
+    return CustomerId(known[external_id])
 
 
 async def add_alias(tx: Tx, kind: str, value: str, customer_id: CustomerId, target_id: str) -> None:

@@ -141,6 +141,37 @@ async def test_a_balance_that_was_never_used_is_zero(harness):
     ] == "customer_not_found"
 
 
+async def test_a_customer_is_named_by_the_platforms_own_id_wherever_theirs_would_stand(harness):
+    customer_id = await harness.customer(external_id="acme co/7")
+    name = "external_id:acme co%2F7"
+    gift = {"transaction_id": "gift", "asset": "USD", "amount": "10", "reason": "gift"}
+    refused = await harness.call("GET", "/customers/external_id:nobody/wallet", expect=404)
+    assert (refused["code"], "'nobody'" in refused["detail"]) == ("customer_not_found", True)
+    slash = await harness.api.get(f"/v1/customers/{name}")
+    assert slash.status_code == 404  # a path holds no slash: such a customer is found by ?external_id=
+    await harness.call("PATCH", f"/customers/{customer_id}", {"external_id": "acme"}, expect=204)
+    name = "external_id:acme"
+    assert (await harness.call("GET", f"/customers/{name}", expect=200))["id"] == customer_id
+    await harness.call("POST", f"/customers/{name}/wallet/adjustments", gift, expect=201)
+    assert await harness.balance(customer_id) == 10
+    for path in ("wallet", "wallet/default:USD/entries", "wallet/holds", "alerts", "auto-top-ups", "cards", "presets"):
+        ours = await harness.call("GET", f"/customers/{customer_id}/{path}", expect=200)
+        assert await harness.call("GET", f"/customers/{name}/{path}", expect=200) == ours
+    places = {"return_url": HOME, "failure_url": HOME}
+    await harness.call("POST", "/billing-portal/sessions", {"customer_id": name, **places}, expect=200)
+    link = {"customer_id": name, "amount": "25", "currency": "USD", **places}
+    made = await harness.call("POST", "/top-ups", link, expect=201)
+    other = await harness.customer("Other")
+    another = await harness.call("POST", "/top-ups", {**link, "customer_id": other}, expect=201)
+    for whose, ids in ((name, [made["id"]]), (None, [another["id"], made["id"]])):
+        params = {} if whose is None else {"customer_id": whose}
+        page = await harness.call("GET", "/top-ups", params=params, expect=200)
+        assert [item["id"] for item in page["items"]] == ids
+    limited = await harness.call("GET", "/top-ups", params={"limit": 1}, expect=200)
+    rest = await harness.call("GET", "/top-ups", params={"cursor": limited["next_cursor"]}, expect=200)
+    assert [item["id"] for item in rest["items"]] == [made["id"]]
+
+
 async def test_exact_numbers_stay_exact(harness):
     customer_id = await harness.customer()
     body = f'{{"id": "e", "customer_id": "{customer_id}", "asset": "USD", "amount": 0.1}}'

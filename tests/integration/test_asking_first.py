@@ -41,7 +41,7 @@ async def test_a_large_charge_waits_and_is_paid_with_one_press(harness):
     top_up = await waiting(harness, customer_id)
     assert (top_up["amount"], top_up["reason"], top_up["approval_needed"]) == ("75", "approval_needed", "large_charge")
     [event] = await told(harness, customer_id, "auto_top_up.approval_needed")
-    assert (event["top_up_id"], event["amount_minor"], event["why"]) == (top_up["id"], 7500, "large_charge")
+    assert (event["id"], event["amount"], event["approval_needed"]) == (top_up["id"], "75", "large_charge")
     assert "A $75.00 top-up for US dollars waits for your approval." in (await visitor.get("/")).text
     page = await visitor.get(f"/confirm/{top_up['id']}")
     assert "It is more than the sum above which you want to be asked." in page.text

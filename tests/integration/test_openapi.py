@@ -1,8 +1,10 @@
 """The API to the letter: the document is complete, committed, and what the server does."""
 
+import html
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -10,7 +12,10 @@ import jsonschema_rs
 import pytest
 
 from brimful import api, runtime
+from brimful.api import schemas
+from brimful.auth.api_keys import RARE_SCOPES, SCOPES
 from brimful.core.errors import PROBLEMS
+from brimful.notifications.events import Topic
 
 ROOT = pathlib.Path(__file__).parents[2]
 HERE = pathlib.Path(__file__).parents[1]
@@ -76,9 +81,56 @@ def test_every_body_has_an_example_and_every_operation_a_problem(document):
     assert set(document["webhooks"]) == set(_topics())
 
 
-def _topics():
-    from brimful.notifications.events import Topic
+def test_what_is_always_there_is_required_and_each_operation_has_a_name_and_a_scope(document):
+    schemas = document["components"]["schemas"]
+    operations = [operation for methods in document["paths"].values() for operation in methods.values()]
+    names = [operation["operationId"] for operation in operations]
+    assert len(set(names)) == len(names)
+    assert all(re.fullmatch("[a-z]+(_[a-z]+)*", name) for name in names)
+    assert all(operation["security"][0]["key"][0] in SCOPES + RARE_SCOPES for operation in operations)
+    for name in set(_referred([operation["responses"] for operation in operations], schemas)) - SOMETIMES:
+        assert set(schemas[name]["properties"]) == set(schemas[name]["required"]), name
 
+
+SOMETIMES = {"Problem", "UsageResult"}  # their fields depend on what is answered
+
+
+def _referred(part, schemas, seen=None):
+    """The names of the schemas that a part of the document leads to."""
+    seen = set() if seen is None else seen
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _referred(value, schemas, seen)
+    reference = part.get("$ref", "") if isinstance(part, dict) else ""
+    name = reference.removeprefix("#/components/schemas/")
+    if name in schemas and name not in seen:
+        seen.add(name)
+        _referred(schemas[name], schemas, seen)
+    return seen
+
+
+@pytest.mark.parametrize("topic", list(Topic))
+def test_the_sample_of_each_topic_is_one(document, topic):
+    sample = schemas.events.sample(topic)
+    schemas.events.DATA[topic].model_validate(sample, strict=True)
+    body = document["webhooks"][topic]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    jsonschema_rs.validate({**body, "components": document["components"]}, body["examples"][0])
+    assert body["examples"][0]["data"] == sample
+
+
+async def test_the_type_of_a_problem_is_the_address_of_its_page(harness):
+    for path in ("/v1/customers/none", "/v1/none", "/v1/customers?limit=0"):
+        problem = (await harness.api.get(path)).json()
+        page = await harness.api.get(problem["type"])
+        assert (page.status_code, problem["title"] in page.text) == (200, True), path
+        assert problem["title"].endswith(".")
+    every = (await harness.api.get("/docs/problems")).text
+    assert all(f'href="/docs/problems/{code}"' in every for code in PROBLEMS)
+    for code, (_, meaning) in PROBLEMS.items():
+        assert html.escape(meaning).split("`")[0] in (await harness.api.get(f"/docs/problems/{code}")).text
+    assert (await harness.api.get("/docs/problems/none")).status_code == 404
+
+
+def _topics():
     return [topic.value for topic in Topic]
 
 

@@ -71,7 +71,7 @@ def test_a_debit_is_followed_to_its_webhook(collector):
     assert all(span.start_time_unix_nano >= root.start_time_unix_nano for _, span in ours)
     # The platform's receiver can go on with the same trace.
     [(told, traceparent)] = collector.hooks
-    assert told["data"]["top_up_id"] == top_up["id"]
+    assert told["data"]["id"] == top_up["id"]
     version, trace, parent, flags = traceparent.split("-")
     assert (version, trace, flags) == ("00", trace_id, "01")
     assert bytes.fromhex(parent) in known

@@ -73,6 +73,7 @@ def build(deps: Deps) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
+        generate_unique_id_function=openapi.operation_id,
         redirect_slashes=False,  # they would lead where the Host header says, by http
         exception_handlers=problems.handlers(headers, refusals),
     )

@@ -86,10 +86,19 @@ class _Guarded(ExactRoute):
                 raise Refused(
                     "invalid_field", f"{unknown[:60]!r} is no query parameter of this; {takes}.", field=unknown[:60]
                 )
+            await _resolve(context, request)
             once = idempotency.of(context.deps, (await context.auth.principal(request)).key_id, request)
             return await (handler(request) if once is None else once.around(lambda: handler(request)))
 
         return guarded
+
+
+async def _resolve(context: AppContext, request: Request) -> None:
+    """A customer whom the path names by the platform's own id gets theirs, before the route reads it."""
+    name = request.path_params.get("customer_id", "")
+    if name.startswith(customers.EXTERNAL):
+        async with context.deps.database.transaction() as tx:
+            request.scope["path_params"]["customer_id"] = await customers.named(tx, name)
 
 
 def _query_names(dependant: Dependant) -> frozenset[str]:

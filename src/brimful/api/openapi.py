@@ -5,10 +5,12 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
 from pydantic.json_schema import models_json_schema
 
 from brimful.api import schemas, shortage, usage
 from brimful.api.schemas import events
+from brimful.auth import permissions
 from brimful.core.errors import STATUS_BY_CODE
 from brimful.notifications.events import Topic
 
@@ -24,7 +26,7 @@ _PROBLEM: dict[str, Any] = {
     "description": "A refusal (RFC 9457). `code` is stable; `detail` says what to do, for people.",
     "required": ["type", "title", "status", "code", "detail", "request_id"],
     "properties": {
-        "type": {"type": "string"},
+        "type": {"type": "string", "description": "The page about this code, on this server."},
         "title": {"type": "string"},
         "status": {"type": "integer"},
         "code": {"type": "string", "enum": sorted(STATUS_BY_CODE)},
@@ -45,8 +47,8 @@ _PROBLEM: dict[str, Any] = {
     },
     "examples": [
         {
-            "type": "urn:brimful:problem:insufficient_funds",
-            "title": "Insufficient funds",
+            "type": "/docs/problems/insufficient_funds",
+            "title": "What is available does not cover this.",
             "status": 402,
             "code": "insufficient_funds",
             "detail": "What is available does not cover this.",
@@ -110,10 +112,9 @@ def document(app: FastAPI) -> dict[str, Any]:
             "credyt_key": {"type": "apiKey", "in": "header", "name": "X-CREDYT-API-KEY"},
         }
         made["components"]["headers"] = _HEADERS
-        made["security"] = [{"key": []}, {"credyt_key": []}]
-        for methods in made["paths"].values():
+        for path, methods in made["paths"].items():
             for method, operation in methods.items():
-                _complete(method, operation)
+                _complete(path, method, operation)
         made["webhooks"] = _webhooks(schemas)
         app.openapi_schema = made
     return app.openapi_schema
@@ -147,8 +148,23 @@ _KEY_HEADER = {
 }
 
 
-def _complete(method: str, operation: dict[str, Any]) -> None:
-    """What every operation has: problems for refusals, headers, and its key where it takes one."""
+def operation_id(route: APIRoute) -> str:
+    """An operation is named as its function: clients are made from these names."""
+    return route.name
+
+
+_CUSTOMER_ID = "The customer's id, or `external_id:` and your own, such as `external_id:acme`."
+
+
+def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
+    """What every operation has: problems for refusals, headers, the scope of its caller, and its key where it takes
+    one.
+    """
+    scope = permissions.row_for("api", method.upper(), path).scope
+    operation["security"] = [{scheme: [scope]} for scheme in ("key", "credyt_key")]
+    for parameter in operation.get("parameters", ()):
+        if parameter["name"] == "customer_id":
+            parameter["description"] = _CUSTOMER_ID
     responses = operation["responses"]
     responses.pop("422", None)
     responses["default"] = {
@@ -179,6 +195,7 @@ def _webhook(topic: Topic) -> dict[str, Any]:
             "timestamp": {"type": "string", "format": "date-time"},
             "data": {"$ref": _REF.format(model=model)},
         },
+        "examples": [{"type": topic.value, "timestamp": events.MOMENT, "data": events.sample(topic)}],
     }
     return {
         "tags": ["Events"],

@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse
 from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from brimful.api import docs
 from brimful.core import ids
-from brimful.core.errors import STATUS_BY_CODE, Refused
+from brimful.core.errors import STATUS_BY_CODE, TITLES, Refused
 from brimful.web.pages import RefusalLog
 
 _log = logging.getLogger(__name__)
@@ -70,8 +71,8 @@ def require_plain_address(scope: Scope) -> None:
 def problem(request: Request, refused: Refused, headers: Mapping[str, str] | None = None) -> JSONResponse:
     """A refusal as application/problem+json; docs/reference/problems.md describes each code."""
     body: dict[str, Any] = {
-        "type": f"urn:brimful:problem:{refused.code}",
-        "title": refused.code.replace("_", " ").capitalize(),
+        "type": docs.problem_path(refused.code),
+        "title": TITLES[refused.code],
         "status": refused.status,
         "code": refused.code,
         "detail": refused.detail,

@@ -7,7 +7,7 @@ derives everything from the rows, so one call more never does harm.
 
 import dataclasses
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from brimful import jobs, ledger, top_ups
@@ -124,8 +124,13 @@ async def _announce(tx: Tx, status: RuleStatus, verdict: Judgement) -> None:
         spent, limit = status.facts.spent_minor, status.facts.limit_minor
         if verdict.reason is Reason.DAY_LIMIT_REACHED and status.facts.day_limit_minor is not None:
             spent, limit = sum(minor for _, minor in status.facts.day), status.facts.day_limit_minor
-        data |= {"spent_minor": spent, "limit_minor": limit, "currency": status.facts.currency}
+        data |= _used(spent, limit, status.facts.currency)
     await events.emit(tx, topic, status.customer_id, data)
+
+
+def _used(spent_minor: int, limit_minor: int, currency: str) -> dict[str, Any]:
+    spent, limit = (money.major_text(minor, currency) for minor in (spent_minor, limit_minor))
+    return {"spent": spent, "limit": limit, "currency": currency}
 
 
 async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) -> None:
@@ -143,36 +148,23 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
             )
         )  # fmt: skip
     made = await top_ups.request.request_automatic(tx, wishes)
-    by_key: Mapping[ledger.accounts.AccountKey, top_ups.request.AutomaticWish] = {
-        (w.customer_id, w.asset): w for w in wishes
-    }
-    announced = [(by_key[key].customer_id, _event_data(by_key[key], top_up_id)) for key, top_up_id in made.items()]
+    announced = [(top_up.customer_id, top_ups.model.described(top_up)) for top_up in made.values()]
     await events.emit_each(tx, Topic.AUTO_TOP_UP_TRIGGERED, announced)
-    asked = {key: top_up_id for key, top_up_id in made.items() if by_key[key].ask is not None}
     for status, _ in evaluated:
-        if status.key in asked:
-            await _ask(tx, status.facts, by_key[status.key], asked[status.key])
+        top_up = made.get(status.key)
+        if top_up is not None and top_up.asked is not None:
+            await _ask(tx, status.facts, top_up)
 
 
-async def _ask(tx: Tx, facts: policy.Facts, wish: top_ups.request.AutomaticWish, top_up_id: str) -> None:
+async def _ask(tx: Tx, facts: policy.Facts, top_up: top_ups.model.TopUp) -> None:
     """Ask the customer for their approval; use that is unusual is announced by itself too, for those who watch keys."""
-    until = clock.rfc3339(await tx.now() + top_ups.request.APPROVAL_LIFE)
-    data = {**_event_data(wish, top_up_id), "why": wish.ask, "expires_at": until}
-    await events.emit(tx, Topic.AUTO_TOP_UP_APPROVAL_NEEDED, wish.customer_id, data)
-    if wish.ask == policy.Ask.UNUSUAL_USE.value:
+    assert top_up.expires_at is not None
+    data = {**top_ups.model.described(top_up), "expires_at": clock.rfc3339(top_up.expires_at)}
+    await events.emit(tx, Topic.AUTO_TOP_UP_APPROVAL_NEEDED, top_up.customer_id, data)
+    if top_up.asked == policy.Ask.UNUSUAL_USE.value:
         figures = {"used_last_hour": money.text(facts.last_hour), "highest_hour": money.text(facts.past.highest_hour)}
-        data = {"asset": wish.asset, "top_up_id": top_up_id, **figures}
-        await events.emit(tx, Topic.AUTO_TOP_UP_UNUSUAL_USE, wish.customer_id, data)
-
-
-def _event_data(wish: top_ups.request.AutomaticWish, top_up_id: str) -> dict[str, Any]:
-    return {
-        "asset": wish.asset,
-        "top_up_id": top_up_id,
-        "amount_minor": wish.amount_minor,
-        "currency": wish.currency,
-        "units": money.text(wish.units),
-    }
+        data = {"asset": top_up.asset, "top_up_id": top_up.top_up_id, **figures}
+        await events.emit(tx, Topic.AUTO_TOP_UP_UNUSUAL_USE, top_up.customer_id, data)
 
 
 async def announce_limit_near(tx: Tx, key: ledger.accounts.AccountKey, amount_minor: int) -> None:
@@ -181,8 +173,7 @@ async def announce_limit_near(tx: Tx, key: ledger.accounts.AccountKey, amount_mi
         spent, limit = status.facts.spent_minor, status.facts.limit_minor
         near = limit * LIMIT_NEAR_PERCENT
         if (spent - amount_minor) * 100 < near <= spent * 100:
-            data = {"asset": status.asset, "spent_minor": spent, "limit_minor": limit,
-                    "currency": status.facts.currency}  # fmt: skip
+            data = {"asset": status.asset, **_used(spent, limit, status.facts.currency)}
             await events.emit(tx, Topic.AUTO_TOP_UP_LIMIT_NEAR, status.customer_id, data)
 
 

@@ -324,9 +324,8 @@ async def _disable(tx: Tx, session: PortalSession, rule: Rule) -> None:
     await tx.execute(_TURN_OFF, (await tx.now(), rule.customer_id, rule.asset))
     at = await order.moment(tx, (rule.customer_id, rule.asset))
     await cards.consents.withdraw(tx, session, rule.consent_id, at=at)
-    await events.emit(
-        tx, Topic.CONSENT_WITHDRAWN, rule.customer_id, {"consent_id": rule.consent_id, "asset": rule.asset}
-    )
+    withdrawn = {"consent_id": rule.consent_id, "asset": rule.asset}
+    await events.emit(tx, Topic.CONSENT_WITHDRAWN, rule.customer_id, withdrawn)
     await events.emit(tx, Topic.AUTO_TOP_UP_DISABLED, rule.customer_id, {"asset": rule.asset})
     await audit.record(
         tx, actor=session.session_id, action="rule.turned_off", customer_id=rule.customer_id, before=_shown(rule)
@@ -418,11 +417,11 @@ async def _announce(
         or _looser(after.day_limit_minor, before.day_limit_minor)
         or _asks_less(after, before)
     )
-    data = {"asset": after.asset, **_shown(after), "exposure_day_minor": stated.day_minor, "rose": rose}
+    data = {"asset": after.asset, **_shown(after), "exposure_day": money.major_text(stated.day_minor, after.currency),
+            "rose": rose}  # fmt: skip
     await events.emit(tx, topic, after.customer_id, data)
-    await events.emit(
-        tx, Topic.CONSENT_RECORDED, after.customer_id, {"asset": after.asset, "consent_id": after.consent_id}
-    )
+    agreed = {"asset": after.asset, "consent_id": after.consent_id}
+    await events.emit(tx, Topic.CONSENT_RECORDED, after.customer_id, agreed)
     await audit.record(
         tx, actor=session.session_id, action="rule.saved", customer_id=after.customer_id,
         before=None if before is None else _shown(before), after=_shown(after),
@@ -430,6 +429,7 @@ async def _announce(
 
 
 def _shown(rule: Rule) -> dict[str, Any]:
+    cash, code = money.major_text, rule.currency
     return {
         "enabled": rule.enabled,
         "card_id": rule.card_id,
@@ -437,13 +437,13 @@ def _shown(rule: Rule) -> dict[str, Any]:
         "currency": rule.currency,
         "threshold": money.text(rule.threshold),
         "threshold_low": None if rule.threshold_low is None else money.text(rule.threshold_low),
-        "amount_minor": rule.amount_minor,
-        "limit_minor": rule.limit_minor,
-        "charge_max_minor": rule.charge_max_minor,
-        "target": None if rule.target is None else money.text(rule.target),
-        "day_limit_minor": rule.day_limit_minor,
+        "amount": cash(rule.amount_minor, code),
+        "monthly_limit": cash(rule.limit_minor, code),
+        "charge_at_most": cash(rule.charge_max_minor, code),
+        "bring_back_to": None if rule.target is None else money.text(rule.target),
+        "day_limit": cash(rule.day_limit_minor, code),
         "lasts_days": rule.lasts_days,
-        "ask_above_minor": rule.ask_above_minor,
+        "ask_above": cash(rule.ask_above_minor, code),
         "ask_after": rule.ask_after,
         "brake": bool(rule.brake),
         "version": rule.version,

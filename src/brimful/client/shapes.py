@@ -121,13 +121,13 @@ class Customer(msgspec.Struct, frozen=True):
     id: str
     name: str
     time_zone: str
+    active_subscription_count: int
     metadata: dict[str, str]
+    subscriptions: list[Any]
     external_accounts: list[ExternalAccount]
     created_at: dt.datetime
     external_id: str | None = None
     email: str | None = None
-    active_subscription_count: int | None = None
-    subscriptions: list[Any] | None = None
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -349,11 +349,11 @@ class Webhook(msgspec.Struct, frozen=True):
     id: str
     url: str
     topics: list[str]
+    connect: bool
     enabled: bool
     created_at: dt.datetime
     updated_at: dt.datetime
     secret: str
-    connect: bool | None = None
     disabled_reason: Literal["gone", "failing"] | None = None
     failing_since: dt.datetime | None = None
 
@@ -364,9 +364,9 @@ class WebhookItem(msgspec.Struct, frozen=True):
     id: str
     url: str
     topics: list[str]
+    connect: bool
     enabled: bool
     created_at: dt.datetime
     updated_at: dt.datetime
-    connect: bool | None = None
     disabled_reason: Literal["gone", "failing"] | None = None
     failing_since: dt.datetime | None = None

@@ -63,6 +63,9 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "payments_unavailable": (503, "No payment provider is configured, or it does not answer."),
     "unavailable": (503, "The database does not answer, or too much is waiting: send the same again in a moment."),
 }
+TITLES: dict[str, str] = {
+    code: meaning.partition(". ")[0].rstrip(".").replace("`", "") + "." for code, (_, meaning) in PROBLEMS.items()
+}
 STATUS_BY_CODE: dict[str, int] = {code: status for code, (status, _) in PROBLEMS.items()}
 
 

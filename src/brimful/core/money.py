@@ -106,6 +106,11 @@ def major(minor: int, code: str) -> Decimal:
     return Decimal(minor).scaleb(-currency(code).exponent, context=_CONTEXT)
 
 
+def major_text(minor: int | None, code: str) -> str | None:
+    """The same as the text that JSON carries; None stays None."""
+    return None if minor is None else text(major(minor, code))
+
+
 def priced(minor: int, code: str) -> str:
     """Money for a person who reads plain English: 2000 USD -> `20.00 USD`."""
     return f"{major(minor, code):.{currency(code).exponent}f} {code}"

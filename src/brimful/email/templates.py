@@ -36,7 +36,11 @@ class Sources:
     at: dt.datetime
 
     async def asset(self, data: Mapping[str, Any]) -> assets.Asset:
-        return await assets.get(self.tx, data["asset"])
+        return await assets.get(self.tx, data["asset"] if "asset" in data else data["destination"]["asset"])
+
+    def cash(self, data: Mapping[str, Any], name: str) -> str:
+        """A sum that an event carries, as `$25.00`."""
+        return self.words.currency(Decimal(data[name]), data["currency"])
 
     async def card(self, card_id: str | None) -> str:
         """`Visa ···· 4242`, or words for a card that is not known."""
@@ -60,14 +64,14 @@ async def compose(sources: Sources, topic: str, data: Mapping[str, Any]) -> Emai
 
 async def _receipt(s: Sources, data: Mapping[str, Any]) -> Email:
     t, asset = s.words.t, await s.asset(data)
-    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["top_up_id"])
+    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["id"])
     payment = await top_ups.store.paid_by(s.tx, top_up)
     card = await s.card(None if payment is None else payment.card_id)
-    amount = s.words.cash(data["amount_minor"], data["currency"])
+    amount = s.cash(data, "amount")
     facts = [
         (t("You paid"), amount),
         (t("You received"), s.words.amount(top_up.units, asset)),
-        (t("Balance afterwards"), s.words.amount(Decimal(data["balance"]), asset)),
+        (t("Balance afterwards"), s.words.amount(Decimal(data["balance_after"]), asset)),
         (t("Card"), card),
         (t("Date"), s.words.moment(s.at)),
         (t("Reference"), top_up.top_up_id),
@@ -89,10 +93,10 @@ async def _receipt(s: Sources, data: Mapping[str, Any]) -> Email:
 async def _failed(s: Sources, data: Mapping[str, Any]) -> Email | None:
     if data["kind"] != "automatic" or data["state"] != "failed":
         return None
-    rule = await auto_top_up.rules.get_rule(s.tx, s.customer.customer_id, data["asset"])
+    rule = await auto_top_up.rules.get_rule(s.tx, s.customer.customer_id, data["destination"]["asset"])
     if rule is None or rule.pause_reason is not None:
         return None  # the e-mail about the pause says it
-    amount = s.words.cash(data["amount_minor"], data["currency"])
+    amount = s.cash(data, "amount")
     t, asset = s.words.t, await s.asset(data)
     return s.mail(
         t("A top-up of {amount} did not work", amount=amount),
@@ -102,7 +106,7 @@ async def _failed(s: Sources, data: Mapping[str, Any]) -> Email | None:
 
 
 async def _confirm(s: Sources, data: Mapping[str, Any]) -> Email | None:
-    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["top_up_id"])
+    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["id"])
     if top_up.state != "action_required" or top_up.expires_at is None:
         return None
     t, asset = s.words.t, await s.asset(data)
@@ -123,7 +127,7 @@ async def _confirm(s: Sources, data: Mapping[str, Any]) -> Email | None:
 
 
 async def _approve(s: Sources, data: Mapping[str, Any]) -> Email | None:
-    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["top_up_id"])
+    top_up = await top_ups.store.get(s.tx, s.customer.customer_id, data["id"])
     if not top_up.awaits_approval or top_up.expires_at is None:
         return None
     t, asset = s.words.t, await s.asset(data)
@@ -146,22 +150,21 @@ async def _approve(s: Sources, data: Mapping[str, Any]) -> Email | None:
 async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tuple[str, str], ...]]:
     """The asset's name and the settings as facts."""
     t, asset = s.words.t, await s.asset(data)
-    most, day = data.get("charge_max_minor"), data.get("day_limit_minor")
     facts = [
         (t("When the balance drops below"), s.words.amount(Decimal(data["threshold"]), asset)),
-        (t("We charge"), s.words.cash(data["amount_minor"], data["currency"])),
-        (t("At most in a calendar month"), s.words.cash(data["limit_minor"], data["currency"])),
+        (t("We charge"), s.cash(data, "amount")),
+        (t("At most in a calendar month"), s.cash(data, "monthly_limit")),
         (t("Card"), await s.card(data["card_id"])),
     ]
     if data.get("threshold_low") is not None:
         low, high = (s.words.amount(Decimal(data[name]), asset) for name in ("threshold_low", "threshold"))
         facts[0] = (t("When the balance drops below"), t("{low} to {high}, as you use it", low=low, high=high))
-    if data.get("target") is not None:
-        facts[1] = (t("We bring it back to"), s.words.amount(Decimal(data["target"]), asset))
-    if day is not None:
-        facts.insert(2, (t("At most in 24 hours"), s.words.cash(day, data["currency"])))
-    if most is not None:
-        facts.insert(2, (t("At most at once"), s.words.cash(most, data["currency"])))
+    if data.get("bring_back_to") is not None:
+        facts[1] = (t("We bring it back to"), s.words.amount(Decimal(data["bring_back_to"]), asset))
+    if data.get("day_limit") is not None:
+        facts.insert(2, (t("At most in 24 hours"), s.cash(data, "day_limit")))
+    if data.get("charge_at_most") is not None:
+        facts.insert(2, (t("At most at once"), s.cash(data, "charge_at_most")))
     if data.get("lasts_days") is not None:
         days = s.words.n(
             "what {number} day of your use costs", "what {number} days of your use cost", data["lasts_days"]
@@ -175,17 +178,15 @@ async def _settings(s: Sources, data: Mapping[str, Any]) -> tuple[str, tuple[tup
 def _asking(s: Sources, data: Mapping[str, Any]) -> list[tuple[str, str]]:
     """When the customer is asked first, and the most that is charged in any case. Older events say neither."""
     t, facts = s.words.t, []
-    if data.get("ask_above_minor") is not None:
-        facts.append((t("You are asked first above"), s.words.cash(data["ask_above_minor"], data["currency"])))
+    if data.get("ask_above") is not None:
+        facts.append((t("You are asked first above"), s.cash(data, "ask_above")))
     if data.get("ask_after") is not None:
         number = s.words.number(Decimal(data["ask_after"]))
         facts.append((t("You are asked first after"), t("{number} charges in 24 hours", number=number)))
     if data.get("brake"):
         facts.append((t("You are asked first"), t("when your use is far beyond what is usual for you")))
-    if data.get("exposure_day_minor") is not None:
-        facts.append(
-            (t("In 24 hours, in any case at most"), s.words.cash(data["exposure_day_minor"], data["currency"]))
-        )
+    if data.get("exposure_day") is not None:
+        facts.append((t("In 24 hours, in any case at most"), s.cash(data, "exposure_day")))
     return facts
 
 
@@ -234,7 +235,7 @@ async def _paused(s: Sources, data: Mapping[str, Any]) -> Email | None:
 
 async def _limit_near(s: Sources, data: Mapping[str, Any]) -> Email:
     t, name = s.words.t, s.words.asset(await s.asset(data))
-    spent, limit = (s.words.cash(data[key], data["currency"]) for key in ("spent_minor", "limit_minor"))
+    spent, limit = (s.cash(data, key) for key in ("spent", "limit"))
     share = s.words.percent(auto_top_up.evaluate.LIMIT_NEAR_PERCENT)
     return s.mail(
         t("{percent} of your monthly limit for {asset} is used", percent=share, asset=name),
@@ -245,7 +246,7 @@ async def _limit_near(s: Sources, data: Mapping[str, Any]) -> Email:
 
 async def _limit_reached(s: Sources, data: Mapping[str, Any]) -> Email:
     t, name = s.words.t, s.words.asset(await s.asset(data))
-    spent, limit = (s.words.cash(data[key], data["currency"]) for key in ("spent_minor", "limit_minor"))
+    spent, limit = (s.cash(data, key) for key in ("spent", "limit"))
     until = s.words.moment(dt.datetime.fromisoformat(data["until"]))
     if data["reason"] == "day_limit_reached":
         return s.mail(

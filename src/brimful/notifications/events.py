@@ -85,7 +85,7 @@ _DELIVER = """
 async def emit(tx: Tx, topic: Topic, customer_id: CustomerId | None, data: Mapping[str, Any]) -> str:
     """Add an event to the caller's transaction, and the job of its e-mail. Returns the event's id.
 
-    `data` is JSON: amounts as text, money in minor units. `customer_id` is None for what is no customer's.
+    `data` is JSON, amounts as text. `customer_id` is None for what is no customer's.
     """
     (event_id,) = await emit_each(tx, topic, [(customer_id, data)])
     return event_id

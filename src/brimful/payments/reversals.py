@@ -141,8 +141,8 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
         return  # it failed before we ever booked it
     kind: ledger.entries.Kind = "refund" if gone else "reinstatement"
     moved = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor)
-    shown = {**_shown(payment, top_up), "refund_id": snapshot.refund_id, "amount_minor": snapshot.amount_minor,
-             "state": snapshot.status}  # fmt: skip
+    named = _shown(payment, top_up, snapshot.amount_minor)
+    shown = {**named, "refund_id": snapshot.refund_id, "state": snapshot.status}
     await events.emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
     if moved and gone:  # a refund is no reproach to a card: a rule goes on while its balance stands
         await auto_top_up.pauses.pause_after_reversal(tx, payment.customer_id, None, "refunded", context.pace)
@@ -168,8 +168,8 @@ async def record_dispute(context: PaymentContext, tx: Tx, payment: Payment, snap
     for kind, name in movements:
         [fresh] = (await ledger.accounts.lock(tx, [account.key])).values()
         await _book(context, tx, fresh, top_up, payment, kind=kind, key=f"{snapshot.dispute_id}:{name}", minor=minor)
-    shown = {**_shown(payment, top_up), "dispute_id": snapshot.dispute_id, "amount_minor": minor,
-             "status": snapshot.status}  # fmt: skip
+    named = _shown(payment, top_up, minor)
+    shown = {**named, "dispute_id": snapshot.dispute_id, "status": snapshot.status}
     if opened:
         await events.emit(tx, Topic.DISPUTE_OPENED, payment.customer_id, shown)
         await _block_and_pause(context, tx, payment, "disputed")
@@ -299,5 +299,6 @@ async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> 
     return opened, snapshot.closed and before["closed_at"] is None
 
 
-def _shown(payment: Payment, top_up: TopUp) -> dict[str, Any]:
-    return {"top_up_id": top_up.top_up_id, "asset": top_up.asset, "currency": payment.currency}
+def _shown(payment: Payment, top_up: TopUp, minor: int) -> dict[str, Any]:
+    amount = money.major_text(minor, payment.currency)
+    return {"top_up_id": top_up.top_up_id, "asset": top_up.asset, "amount": amount, "currency": payment.currency}

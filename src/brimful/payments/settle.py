@@ -4,13 +4,13 @@ Reply, webhook, poll and reconciliation all come here, in any order and any numb
 decides, not who brought it; ends are absorbing; a credit is unique per payment. No network here.
 """
 
+import dataclasses
 import datetime as dt
 import logging
 import time
-from typing import Any
 
 from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
-from brimful.core import clock, money
+from brimful.core import clock
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import Decline, PaymentIntentSnapshot
@@ -134,7 +134,10 @@ async def _succeeded(
     else:
         _log.critical("ALARM top-up %s had ended as %s when its payment succeeded", top_up.top_up_id, top_up.state)
         await top_ups.review.flag_late_success(tx, top_up, entry.balance_after)
-    await events.emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, _shown(top_up, entry.balance_after))
+    paid = dataclasses.replace(
+        top_up, state="succeeded", reason=None, balance_after=entry.balance_after, ended_at=await tx.now()
+    )
+    await events.emit(tx, Topic.TOP_UP_SUCCEEDED, top_up.customer_id, top_ups.model.described(paid))
     await declined.announce_backup(tx, top_up, payment)
     await _measure(tx, account, top_up, snapshot)
     if top_up.kind == "automatic":
@@ -188,7 +191,7 @@ async def _canceled(
 
 async def announce_action_required(tx: Tx, top_up: TopUp) -> None:
     """Announce, or announce again, that a payment waits for its customer."""
-    await events.emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, _shown(top_up, None))
+    await events.emit(tx, Topic.TOP_UP_ACTION_REQUIRED, top_up.customer_id, top_ups.model.described(top_up))
 
 
 async def finish_canceling(context: PaymentContext, tx: Tx, account: ledger.accounts.Account, top_up: TopUp) -> None:
@@ -311,18 +314,4 @@ async def _in_flight(tx: Tx, top_up: TopUp, payment: Payment) -> bool:
 
 async def announce_failed(tx: Tx, top_up: TopUp) -> None:
     """Announce that a top-up ended without success."""
-    await events.emit(tx, Topic.TOP_UP_FAILED, top_up.customer_id, _shown(top_up, None))
-
-
-def _shown(top_up: TopUp, balance: Any) -> dict[str, Any]:
-    return {
-        "top_up_id": top_up.top_up_id,
-        "asset": top_up.asset,
-        "kind": top_up.kind,
-        "state": top_up.state if balance is None else "succeeded",
-        "reason": top_up.reason if balance is None else None,
-        "amount_minor": top_up.amount_minor,
-        "currency": top_up.currency,
-        "units": money.text(top_up.units),
-        "balance": None if balance is None else money.text(balance),
-    }
+    await events.emit(tx, Topic.TOP_UP_FAILED, top_up.customer_id, top_ups.model.described(top_up))

@@ -15,7 +15,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any, Literal, get_args
 
-from brimful.core import money
+from brimful.core import clock, money
 from brimful.core.ids import CustomerId
 
 CredytStatus = Literal["initiated", "pending", "succeeded", "failed", "expired"]
@@ -148,6 +148,29 @@ class Payment:
     confirm_sent_at: dt.datetime | None
     closed_at: dt.datetime | None
     receipt_url: str | None
+
+
+def described(top_up: TopUp) -> dict[str, Any]:
+    """A top-up as JSON gives it, in the API's answers and in events."""
+    return {
+        "id": top_up.top_up_id,
+        "customer_id": top_up.customer_id,
+        "kind": top_up.kind,
+        "status": credyt_status(top_up),
+        "state": top_up.state,
+        "reason": top_up.reason,
+        "approval_needed": top_up.asked,
+        "amount": money.major_text(top_up.amount_minor, top_up.currency),
+        "currency": top_up.currency,
+        "destination": {
+            "account_name": "default", "asset": top_up.asset, "exchange_rate": money.rate_rounded(top_up.price),
+        },
+        "units": money.text(top_up.units),
+        "balance_after": None if top_up.balance_after is None else money.text(top_up.balance_after),
+        "tries": top_up.tries,
+        "requested_at": clock.rfc3339(top_up.requested_at),
+        "ended_at": None if top_up.ended_at is None else clock.rfc3339(top_up.ended_at),
+    }  # fmt: skip
 
 
 def credyt_status(top_up: TopUp) -> CredytStatus:

@@ -58,15 +58,14 @@ _INSERT_AUTOMATIC = """
         %(consents)s::text[], %(versions)s::int[], %(asks)s::text[]) AS w (customer_id, top_up_id, asset, currency,
             amount_minor, units, rate, rate_per, cut, card_id, consent_id, rule_version, asked)
     ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
-    RETURNING customer_id, top_up_id, asset
-"""
+    RETURNING """ + ", ".join(field.name for field in dataclasses.fields(TopUp))
 
 
-async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tuple[CustomerId, str], str]:
+async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tuple[CustomerId, str], TopUp]:
     """Insert automatic top-ups and their jobs in the caller's transaction.
 
     Returns:
-        The new top-up's id by (customer_id, asset). An account that has a live one already is absent.
+        The new top-up by (customer_id, asset). An account that has a live one already is absent.
     """
     if not wishes:
         return {}
@@ -93,13 +92,17 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
             "until": now + APPROVAL_LIFE,
         },
     )
-    made = {(row["customer_id"], row["asset"]): row["top_up_id"] for row in rows}
-    asked = {(wish.customer_id, wish.asset) for wish in wishes if wish.ask is not None}
+    made = {(row["customer_id"], row["asset"]): TopUp(**row) for row in rows}
     for at, waits in ((None, False), (now + APPROVAL_LIFE, True)):
-        arguments = [{"customer_id": key[0], "top_up_id": made[key]} for key in made if (key in asked) == waits]
+        arguments = [
+            {"customer_id": top_up.customer_id, "top_up_id": top_up.top_up_id}
+            for top_up in made.values()
+            if (top_up.asked is not None) == waits
+        ]
         await jobs.defer(tx, jobs.Name.PAY, arguments, at=at)
-    for key, top_up_id in made.items():
-        tx.once_committed(functools.partial(observability.tracing.requested, top_up_id, key, now, kind="automatic"))
+    for key, top_up in made.items():
+        note = functools.partial(observability.tracing.requested, top_up.top_up_id, key, now, kind="automatic")
+        tx.once_committed(note)
     return made
 
 

@@ -125,15 +125,16 @@ async def owner_of(tx: Tx, top_up_id: str) -> CustomerId | None:
 
 
 _PAGE = _COLUMNS + (
-    "WHERE customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR asset = %(asset)s) "
-    "AND (%(kind)s::text IS NULL OR kind = %(kind)s) AND (%(state)s::text IS NULL OR state = %(state)s) "
-    "AND (%(before)s::text IS NULL OR top_up_id < %(before)s) ORDER BY top_up_id DESC LIMIT %(limit)s"
+    "WHERE (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s) "
+    "AND (%(asset)s::text IS NULL OR asset = %(asset)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
+    "AND (%(state)s::text IS NULL OR state = %(state)s) AND (%(before)s::text IS NULL OR top_up_id < %(before)s) "
+    "ORDER BY top_up_id DESC LIMIT %(limit)s"
 )
 
 
 async def list_page(
     tx: Tx,
-    customer_id: CustomerId,
+    customer_id: CustomerId | None,
     *,
     limit: int,
     asset: str | None = None,
@@ -141,7 +142,7 @@ async def list_page(
     state: str | None = None,
     before: str | None = None,
 ) -> list[TopUp]:
-    """A customer's top-ups, newest first."""
+    """A customer's top-ups, newest first; with None, everybody's."""
     values = {
         "customer_id": customer_id,
         "asset": asset,

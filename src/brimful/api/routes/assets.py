@@ -87,7 +87,7 @@ async def withdraw_rate(tx: Transaction, code: str, source: str, valid_from: dt.
 
 
 @router.post("/assets/{code}/quote")
-async def quote(tx: Transaction, code: str, body: schemas.requests.QuoteRequest) -> schemas.balances.Quote:
+async def quote_asset(tx: Transaction, code: str, body: schemas.requests.QuoteRequest) -> schemas.balances.Quote:
     """How many units an amount of a currency buys."""
     asset = await assets.get(tx, code)
     shape = money.currency(body.source)

@@ -6,7 +6,6 @@ from brimful import customers, email, jobs, payments
 from brimful.api import context, pagination, schemas
 from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit, Offset
-from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.notifications import events
 
@@ -42,10 +41,8 @@ async def list_customers(
 ) -> schemas.balances.CustomerPage | Response:
     """List customers, newest first; with `external_id`, go to that one (303), or 404."""
     if external_id is not None:
-        known = await customers.resolve_external(tx, [external_id])
-        if external_id not in known:
-            raise Refused("customer_not_found", "There is no customer with this external_id.")
-        return RedirectResponse(f"/v1/customers/{known[external_id]}", 303)
+        known = await customers.named(tx, customers.EXTERNAL + external_id)
+        return RedirectResponse(f"/v1/customers/{known}", 303)
     pagination.one_way(offset, cursor)
     before = pagination.read_cursor("c", cursor)
     after = None if before is None else CustomerId(before)

@@ -7,18 +7,17 @@ from brimful.api import context, idempotency, origins, schemas
 from brimful.api.context import Context, Transaction
 from brimful.auth import portal_sessions
 from brimful.core import clock
-from brimful.core.ids import CustomerId
 
 router = context.router_for("Billing Portal")
 
 
 @router.post("/billing-portal/sessions")
-async def create_session(
+async def create_portal_session(
     context: Context, request: Request, tx: Transaction, body: schemas.requests.CreateSession
 ) -> schemas.top_ups.PortalLink:
     """Make a link into the Billing Portal: ten minutes, one use."""
     origins.validate_urls(context.deps, body.return_url, body.failure_url)
-    customer = await customers.get(tx, CustomerId(body.customer_id))
+    customer = await customers.get(tx, await customers.named(tx, body.customer_id))
     if body.asset is not None:
         await assets.get(tx, body.asset)
     link = await portal_sessions.create_link(

@@ -6,7 +6,7 @@ from starlette.requests import Request
 
 from brimful import assets, customers, ledger, payments, top_ups
 from brimful.api import context, idempotency, origins, pagination, schemas
-from brimful.api.context import Context, KnownCustomer, Transaction
+from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit
 from brimful.auth import portal_sessions
 from brimful.core import clock, money
@@ -36,17 +36,20 @@ async def create_top_up(
 @router.get("/top-ups")
 async def list_top_ups(
     tx: Transaction,
-    customer: KnownCustomer,
+    customer_id: str | None = None,
     asset: str | None = None,
     kind: Literal["automatic", "manual"] | None = None,
     state: top_ups.model.State | None = None,
     limit: Limit = 50,
     cursor: str | None = None,
 ) -> schemas.top_ups.TopUps:
-    """A customer's top-ups, newest first."""
+    """Top-ups, newest first: a customer's, or everybody's."""
+    owner = None
+    if customer_id is not None:
+        owner = (await customers.get(tx, await customers.named(tx, customer_id))).customer_id
     before = pagination.read_cursor("t", cursor)
     found = await top_ups.store.list_page(
-        tx, customer.customer_id, limit=limit + 1, asset=asset, kind=kind, state=state, before=before
+        tx, owner, limit=limit + 1, asset=asset, kind=kind, state=state, before=before
     )
     next_cursor = pagination.cursor_after("t", found[limit - 1].top_up_id) if len(found) > limit else None
     return schemas.top_ups.TopUps(
@@ -93,7 +96,7 @@ async def _owner(tx: Tx, top_up_id: str) -> CustomerId:
 async def _make_top_up(
     deps: Deps, tx: Tx, body: schemas.requests.CreateTopUp, asset_code: str, secret: str
 ) -> schemas.top_ups.PaymentLink:
-    customer_id = (await customers.get(tx, CustomerId(body.customer_id))).customer_id
+    customer_id = (await customers.get(tx, await customers.named(tx, body.customer_id))).customer_id
     asset = await assets.get(tx, asset_code)
     shape = money.currency(body.currency)
     amount = money.positive(money.parse(body.amount, scale=shape.exponent))

@@ -114,7 +114,7 @@ async def replay_event(
 
 @router.post("/webhooks/test/{topic}", status_code=202)
 async def test_webhooks(tx: Transaction, request: Request, topic: str) -> schemas.balances.Id:
-    """Send an event that did not happen, with the body as its data, to every endpoint that wants the topic."""
+    """Send an event that did not happen to every endpoint that wants the topic: its data is the body, or a sample."""
     return await _test(tx, request, topic, None)
 
 
@@ -159,12 +159,12 @@ async def replay_missed(
 
 @router.post("/webhooks/{webhook_id}/test/{topic}", status_code=202)
 async def test_webhook(tx: Transaction, request: Request, webhook_id: str, topic: str) -> schemas.balances.Id:
-    """Send an event that did not happen, with the body as its data, to one endpoint."""
+    """Send an event that did not happen to one endpoint: its data is the body, or a sample."""
     return await _test(tx, request, topic, webhook_id)
 
 
 async def _test(tx: Tx, request: Request, topic: str, webhook_id: str | None) -> schemas.balances.Id:
-    data = {}
+    data = schemas.events.sample(topic)
     if body := await request.body():
         await request.json()  # refuses what is no object
         json.loads(body, parse_int=_short, parse_float=_short)

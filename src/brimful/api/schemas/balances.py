@@ -3,7 +3,7 @@
 from fractions import Fraction
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from brimful import assets, customers, ledger
 from brimful.api.schemas.base import Amount, Moment, NextCursor, Paged
@@ -24,6 +24,7 @@ class ExternalAccount(BaseModel):
 class Customer(BaseModel):
     """A customer. Subscriptions are Credyt's and always empty here."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
     id: str
     external_id: str | None
     name: str

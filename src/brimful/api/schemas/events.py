@@ -1,14 +1,13 @@
 """What webhooks carry: the data of each topic. These models document; a test holds every event that is sent to them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from brimful.api.schemas.base import Amount, Moment
+from brimful.api.schemas.top_ups import TopUp
 from brimful.core.ids import CustomerId
 from brimful.notifications.events import Topic
-
-Minor = Annotated[int, Field(description="Money in minor units of its currency.")]
 
 
 class CustomerEvent(BaseModel):
@@ -18,52 +17,28 @@ class CustomerEvent(BaseModel):
     customer_id: CustomerId
 
 
-class TopUpEvent(CustomerEvent):
-    """A top-up that has ended, or waits for its customer."""
-
-    top_up_id: str
-    asset: str
-    kind: Literal["automatic", "manual"]
-    state: str
-    reason: str | None
-    amount_minor: Minor
-    currency: str
-    units: Amount
-    balance: Amount | None
-
-
-class TriggeredEvent(CustomerEvent):
-    """A balance fell below its threshold: a top-up was requested."""
-
-    top_up_id: str
-    asset: str
-    amount_minor: Minor
-    currency: str
-    units: Amount
-
-
 class RuleEvent(CustomerEvent):
     """A rule as its customer saved it."""
 
     asset: str
     enabled: bool
     card_id: str
-    backup_card_id: str | None = None
+    backup_card_id: str | None
     threshold: Amount
-    threshold_low: Amount | None = None
+    threshold_low: Annotated[Amount | None, Field(description="A threshold that follows use is at least this.")]
     currency: str
-    amount_minor: Minor
-    limit_minor: Minor
-    charge_max_minor: Minor | None = None
-    target: Amount | None = None
-    day_limit_minor: Minor | None = None
-    lasts_days: int | None = None
-    ask_above_minor: Minor | None = None
-    ask_after: int | None = None
-    brake: bool = False
-    exposure_day_minor: Annotated[Minor | None, Field(description="The most in any 24 hours, in any case.")] = None
+    amount: Amount
+    monthly_limit: Amount
+    charge_at_most: Amount | None
+    bring_back_to: Amount | None
+    day_limit: Amount | None
+    lasts_days: int | None
+    ask_above: Amount | None
+    ask_after: int | None
+    brake: bool
+    exposure_day: Annotated[Amount, Field(description="The most in any 24 hours, in any case.")]
     version: int
-    rose: bool
+    rose: Annotated[bool, Field(description="Whether it may charge more than before.")]
 
 
 class AssetEvent(CustomerEvent):
@@ -78,10 +53,9 @@ class PausedEvent(AssetEvent):
     reason: str
 
 
-class ApprovalEvent(TriggeredEvent):
-    """A top-up that waits for its customer's approval, and until when."""
+class ApprovalEvent(TopUp):
+    """A top-up that waits for its customer's approval, and until when. `approval_needed` says why."""
 
-    why: Literal["large_charge", "many_charges", "unusual_use"]
     expires_at: Moment
 
 
@@ -119,10 +93,10 @@ class SkippedEvent(AssetEvent):
 
 
 class LimitEvent(AssetEvent):
-    """How much of the month's limit is used."""
+    """How much of a limit is used, in its currency."""
 
-    spent_minor: Minor
-    limit_minor: Minor
+    spent: Amount
+    limit: Amount
     currency: str
     reason: str | None = None
     until: Moment | None = None
@@ -171,7 +145,7 @@ class RefundEvent(CustomerEvent):
     top_up_id: str
     asset: str
     state: str
-    amount_minor: Minor
+    amount: Amount
     currency: str
 
 
@@ -182,7 +156,7 @@ class DisputeEvent(CustomerEvent):
     top_up_id: str
     asset: str
     status: str
-    amount_minor: Minor
+    amount: Amount
     currency: str
 
 
@@ -196,13 +170,13 @@ class EndpointDisabledEvent(BaseModel):
 
 
 DATA: dict[Topic, type[BaseModel]] = {
-    Topic.TOP_UP_SUCCEEDED: TopUpEvent,
-    Topic.TOP_UP_FAILED: TopUpEvent,
-    Topic.TOP_UP_ACTION_REQUIRED: TopUpEvent,
+    Topic.TOP_UP_SUCCEEDED: TopUp,
+    Topic.TOP_UP_FAILED: TopUp,
+    Topic.TOP_UP_ACTION_REQUIRED: TopUp,
     Topic.AUTO_TOP_UP_ENABLED: RuleEvent,
     Topic.AUTO_TOP_UP_UPDATED: RuleEvent,
     Topic.AUTO_TOP_UP_DISABLED: AssetEvent,
-    Topic.AUTO_TOP_UP_TRIGGERED: TriggeredEvent,
+    Topic.AUTO_TOP_UP_TRIGGERED: TopUp,
     Topic.AUTO_TOP_UP_APPROVAL_NEEDED: ApprovalEvent,
     Topic.AUTO_TOP_UP_UNUSUAL_USE: UnusualUseEvent,
     Topic.AUTO_TOP_UP_RETRY_SCHEDULED: RetryEvent,
@@ -256,3 +230,76 @@ SUMMARIES: dict[Topic, str] = {
     Topic.DISPUTE_CLOSED: "A contested payment was decided.",
     Topic.WEBHOOK_DISABLED: "Another webhook gets nothing more: it is gone, or has failed for days.",
 }
+
+MOMENT = "2026-11-24T10:00:00.000000Z"
+_LATER = "2026-11-24T14:00:00.000000Z"
+_TOP_UP: dict[str, Any] = {
+    "id": "top_0198a1", "customer_id": "cus_0198a1", "kind": "automatic", "status": "succeeded", "state": "succeeded",
+    "reason": None, "approval_needed": None, "amount": "25", "currency": "USD",
+    "destination": {"account_name": "default", "asset": "USD", "exchange_rate": "1"}, "units": "25",
+    "balance_after": "34.5", "tries": 1, "requested_at": MOMENT, "ended_at": MOMENT,
+}  # fmt: skip
+_PENDING = {**_TOP_UP, "status": "pending", "balance_after": None, "ended_at": None}
+_RULE: dict[str, Any] = {
+    "asset": "USD", "enabled": True, "card_id": "card_0198a1", "backup_card_id": None, "threshold": "10",
+    "threshold_low": None, "currency": "USD", "amount": "25", "monthly_limit": "500", "charge_at_most": None,
+    "bring_back_to": None, "day_limit": None, "lasts_days": None, "ask_above": None, "ask_after": None, "brake": False,
+    "exposure_day": "500", "version": 1, "rose": False,
+}  # fmt: skip
+_CARD: dict[str, Any] = {"card_id": "card_0198a1", "brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030}
+_REVERSAL: dict[str, Any] = {"top_up_id": "top_0198a1", "asset": "USD", "amount": "25", "currency": "USD"}
+_SAMPLES: dict[Topic, dict[str, Any]] = {
+    Topic.TOP_UP_SUCCEEDED: _TOP_UP,
+    Topic.TOP_UP_FAILED: {
+        **_TOP_UP, "status": "failed", "state": "failed", "reason": "insufficient_funds",
+        "balance_after": None, "tries": 4,
+    },
+    Topic.TOP_UP_ACTION_REQUIRED: {**_PENDING, "state": "action_required", "reason": "authentication_required"},
+    Topic.AUTO_TOP_UP_ENABLED: _RULE,
+    Topic.AUTO_TOP_UP_UPDATED: {**_RULE, "amount": "50", "version": 2, "rose": True},
+    Topic.AUTO_TOP_UP_DISABLED: {"asset": "USD"},
+    Topic.AUTO_TOP_UP_TRIGGERED: {**_PENDING, "state": "requested", "tries": 0},
+    Topic.AUTO_TOP_UP_APPROVAL_NEEDED: {
+        **_PENDING, "state": "action_required", "reason": "approval_needed", "approval_needed": "large_charge",
+        "tries": 0,
+        "expires_at": "2026-11-25T10:00:00.000000Z",
+    },
+    Topic.AUTO_TOP_UP_UNUSUAL_USE: {
+        "asset": "USD", "top_up_id": "top_0198a1", "used_last_hour": "120", "highest_hour": "8.5",
+    },
+    Topic.AUTO_TOP_UP_RETRY_SCHEDULED: {
+        "asset": "USD", "top_up_id": "top_0198a1", "reason": "insufficient_funds", "retry_at": _LATER,
+        "runs_dry_at": None, "runs_dry_before_retry": False,
+    },
+    Topic.AUTO_TOP_UP_BACKUP_USED: {
+        "asset": "USD", "top_up_id": "top_0198a1", "card_id": "card_0198b2", "instead_of": "card_0198a1",
+    },
+    Topic.AUTO_TOP_UP_SKIPPED: {"asset": "USD", "reason": "cooldown", "until": _LATER},
+    Topic.AUTO_TOP_UP_PAUSED: {"asset": "USD", "reason": "declined"},
+    Topic.AUTO_TOP_UP_LIMIT_NEAR: {"asset": "USD", "spent": "400", "limit": "500", "currency": "USD"},
+    Topic.AUTO_TOP_UP_LIMIT_REACHED: {
+        "asset": "USD", "reason": "limit_reached", "until": "2026-12-01T00:00:00.000000Z", "spent": "500",
+        "limit": "500", "currency": "USD",
+    },
+    Topic.BALANCE_LOW: {"asset": "USD", "available": "4.5", "threshold": "5"},
+    Topic.BALANCE_DEPLETED: {"asset": "USD", "available": "0", "threshold": "5"},
+    Topic.HOLD_EXPIRED: {"asset": "USD", "hold_id": "job-81", "amount": "3"},
+    Topic.CARD_ADDED: _CARD,
+    Topic.CARD_REMOVED: {"card_id": "card_0198a1", "last4": "4242"},
+    Topic.CARD_EXPIRING: _CARD,
+    Topic.CUSTOMER_EMAIL_CHANGED: {},
+    Topic.CONSENT_RECORDED: {"asset": "USD", "consent_id": "con_0198a1"},
+    Topic.CONSENT_WITHDRAWN: {"asset": "USD", "consent_id": "con_0198a1"},
+    Topic.REFUND_RECORDED: {**_REVERSAL, "refund_id": "re_3P0198", "amount": "10", "state": "succeeded"},
+    Topic.DISPUTE_OPENED: {**_REVERSAL, "dispute_id": "dp_1P0198", "status": "needs_response"},
+    Topic.DISPUTE_CLOSED: {**_REVERSAL, "dispute_id": "dp_1P0198", "status": "won"},
+    Topic.WEBHOOK_DISABLED: {"webhook_id": "whk_0198a1", "url": "https://app.example/hooks/brimful", "reason": "gone"},
+}  # fmt: skip
+
+
+def sample(topic: str) -> dict[str, Any]:
+    """The data of an event that could have happened, for tests of receivers; `{}` for what is no topic."""
+    if topic not in set(Topic):
+        return {}
+    customer = {} if topic == Topic.WEBHOOK_DISABLED else {"customer_id": "cus_0198a1"}
+    return {**customer, **_SAMPLES[Topic(topic)]}

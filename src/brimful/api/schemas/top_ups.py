@@ -39,26 +39,8 @@ class TopUp(BaseModel):
 
     @classmethod
     def of(cls, top_up: top_ups.model.TopUp) -> Self:
-        destination = TopUpDestination(
-            account_name="default", asset=top_up.asset, exchange_rate=money.rate_rounded(top_up.price)
-        )
-        return cls(
-            id=top_up.top_up_id,
-            customer_id=top_up.customer_id,
-            kind=top_up.kind,
-            status=top_ups.model.credyt_status(top_up),
-            state=top_up.state,
-            reason=top_up.reason,
-            approval_needed=top_up.asked,
-            amount=money.text(money.major(top_up.amount_minor, top_up.currency)),
-            currency=top_up.currency,
-            destination=destination,
-            units=money.text(top_up.units),
-            balance_after=None if top_up.balance_after is None else money.text(top_up.balance_after),
-            tries=top_up.tries,
-            requested_at=clock.rfc3339(top_up.requested_at),
-            ended_at=None if top_up.ended_at is None else clock.rfc3339(top_up.ended_at),
-        )
+        """The shape that events have as well."""
+        return cls.model_validate(top_ups.model.described(top_up))
 
 
 class TopUps(BaseModel):

@@ -2,7 +2,7 @@
 
 from typing import Any, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from brimful.api.schemas.base import Moment
 from brimful.core import clock
@@ -14,6 +14,7 @@ from brimful.notifications import webhooks
 class WebhookItem(BaseModel):
     """An endpoint without its secret."""
 
+    model_config = ConfigDict(json_schema_serialization_defaults_required=True)
     id: str
     url: str
     topics: list[str]
