@@ -72,14 +72,16 @@ messages: $(READY)
 
 lock: $(READY)
 	@.venv/bin/uv pip compile pyproject.toml --group dev --universal --generate-hashes \
-	  --no-header --no-annotate --no-emit-index-url --output-file requirements.lock
+	  --no-header --no-annotate --no-emit-index-url --no-emit-package brimful-client \
+	  --output-file requirements.lock
 	@.venv/bin/uv pip compile --group go --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
 	@.venv/bin/uv pip compile --group supply --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/supply.lock
 	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \
 	  --constraint requirements.lock \
-	  --no-header --no-annotate --no-emit-index-url --output-file deploy/requirements.lock
+	  --no-header --no-annotate --no-emit-index-url --no-emit-package brimful-client \
+	  --output-file deploy/requirements.lock
 
 # What is in it, as CycloneDX; and whether a weakness of any of it is known (asks PyPI).
 sbom: $(READY)

@@ -13,4 +13,4 @@ myst_heading_anchors = 3
 autodoc_typehints = "signature"
 autodoc_member_order = "bysource"
 # Types of the standard library and of httpx, which are documented elsewhere.
-nitpick_ignore_regex = [("py:.*", r"(?!brimful).*"), ("py:.*", r"brimful\.client\..*")]
+nitpick_ignore_regex = [("py:.*", r"(?!brimful).*"), ("py:.*", r"brimful_client\..*")]

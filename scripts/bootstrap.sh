@@ -17,8 +17,8 @@ fi
 [ -x .venv/bin/uv ] || .venv/bin/python -m pip install --quiet "uv>=0.9"
 install() {
   .venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock "$@" &&
-    # hatchling builds the link to src/ outside the lock and is not kept.
-    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . "$@"
+    # hatchling builds the links to the sources outside the lock and is not kept.
+    .venv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --editable . --editable clients/python "$@"
 }
 # uv brings certificates of its own; behind a proxy only the system's are right.
 install 2>/dev/null || install --system-certs

@@ -22,7 +22,7 @@ def pages() -> dict[pathlib.Path, str]:
         OUT / "events.md": _events(),
         OUT / "credyt.md": _credyt(),
         OUT / "commands.md": _commands(),
-        ROOT / "src" / "brimful" / "client" / "shapes.py": shapes.module(_document()),
+        ROOT / "clients" / "python" / "src" / "brimful_client" / "shapes.py": shapes.module(_document()),
         ROOT / "docs" / "llms.txt": _llms(),
         ROOT / "docs" / "settings.md": _settings(),
     }
@@ -54,8 +54,9 @@ def _api() -> str:
     for path, methods in sorted(document["paths"].items()):
         for method, operation in methods.items():
             text = operation.get("description") or operation["summary"] + "."
-            scope = operation["security"][0]["key"][0]
-            lines.append(f"| `{method.upper()} {path}` | `{scope}` | {' '.join(text.split())} |")
+            [(scheme, scopes)] = operation["security"][0].items()
+            scope = f"`{scopes[0]}`" if scopes else f"a {scheme.replace('_', ' ')}"
+            lines.append(f"| `{method.upper()} {path}` | {scope} | {' '.join(text.split())} |")
     return "\n".join(lines) + "\n"
 
 

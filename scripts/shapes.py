@@ -6,8 +6,9 @@ from typing import Any
 
 # What the client's operations answer; the types that these are made of come with them.
 _ANSWERS = (
-    "AccountDetails", "Alert", "Asset", "Card", "CreatedAsset", "CreatedWebhook", "Customer", "Entry", "Hold", "Id",
-    "PaymentLink", "PortalLink", "Posted", "Quote", "Replayed", "Rule", "TopUp", "Transaction", "UsageResult",
+    "AccountDetails", "Alert", "Asset", "BalanceToken", "Card", "CreatedAsset", "CreatedWebhook", "Customer", "Entry",
+    "Hold", "Id", "PaymentLink",
+    "PortalLink", "Posted", "Quote", "Replayed", "Rule", "TopUp", "Transaction", "UsageResult",
     "UsageResults", "Wallet", "Webhook", "WebhookItem",
 )  # fmt: skip
 _REF = "#/components/schemas/"
@@ -16,22 +17,23 @@ _HEAD = '''"""What the API answers, as types. Amounts are Decimal, times are awa
 Generated from docs/reference/openapi.json by `make docs`.
 """
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
-import msgspec
-
 Item = TypeVar("Item")
 
 
-class Items(msgspec.Struct, Generic[Item], frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Items(Generic[Item]):
     """A whole list."""
 
     items: list[Item]
 
 
-class Page(msgspec.Struct, Generic[Item], frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Page(Generic[Item]):
     """One page of a list. `next_cursor` leads to the next one; None on the last."""
 
     items: list[Item]
@@ -40,7 +42,7 @@ class Page(msgspec.Struct, Generic[Item], frozen=True):
 
 
 def module(document: dict[str, Any]) -> str:
-    """The text of `brimful/client/shapes.py` for an OpenAPI 3.1 document."""
+    """The text of `brimful_client/shapes.py` for an OpenAPI 3.1 document."""
     schemas = document["components"]["schemas"]
     needed: list[str] = []
     for name in _ANSWERS:
@@ -80,7 +82,7 @@ def _struct(name: str, schema: dict[str, Any]) -> str:
             first.append(f"    {field}: {type_}")
     about = textwrap.fill(f'"""{schema["description"]}', 116, initial_indent="    ", subsequent_indent="    ")
     about += '"""' if "\n" not in about else '\n    """'
-    return "\n".join([f"class {name}(msgspec.Struct, frozen=True):", about, "", *first, *then]) + "\n"
+    return "\n".join(["@dataclasses.dataclass(frozen=True)", f"class {name}:", about, "", *first, *then]) + "\n"
 
 
 def _type(schema: dict[str, Any]) -> str:

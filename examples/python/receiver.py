@@ -8,7 +8,7 @@ import json
 import os
 import sys
 
-from brimful.client import WebhookVerificationError, verify_webhook
+from brimful_client import WebhookVerificationError, verify_webhook
 
 SECRET = os.environ["BRIMFUL_WEBHOOK_SECRET"]
 seen: set[str] = set()  # in a real platform: a table with a unique key

@@ -33,8 +33,26 @@ def chromium():
         running.close()
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = yield
+    if report.when == "call" and report.failed:
+        item.stash[_FAILED] = True
+    return report
+
+
+_FAILED = pytest.StashKey[bool]()
+
+
+def shown(request, contexts):
+    """What the windows of a story that failed show: a time-out alone says nothing."""
+    if request.node.stash.get(_FAILED, False):
+        for page in (page for context in contexts for page in context.pages):
+            print(f"--- {page.url}\n{page.locator('body').inner_text()}")
+
+
 @pytest.fixture
-def visit(stage, chromium):
+def visit(request, stage, chromium):
     """Opens the portal as a customer in a browser window of its own; at the end nothing may have been complained of."""
     contexts, complaints = [], []
 
@@ -54,6 +72,7 @@ def visit(stage, chromium):
 
     open_portal.complaints = complaints
     yield open_portal
+    shown(request, contexts)
     for context in contexts:
         context.close()
     # A page that answers 4xx is named by Chromium as an error of the page's own load; the stories expect those.
@@ -93,7 +112,7 @@ def floor(stage):
 
 
 @pytest.fixture
-def console(stage, chromium, people):
+def console(request, stage, chromium, people):
     """Signs somebody in, each in a window of their own; at the end nothing may have been complained of."""
     contexts, complaints = [], []
 
@@ -113,6 +132,7 @@ def console(stage, chromium, people):
         return page
 
     yield sign_in
+    shown(request, contexts)
     for context in contexts:
         context.close()
     assert [text for text in complaints if "the server responded with a status of" not in text] == []

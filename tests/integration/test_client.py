@@ -1,4 +1,4 @@
-"""brimful.client: thin, typed, and safe to send again."""
+"""brimful_client: thin, typed, and safe to send again."""
 
 import asyncio
 import datetime as dt
@@ -11,9 +11,9 @@ from decimal import Decimal
 import httpx
 import pytest
 
-from brimful.client import calls
-from brimful.client.client import AsyncClient, Client
-from brimful.client.errors import ConnectionFailedError, Problem
+from brimful_client import calls
+from brimful_client.client import AsyncClient, Client
+from brimful_client.errors import ConnectionFailedError, Problem
 from support.harness import API_KEY, HOME
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -60,6 +60,8 @@ async def test_everything_it_has_works(harness, client):
     assert (await client.get_wallet(customer.id)).accounts[0].available == Decimal("6.25")
     link = await client.portal_link(customer.id, return_url=HOME, flow="auto_top_up", asset="USD")
     assert link.redirect_url.startswith(harness.url)
+    token = await client.balance_token(customer.id, expires_in_s=60)
+    assert token.token.startswith("bbt_")
     payment = await client.payment_link(customer.id, amount=25, currency="USD", return_url=HOME, asset="USD")
     assert (await client.get_top_up(payment.id)).destination.asset == "USD"
     assert [top_up.id for top_up in (await client.list_top_ups(customer.id)).items] == [payment.id]
@@ -112,7 +114,7 @@ async def test_an_amount_is_never_a_float(client):
 @pytest.mark.parametrize("failure", ["lost answer", "busy", "full"])
 async def test_what_is_lost_or_refused_for_a_moment_is_sent_again_under_the_same_key(harness, failure, monkeypatch):
     """F43: also a payment link, whose key the client makes."""
-    monkeypatch.setattr("brimful.client.client._WAIT_S", 0.001)
+    monkeypatch.setattr("brimful_client.client._WAIT_S", 0.001)
     real = httpx.AsyncHTTPTransport()
     keys = []
 
@@ -144,7 +146,7 @@ async def test_what_is_lost_or_refused_for_a_moment_is_sent_again_under_the_same
 
 
 async def test_nobody_there_is_told_after_the_last_try(monkeypatch):
-    monkeypatch.setattr("brimful.client.client._WAIT_S", 0.001)
+    monkeypatch.setattr("brimful_client.client._WAIT_S", 0.001)
     async with AsyncClient("http://127.0.0.1:9", API_KEY, retries=2) as client:
         with pytest.raises(ConnectionFailedError, match="GET /assets/USD"):
             await client.get_asset("USD")

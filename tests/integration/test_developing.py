@@ -12,8 +12,8 @@ import time
 import pytest
 
 from brimful import runtime
-from brimful.client.client import Client
 from brimful.notifications.events import Topic
+from brimful_client.client import Client
 from support import processes
 
 KEY = "key_for_developing_0123456789ab"

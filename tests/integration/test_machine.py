@@ -1,5 +1,6 @@
 """The whole machine as its users start it: `brimful up`, killed and started again; `brimful demo`, to its summary."""
 
+import asyncio
 import contextlib
 import importlib.metadata
 import json
@@ -16,7 +17,7 @@ import pytest
 
 from brimful import runtime
 from brimful.dev.demo.visitor import Visitor
-from support.harness import HOME, free_port
+from support.harness import API_KEY, HOME, free_port
 
 ROOT = pathlib.Path(__file__).parents[2]
 KEY = "a-key-that-the-test-has-chosen"
@@ -125,6 +126,62 @@ def uv(*arguments):
     assert done.returncode == 0, done.stderr
 
 
+def built(source, folder):
+    """The wheel of a project."""
+    before = set(folder.glob("*.whl"))
+    uv("build", "--wheel", str(source), "--out-dir", str(folder))
+    [wheel] = set(folder.glob("*.whl")) - before
+    return wheel
+
+
+def installed(home, *wheels):
+    """An environment with these and what they need."""
+    uv("venv", str(home), "--python", sys.executable)
+    python = str(home / "bin" / "python")
+    uv("pip", "install", "--python", python, *map(str, wheels), "--constraint", str(ROOT / "requirements.lock"))
+
+
+_ALONE = """
+import asyncio, sys
+from brimful_client import AsyncClient, Client, Problem, verify_webhook
+
+assert not {"brimful", "msgspec", "standardwebhooks", "pydantic"} & set(sys.modules)
+url, key = sys.argv[1:]
+with Client(url, key) as brimful:
+    customer = brimful.create_customer(name="Alone", external_id="alone")
+    brimful.adjust(customer.id, transaction_id="gift", asset="USD", amount="10.5", reason="gift")
+
+async def main():
+    async with AsyncClient(url, key) as brimful:
+        used = await brimful.record_usage(id="e", customer_external_id="alone", asset="USD", amount="0.25")
+        print(used.balance)
+        try:
+            await brimful.charge("external_id:alone", transaction_id="fee", asset="USD", amount=100)
+        except Problem as problem:
+            print(problem.code)
+
+asyncio.run(main())
+"""
+
+
+async def test_the_client_is_a_package_of_its_own_that_needs_httpx_alone(harness, tmp_path):
+    home = tmp_path / "installed"
+    wheel = await asyncio.to_thread(built, ROOT / "clients" / "python", tmp_path)
+    await asyncio.to_thread(installed, home, wheel)
+    [packages] = home.glob("lib/python*/site-packages")
+    names = {one.name.partition("-")[0] for one in packages.glob("*.dist-info")}
+    assert names == {"brimful_client", "httpx", "httpcore", "anyio", "certifi", "h11", "idna"} | names & {
+        "typing_extensions"
+    }
+    size = sum(one.stat().st_size for one in packages.rglob("*") if one.is_file() and one.suffix != ".pyc")
+    assert (wheel.stat().st_size < 50_000, size < 5_000_000) == (True, True)
+    done = await asyncio.to_thread(
+        subprocess.run, [home / "bin" / "python", "-I", "-c", _ALONE, harness.url, API_KEY],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("10.25\ninsufficient_funds\n", "")
+
+
 @pytest.mark.timeout(300)
 def test_the_demo_of_an_installed_wheel_runs_to_its_summary_and_everything_agrees(tmp_path):
     """The main job on a generated trace, by what `pip install` puts into an empty environment: the books agree,
@@ -138,18 +195,7 @@ def test_the_demo_of_an_installed_wheel_runs_to_its_summary_and_everything_agree
     ]
     trace.write_text("\n".join(rows))
     result, home = tmp_path / "result.json", tmp_path / "installed"
-    uv("build", "--wheel", str(ROOT), "--out-dir", str(tmp_path))
-    [wheel] = tmp_path.glob("brimful-*.whl")
-    uv("venv", str(home), "--python", sys.executable)
-    uv(
-        "pip",
-        "install",
-        "--python",
-        str(home / "bin" / "python"),
-        str(wheel),
-        "--constraint",
-        str(ROOT / "requirements.lock"),
-    )
+    installed(home, built(ROOT, tmp_path), built(ROOT / "clients" / "python", tmp_path))
     done = subprocess.run(
         [home / "bin" / "brimful", "demo", "--trace", str(trace), "--customers", "12", "--speed", "90", "--exit",
          "--json", str(result)],

@@ -41,6 +41,8 @@ CALLS = {
     "/billing-portal/sessions": (
         "/billing-portal/sessions", {"customer_id": "{customer}", **LINK},
         {"customer_id": "{customer}", "asset": "USD", **LINK}),
+    "/balance-tokens": (
+        "/balance-tokens", {"customer_id": "{customer}"}, {"customer_id": "{customer}", "expires_in_s": 60}),
     "/webhooks": ("/webhooks", {"url": "https://platform.example/a", "topics": ["*"]},
                   {"url": "https://platform.example/b", "topics": ["*"]}),
     "/webhooks/{webhook_id}/rotate": ("/webhooks/{webhook}/rotate", None, {}),

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from brimful.client.webhooks import verify_webhook
+from brimful_client.webhooks import verify_webhook
 from support.harness import reserved_port, served
 
 __all__ = ["Receiver", "deliveries", "low", "receiving", "subscribe"]

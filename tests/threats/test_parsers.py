@@ -7,12 +7,10 @@ import time
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
-from standardwebhooks import WebhookVerificationError
 from starlette.requests import Request
 
 from brimful import api, i18n, observability
 from brimful.cli import importing
-from brimful.client.webhooks import verify_webhook
 from brimful.core import money, text as texts, urls
 from brimful.core.errors import ConfigurationError, Refused
 from brimful.gateway.stripe import adapter
@@ -20,6 +18,7 @@ from brimful.gateway.stripe.adapter import claims_to_be_fresh
 from brimful.notifications import webhooks
 from brimful.settings.environment import read
 from brimful.web.pages import client_address, form_fields
+from brimful_client import WebhookVerificationError, verify_webhook
 from support.attack import times
 from support.malformed import BODIES, NUMBERS, PLACES, SIGNATURES, TEXTS
 

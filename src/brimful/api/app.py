@@ -7,9 +7,11 @@ import time
 from collections.abc import AsyncIterator
 
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from brimful import payments
 from brimful.api import docs, openapi, problems, usage
@@ -18,7 +20,7 @@ from brimful.api.context import AppContext
 from brimful.api.metrics import Metrics
 from brimful.api.problems import RequestIds
 from brimful.api.rate_limit_headers import KeyRateLimit
-from brimful.api.routes import ROUTERS
+from brimful.api.routes import ROUTERS, balance_tokens
 from brimful.auth import permissions
 from brimful.core.errors import Refused
 from brimful.db.pool import Database
@@ -39,7 +41,7 @@ def build(deps: Deps) -> FastAPI:
     refusals = RefusalLog("api", settings)
     headers = {"Content-Security-Policy": _POLICY, **pages.plain_headers(settings)}
     keys, address_limit = KeyRateLimit(settings.api_rate), AddressRateLimit("the API", settings)
-    auth = Auth(deps.database, keys, address_limit)
+    auth = Auth(deps.database, deps.keyring, keys, address_limit)
     # Connections of its own: no reader can keep debits waiting for one, and their plans are fixed.
     posting = Database(
         settings.database_url,
@@ -95,8 +97,23 @@ def build(deps: Deps) -> FastAPI:
             permissions.row_for("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(SecurityHeaders, headers=headers)
+    app.add_middleware(AnyOrigin)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
+
+
+class AnyOrigin:
+    """Lets pages of any origin read balances: who may is said by the token, and no cookie counts here."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._open = CORSMiddleware(
+            app, allow_origins=("*",), allow_methods=("GET",), allow_headers=("Authorization",), max_age=7200
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        shared = scope["type"] == "http" and scope["path"] == balance_tokens.PATH
+        await (self._open if shared else self._app)(scope, receive, send)
 
 
 class _StripeWebhooks:

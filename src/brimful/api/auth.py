@@ -5,8 +5,9 @@ import time
 from starlette.requests import Request
 
 from brimful.api.rate_limit_headers import KeyRateLimit
-from brimful.auth import api_keys, permissions
+from brimful.auth import api_keys, balance_tokens, permissions
 from brimful.db.pool import Database
+from brimful.ledger.hash_chain import Keyring
 from brimful.web.pages import AddressRateLimit, header
 
 _REMEMBER_S = 5  # a revoked key is refused after at most this
@@ -16,8 +17,11 @@ _REMEMBER_MAX = 1000
 class Auth:
     """Looks keys up, and remembers good ones for a few seconds: the hot route asks on every request."""
 
-    def __init__(self, database: Database, rate_limit: KeyRateLimit, strangers: AddressRateLimit) -> None:
+    def __init__(
+        self, database: Database, keyring: Keyring, rate_limit: KeyRateLimit, strangers: AddressRateLimit
+    ) -> None:
         self._database = database
+        self._keyring = keyring
         self._rate_limit = rate_limit
         self._strangers = strangers
         self._known: dict[str, tuple[api_keys.Principal, float]] = {}
@@ -44,9 +48,13 @@ class Auth:
         return principal
 
     async def caller(self, request: Request) -> permissions.Caller:
-        """The caller, for `permissions.authorize`."""
+        """The caller, for `permissions.authorize`; a balance token is left in the request's state."""
+        if _secret(request).startswith(balance_tokens.PREFIX):
+            self._strangers.admit(request)
+            request.state.balance_token = balance_tokens.read(self._keyring, _secret(request))
+            return permissions.Caller("balance_token")
         principal = await self.principal(request)
-        return permissions.Caller("key", principal.scopes)
+        return permissions.Caller("key", principal.scopes, principal.key_id)
 
 
 def _secret(request: Request) -> str:

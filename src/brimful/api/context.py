@@ -79,7 +79,8 @@ class _Guarded(ExactRoute):
         async def guarded(request: Request) -> Response:
             row = permissions.row_for("api", request.method, request.scope["route"].path)
             context = _context(request)
-            permissions.authorize(row, await context.auth.caller(request))
+            caller = await context.auth.caller(request)
+            permissions.authorize(row, caller)
             unknown = next((name for name in request.query_params if name not in known), None)
             if unknown is not None:
                 takes = f"it takes {', '.join(sorted(known))}" if known else "it takes none"
@@ -87,7 +88,7 @@ class _Guarded(ExactRoute):
                     "invalid_field", f"{unknown[:60]!r} is no query parameter of this; {takes}.", field=unknown[:60]
                 )
             await _resolve(context, request)
-            once = idempotency.of(context.deps, (await context.auth.principal(request)).key_id, request)
+            once = idempotency.of(context.deps, caller.key_id, request)
             return await (handler(request) if once is None else once.around(lambda: handler(request)))
 
         return guarded

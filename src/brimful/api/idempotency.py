@@ -162,10 +162,10 @@ class Once:
         return number, base64.urlsafe_b64encode(bits).decode().rstrip("=")
 
 
-def of(deps: Deps, key_id: str, request: Request) -> Once | None:
-    """The request's key, if it is a POST that has one; the routes find it in the request's state."""
+def of(deps: Deps, key_id: str | None, request: Request) -> Once | None:
+    """The request's key, if it is a POST of an API key that has one; the routes find it in the request's state."""
     given = request.method == "POST" and pages.header(request, _HEADER.encode()) is not None
-    once = Once(deps, key_id, request) if given else None
+    once = Once(deps, key_id, request) if given and key_id is not None else None
     request.state.once = once
     return once
 

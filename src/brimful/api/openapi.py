@@ -86,6 +86,7 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "customer_id": "cus_0198a1", "return_url": "https://app.example/billing",
         "failure_url": "https://app.example/billing", "flow": "auto_top_up", "asset": "USD",
     },
+    "CreateBalanceToken": {"customer_id": "external_id:acme", "expires_in_s": 900},
     "CreateWebhook": {"url": "https://app.example/hooks/brimful", "topics": ["top_up.succeeded", "balance.low"]},
     "UpdateWebhook": {"enabled": True},
     "ReplayEvent": {"webhook_id": "whk_0198a1"},
@@ -109,6 +110,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             schemas[name]["examples"] = [example]
         made["components"]["securitySchemes"] = {
             "key": {"type": "http", "scheme": "bearer"},
+            "balance_token": {"type": "http", "scheme": "bearer"},
             "credyt_key": {"type": "apiKey", "in": "header", "name": "X-CREDYT-API-KEY"},
         }
         made["components"]["headers"] = _HEADERS
@@ -160,8 +162,9 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """What every operation has: problems for refusals, headers, the scope of its caller, and its key where it takes
     one.
     """
-    scope = permissions.row_for("api", method.upper(), path).scope
-    operation["security"] = [{scheme: [scope]} for scheme in ("key", "credyt_key")]
+    row = permissions.row_for("api", method.upper(), path)
+    schemes = ("key", "credyt_key") if "key" in row.who else ("balance_token",)
+    operation["security"] = [{scheme: [] if row.scope is None else [row.scope]} for scheme in schemes]
     for parameter in operation.get("parameters", ()):
         if parameter["name"] == "customer_id":
             parameter["description"] = _CUSTOMER_ID

@@ -12,15 +12,27 @@ from typing import Literal
 from brimful.core.errors import Refused
 
 Surface = Literal["api", "billing", "console"]
-Who = Literal["anyone", "key", "refused", "stripe", "customer", "payment_link", "turn_off_link", "viewer", "operator"]
+Who = Literal[
+    "anyone",
+    "key",
+    "balance_token",
+    "refused",
+    "stripe",
+    "customer",
+    "payment_link",
+    "turn_off_link",
+    "viewer",
+    "operator",
+]
 
 
 @dataclasses.dataclass(frozen=True)
 class Caller:
-    """Who is there. A key brings its scopes."""
+    """Who is there. A key brings its name and its scopes."""
 
     who: Who
     scopes: frozenset[str] = frozenset()
+    key_id: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,6 +86,7 @@ _KEYS: Sequence[tuple[str, str, str]] = (
     ("GET", "/v1/top-ups/{top_up_id}", "top_ups"),
     ("POST", "/v1/top-ups/{top_up_id}/refunds", "refunds"),
     ("POST", "/v1/billing-portal/sessions", "portal"),
+    ("POST", "/v1/balance-tokens", "portal"),
     ("GET POST", "/v1/webhooks", "webhooks"),
     ("GET", "/v1/webhooks/events", "webhooks"),
     ("GET", "/v1/webhooks/events/{event_id}", "webhooks"),
@@ -161,6 +174,7 @@ def _api() -> Iterator[Row]:
     for path in _CUSTOMERS_OWN:
         for method in ("POST", "PUT", "PATCH", "DELETE"):
             yield Row("api", method, f"{_CUSTOMER}/{path}", frozenset({"refused"}))
+    yield Row("api", "GET", "/v1/balances", frozenset({"balance_token"}))
     yield Row("api", "POST", "/v1/stripe/webhooks", frozenset({"stripe"}))
     for path in _OPEN:
         yield Row("api", "GET", path, frozenset({"anyone"}))
@@ -203,7 +217,7 @@ def row_for(surface: Surface, method: str, path: str) -> Row:
 
 
 _HOW = {
-    "api": "This key may not do this.",
+    "api": "This key or token may not do this.",
     "billing": "This link is for one thing only.",
     "console": "You may look, not act: ask for the role of an operator.",
 }

@@ -16,9 +16,9 @@ import click
 
 from brimful import settings
 from brimful.cli import common
-from brimful.client.client import AsyncClient
-from brimful.client.errors import ApiError
 from brimful.core.errors import ConfigurationError
+from brimful_client.client import AsyncClient
+from brimful_client.errors import ApiError
 
 __all__: list[str] = []
 

@@ -8,11 +8,11 @@ import pathlib
 import re
 from decimal import Decimal
 
-from brimful.client.client import AsyncClient
-from brimful.client.errors import Problem
-from brimful.client.shapes import Customer
 from brimful.core import money
 from brimful.core.errors import ConfigurationError, Refused
+from brimful_client.client import AsyncClient
+from brimful_client.errors import Problem
+from brimful_client.shapes import Customer
 
 _COLUMNS = ("external_id", "name", "email", "stripe_customer_id", "asset", "balance")
 _NEEDED = ("external_id", "name")

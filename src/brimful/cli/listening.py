@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from brimful import runtime
-from brimful.client import webhooks
-from brimful.client.client import AsyncClient
+from brimful_client import webhooks
+from brimful_client.client import AsyncClient
 
 _HOST = "127.0.0.1"
 _FORWARD_S = 15

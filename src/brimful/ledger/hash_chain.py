@@ -39,6 +39,10 @@ class Keyring:
         """The number of the key that made a mac, if it is none of ours."""
         return mac[0] if len(mac) == MAC_BYTES and mac[0] not in self._keys else None
 
+    def has(self, number: int) -> bool:
+        """Whether we hold the key of that number."""
+        return number in self._keys
+
     def sign(self, previous: bytes, content: bytes) -> bytes:
         """The mac of an entry with this content, after the entry with mac `previous` (b"" for the first)."""
         return self._mac(self._newest, previous, content)

@@ -180,6 +180,33 @@ class AccountDetails(Account):
     runs_dry_at: Moment | None
 
 
+class BalanceToken(BaseModel):
+    """A token to read one customer's balances with, until it ends."""
+
+    token: str
+    expires_at: Moment
+
+
+class Balance(BaseModel):
+    """One balance as a page shows it. `currency` says that the asset is money; `runs_dry_at` is when it is used up at
+    the present rate of use, null where it is not or where auto top-up keeps it funded.
+    """
+
+    asset: str
+    name: str
+    currency: bool
+    symbol: str | None
+    available: Amount
+    runs_dry_at: Moment | None
+    auto_top_up: bool
+
+
+class Balances(BaseModel):
+    """Every balance of the token's customer."""
+
+    items: list[Balance]
+
+
 class Wallet(BaseModel):
     """Every balance of a customer."""
 

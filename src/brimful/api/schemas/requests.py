@@ -146,6 +146,13 @@ class CreateSession(_Body):
     locale: Text | None = Field(None, max_length=20)
 
 
+class CreateBalanceToken(_Body):
+    """Ask for a token with which a browser reads one customer's balances."""
+
+    customer_id: Text
+    expires_in_s: Whole = Field(900, ge=60, le=3600)
+
+
 class UpdateAsset(_Body):
     """What may change about an asset. `hold_bridge` is how far below zero a hold may take an account of it, while an
     automatic top-up that covers it is in flight.

@@ -20,13 +20,13 @@ import httpx
 import psycopg
 
 from brimful import operations, runtime, settings
-from brimful.client.client import AsyncClient
 from brimful.core.ids import CustomerId
 from brimful.db.columns import ADAPTERS
 from brimful.db.pool import Database
 from brimful.dev.bench import ground
 from brimful.dev.bench.ground import ACCOUNT, Times
 from brimful.dev.demo import cast
+from brimful_client.client import AsyncClient
 
 _HERD = 10_000
 _ALL_PER_S, _ENDPOINT_PER_S = 100, 25  # docs.stripe.com/rate-limits

@@ -7,11 +7,11 @@ import tempfile
 from typing import Any
 
 from brimful import runtime
-from brimful.client.client import AsyncClient
 from brimful.dev import traces
 from brimful.dev.bench import ground
 from brimful.dev.demo import cast, replay
 from brimful.dev.demo.replay import Tally
+from brimful_client.client import AsyncClient
 
 _CUSTOMERS = 60
 _ROWS = 19_000  # an hour of the trace's form

@@ -14,11 +14,11 @@ from typing import Any
 import httpx
 
 from brimful import runtime
-from brimful.client.client import AsyncClient
 from brimful.db.pool import Database
 from brimful.dev.bench import ground
 from brimful.dev.bench.ground import ACCOUNT, Times
 from brimful.dev.demo import cast, report
+from brimful_client.client import AsyncClient
 
 _CUSTOMERS = 20
 _CROSSINGS = 200

@@ -6,9 +6,9 @@ import random
 from collections.abc import Callable
 from decimal import Decimal
 
-from brimful.client.client import AsyncClient
-from brimful.client.errors import Problem
 from brimful.dev.demo.visitor import Visitor
+from brimful_client.client import AsyncClient
+from brimful_client.errors import Problem
 
 SEED = 20231116
 ASSETS = ("USD", "TOKENS")

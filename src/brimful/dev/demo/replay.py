@@ -9,10 +9,10 @@ from collections.abc import Callable, Iterable
 from decimal import Decimal
 from typing import Any
 
-from brimful.client.client import AsyncClient
-from brimful.client.errors import ConnectionFailedError
 from brimful.dev.demo.cast import Customer, Price
 from brimful.dev.traces import Request
+from brimful_client.client import AsyncClient
+from brimful_client.errors import ConnectionFailedError
 
 _PARALLEL = 8
 _BATCH_MAX = 100

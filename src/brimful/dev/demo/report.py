@@ -8,12 +8,12 @@ from typing import Any
 
 import httpx
 
-from brimful.client.client import AsyncClient
-from brimful.client.errors import Problem
 from brimful.core import money
 from brimful.db.pool import Database
 from brimful.dev.demo.replay import Tally
 from brimful.operations.verify import Finding
+from brimful_client.client import AsyncClient
+from brimful_client.errors import Problem
 
 _WAITING = ("action_required", "retry_wait")
 _PAGE = 200

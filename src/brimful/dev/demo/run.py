@@ -14,13 +14,13 @@ import rich.live
 import rich.table
 
 from brimful import operations, runtime, settings
-from brimful.client.client import AsyncClient
 from brimful.core import ids, money
 from brimful.core.errors import ConfigurationError
 from brimful.db.pool import Database
 from brimful.dev import traces
 from brimful.dev.demo import cast, replay, report
 from brimful.dev.demo.replay import Tally
+from brimful_client.client import AsyncClient
 
 _GENERATED_ROWS = 6000
 _SETTLE_S_MAX = 90

@@ -6,9 +6,9 @@ Each is given the API and its address, and returns the customer's id.
 import os
 from collections.abc import Awaitable, Callable
 
-from brimful.client.client import AsyncClient
 from brimful.dev.demo import cast
 from brimful.dev.demo.visitor import Visitor
+from brimful_client.client import AsyncClient
 
 _GOOD, _LOST, _ASKS = "4242424242424242", "4000000000009987", "4000002760003184"
 _DISPUTED = "4000000000000259"

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Generic, Literal, Required, TypeAlias, TypedDict, TypeVar, Unpack
 
-from brimful.client import shapes
+from brimful_client import shapes
 
 Amount: TypeAlias = Decimal | int | str
 Shape = TypeVar("Shape")
@@ -277,6 +277,12 @@ def portal_link(
     return Call("POST", "/billing-portal/sessions", shapes.PortalLink, body, headers=_key(None))
 
 
+def balance_token(customer_id: str, *, expires_in_s: int | None = None) -> Call[shapes.BalanceToken]:
+    """A token with which a browser reads this customer's balances, and can do nothing else: 15 minutes, or as given."""
+    body = _present(customer_id=customer_id, expires_in_s=expires_in_s)
+    return Call("POST", "/balance-tokens", shapes.BalanceToken, body, headers=_key(None))
+
+
 def payment_link(
     customer_id: str,
     *,
@@ -304,9 +310,13 @@ def get_top_up(top_up_id: str) -> Call[shapes.TopUp]:
 
 
 def list_top_ups(
-    customer_id: str, *, asset: str | None = None, limit: int | None = None, cursor: str | None = None
+    customer_id: str | None = None,
+    *,
+    asset: str | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
 ) -> Call[shapes.Page[shapes.TopUp]]:
-    """A customer's top-ups, newest first."""
+    """A customer's top-ups, or everybody's, newest first."""
     query = _present(customer_id=customer_id, asset=asset, limit=limit, cursor=cursor)
     return Call("GET", "/top-ups", shapes.Page[shapes.TopUp], query=query)
 
@@ -358,9 +368,9 @@ def rotate_webhook(webhook_id: str) -> Call[shapes.Webhook]:
 
 
 def try_webhook(webhook_id: str, topic: str, data: Mapping[str, Any] | None = None) -> Call[shapes.Id]:
-    """Send an event that did not happen to one endpoint."""
+    """Send an event that did not happen to one endpoint: with these data, or with a sample."""
     path = f"/webhooks/{_part(webhook_id)}/test/{_part(topic)}"
-    return Call("POST", path, shapes.Id, data or {}, headers=_key(None))
+    return Call("POST", path, shapes.Id, data, headers=_key(None))
 
 
 def replay_event(event_id: str, *, webhook_id: str | None = None) -> Call[shapes.Replayed]:

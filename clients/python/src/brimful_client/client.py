@@ -7,11 +7,11 @@ from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
-import msgspec
 
-from brimful.client import calls
-from brimful.client.calls import Call
-from brimful.client.errors import ApiError, ConnectionFailedError, Problem
+from brimful_client import calls
+from brimful_client.calls import Call
+from brimful_client.decode import DecodeError, decode
+from brimful_client.errors import ApiError, ConnectionFailedError, Problem
 
 P = ParamSpec("P")
 Shape = TypeVar("Shape")
@@ -70,6 +70,7 @@ class _Operations:
     list_alerts = _Operation(calls.list_alerts)
     remove_alert = _Operation(calls.remove_alert)
     portal_link = _Operation(calls.portal_link)
+    balance_token = _Operation(calls.balance_token)
     payment_link = _Operation(calls.payment_link)
     get_top_up = _Operation(calls.get_top_up)
     list_top_ups = _Operation(calls.list_top_ups)
@@ -223,8 +224,8 @@ def _pause_s(attempt: int, asked: str | None) -> float:
 def _read(call: Call[Shape], answer: httpx.Response) -> Shape:
     if answer.is_success:
         try:
-            return msgspec.json.decode(answer.content or b"null", type=call.shape)
-        except msgspec.DecodeError as error:
+            return decode(answer.content or b"null", call.shape)
+        except DecodeError as error:
             raise ApiError(f"{call.method} {call.path}: {answer.request.url} is not Brimful's API: {error}") from error
     try:
         body = answer.json()

@@ -1,6 +1,6 @@
 """A thin client of the API, for platforms written in Python. It imports nothing of the server::
 
-    from brimful.client import Client
+    from brimful_client import Client
 
     with Client("http://127.0.0.1:8000", "bfk_...") as brimful:
         customer = brimful.create_customer(name="Acme", external_id="acme")
@@ -10,11 +10,9 @@
 same key.
 """
 
-from standardwebhooks import WebhookVerificationError
-
-from brimful.client.client import AsyncClient, Client
-from brimful.client.errors import ApiError, ConnectionFailedError, Problem
-from brimful.client.shapes import (
+from brimful_client.client import AsyncClient, Client
+from brimful_client.errors import ApiError, ConnectionFailedError, Problem
+from brimful_client.shapes import (
     Account,
     AccountDetails,
     Alert,
@@ -33,7 +31,7 @@ from brimful.client.shapes import (
     UsageResult,
     Webhook,
 )
-from brimful.client.webhooks import Event, verify_webhook
+from brimful_client.webhooks import Event, WebhookVerificationError, verify_webhook
 
 __all__ = [
     "Account",

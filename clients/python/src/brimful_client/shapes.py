@@ -3,29 +3,31 @@
 Generated from docs/reference/openapi.json by `make docs`.
 """
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 from typing import Any, Generic, Literal, TypeVar
 
-import msgspec
-
 Item = TypeVar("Item")
 
 
-class Items(msgspec.Struct, Generic[Item], frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Items(Generic[Item]):
     """A whole list."""
 
     items: list[Item]
 
 
-class Page(msgspec.Struct, Generic[Item], frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Page(Generic[Item]):
     """One page of a list. `next_cursor` leads to the next one; None on the last."""
 
     items: list[Item]
     next_cursor: str | None = None
 
 
-class AccountDetails(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class AccountDetails:
     """One balance, with what is on its way in (live top-ups) and out (holds), and when it runs dry at the present
     burn: the last hour's, or an average hour's of the last 24 if that is higher; null where it does not.
     """
@@ -41,7 +43,8 @@ class AccountDetails(msgspec.Struct, frozen=True):
     runs_dry_at: dt.datetime | None = None
 
 
-class Alert(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Alert:
     """When the platform and the customer are notified of a low balance; `level` is what was announced last."""
 
     asset: str
@@ -50,7 +53,8 @@ class Alert(msgspec.Struct, frozen=True):
     updated_at: dt.datetime
 
 
-class Priced(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Priced:
     """The price of one unit from a time on. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     valid_from: dt.datetime
@@ -59,14 +63,16 @@ class Priced(msgspec.Struct, frozen=True):
     inverse_rate: Decimal | None = None
 
 
-class Rates(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Rates:
     """The prices in one currency."""
 
     source: str
     schedule: list[Priced]
 
 
-class Asset(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Asset:
     """An asset with its rates by source currency."""
 
     code: str
@@ -80,7 +86,16 @@ class Asset(msgspec.Struct, frozen=True):
     symbol: str | None = None
 
 
-class Card(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class BalanceToken:
+    """A token to read one customer's balances with, until it ends."""
+
+    token: str
+    expires_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
     """A card, masked."""
 
     id: str
@@ -93,14 +108,16 @@ class Card(msgspec.Struct, frozen=True):
     country: str | None = None
 
 
-class CreatedAsset(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class CreatedAsset:
     """An asset that was just created."""
 
     code: str
     created_at: dt.datetime
 
 
-class CreatedWebhook(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class CreatedWebhook:
     """A new endpoint with its secret."""
 
     id: str
@@ -108,14 +125,16 @@ class CreatedWebhook(msgspec.Struct, frozen=True):
     created_at: dt.datetime
 
 
-class ExternalAccount(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class ExternalAccount:
     """The customer's id at another provider."""
 
     provider: str
     provider_id: str
 
 
-class Customer(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Customer:
     """A customer. Subscriptions are Credyt's and always empty here."""
 
     id: str
@@ -130,7 +149,8 @@ class Customer(msgspec.Struct, frozen=True):
     email: str | None = None
 
 
-class Entry(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Entry:
     """One line of the ledger."""
 
     id: str
@@ -147,7 +167,8 @@ class Entry(msgspec.Struct, frozen=True):
     metadata: dict[str, Any] | None = None
 
 
-class Hold(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Hold:
     """Units set aside."""
 
     id: str
@@ -162,13 +183,15 @@ class Hold(msgspec.Struct, frozen=True):
     ended_at: dt.datetime | None = None
 
 
-class Id(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Id:
     """What was made, or was known already."""
 
     id: str
 
 
-class PaymentLink(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class PaymentLink:
     """A link by which the customer can pay once."""
 
     id: str
@@ -178,14 +201,16 @@ class PaymentLink(msgspec.Struct, frozen=True):
     expires_at: dt.datetime
 
 
-class PortalLink(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class PortalLink:
     """A link into the Billing Portal."""
 
     redirect_url: str
     expires_at: dt.datetime
 
 
-class Posted(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Posted:
     """An adjustment or a charge that was made, or was known already: when, and what the balance is now."""
 
     id: str
@@ -194,7 +219,8 @@ class Posted(msgspec.Struct, frozen=True):
     created_at: dt.datetime | None = None
 
 
-class Quote(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Quote:
     """What an amount of a currency buys. With an `inverse_rate`, that is exact and `rate` is rounded."""
 
     source: str
@@ -205,20 +231,23 @@ class Quote(msgspec.Struct, frozen=True):
     inverse_rate: Decimal | None = None
 
 
-class Replayed(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Replayed:
     """How many deliveries were queued."""
 
     queued: int
 
 
-class Between(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Between:
     """The bounds between which a threshold follows its account's use."""
 
     low: Decimal
     high: Decimal
 
 
-class AskFirst(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class AskFirst:
     """When a charge waits for its customer's approval: above a sum, after a number of charges in 24 hours, and with
     the brake while use is far beyond the account's own past.
     """
@@ -228,7 +257,8 @@ class AskFirst(msgspec.Struct, frozen=True):
     after: int | None = None
 
 
-class Exposure(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Exposure:
     """The most that a rule can charge in any case: in any hour, in any 24 hours, in a calendar month (UTC); and in
     any 24 hours without asking its customer first.
     """
@@ -239,7 +269,8 @@ class Exposure(msgspec.Struct, frozen=True):
     day_unasked: Decimal
 
 
-class Rule(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Rule:
     """A rule with why it charges, or does not."""
 
     asset: str
@@ -264,7 +295,8 @@ class Rule(msgspec.Struct, frozen=True):
     until: dt.datetime | None = None
 
 
-class TopUpDestination(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class TopUpDestination:
     """Where a top-up goes."""
 
     account_name: str
@@ -272,7 +304,8 @@ class TopUpDestination(msgspec.Struct, frozen=True):
     exchange_rate: Decimal
 
 
-class TopUp(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class TopUp:
     """A top-up: Credyt's status beside our own state and reason."""
 
     id: str
@@ -292,7 +325,8 @@ class TopUp(msgspec.Struct, frozen=True):
     ended_at: dt.datetime | None = None
 
 
-class Transaction(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Transaction:
     """An adjustment or a charge, in Credyt's form."""
 
     id: str
@@ -306,7 +340,8 @@ class Transaction(msgspec.Struct, frozen=True):
     description: str | None = None
 
 
-class UsageResult(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class UsageResult:
     """The result of one event. `code` and `detail` say why it was refused."""
 
     status: Literal["applied", "duplicate", "refused"]
@@ -320,13 +355,15 @@ class UsageResult(msgspec.Struct, frozen=True):
     detail: str | None = None
 
 
-class UsageResults(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class UsageResults:
     """One result per event, in order."""
 
     results: list[UsageResult]
 
 
-class Account(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Account:
     """One balance. `available` is the balance less what is held."""
 
     id: str
@@ -337,13 +374,15 @@ class Account(msgspec.Struct, frozen=True):
     held: Decimal
 
 
-class Wallet(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Wallet:
     """Every balance of a customer."""
 
     accounts: list[Account]
 
 
-class Webhook(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class Webhook:
     """An endpoint with the secret that its events are signed with."""
 
     id: str
@@ -358,7 +397,8 @@ class Webhook(msgspec.Struct, frozen=True):
     failing_since: dt.datetime | None = None
 
 
-class WebhookItem(msgspec.Struct, frozen=True):
+@dataclasses.dataclass(frozen=True)
+class WebhookItem:
     """An endpoint without its secret."""
 
     id: str
