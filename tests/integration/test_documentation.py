@@ -10,9 +10,15 @@ import sys
 import pytest
 
 from brimful import runtime
+from support import node
+from support.harness import free_port
 from support.pages import blocks_of, fits, run_blocks
 
 DOCS = pathlib.Path(__file__).parents[2] / "docs"
+# How this machine reaches the registries.
+REGISTRIES = re.compile(
+    r"(?i)(https?|no|all)_proxy$|pip_|npm_config_|node_extra_ca_certs$|ssl_cert|requests_ca|curl_ca"
+)
 KEY = "key_for_documentation_0123456789"
 
 
@@ -23,13 +29,17 @@ def running(tmp_path_factory):
         yield running
 
 
+@pytest.mark.timeout(700)  # a quick start installs from the registries
 @pytest.mark.parametrize("page", sorted((DOCS / "how-to").glob("*.md")), ids=lambda path: path.stem)
 def test_a_how_to_does_what_it_says(running, tmp_path, page):
-    path = f"{pathlib.Path(sys.executable).parent}:{os.environ['PATH']}"
-    env = {"PATH": path, "HOME": str(tmp_path), "BRIMFUL_URL": running.url, "BRIMFUL_API_KEY": KEY}
+    path = f"{pathlib.Path(sys.executable).parent}:{node.folder()}:{os.environ['PATH']}"
+    source = node.copied(tmp_path / "source").parents[1]
+    env = {name: value for name, value in os.environ.items() if REGISTRIES.match(name)}
+    env |= {"PATH": path, "HOME": str(tmp_path), "BRIMFUL_URL": running.url, "BRIMFUL_API_KEY": KEY,
+           "BRIMFUL_SOURCE": str(source), "APP_PORT": str(free_port())}  # fmt: skip
     blocks = blocks_of(page)
     assert any(block.answer for block in blocks)
-    run_blocks(blocks, cwd=tmp_path, env=env)
+    run_blocks(blocks, cwd=tmp_path, env=env, timeout=600)  # ten minutes are what a quick start promises
 
 
 def test_what_is_promised_must_stand_in_the_answer():

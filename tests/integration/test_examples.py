@@ -5,12 +5,12 @@ import contextlib
 import json
 import os
 import pathlib
-import shutil
 import subprocess
 import sys
 
 import pytest
 
+from support import node
 from support.harness import free_port
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -20,12 +20,9 @@ EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 def typescript():
     """The compiled receiver; built as its first lines say."""
     folder = EXAMPLES / "typescript"
-    if shutil.which("npm") is None:
-        assert not os.environ.get("CI"), "node is missing"
-        pytest.skip("node is not installed")
-    for command in (["npm", "ci"], ["npm", "run", "build"]):
-        subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=240)
-    return ["node", str(folder / "receiver.js")]
+    for command in ("ci", "run build"):
+        node.run("npm", *command.split(), cwd=folder)
+    return [f"{node.folder()}/node", str(folder / "receiver.js")]
 
 
 @contextlib.asynccontextmanager

@@ -22,6 +22,7 @@ VOLATILE = {"clock_timestamp", "gen_random_uuid", "nextval", "random", "timeofda
 BEGINS = re.compile(r"\s*(SELECT|INSERT|UPDATE|DELETE|WITH)\b")
 # Asked of every node, because nobody's name is known beforehand. None of them stands on the way of a debit.
 EVERY_NODE = {
+    "top_ups/store.py:_PAGE_OF_ALL": "a list of everybody's top-ups, by an index of each shard",
     "cards/store.py:_SAME_PLASTIC": "a physical card may be saved by many customers",
     "payments/reconcile.py:_OPEN_DISPUTES": "a reconciliation is of every account",
     "payments/reconcile.py:_YOUNG_REFUNDS": "a reconciliation is of every account",

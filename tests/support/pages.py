@@ -1,8 +1,11 @@
 """Pages of the docs as something to run: their blocks of commands, and the answers that they promise."""
 
+import contextlib
 import dataclasses
+import os
 import pathlib
 import re
+import signal
 import subprocess
 
 __all__ = ["Block", "blocks_of", "fits", "run_blocks"]
@@ -32,17 +35,17 @@ def run_blocks(blocks, *, cwd, env, timeout=120):
     script = ["set -euo pipefail"]
     for block in blocks:
         script += [block.commands, f"printf '\\n{_MARK}\\n'"]
-    done = subprocess.run(
-        ["bash", "-c", "\n".join(script)],
-        cwd=cwd,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=timeout,
-        check=False,
-    )
-    outputs = done.stdout.split(f"\n{_MARK}\n")
-    assert done.returncode == 0, f"{blocks[len(outputs) - 1].commands}\n{done.stdout[-2000:]}\n{done.stderr[-2000:]}"
+    with subprocess.Popen(
+        ["bash", "-c", "\n".join(script)], cwd=cwd, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    ) as shell:  # fmt: skip
+        try:
+            stdout, stderr = shell.communicate(timeout=timeout)
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(shell.pid, signal.SIGKILL)  # what a page starts and an error has left behind
+    outputs = stdout.split(f"\n{_MARK}\n")
+    assert shell.returncode == 0, f"{blocks[len(outputs) - 1].commands}\n{stdout[-2000:]}\n{stderr[-2000:]}"
     for block, output in zip(blocks, outputs, strict=False):
         for line in block.answer.splitlines():
             assert fits(line, output), f"{block.commands}\npromised: {line}\nanswered: {output}"

@@ -118,6 +118,7 @@ def document(app: FastAPI) -> dict[str, Any]:
             for method, operation in methods.items():
                 _complete(path, method, operation)
         made["webhooks"] = _webhooks(schemas)
+        _untitle(made)
         app.openapi_schema = made
     return app.openapi_schema
 
@@ -150,6 +151,16 @@ _KEY_HEADER = {
 }
 
 
+def _untitle(part: Any) -> None:
+    """Without the titles that are made of names: `Customer Id` says no more than `customer_id`."""
+    for name, value in part.items() if isinstance(part, dict) else enumerate(part):
+        if isinstance(value, dict | list):
+            if isinstance(value, dict) and isinstance(value.get("title"), str) and name not in {"info", "examples"}:
+                del value["title"]
+            if name != "examples":
+                _untitle(value)
+
+
 def operation_id(route: APIRoute) -> str:
     """An operation is named as its function: clients are made from these names."""
     return route.name
@@ -162,6 +173,8 @@ def _complete(path: str, method: str, operation: dict[str, Any]) -> None:
     """What every operation has: problems for refusals, headers, the scope of its caller, and its key where it takes
     one.
     """
+    operation["summary"] = " ".join(operation.get("description", operation["summary"]).split()).partition(". ")[0]
+    operation["summary"] = operation["summary"].rstrip(".")
     row = permissions.row_for("api", method.upper(), path)
     schemes = ("key", "credyt_key") if "key" in row.who else ("balance_token",)
     operation["security"] = [{scheme: [] if row.scope is None else [row.scope]} for scheme in schemes]

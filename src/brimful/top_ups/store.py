@@ -124,12 +124,13 @@ async def owner_of(tx: Tx, top_up_id: str) -> CustomerId | None:
     return None if row is None else CustomerId(row["customer_id"])
 
 
-_PAGE = _COLUMNS + (
-    "WHERE (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s) "
-    "AND (%(asset)s::text IS NULL OR asset = %(asset)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
+_NARROWED = (
+    "(%(asset)s::text IS NULL OR asset = %(asset)s) AND (%(kind)s::text IS NULL OR kind = %(kind)s) "
     "AND (%(state)s::text IS NULL OR state = %(state)s) AND (%(before)s::text IS NULL OR top_up_id < %(before)s) "
     "ORDER BY top_up_id DESC LIMIT %(limit)s"
 )
+_PAGE = _COLUMNS + "WHERE customer_id = %(customer_id)s AND " + _NARROWED
+_PAGE_OF_ALL = _COLUMNS + "WHERE " + _NARROWED
 
 
 async def list_page(
@@ -151,7 +152,7 @@ async def list_page(
         "before": before,
         "limit": limit,
     }
-    return [TopUp(**row) for row in await tx.all(_PAGE, values)]
+    return [TopUp(**row) for row in await tx.all(_PAGE_OF_ALL if customer_id is None else _PAGE, values)]
 
 
 _AUTOMATIC_PAYMENTS = """

@@ -157,7 +157,8 @@ class DeliveryWorker:
 
     async def _deliver(self, row: Row, now: dt.datetime) -> None:
         try:
-            about = row["payload"]["data"].get("top_up_id")
+            data = row["payload"]["data"]
+            about = data.get("top_up_id", data.get("id"))  # a top-up, or what happened to one
             with observability.tracing.span(
                 f"deliver {row['payload']['type']}", about if isinstance(about, str) else None
             ):
