@@ -198,7 +198,7 @@ async def named(tx: Tx, name: str) -> CustomerId:
     external_id = text.one_writing(name.removeprefix(EXTERNAL))
     known = await resolve_external(tx, [external_id])
     if external_id not in known:
-        raise Refused("customer_not_found", f"There is no customer with the external_id {external_id[:60]!r}.")
+        raise Refused("customer_not_found", "There is no customer with this external_id.")
     return CustomerId(known[external_id])
 
 

@@ -67,9 +67,7 @@ def build(settings: Settings, role: Role, *, clock: Clock | None = None) -> Deps
         )
     mailer = None
     if settings.smtp_url is not None and settings.mail_from is not None:
-        mailer = Mailer(
-            settings.smtp_url, settings.mail_from, settings.merchant, settings.public_url, settings.portal.accent
-        )
+        mailer = Mailer(settings.smtp_url, settings.mail_from, settings.merchant, settings.public_url, settings.portal)
     return Deps(settings, database, assets.Catalogue(), keyring, pace, payments, mailer)
 
 

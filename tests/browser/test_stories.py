@@ -269,6 +269,16 @@ def test_a_tick_stays_when_the_preview_comes_late(stage, visit):
     expect(page.get_by_text("Auto top-up is on: we add $25.00")).to_contain_text("Mastercard ···· 4444")
 
 
+def test_a_payment_that_wants_its_customer_is_announced_while_they_look(stage, visit):
+    customer_id = stage.funded("Ada", balance="12", number=stages.ASKS_ALWAYS)
+    page = visit(customer_id)
+    expect(page.get_by_text("Updated just now").first).to_be_visible()
+    expect(page.get_by_role("link", name="Confirm payment")).to_have_count(0)
+    stage.use(customer_id, "3", "crossing")
+    expect(page.get_by_role("link", name="Confirm payment")).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("status").filter(has_text="Your bank wants you to confirm")).to_be_visible()
+
+
 def test_off_is_one_press_and_at_once(stage, visit):
     customer_id = stage.funded("Ada")
     page = visit(customer_id, flow={"flow": "auto_top_up", "asset": "USD"})
@@ -394,7 +404,9 @@ def test_activity_filters_pages_and_downloads(stage, visit):
     newest = page.locator(".rows .when").first.inner_text()
     page.get_by_role("link", name="Load older").click()
     assert page.locator(".rows .when").first.inner_text() != newest
-    page.goto(f"{stage.url}/billing/activity?kind=money")
+    page.get_by_label("Show").select_option("money")  # acts at once: there is no button to press
+    page.wait_for_url("**/activity?kind=money**")
+    expect(page.get_by_role("button", name="Apply")).to_have_count(0)
     expect(page.locator(".rows li").first).to_contain_text("Credit")
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()

@@ -23,6 +23,7 @@ from brimful.core.urls import LOOPBACK
 from brimful.db.pool import Database, Tx
 from brimful.email import templates
 from brimful.email.templates import Email, Sources
+from brimful.settings.model import PortalSettings
 
 _log = logging.getLogger(__name__)
 _TIMEOUT_S = 20
@@ -43,7 +44,7 @@ class Mailer:
     sender: str
     merchant: str
     public_url: str
-    accent: str
+    look: PortalSettings
 
 
 _ADDRESS = "INSERT INTO emails (customer_id, event_id, address, created_at) VALUES (%s, %s, %s, %s)"
@@ -108,7 +109,10 @@ def _message(
     mailer: Mailer, words: i18n.words.Words, mail: Email, address: str, event_id: str
 ) -> email.message.EmailMessage | None:
     """Text and HTML, or None for an address that is none."""
-    values: dict[str, Any] = {"mail": mail, "words": words, "merchant": mailer.merchant, "accent": mailer.accent}
+    values: dict[str, Any] = {
+        "mail": mail, "words": words, "t": words.t, "merchant": mailer.merchant, "look": mailer.look,
+        "logo": f"{mailer.public_url}/billing/logo.png" if mailer.look.logo is not None else None,
+    }  # fmt: skip
     message = email.message.EmailMessage()
     domain = urllib.parse.urlsplit(mailer.public_url).hostname or "localhost"
     try:

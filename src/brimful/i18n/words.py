@@ -237,6 +237,13 @@ class Words:
         """Day and time in the reader's zone: `24 Nov 2026, 14:02`."""
         return f"{self.day(moment)}, {self.time(moment)}"
 
+    @property
+    def zone_name(self) -> str:
+        """The reader's zone in words: `Central European Time`."""
+        zone = zoneinfo.ZoneInfo(self.zone)
+        text: str = babel.dates.get_timezone_name(zone, locale=self.locale, zone_variant="generic")
+        return text
+
     def day(self, moment: dt.datetime) -> str:
         text: str = babel.dates.format_skeleton("yMMMd", self._local(moment), locale=self.locale)
         return text

@@ -45,6 +45,7 @@ def build(deps: Deps) -> Starlette:
     theme = Theme.of(deps.settings.portal)
     environment.globals["merchant"] = deps.settings.merchant
     environment.globals["has_logo"] = theme.logo is not None
+    environment.globals["business"] = deps.settings.portal
     environment.globals["assets_version"] = _static_version()
     hub = Hub(deps.database)
     context = AppContext(deps, Jinja2Templates(env=environment), hub)

@@ -45,11 +45,12 @@ def account_state(
             rest = t("Nothing is charged until you turn it on again.")
         return State("paused", f"{why} {rest}")
     if live is not None:
-        return _live(words, live)
+        return being_paid(words, live)
     return _rule(words, asset, rule, label, spent_minor)
 
 
-def _live(words: Words, live: top_ups.model.TopUp) -> State:
+def being_paid(words: Words, live: top_ups.model.TopUp) -> State:
+    """What a payment that has not ended waits for."""
     amount = words.cash(live.amount_minor, live.currency)
     if live.awaits_approval:
         return State("confirm", words.t("A top-up of {amount} waits for your approval.", amount=amount))

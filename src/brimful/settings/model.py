@@ -37,7 +37,7 @@ class Group(pydantic_settings.BaseSettings):
 
 
 class PortalSettings(Group):
-    """How the portal looks, and within which bounds its customers choose.
+    """How the portal looks, what the business says of itself, and within which bounds its customers choose.
 
     `amounts` (money, by asset) and `thresholds` (in the asset) are (least, most). `confirm_above` is money by
     currency: a larger payment is shown once more before it is made.
@@ -63,6 +63,19 @@ class PortalSettings(Group):
         "BRIMFUL_CONFIRM_ABOVE", "larger payments are confirmed once more, by currency: `USD:200,EUR:200`", "",
         shown="none",
     )  # fmt: skip
+    address: Annotated[tuple[str, ...], BeforeValidator(values.lines)] = _setting(
+        "BRIMFUL_BUSINESS_ADDRESS", "your address on receipts and in e-mails: `1 Main St | Springfield | US`", "",
+        shown="none",
+    )  # fmt: skip
+    support_url: Annotated[str, AfterValidator(values.link)] | None = _setting(
+        "BRIMFUL_SUPPORT_URL", "where customers ask: an https address, or `mailto:help@example.com`", None
+    )
+    terms_url: Annotated[str, AfterValidator(values.link)] | None = _setting(
+        "BRIMFUL_TERMS_URL", "your terms, linked from every page of the portal", None
+    )
+    privacy_url: Annotated[str, AfterValidator(values.link)] | None = _setting(
+        "BRIMFUL_PRIVACY_URL", "what you do with personal data, linked from every page of the portal", None
+    )
     notice_days: values.Whole = _setting(
         "BRIMFUL_NOTICE_DAYS", "the notice before terms change that the consent promises", "30"
     )

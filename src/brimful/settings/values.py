@@ -109,6 +109,20 @@ def address(value: str) -> str:
     return value
 
 
+def lines(text: object) -> tuple[str, ...]:
+    """Lines between bars: an address stands in one variable."""
+    return tuple(part.strip() for part in str(text).split("|") if part.strip())
+
+
+def link(value: str) -> str:
+    """Where people can be sent: a page, or an address to write to."""
+    parts = urllib.parse.urlsplit(value)
+    here = parts.scheme == "http" and parts.hostname in LOOPBACK
+    if not (here or (parts.scheme == "https" and parts.hostname) or (parts.scheme == "mailto" and "@" in parts.path)):
+        raise ValueError(f"{value!r} is neither an https address nor one such as mailto:help@example.com")
+    return value
+
+
 def directory(value: str) -> str:
     if not pathlib.Path(value).is_dir():
         raise ValueError(f"{value!r} is no directory: create it, for the worker's user")

@@ -99,6 +99,17 @@ async def pending_units(tx: Tx, customer_id: CustomerId, asset: str) -> Decimal:
     return units
 
 
+_BEING_PAID = _COLUMNS + (
+    "WHERE customer_id = %s AND asset = ANY(%s) AND ended_at IS NULL AND (kind = 'automatic' OR tries > 0 "
+    "OR state NOT IN ('requested', 'action_required')) ORDER BY top_up_id DESC"
+)
+
+
+async def list_being_paid(tx: Tx, customer_id: CustomerId, wanted: Sequence[str]) -> list[TopUp]:
+    """A customer's top-ups that are being paid or wait to be, newest first; no link that nobody has used."""
+    return [TopUp(**row) for row in await tx.all(_BEING_PAID, (customer_id, list(wanted)))]
+
+
 _ON_ITS_WAY = """
     SELECT coalesce(sum(units), 0) AS units FROM top_ups
     WHERE customer_id = %s AND asset = %s AND ended_at IS NULL

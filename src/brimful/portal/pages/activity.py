@@ -86,11 +86,11 @@ async def _page_of(
     marks, failed_mark = _read_cursor(cursor)
     kinds = _KINDS[kind]
     found: list[tuple[dt.datetime, str, int | str, Item]] = []
+    by_code, pending = {asset.code: asset for asset in wanted}, []
     for asset in wanted:
         rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
         found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
     if kinds is None or "top_up" in kinds:
-        by_code = {asset.code: asset for asset in wanted}
         customer_id = page.session.customer_id
         failed = await top_ups.failures.list_page(tx, customer_id, by_code, before=failed_mark, limit=limit + 1)
         found += [(one.at, "", one.place, _failed(page, one, by_code[one.asset])) for one in failed]
@@ -101,9 +101,12 @@ async def _page_of(
             marks[code] = place
         else:
             failed_mark = place
+    if not cursor and (kinds is None or "top_up" in kinds):
+        live = await top_ups.store.list_being_paid(tx, page.session.customer_id, list(by_code))
+        pending = [_pending(page, one, by_code[one.asset]) for one in live]
     more = len(found) > limit
     older = "".join(f"{code}.{seq}~" for code, seq in sorted(marks.items())) + (failed_mark or "")
-    return _grouped([item for *_, item in kept], page.session.time_zone), older if more else None
+    return pending + _grouped([item for *_, item in kept], page.session.time_zone), older if more else None
 
 
 def _read_cursor(cursor: str) -> tuple[dict[str, int], str | None]:
@@ -157,6 +160,23 @@ def _failed(page: Page, one: top_ups.failures.FailedPayment, asset: assets.Asset
         state=reason,
         action=(words.t("Top up"), f"/billing/top-up?asset={asset.code}"),
     )
+
+
+def _pending(page: Page, one: top_ups.model.TopUp, asset: assets.Asset) -> Item:
+    """A payment that is being made or waits: what for, and the way on if its customer is asked."""
+    words = page.words
+    amount = words.cash(one.amount_minor, one.currency)
+    what = (
+        words.t("Auto top-up of {amount}", amount=amount)
+        if one.kind == "automatic"
+        else words.t("Top-up of {amount}", amount=amount)
+    )
+    action = None
+    if one.state == "action_required":
+        action = (words.t("Review it") if one.awaits_approval else words.t("Confirm payment"),
+                  f"/billing/confirm/{one.top_up_id}")  # fmt: skip
+    state = presenters.being_paid(words, one).text
+    return Item(at=one.requested_at, what=what, asset=asset, amount=None, after=None, state=state, action=action)
 
 
 def _grouped(items: Sequence[Item], zone: str) -> list[Item]:

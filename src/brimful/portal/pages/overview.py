@@ -31,7 +31,7 @@ async def overview(page: Page) -> Response:
         pasts = {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
         latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.opened], limit=_LATEST)
         section = await _section(page, tx, shown, pasts)
-    low = {code for code, one in pasts.items() if one is not None and _is_low(shown, code, one)}
+    low = _low(shown, pasts)
     values: dict[str, Any] = {
         "panels": shown,
         "banner": panels.banner(page, shown, now, low),
@@ -42,6 +42,11 @@ async def overview(page: Page) -> Response:
         "empty": not any(panel.opened for panel in shown),
     }
     return page.show("overview.html", values)
+
+
+def _low(shown: list[Panel], pasts: dict[str, spending.Spending | None]) -> set[str]:
+    """Balances with less than a usual day's use left."""
+    return {code for code, one in pasts.items() if one is not None and _is_low(shown, code, one)}
 
 
 def _is_low(shown: list[Panel], code: str, one: spending.Spending) -> bool:
@@ -134,10 +139,13 @@ async def _still_open(page: Page) -> bool:
 
 
 async def _fragments(page: Page) -> str:
+    """The panels, and the banner: a payment that wants its customer is announced while they look."""
     async with page.deps.database.transaction() as tx:
         shown = await panels.panels(page, tx)
+        pasts = {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
         now: dt.datetime = await tx.now()
-    return page.context.render("live.html", {"panels": shown, "now": now}, page.words)
+    values = {"panels": shown, "now": now, "banner": panels.banner(page, shown, now, _low(shown, pasts))}
+    return page.context.render("live.html", values, page.words)
 
 
 async def language(page: Page) -> Response:

@@ -34,6 +34,7 @@ class Panel:
     spent_minor: int
     opened: bool  # whether the customer has this account at all
     aside: str | None  # what is held for running jobs, beside the balance
+    charges: str | None  # when the card was charged last, and when it may be next
 
 
 async def panels(page: Page, tx: Tx) -> list[Panel]:
@@ -91,7 +92,26 @@ async def _panel(
         spent_minor=spent_minor,
         opened=account is not None,
         aside=None if account is None or not account.held else words.amount(account.held, asset),
+        charges=None if account is None or rule is None else await _charges(page, tx, account, rule, live),
     )
+
+
+async def _charges(
+    page: Page, tx: Tx, account: ledger.accounts.Account, rule: Rule, live: top_ups.model.TopUp | None
+) -> str | None:
+    """When the card was charged last, and when it will be next if the use goes on as it does."""
+    words, said = page.words, []
+    for last in await top_ups.store.list_page(
+        tx, account.customer_id, limit=1, asset=account.asset, kind="automatic", state="succeeded"
+    ):
+        amount, day = words.cash(last.amount_minor, last.currency), words.day(last.ended_at or last.requested_at)
+        said.append(words.t("Last charged {amount} on {day}.", amount=amount, day=day))
+    if rule.enabled and rule.pause_reason is None and live is None and account.available >= rule.in_force:
+        above, use = account.available - rule.in_force, await ledger.runway.read(tx, account)
+        due = ledger.runway.runs_dry_at(above, use, await tx.now())
+        if above and due is not None:
+            said.append(words.t("At your present use, the next charge is at about {moment}.", moment=words.moment(due)))
+    return " ".join(said) or None
 
 
 async def _full(

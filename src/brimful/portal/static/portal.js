@@ -27,6 +27,10 @@
       form.dataset.sent = "yes";
     });
   }
+  for (const form of document.querySelectorAll("form[data-at-once]")) {
+    form.querySelector("button").hidden = true;
+    form.addEventListener("change", () => form.requestSubmit());
+  }
   const other = document.getElementById("other");
   if (other) {
     other.addEventListener("input", () => { if (other.value) document.querySelectorAll("input[name=amount]").forEach((radio) => { radio.checked = false; }); });
