@@ -6,6 +6,7 @@ import json
 import re
 
 from brimful import payments
+from brimful.cli.common import SECTIONS, cli
 from brimful.gateway.stripe.account import EVENTS, Account
 from support import processes
 from support.operator import Colleague
@@ -16,6 +17,51 @@ async def command(harness, *arguments, status=0, stdin=None, stream="stdout"):
     done = await asyncio.to_thread(processes.run, arguments, environment, stdin=stdin or "")
     assert done.returncode == status, done.stdout + done.stderr
     return getattr(done, stream)
+
+
+def test_every_command_has_its_place_in_the_help_and_none_is_cut():
+    said = processes.run(["--help"], {"PATH": "/usr/bin:/bin", "COLUMNS": "60"}).stdout
+    named = [name for names in SECTIONS.values() for name in names]
+    assert sorted(named) == sorted(cli.commands)
+    assert said.count("...") == 1  # of the usage line
+    for name, command in cli.commands.items():
+        assert "".join(command.get_short_help_str(limit=200).split()) in "".join(said.split()), name
+
+
+def test_completion_is_a_script_for_each_shell():
+    for shell, word in (("bash", "complete -o"), ("zsh", "#compdef brimful"), ("fish", "complete --no-files")):
+        assert word in processes.run(["completion", shell], {"PATH": "/usr/bin:/bin"}).stdout
+    words = {
+        "PATH": "/usr/bin:/bin",
+        "_BRIMFUL_COMPLETE": "bash_complete",
+        "COMP_WORDS": "brimful rec",
+        "COMP_CWORD": "1",
+    }
+    assert processes.run([], words).stdout == "plain,reconcile\n"
+
+
+async def test_status_says_how_it_stands_and_is_no_success_when_it_does_not_stand_well(harness):
+    said = await command(harness, "status", status=1)  # no worker has registered here
+    assert re.search(r"^ok   charging   on$", said, re.MULTILINE)
+    assert re.search(r"^BAD  workers    none has ever run$", said, re.MULTILINE)
+    await command(harness, "charging", "stop", "--reason", "looking")
+    found = json.loads(await command(harness, "status", "--json", "-", status=1))
+    [charging] = [one for one in found["found"] if one["name"] == "charging"]
+    assert (found["ok"], charging["ok"]) == (False, False)
+    assert charging["detail"].endswith(": looking")
+
+
+async def test_json_on_standard_output_is_json_alone_and_the_words_are_beside_it(harness):
+    for arguments in (("verify",), ("doctor",), ("top-ups", "list"), ("reconcile",)):
+        environment = {"PATH": "/usr/bin:/bin", **harness.environment}
+        done = await asyncio.to_thread(processes.run, [*arguments, "--json", "-"], environment)
+        assert json.loads(done.stdout) is not None, arguments
+        if arguments != ("top-ups", "list"):  # there are none
+            assert done.stderr, arguments
+
+
+async def test_books_that_agree_need_no_repair(harness):
+    assert "Nothing to repair: our books and Stripe's say the same." in await command(harness, "reconcile")
 
 
 async def test_stop_explain_start_refund_reconcile(harness):

@@ -18,7 +18,7 @@ from brimful.core.errors import ConfigurationError, Refused
 def main() -> int:
     """Run a command; returns the exit status."""
     try:
-        common.cli.main(standalone_mode=False)
+        common.cli.main(prog_name="brimful", standalone_mode=False)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import json
 import pathlib
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
@@ -17,10 +18,56 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 DATA = click.option("--data", type=click.Path(path_type=pathlib.Path), help="Data directory of the embedded database.")
-JSON_FILE = click.option("--json", "json_file", type=click.Path(path_type=pathlib.Path), help="Write the result here.")
+JSON_FILE = click.option(
+    "--json", "json_file", type=click.Path(path_type=pathlib.Path, allow_dash=True),
+    help="Write the result to this file; - is standard output, and nothing else goes there.",
+)  # fmt: skip
+# What a newcomer looks for, in the order in which they need it.
+SECTIONS = {
+    "Begin": ("demo", "up", "sandbox", "completion"),
+    "Build": ("listen", "trigger", "replay", "seed", "import"),
+    "Run": ("migrate", "stripe", "serve", "worker", "keys", "operators", "distribute"),
+    "Look": ("status", "doctor", "verify", "explain", "customers", "top-ups", "anchor"),
+    "Act": ("charging", "refund", "reconcile", "archive", "export"),
+    "Measure": ("bench", "simulate", "backtest"),
+}
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Sections(click.Group):
+    """A group whose help shows its commands by what they are for, and their descriptions whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002 - click's
+        for title, names in SECTIONS.items():
+            rows = [(name, self.commands[name].get_short_help_str(limit=200)) for name in names]
+            with formatter.section(title):
+                formatter.write_dl(rows)
+
+
+def say(text: str = "") -> None:
+    """A line for people: beside `--json -` it goes to standard error."""
+    context = click.get_current_context(silent=True)
+    given = None if context is None else context.params.get("json_file")
+    click.echo(text, err=given is not None and str(given) == "-")
+
+
+def write_json(json_file: pathlib.Path | None, result: object) -> None:
+    """The result of a command as JSON, where it was asked for."""
+    if json_file is None:
+        return
+    text = json.dumps(result, indent=2)
+    if str(json_file) == "-":
+        click.echo(text)
+    else:
+        json_file.write_text(text)
+
+
+def mark(ok: bool | None) -> str:
+    """`ok`, `BAD` or `--`, in color on a terminal."""
+    word, color = {True: ("ok ", "green"), False: ("BAD", "red"), None: ("-- ", "yellow")}[ok]
+    return click.style(word, fg=color, bold=ok is False)
+
+
+@click.group(cls=Sections, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--env", "env_file", type=click.Path(dir_okay=False), help="Take settings from a file of NAME=VALUE lines."
 )

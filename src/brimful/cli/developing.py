@@ -5,7 +5,6 @@ does.
 import asyncio
 import datetime as dt
 import functools
-import json
 import pathlib
 import signal
 import sys
@@ -206,8 +205,7 @@ def backtest(
     speeds = tests.sources.SLOWER if speed is None else (1 / speed,)
     payments = tests.engine.Payments(soft=soft / 100, hard=hard / 100)
     result = tests.run.run(found, speeds=speeds, payments=payments)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2))
+    common.write_json(json_file, result)
     if page is not None:
         click.echo(f"written: {tests.page.write(result, page)}")
     for trace in result["traces"]:

@@ -1,6 +1,7 @@
 """Commands to look and to act: verify, doctor, explain, charging, refund, reconcile, simulate, bench."""
 
 import asyncio
+import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -38,10 +39,9 @@ def verify(full: bool, anchor_file: IO[str] | None, data: pathlib.Path | None, j
         if anchor_file is not None:
             findings.append(asyncio.run(operations.anchors.compare(url, keyring, anchor_file)))
     for finding in findings:
-        click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id:<4} {finding.detail}")
+        common.say(f"{common.mark(finding.ok)}  {finding.id:<4} {finding.detail}")
     ok = all(finding.ok for finding in findings)
-    if json_file is not None:
-        json_file.write_text(json.dumps({"ok": ok, "invariants": [finding.shown() for finding in findings]}, indent=2))
+    common.write_json(json_file, {"ok": ok, "invariants": [finding.shown() for finding in findings]})
     sys.exit(0 if ok else 1)
 
 
@@ -76,7 +76,7 @@ def archive(before: dt.datetime | None, check: bool, directory: pathlib.Path, da
     if check:
         findings = operations.archive.check(directory, keyring)
         for finding in findings:
-            click.echo(f"{'ok ' if finding.ok else 'BAD'}  {finding.id}  {finding.detail}")
+            click.echo(f"{common.mark(finding.ok)}  {finding.id}  {finding.detail}")
         sys.exit(0 if findings and all(finding.ok for finding in findings) else 1)
     if before is None:
         raise ConfigurationError("Name a day, --before YYYY-MM-DD, or --check what is in the directory.")
@@ -101,7 +101,6 @@ def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     """Look at everything around the product: database, clocks, Stripe's key and webhook, worker, queue, books."""
     from brimful import operations
 
-    marks = {True: "ok ", False: "BAD", None: "-- "}
     try:
         keys = settings.environment.ledger_keyring(common.ledger_keys_of(data))
     except ConfigurationError:
@@ -109,11 +108,25 @@ def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     with common.database_of(data) as url:
         findings = asyncio.run(operations.doctor.run(url, settings.environment.stripe_access(), keys))
     for finding in findings:
-        click.echo(f"{marks[finding.ok]}  {finding.name:<14} {finding.detail}")
+        common.say(f"{common.mark(finding.ok)}  {finding.name:<14} {finding.detail}")
     ill = any(finding.ok is False for finding in findings)
-    if json_file is not None:
-        json_file.write_text(json.dumps({"ok": not ill, "found": [finding.shown() for finding in findings]}, indent=2))
+    common.write_json(json_file, {"ok": not ill, "found": [finding.shown() for finding in findings]})
     sys.exit(1 if ill else 0)
+
+
+@common.cli.command()
+@DATA
+@JSON_FILE
+def status(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+    """How it stands at this moment: charging, workers, queue, top-ups, webhooks, Stripe's events."""
+    from brimful import operations
+
+    found = common.as_engine(data, operations.health.findings)
+    for finding in found:
+        common.say(f"{common.mark(finding.ok)}  {finding.name:<10} {finding.detail}")
+    ok = all(finding.ok for finding in found)
+    common.write_json(json_file, {"ok": ok, "found": [dataclasses.asdict(finding) for finding in found]})
+    sys.exit(0 if ok else 1)
 
 
 @common.cli.command()
@@ -124,8 +137,7 @@ def bench(name: str, json_file: pathlib.Path | None) -> None:
     from brimful.dev.bench import run as run_benchmark
 
     result = run_benchmark(name)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2))
+    common.write_json(json_file, result)
 
 
 @common.cli.group(name="charging")
@@ -201,12 +213,11 @@ def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pat
     if found is None:
         raise Refused("not_found", f"{customer} has set no rule for {asset}.")
     shown = schemas.explanation.Explanation.of(found).model_dump()
-    click.echo(shown["explanation"])
+    common.say(shown["explanation"])
     for name, value in shown.items():
         if name != "explanation":
-            click.echo(f"  {name:<16} {value if not isinstance(value, dict) else json.dumps(value)}")
-    if json_file is not None:
-        json_file.write_text(json.dumps(shown, indent=2))
+            common.say(f"  {name:<16} {value if not isinstance(value, dict) else json.dumps(value)}")
+    common.write_json(json_file, shown)
 
 
 @common.cli.command()
@@ -271,15 +282,16 @@ def reconcile(
     except ConnectionError as error:
         raise ConfigurationError(str(error)) from error
     for what in report.repaired:
-        click.echo(f"{'would repair' if dry_run else 'repaired'}  {what}")
+        common.say(f"{'would repair' if dry_run else 'repaired'}  {what}")
     for what in report.differences:
-        click.echo(f"BAD  {what}")
-    click.echo(
+        common.say(f"{common.mark(False)}  {what}")
+    if not report.repaired and not report.differences:
+        common.say("Nothing to repair: our books and Stripe's say the same.")
+    common.say(
         f"{report.payments} payments, {report.refunds} refunds, {report.disputes} disputes since "
         f"{report.since:%Y-%m-%d %H:%M}; {report.foreign} foreign"
     )
-    if json_file is not None:
-        json_file.write_text(json.dumps(report.shown(), indent=2))
+    common.write_json(json_file, report.shown())
     sys.exit(0 if report.ok else 1)
 
 
@@ -293,15 +305,14 @@ def simulate(histories: int, seed: str, processes: int | None, json_file: pathli
     from brimful.dev.simulation.run import simulate as run_histories
 
     result = run_histories(histories=histories, seed=seed, processes=processes)
-    if json_file is not None:
-        json_file.write_text(json.dumps(result, indent=2))
-    click.echo(
+    common.write_json(json_file, result)
+    common.say(
         f"{result['histories']:,} histories, {result['steps']:,} steps, {result['debits']:,} debits, "
         f"{result['credits']:,} payments credited, {result['faults']:,} faults of "
         f"{sum(1 for count in result['by_fault'].values() if count)} kinds in {result['seconds']} s"
     )
     for violation in result["violations"]:
-        click.echo(f"BAD  seed {violation['seed']}: {violation['violation']}; steps {violation['steps']}")
+        common.say(f"BAD  seed {violation['seed']}: {violation['violation']}; steps {violation['steps']}")
         for line in violation["trail"]:
-            click.echo(f"       {line}")
+            common.say(f"       {line}")
     sys.exit(0 if result["ok"] else 1)

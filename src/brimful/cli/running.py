@@ -21,6 +21,7 @@ from brimful.core.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from brimful.db.pool import Tx
+    from brimful.runtime.local import Running
 
 __all__: list[str] = []
 
@@ -28,16 +29,21 @@ __all__: list[str] = []
 @common.cli.command()
 @click.option("--data", type=click.Path(path_type=pathlib.Path), default=pathlib.Path(".brimful"), show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-def up(data: pathlib.Path, port: int) -> None:
+@click.option("--sandbox-port", type=click.IntRange(0, 65535), default=0, help="The sandbox's; a free one without it.")
+def up(data: pathlib.Path, port: int, sandbox_port: int) -> None:
     """Run everything on this machine: database (or DATABASE_URL's), sandbox, API, portal, worker."""
     from brimful import runtime
 
     observability.logging.configure("WARNING")
     stop = _stop_signal()
-    with runtime.local.up(data, port=port, database_url=settings.environment.database_url()) as running:
+    database_url = settings.environment.database_url()
+    with runtime.local.up(data, port=port, sandbox_port=sandbox_port, database_url=database_url) as running:
         click.echo(f"API      {running.url}/v1        (documentation: {running.url}/docs/)")
         click.echo(f"Console  {running.url}/console/   (brimful operators create NAME --data {data})")
-        click.echo(f"Portal   {running.url}/billing/   (POST {running.url}/v1/billing-portal/sessions makes a link)")
+        click.echo(f"Portal   {_sample_link(running)}")
+        click.echo(
+            "         (of a sample customer, good for ten minutes; POST /v1/billing-portal/sessions makes another)"
+        )
         click.echo(f"Sandbox  {running.sandbox_url}    (Stripe's shape, no money)")
         click.echo(f"API key  {running.api_key}")
         click.echo("Running. Ctrl-C or SIGTERM stops it.")
@@ -48,6 +54,30 @@ def up(data: pathlib.Path, port: int) -> None:
                 raise ConfigurationError(f"{name} ended by itself; its log above says why.")
             time.sleep(0.2)
     click.echo("Stopped.")
+
+
+def _sample_link(running: "Running") -> str:
+    """A link into the portal of a customer to try things with, made when there is none."""
+    from brimful_client import Client, Problem
+
+    with Client(running.url, running.api_key) as brimful:
+        try:
+            customer = brimful.find_customer("sample")
+        except Problem:
+            customer = brimful.create_customer(name="Sample Customer", external_id="sample")
+            brimful.adjust(customer.id, transaction_id="welcome", asset="USD", amount=10, reason="gift")
+        return brimful.portal_link(customer.id, return_url=f"{running.url}/docs/").redirect_url
+
+
+@common.cli.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion(shell: str) -> None:
+    """Print what completes commands and options with the Tab key: `source <(brimful completion bash)`."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    click.echo(kind(common.cli, {}, "brimful", "_BRIMFUL_COMPLETE").source())
 
 
 def _stop_signal() -> Callable[[], bool]:

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import functools
-import json
 import pathlib
 import sys
 from typing import TYPE_CHECKING, Any
@@ -171,14 +170,13 @@ def list_top_ups(
     found = common.as_engine(data, find)
     for line in found:
         mark = "  needs review" if line.needs_review else ""
-        click.echo(
+        common.say(
             f"{line.requested_at:%Y-%m-%d %H:%M:%S}  {line.top_up_id}  {line.state:<15} {line.money:>14}  "
             f"{line.customer_id}  {line.customer_name[:24]:<24} {line.reason or ''}{mark}"
         )
     if not found:
-        click.echo("None.")
-    if json_file is not None:
-        json_file.write_text(json.dumps([line.shown() for line in found], indent=2))
+        common.say("None.")
+    common.write_json(json_file, [line.shown() for line in found])
 
 
 @top_ups_group.command("show")
@@ -195,14 +193,13 @@ def show_top_up(top_up: str, data: pathlib.Path | None, json_file: pathlib.Path 
     found = common.as_engine(data, look)
     for name, value in found.items():
         if not isinstance(value, list):
-            click.echo(f"{name:<16} {'-' if value is None else value}")
+            common.say(f"{name:<16} {'-' if value is None else value}")
     for name in ("payments", "refunds"):
         for row in found[name]:
-            click.echo(
+            common.say(
                 f"{name[:-1]:<16} " + "  ".join(f"{key}={value}" for key, value in row.items() if value is not None)
             )
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2))
+    common.write_json(json_file, found)
 
 
 @top_ups_group.command("retry")
@@ -285,12 +282,11 @@ def show_customer(customer: str, data: pathlib.Path | None, json_file: pathlib.P
     found = common.as_engine(data, look)
     for name, value in found.items():
         if not isinstance(value, list):
-            click.echo(f"{name:<16} {'-' if value is None else value}")
+            common.say(f"{name:<16} {'-' if value is None else value}")
             continue
         for row in value:
-            click.echo(f"{name:<16} " + "  ".join(f"{key}={part}" for key, part in row.items() if part is not None))
-    if json_file is not None:
-        json_file.write_text(json.dumps(found, indent=2))
+            common.say(f"{name:<16} " + "  ".join(f"{key}={part}" for key, part in row.items() if part is not None))
+    common.write_json(json_file, found)
 
 
 @customers_group.command("sign-out")

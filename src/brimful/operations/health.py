@@ -4,8 +4,10 @@ import dataclasses
 import datetime as dt
 from typing import LiteralString
 
+from brimful import payments
 from brimful.db.pool import Tx
 
+_LATE_S = 60  # a healthy queue is empty within a second
 OVERDUE = dt.timedelta(minutes=15)  # since a live top-up should have been looked at, as I12 has it
 
 
@@ -68,3 +70,33 @@ async def read(tx: Tx) -> HealthReport:
     assert around is not None
     assert top_ups is not None
     return HealthReport(**around, **top_ups)
+
+
+@dataclasses.dataclass(frozen=True)
+class Finding:
+    """One part of the whole, whether it is well, and how it stands."""
+
+    name: str
+    ok: bool
+    detail: str
+
+
+async def findings(tx: Tx) -> list[Finding]:
+    """The state now, for a person."""
+    now, here = await tx.now(), await read(tx)
+    held = await payments.suspensions.list_all(tx)
+    charging = "on" if not held else "; ".join(f"suspended since {s.since:%Y-%m-%d %H:%M}: {s.reason}" for s in held)
+    silent = "none has ever run" if here.worker_silent_s is None else f"the last was heard {here.worker_silent_s} s ago"
+    last = "none yet" if here.event_at is None else f"the last {int((now - here.event_at).total_seconds())} s ago"
+    return [
+        Finding("charging", not held, charging),
+        Finding("workers", here.workers > 0, f"{here.workers} running" if here.workers else silent),
+        Finding("queue", here.queue_age_s < _LATE_S, f"{here.jobs} jobs due, the oldest for {here.queue_age_s:.0f} s"),
+        Finding("top-ups", not here.stuck and not here.review,
+                f"{here.stuck} overdue, {here.review} for somebody to review"),
+        Finding("webhooks", not here.webhooks_disabled and here.deliveries_late_s < _LATE_S,
+                f"{here.deliveries} deliveries wait, {here.deliveries_retried} of them again; "
+                f"{here.webhooks_disabled} endpoints disabled after failures"),
+        Finding("stripe", not here.events_aside,
+                f"{here.events_waiting} events wait, {here.events_aside} set aside; {last}"),
+    ]  # fmt: skip

@@ -48,6 +48,7 @@ def up(
     path: pathlib.Path,
     *,
     port: int,
+    sandbox_port: int = 0,
     extra: Mapping[str, str] | None = None,
     quiet: bool = False,
     database_url: str | None = None,
@@ -56,7 +57,8 @@ def up(
 
     Args:
         path: the data directory, made if it is new. Beside `database_url` it has the keys and the sandbox's books.
-        port: of API and portal; 0 picks a free one. The sandbox takes a free one beside it.
+        port: of API and portal; 0 picks a free one.
+        sandbox_port: of the sandbox, the same.
         extra: settings that differ from the defaults, by environment name.
         quiet: children log to files in the directory only.
         database_url: the environment's database, instead of an embedded one.
@@ -79,12 +81,13 @@ def up(
             database_url = server.url()
         _require_ours(database_url, directory.path)
         db.migrate.apply(database_url)
-        url, sandbox_url = f"http://{_HOST}:{port}", f"http://{_HOST}:{ports.require_free(_HOST, 0)}"
+        url, sandbox_url = f"http://{_HOST}:{port}", f"http://{_HOST}:{ports.require_free(_HOST, sandbox_port)}"
         environment = environment_for(directory, server, url=url, sandbox_url=sandbox_url, extra=extra or {})
         log = None if not quiet else directory.path / "brimful.log"
-        sandbox_port = sandbox_url.rpartition(":")[2]
         state = str(directory.path / "sandbox.db")
-        children["sandbox"] = _spawn(["sandbox", "--port", sandbox_port, "--state", state], environment, log)
+        children["sandbox"] = _spawn(
+            ["sandbox", "--port", sandbox_url.rpartition(":")[2], "--state", state], environment, log
+        )
         _wait_until_answers(f"{sandbox_url}/sandbox/switches", children)
         children["serve"] = _spawn(["serve", "--port", str(port)], environment, log)
         children["worker"] = _spawn(["worker"], environment, log)

@@ -203,7 +203,7 @@ def lines(result: Mapping[str, Any], seconds: float) -> list[str]:
     waiting = f"{tops['action_required']} wait for their customer, {tops['retry_wait']} for a retry"
     text = [
         f"{result['applied']:,} of {result['events']:,} events applied in {seconds:,.0f} s, {rate:,.0f}/s",
-        f"Not so    {result['duplicates']} duplicates, {result['refused']} refused",
+        f"Not applied: {result['duplicates']} duplicates, {result['refused']} refused",
         f"Debited   {spent}",
         f"Top-ups   {ended}, {waiting}",
         f"Charged   {cash(result['charged'])} (the provider says {cash(result['provider']['charged'])})",

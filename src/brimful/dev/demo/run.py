@@ -49,7 +49,7 @@ def run(
     stopped: Callable[[], bool],
 ) -> bool:
     """Run it; returns whether everything held."""
-    console = rich.console.Console()
+    console = rich.console.Console(stderr=json_file is not None and str(json_file) == "-")
     requests = _requests(trace, rows)
     length = traces.survey(requests)  # of a file that cannot be used nothing is begun
     elsewhere = settings.environment.database_url()
@@ -129,7 +129,8 @@ class _Show:
             for line in report.lines(result, seconds):
                 self._console.print(line, highlight=False)
             if json_file is not None:
-                await asyncio.to_thread(json_file.write_text, json.dumps(result, indent=2))
+                text = json.dumps(result, indent=2)
+                await asyncio.to_thread(print if str(json_file) == "-" else json_file.write_text, text)
             if not stop_after:
                 await self._stay(api, players)
         await database.close()
