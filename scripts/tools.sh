@@ -1,5 +1,5 @@
 #!/bin/sh
-# Tools that only the tests need: Debian's PostgreSQL 15, PgBouncer, Chromium, wrk, Node and prometheus, and stripe-mock
+# Tools that only the tests need: Debian's PostgreSQL 15, PgBouncer, Chromium, wrk, Node, prometheus, nginx and Caddy, and stripe-mock
 # with the Go that builds it.
 # What cannot be had is said here; under CI the tests that need it fail.
 set -u
@@ -28,31 +28,29 @@ debian chromium "the browser stories" chromium fonts-dejavu-core
 debian wrk "the measurements" wrk
 debian systemd-analyze "the systemd units" systemd
 
-# Unpacked, not installed: the package would start a server.
-if [ ! -x "$tools/promtool" ] && command -v apt-get >/dev/null; then
-  echo "fetching prometheus for the alert rules"
+# unpacked <program> <what for> <package> <where it is in the package>...
+# Not installed: some of these packages would start a server.
+unpacked() {
+  [ -x "$tools/$1" ] && return
+  command -v apt-get >/dev/null || return
+  echo "fetching $1 for $2"
+  log="$tools/$1.log" package="$3"
+  shift 3
   {
-    cd "$tools" && { apt-get download -qq prometheus || { apt-get update -qq && apt-get download -qq prometheus; }; } &&
-      dpkg-deb -x prometheus_*.deb unpacked && mv unpacked/usr/bin/prometheus unpacked/usr/bin/promtool .
-  } >"$tools/prometheus.log" 2>&1 || tail -3 "$tools/prometheus.log"
-  rm -rf "$tools"/unpacked "$tools"/prometheus_*.deb
+    cd "$tools" && { apt-get download -qq "$package" || { apt-get update -qq && apt-get download -qq "$package"; }; } &&
+      dpkg-deb -x "$package"_*.deb unpacked && for place in "$@"; do mv "unpacked/$place" .; done
+  } >"$log" 2>&1 || tail -3 "$log"
+  rm -rf "$tools"/unpacked "$tools/$package"_*.deb
   cd "$tools/../.."
-fi
-
-# The same; its libraries are installed.
-if [ ! -x "$tools/pgbouncer" ] && command -v apt-get >/dev/null; then
-  echo "fetching pgbouncer for the stories through a pooler"
-  debian "$tools/pgbouncer" "pgbouncer" libevent-2.1-7 libc-ares2
-  {
-    cd "$tools" && apt-get download -qq pgbouncer && dpkg-deb -x pgbouncer_*.deb unpacked &&
-      mv unpacked/usr/sbin/pgbouncer .
-  } >"$tools/pgbouncer.log" 2>&1 || tail -3 "$tools/pgbouncer.log"
-  rm -rf "$tools"/unpacked "$tools"/pgbouncer_*.deb
-  cd "$tools/../.."
-fi
+}
+unpacked promtool "the alert rules" prometheus usr/bin/prometheus usr/bin/promtool
+[ -x "$tools/pgbouncer" ] || debian "$tools/pgbouncer" "pgbouncer" libevent-2.1-7 libc-ares2
+unpacked pgbouncer "the stories through a pooler" pgbouncer usr/sbin/pgbouncer
+unpacked nginx "its example" nginx usr/sbin/nginx
+unpacked caddy "its example" caddy usr/bin/caddy
 
 # Debian 12's own Node is 18, older than the client promises; the wheel carries a whole one.
-if ! node -e 'process.exit(parseInt(process.versions.node) < 20)' 2>/dev/null && [ ! -x "$tools/node/npm" ]; then
+if ! node -e 'process.exit(parseInt(process.versions.node) < 20 ? 1 : 0)' 2>/dev/null && [ ! -x "$tools/node/npm" ]; then
   echo "installing node for the TypeScript client"
   .venv/bin/python -m pip install --quiet --target "$tools/node" --require-hashes --requirement scripts/node.lock \
     >"$tools/node.log" 2>&1 || tail -3 "$tools/node.log"

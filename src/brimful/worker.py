@@ -4,9 +4,11 @@ import asyncio
 import contextlib
 import functools
 import logging
+import math
 import os
 import pathlib
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from typing import Any
 
@@ -36,7 +38,6 @@ _HEARTBEAT_S = 10
 _KEEP_JOBS_H = 24
 _RETRY = procrastinate.RetryStrategy(max_attempts=12, exponential_wait=3)
 
-
 # The database or Stripe is away: the job is tried again.
 _AWAY = (psycopg.OperationalError, psycopg_pool.PoolTimeout, ConnectionError)
 
@@ -51,9 +52,10 @@ async def run(deps: Deps, *, until_idle: bool = False) -> None:
     if until_idle:
         await _work(deps, JobHandlers(deps), until_idle=True)
         return
+    handlers = JobHandlers(deps)
     if deps.settings.metrics_address is not None:
-        observability.metrics.serve(deps.settings.metrics_address)
-    working = asyncio.create_task(_work_always(deps), name="work")
+        observability.metrics.serve(deps.settings.metrics_address, handlers.healthy)
+    working = asyncio.create_task(_work_always(deps, handlers), name="work")
     stop = asyncio.create_task(_stop_requested(deps.settings.parent_pid), name="stop")
     await asyncio.wait((working, stop), return_when=asyncio.FIRST_COMPLETED)
     working.cancel()
@@ -79,13 +81,13 @@ async def _stop_requested(parent_pid: int | None) -> None:
             await asyncio.wait_for(signaled.wait(), _PARENT_S)
 
 
-async def _work_always(deps: Deps) -> None:
+async def _work_always(deps: Deps, handlers: "JobHandlers") -> None:
     """Restart the job queue until canceled.
 
     procrastinate can return without an error when its listener dies and the database is back by the time it shuts down.
     A worker whose settings are no longer the installation's waits until they are.
     """
-    handlers, published = JobHandlers(deps), False
+    published = False
     while True:
         reason: object = "the queue has ended by itself"
         try:
@@ -186,6 +188,7 @@ class JobHandlers:
         self._deps = deps
         self._detector = payments.restore_guard.RestoreDetector(deps.settings.epoch_file)
         self._worker = operations.installation.membership(deps.settings)
+        self._beat_s = -math.inf
         self.superseded = asyncio.Event()  # by a worker that started later, with other settings
 
     async def pay(self, customer_id: CustomerId, top_up_id: str) -> None:
@@ -228,8 +231,13 @@ class JobHandlers:
         while await posting.expire_holds.expire_due(self._deps.database, self._deps.pace):
             pass
 
+    def healthy(self) -> bool:
+        """Whether a heartbeat was written lately: the loop runs, and the database takes part."""
+        return time.monotonic() - self._beat_s < 3 * _HEARTBEAT_S
+
     async def heartbeat(self) -> None:
         await heartbeat(self._deps, self._detector)
+        self._beat_s = time.monotonic()
         await self.takes_part()
 
     async def publish_settings(self) -> None:

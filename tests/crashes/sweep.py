@@ -180,7 +180,7 @@ async def _kill(harness, customer_id, story, point):
                    "BRIMFUL_LOG_LEVEL": "CRITICAL"}  # fmt: skip
     if point.endswith("T1"):
         port = free_port()
-        process = await _process(environment, "serve", "--port", str(port))
+        process = await _process(environment, "serve", "--port", str(port), "--internal-port", str(port))
         await harness.until(lambda: _answers(port))
         await act(harness, customer_id, story, url=f"http://127.0.0.1:{port}")
     else:

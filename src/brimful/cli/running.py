@@ -91,9 +91,17 @@ def _stop_signal() -> Callable[[], bool]:
 @common.cli.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", type=click.IntRange(0, 65535), default=8000, show_default=True)
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on this port.")
-def serve(host: str, port: int, workers: int) -> None:
-    """Serve the API and the portal. SIGHUP replaces the processes one by one, where there are several."""
+@click.option(
+    "--internal-port", type=click.IntRange(1, 65535), default=8081, show_default=True,
+    help="/console and /metrics exist on this port alone; the same as --port puts them on that.",
+)  # fmt: skip
+@click.option("--internal-host", default="127.0.0.1", show_default=True)
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes on these ports.")
+def serve(host: str, port: int, internal_port: int, internal_host: str, workers: int) -> None:
+    """Serve API and portal; console and metrics on a port of their own.
+
+    SIGHUP replaces the processes one by one, where there are several.
+    """
     from brimful import db, runtime
 
     config = settings.environment.read()
@@ -103,7 +111,7 @@ def serve(host: str, port: int, workers: int) -> None:
     asyncio.run(_report_signing(config))
     if config.api_key is not None:
         asyncio.run(_ensure_key(config))
-    runtime.serve.run(host=host, port=port, workers=workers)
+    runtime.serve.run(host=host, port=port, internal_host=internal_host, internal_port=internal_port, workers=workers)
 
 
 def _require_migrated(url: str) -> None:

@@ -4,8 +4,14 @@ Gauges of what stands in the database are read at each scrape instead (api/metri
 is counted once it has committed (`Tx.once_committed`).
 """
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, start_http_server
-from prometheus_client.exposition import generate_latest
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
+from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram, make_wsgi_app
+from prometheus_client.exposition import ThreadingWSGIServer, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from brimful.core.errors import ConfigurationError
@@ -57,14 +63,34 @@ def expose() -> bytes:
     return generate_latest(_registry)
 
 
-def serve(address: str) -> None:
-    """Show them at `host:port`, for a process that serves nothing else.
+def serve(address: str, healthy: Callable[[], bool]) -> None:
+    """Show them at `host:port`, for a process that serves nothing else; `/healthz` there answers 200 or 503.
 
     Raises:
         ConfigurationError: nobody can listen there.
     """
     host, _, port = address.rpartition(":")
     try:
-        start_http_server(int(port), host.strip("[]"))
+        server = make_server(host.strip("[]"), int(port), _application(healthy), ThreadingWSGIServer, _Silent)
     except (OSError, OverflowError) as error:
         raise ConfigurationError(f"BRIMFUL_WORKER_METRICS={address} cannot be listened on: {error}") from error
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+
+class _Silent(WSGIRequestHandler):
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
+        """A scrape is no news."""
+
+
+def _application(healthy: Callable[[], bool]) -> WSGIApplication:
+    counted = make_wsgi_app(_registry)
+
+    def answer(environ: WSGIEnvironment, start: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] != "/healthz":
+            shown: Iterable[bytes] = counted(environ, start)
+            return shown
+        well = healthy()
+        start("200 OK" if well else "503 Service Unavailable", [("Content-Type", "text/plain")])
+        return [b"ok" if well else b"no heartbeat"]
+
+    return answer

