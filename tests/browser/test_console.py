@@ -21,7 +21,7 @@ def test_an_operator_finds_out_why_and_hurries_a_retry(stage, console, floor):
     page.get_by_role("button", name="Try again now").click()
     stage.until(lambda: stage.top_ups(floor["waits"])[0]["tries"] == 2)
     page.get_by_role("link", name="Audit").click()
-    expect(page.get_by_role("row", name=re.compile("operator:olga top_up.retried")).first).to_be_visible()
+    expect(page.get_by_role("row", name=re.compile("Operator olga top_up.retried")).first).to_be_visible()
 
 
 def test_charging_is_stopped_and_started_with_a_reason(stage, console):

@@ -1,6 +1,7 @@
 """GET /metrics: what this process counts, and what stands in the database at this moment. No label names a customer."""
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -52,7 +53,8 @@ class Metrics:
             return self._read, True
         try:
             async with asyncio.timeout(_WAIT_S), self._deps.database.transaction() as tx:
-                self._read = [*await _verified(tx), *await _held(tx), *await _top_ups(tx), *await _around(tx)]
+                read = (_verified, _held, _top_ups, _disputed, _around)
+                self._read = [metric for one in read for metric in await one(tx)]
         except (TimeoutError, psycopg.OperationalError, psycopg_pool.PoolTimeout):
             return [], False
         self._read_s = time.monotonic()
@@ -106,6 +108,22 @@ async def _top_ups(tx: Tx) -> list[Metric]:
             sum(row["below_zero"] for row in rows.values()),
         ),
     ]  # fmt: skip
+
+
+_DISPUTES = """
+    SELECT count(*) AS n, extract(epoch FROM min(evidence_due_at) - %s::timestamptz)::float AS due_s FROM disputes
+    WHERE closed_at IS NULL
+"""
+
+
+async def _disputed(tx: Tx) -> list[Metric]:
+    row = await tx.one(_DISPUTES, (await tx.now(),))
+    assert row is not None
+    due_s = math.inf if row["due_s"] is None else row["due_s"]
+    return [
+        _gauge("brimful_disputes_open", "Disputes and inquiries that have not ended", row["n"]),
+        _gauge("brimful_disputes_evidence_due_seconds", "Until evidence for the first of them is due", due_s),
+    ]
 
 
 async def _around(tx: Tx) -> list[Metric]:

@@ -5,8 +5,11 @@ import datetime as dt
 from collections.abc import Sequence
 from typing import Literal
 
+from brimful.console import words
 from brimful.core import money
 from brimful.payments.suspensions import Suspension
+from brimful.settings.model import Settings
+from brimful.settings.values import LIVE_KEYS
 
 Tone = Literal["good", "bad", "warn", "soft"]
 
@@ -18,6 +21,7 @@ class Cell:
     text: str
     href: str | None = None
     tone: Tone | None = None
+    away: str | None = None  # an address of somebody else's, such as Stripe's dashboard
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,7 +87,24 @@ def moment(at: dt.datetime | None) -> str:
 
 def suspended(one: Suspension) -> str:
     """Why nothing is charged, in a sentence."""
-    return f"Charging is suspended since {moment(one.since)} by {one.actor} ({one.kind}): {one.reason}"
+    return f"Charging is suspended since {moment(one.since)} by {words.who(one.actor)} ({one.kind}): {one.reason}"
+
+
+def at_stripe(object_id: str | None, config: Settings) -> Cell | str:
+    """An object's id, leading to it in Stripe's dashboard; alone where there is none, beside the sandbox."""
+    kinds = {
+        "pi": "payments",
+        "cus": "customers",
+        "dp": "disputes",
+        "du": "disputes",
+        "re": "refunds",
+        "ch": "payments",
+    }
+    kind = kinds.get((object_id or "").partition("_")[0])
+    if object_id is None or kind is None or config.sandbox:
+        return object_id or ""
+    mode = "" if (config.stripe_key or "").startswith(LIVE_KEYS) else "test/"
+    return Cell(object_id, away=f"https://dashboard.stripe.com/{mode}{kind}/{object_id}")
 
 
 def cash(minor: int, currency: str) -> str:

@@ -727,6 +727,7 @@ CREATE TABLE public.disputes (
     opened_at timestamp with time zone NOT NULL,
     closed_at timestamp with time zone,
     read_at timestamp with time zone,
+    evidence_due_at timestamp with time zone,
     CONSTRAINT disputes_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
 );

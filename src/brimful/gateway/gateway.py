@@ -120,6 +120,7 @@ class DisputeSnapshot:
     reason: str | None
     withdrawn: bool
     reinstated: bool
+    evidence_due_at: dt.datetime | None = None
 
     @property
     def closed(self) -> bool:

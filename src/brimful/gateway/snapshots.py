@@ -186,6 +186,7 @@ def refund_snapshot(data: Mapping[str, Any]) -> RefundSnapshot:
 def dispute_snapshot(data: Mapping[str, Any]) -> DisputeSnapshot:
     """Stripe lists at most two movements: money withdrawn, and money reinstated."""
     moved = [transaction["amount"] for transaction in data.get("balance_transactions") or []]
+    due = (data.get("evidence_details") or {}).get("due_by")
     return DisputeSnapshot(
         dispute_id=data["id"],
         intent_id=id_of(data.get("payment_intent")),
@@ -195,6 +196,7 @@ def dispute_snapshot(data: Mapping[str, Any]) -> DisputeSnapshot:
         reason=data.get("reason"),
         withdrawn=any(amount < 0 for amount in moved),
         reinstated=any(amount > 0 for amount in moved),
+        evidence_due_at=None if due is None else dt.datetime.fromtimestamp(due, tz=dt.UTC),
     )
 
 

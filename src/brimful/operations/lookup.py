@@ -141,6 +141,55 @@ async def list_top_ups(
     return [TopUpLine(**row) for row in await tx.all(_LINES, values)]
 
 
+@dataclasses.dataclass(frozen=True)
+class CustomerLine:
+    """A customer in a list: what they have, what is on or paused, and their latest top-up."""
+
+    customer_id: CustomerId
+    name: str
+    balances: Mapping[str, Decimal]  # what is available
+    on: Sequence[str]  # assets
+    paused: Sequence[str]
+    top_up_id: str | None
+    state: str | None
+    requested_at: dt.datetime | None
+
+
+_BALANCES = (
+    "SELECT customer_id, asset, balance - held AS available FROM accounts WHERE customer_id = ANY(%s) ORDER BY asset"
+)
+_RULES = """
+    SELECT r.customer_id, r.asset, s.paused_at FROM rules AS r
+    JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset AND s.customer_id = ANY(%(customers)s)
+    WHERE r.customer_id = ANY(%(customers)s) AND r.enabled ORDER BY r.asset
+"""
+_NEWEST = """
+    SELECT DISTINCT ON (customer_id) customer_id, top_up_id, state, requested_at FROM top_ups
+    WHERE customer_id = ANY(%s) ORDER BY customer_id, top_up_id DESC
+"""
+
+
+async def list_customers(tx: Tx, *, limit: int) -> list[CustomerLine]:
+    """The newest customers with what an operator asks of them first: three queries, however many there are."""
+    found = await customers.list_page(tx, limit=limit)
+    ids = [one.customer_id for one in found]
+    balances: dict[str, dict[str, Decimal]] = {}
+    for row in await tx.all(_BALANCES, (ids,)):
+        balances.setdefault(row["customer_id"], {})[row["asset"]] = row["available"]
+    rules = await tx.all(_RULES, {"customers": ids})
+    newest = {row["customer_id"]: row for row in await tx.all(_NEWEST, (ids,))}
+    nothing: Mapping[str, Any] = {"top_up_id": None, "state": None, "requested_at": None}
+    return [
+        CustomerLine(
+            one.customer_id, one.name, balances.get(one.customer_id, {}),
+            [r["asset"] for r in rules if r["customer_id"] == one.customer_id and r["paused_at"] is None],
+            [r["asset"] for r in rules if r["customer_id"] == one.customer_id and r["paused_at"] is not None],
+            **{name: newest.get(one.customer_id, nothing)[name] for name in nothing},
+        )
+        for one in found
+    ]  # fmt: skip
+
+
 _TRAIL = """
     SELECT audit_id, at, actor, action, customer_id, before, after FROM audit
     WHERE (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s)

@@ -246,26 +246,42 @@ async def _book(
 
 
 _NOTE_DISPUTE = """
-    INSERT INTO disputes (customer_id, dispute_id, payment_id, amount_minor, currency, status, reason, opened_at)
+    INSERT INTO disputes (customer_id, dispute_id, payment_id, amount_minor, currency, status, reason, opened_at,
+        evidence_due_at)
     VALUES (%(customer_id)s, %(dispute_id)s, %(payment_id)s, %(amount_minor)s, %(currency)s, %(status)s, %(reason)s,
-        %(now)s)
+        %(now)s, %(due)s)
     ON CONFLICT (customer_id, dispute_id) DO NOTHING
 """
 _UPDATE_DISPUTE = """
     UPDATE disputes SET status = %(status)s, amount_minor = %(amount_minor)s, read_at = %(now)s,
-        closed_at = CASE WHEN %(closed)s THEN coalesce(closed_at, %(now)s) END
+        evidence_due_at = %(due)s, closed_at = CASE WHEN %(closed)s THEN coalesce(closed_at, %(now)s) END
     WHERE customer_id = %(customer_id)s AND dispute_id = %(dispute_id)s
 """
-_OF_TOP_UP = """
-    SELECT d.dispute_id, d.amount_minor, d.currency, d.status, d.reason, d.opened_at, d.closed_at FROM disputes AS d
+_OF = """
+    SELECT d.dispute_id, d.amount_minor, d.currency, d.status, d.reason, d.opened_at, d.closed_at, d.evidence_due_at,
+        p.top_up_id, p.customer_id
+    FROM disputes AS d
     JOIN payments AS p ON p.customer_id = d.customer_id AND p.payment_id = d.payment_id
-    WHERE p.customer_id = %s AND p.top_up_id = %s ORDER BY d.opened_at, d.dispute_id
+    WHERE p.customer_id = %s AND (p.top_up_id = %s OR %s::text IS NULL) ORDER BY d.opened_at DESC, d.dispute_id
+"""
+_OPEN = """
+    SELECT d.customer_id, c.name, d.dispute_id, d.amount_minor, d.currency, d.status, d.reason, d.opened_at,
+        d.evidence_due_at, p.top_up_id
+    FROM disputes AS d
+    JOIN payments AS p ON p.customer_id = d.customer_id AND p.payment_id = d.payment_id
+    JOIN customers AS c ON c.customer_id = d.customer_id
+    WHERE d.closed_at IS NULL ORDER BY d.evidence_due_at NULLS LAST, d.dispute_id LIMIT %s
 """
 
 
-async def disputes_of_top_up(tx: Tx, customer_id: CustomerId, top_up_id: str) -> list[Row]:
-    """Every dispute and inquiry of a top-up's payments."""
-    return await tx.all(_OF_TOP_UP, (customer_id, top_up_id))
+async def disputes_of(tx: Tx, customer_id: CustomerId, top_up_id: str | None = None) -> list[Row]:
+    """Every dispute and inquiry of a customer's payments, or of one top-up's, newest first."""
+    return await tx.all(_OF, (customer_id, top_up_id, top_up_id))
+
+
+async def open_disputes(tx: Tx, *, limit: int) -> list[Row]:
+    """Everybody's that have not ended, those first whose evidence is due first."""
+    return await tx.all(_OPEN, (limit,))
 
 
 _STANDING = "SELECT status, closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
@@ -288,6 +304,7 @@ async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> 
         "status": snapshot.status,
         "reason": snapshot.reason,
         "closed": snapshot.closed,
+        "due": snapshot.evidence_due_at,
         "now": await tx.now(),
     }
     opened = await tx.execute(_NOTE_DISPUTE, values) == 1

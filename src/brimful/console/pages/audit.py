@@ -1,12 +1,11 @@
 """The audit trail."""
 
-import json
 import urllib.parse
 
 from starlette.responses import Response
 
 from brimful import operations
-from brimful.console import view_model
+from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.view_model import Cell, Field, Table, View
 from brimful.core.ids import CustomerId
@@ -24,20 +23,16 @@ async def audit_log(page: Page) -> Response:
             customer_id=None if customer_id is None else CustomerId(customer_id),
         )  # fmt: skip
     shown = [
-        [view_model.moment(row["at"]), row["actor"], row["action"],
+        [view_model.moment(row["at"]), words.who(row["actor"]), row["action"],
          Cell(row["customer_id"], f"/customers/{row['customer_id']}") if row["customer_id"] else "",
-         _short(row["before"]), _short(row["after"])]
+         words.difference(row["before"], row["after"])]
         for row in rows[:_PAGE]
     ]  # fmt: skip
     more = None
     if len(rows) > _PAGE:
         kept = {name: value or "" for name, value in narrowed.items()} | {"before": rows[_PAGE - 1]["audit_id"]}
         more = f"/audit?{urllib.parse.urlencode(kept)}"
-    columns = ("At", "Who", "What", "Customer", "Before", "After")
+    columns = ("At", "Who", "What", "Customer", "Changed")
     labels = {"customer_id": "Customer", "actor": "Who", "action": "What"}
     filters = [Field(name, labels[name], value or "") for name, value in narrowed.items()]
     return page.show(View("Audit", "audit", tables=[Table("Trail", columns, shown, more=more)], filters=filters))
-
-
-def _short(values: object) -> str:
-    return "" if values is None else json.dumps(values, ensure_ascii=False)

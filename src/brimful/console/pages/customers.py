@@ -5,8 +5,9 @@ from collections.abc import Sequence
 from starlette.responses import Response
 
 from brimful import auto_top_up, cards, customers, ledger, operations, payments, top_ups
-from brimful.console import view_model
+from brimful.console import view_model, words
 from brimful.console.context import Page
+from brimful.console.pages.top_ups import disputes
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -23,8 +24,7 @@ async def search(page: Page) -> Response:
     rows: list[list[Cell | str]]
     async with page.database.transaction() as tx:
         if text is None:
-            found = await customers.list_page(tx, limit=_PAGE)
-            rows = [[Cell(one.name, f"/customers/{one.customer_id}"), one.customer_id, ""] for one in found]
+            rows = [_newest(line) for line in await operations.lookup.list_customers(tx, limit=_PAGE)]
         else:
             rows = [
                 [Cell(one.name, f"/customers/{one.customer_id}"), one.customer_id,
@@ -32,9 +32,24 @@ async def search(page: Page) -> Response:
                  if one.top_up_id else one.by]
                 for one in await operations.lookup.search(tx, text)
             ]  # fmt: skip
-    table = Table("Newest customers" if text is None else "Found", ("Name", "Id", "By"), rows, "Nobody.")
+    columns = ("Name", "Balances", "Auto top-up", "Last top-up") if text is None else ("Name", "Id", "By")
+    table = Table("Newest customers" if text is None else "Found", columns, rows, "Nobody.")
     hint = "Name, e-mail, id, external id, cus_, pi_ or top-up"
     return page.show(View("Customers", "customers", tables=[table], filters=[Field("q", hint, text or "")]))
+
+
+def _newest(line: operations.lookup.CustomerLine) -> list[Cell | str]:
+    last = "" if line.top_up_id is None else Cell(
+        f"{view_model.moment(line.requested_at)} {line.state}", f"/top-ups/{line.customer_id}/{line.top_up_id}",
+        "warn" if line.state in {"failed", "action_required", "retry_wait", "unknown"} else None,
+    )  # fmt: skip
+    paused = Cell(f"paused: {', '.join(line.paused)}", None, "warn") if line.paused else None
+    return [
+        Cell(line.name, f"/customers/{line.customer_id}"),
+        ", ".join(f"{money.text(available)} {asset}" for asset, available in line.balances.items()),
+        paused or (f"on: {', '.join(line.on)}" if line.on else ""),
+        last,
+    ]
 
 
 async def customer(page: Page) -> Response:
@@ -47,20 +62,27 @@ async def customer(page: Page) -> Response:
         saved = await cards.store.list_for(tx, customer_id)
         latest = await top_ups.store.list_page(tx, customer_id, limit=_LATEST)
         held = await ledger.holds.list_page(tx, customer_id, limit=_LATEST)
+        contested = await payments.reversals.disputes_of(tx, customer_id)
         trail = await operations.lookup.audit_trail(tx, customer_id=customer_id, limit=_LATEST)
     facts: list[tuple[str, Cell | str]] = [
         ("Id", customer_id), ("External id", one.external_id or "-"), ("E-mail", one.email or "-"),
-        ("At Stripe", one.stripe_customer_id or "-"), ("Since", view_model.moment(one.created_at)),
+        ("At Stripe", view_model.at_stripe(one.stripe_customer_id, page.deps.settings) or "-"),
+        ("Since", view_model.moment(one.created_at)),
     ]  # fmt: skip
     saved_rows = [[card.label, card.expiry, card.state, card.state_reason or ""] for card in saved]
-    trail_rows = [[view_model.moment(row["at"]), row["actor"], row["action"]] for row in trail]
+    trail_rows = [
+        [view_model.moment(row["at"]), words.who(row["actor"]), row["action"],
+         words.difference(row["before"], row["after"])]
+        for row in trail
+    ]  # fmt: skip
     tables = [
         _balances(customer_id, accounts),
         rules,
         Table("Cards", ("Card", "Expires", "State", "Why"), saved_rows),
         _top_ups(customer_id, latest),
+        *([disputes(page, contested)] if contested else []),
         _holds(held),
-        Table("Audit", ("At", "Who", "What"), trail_rows),
+        Table("Audit", ("At", "Who", "What", "Changed"), trail_rows),
     ]
     hint = "Portal sessions, and every link that is still valid: one was stolen, or went to somebody else."
     acts.append(Act(f"/customers/{customer_id}/sign-out", "End sessions and links", hint=hint))
@@ -79,7 +101,7 @@ def _balances(customer_id: CustomerId, accounts: Sequence[ledger.accounts.Accoun
 def _top_ups(customer_id: CustomerId, latest: Sequence[top_ups.model.TopUp]) -> Table:
     rows: list[list[Cell | str]] = [
         [Cell(one.top_up_id, f"/top-ups/{customer_id}/{one.top_up_id}"),
-         view_model.cash(one.amount_minor, one.currency), one.state, one.reason or "",
+         view_model.cash(one.amount_minor, one.currency), words.state(one.state), words.reason(one.reason),
          view_model.moment(one.requested_at)]
         for one in latest
     ]  # fmt: skip

@@ -1,14 +1,16 @@
 """The overview: what an operator should know first."""
 
-from typing import Any
+from collections.abc import Sequence
 
 from starlette.responses import Response
 
 from brimful import operations, payments
-from brimful.console import view_model
+from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.view_model import Cell, Sign, Table, View
+from brimful.db.pool import Row
 
+_DISPUTES_MAX = 100
 _STATES = """
     SELECT state, count(*) AS n, min(requested_at) AS oldest FROM top_ups WHERE ended_at IS NULL GROUP BY state
     ORDER BY state
@@ -25,25 +27,22 @@ async def overview(page: Page) -> Response:
         now = await tx.now()
         suspended = await payments.suspensions.list_all(tx)
         found = await operations.verify.last(tx)
+        disputed = await payments.reversals.open_disputes(tx, limit=_DISPUTES_MAX)
         states = await tx.all(_STATES)
         ended = await tx.all(_ENDED, (now,))
         report = await operations.health.read(tx)
     signs = [
-        Sign("Charging", Cell("suspended", "/charging", "bad") if suspended else "open"),
+        Sign("Charging", Cell("suspended", "/charging", "bad") if suspended else Cell("open", "/charging")),
         Sign("Workers alive", str(report.workers) if report.workers else Cell("0", None, "bad")),
-        Sign("Age of the oldest job", f"{report.queue_age_s:.0f} s"),
+        Sign("Oldest job waits", f"{report.queue_age_s:.0f} s"),
         Sign("Top-ups to look at", _counted(report.review, "/queue")),
+        Sign("Disputes open", _counted(len(disputed), "/queue")),
         Sign("Events of Stripe set aside", _counted(report.events_aside, "/stripe?state=quarantined")),
         Sign("Webhooks disabled", _counted(report.webhooks_disabled, "/webhooks")),
         Sign("Deliveries being retried", _counted(report.deliveries_retried, "/webhooks?status=Failed")),
     ]
     tables = [
-        Table(
-            "Invariants",
-            ("", "Holds", "Verified"),
-            [[row["invariant"], _ok(row["ok"]), view_model.moment(row["at"])] for row in found],
-            "Never verified: run `brimful verify`, or wait for the worker.",
-        ),
+        *_invariants(found),
         Table(
             "Live top-ups",
             ("State", "How many", "Oldest"),
@@ -52,19 +51,28 @@ async def overview(page: Page) -> Response:
         Table(
             "Ended in the last 24 hours",
             ("State", "Reason", "How many"),
-            [[_state(row["state"]), row["reason"], str(row["n"])] for row in ended],
+            [[_state(row["state"]), words.reason(row["reason"] or None), str(row["n"])] for row in ended],
         ),
     ]
     return page.show(View("Overview", "home", signs=signs, tables=tables))
 
 
-def _counted(count: int, href: str) -> Cell | str:
-    return Cell(str(count), href, "warn") if count else "0"
+def _invariants(found: Sequence[Row]) -> list[Table]:
+    """What does not hold first, by itself; what holds is one table, and does not ask to be read."""
+    broken: list[list[Cell | str]] = [
+        [Cell(words.invariant(row["invariant"]), None, "bad"), view_model.moment(row["at"])]
+        for row in found
+        if not row["ok"]
+    ]
+    well = [[words.invariant(row["invariant"]), view_model.moment(row["at"])] for row in found if row["ok"]]
+    columns, unread = ("Invariant", "Verified"), "Never verified: run `brimful verify`, or wait for the worker."
+    first = [Table("The books do not hold", columns, broken)] if broken else []
+    return [*first, Table("The books hold", columns, well, unread if not broken else "Nothing else.")]
 
 
-def _ok(holds: bool) -> Cell:
-    return Cell("yes") if holds else Cell("no", None, "bad")
+def _counted(count: int, href: str) -> Cell:
+    return Cell(str(count), href, "warn" if count else None)
 
 
-def _state(state: Any) -> Cell:
-    return Cell(str(state), f"/top-ups?state={state}")
+def _state(state: str) -> Cell:
+    return Cell(words.state(state), f"/top-ups?state={state}")

@@ -8,7 +8,7 @@ from decimal import Decimal
 from starlette.responses import Response
 
 from brimful import assets, auto_top_up, cards, customers, ledger, operations, payments, top_ups
-from brimful.console import view_model
+from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import ids, money
@@ -50,6 +50,7 @@ async def queue(page: Page) -> Response:
         unknown = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["unknown", "processing"], live=True)
         stuck = await operations.lookup.list_top_ups(tx, limit=_PAGE, live=True, overdue=True)
         failed = await operations.lookup.list_top_ups(tx, limit=_PAGE, states=["failed"])
+        disputed = await payments.reversals.open_disputes(tx, limit=_PAGE)
     tables = [
         Table(title, _COLUMNS, [_line(line) for line in lines])
         for title, lines in (
@@ -58,7 +59,9 @@ async def queue(page: Page) -> Response:
             ("Failed, newest first", failed),
         )
     ]  # fmt: skip
-    return page.show(View("Queue", "queue", tables=tables))
+    first, *others = tables
+    contested = [disputes(page, disputed, "Disputed: answer before evidence is due")] if disputed else []
+    return page.show(View("Queue", "queue", tables=[first, *contested, *others]))
 
 
 def _line(line: operations.lookup.TopUpLine) -> list[Cell | str]:
@@ -66,8 +69,8 @@ def _line(line: operations.lookup.TopUpLine) -> list[Cell | str]:
         Cell(line.top_up_id, f"/top-ups/{line.customer_id}/{line.top_up_id}"),
         Cell(line.customer_name, f"/customers/{line.customer_id}"),
         f"{line.money} for {line.asset}",
-        line.state,
-        line.reason or "",
+        words.state(line.state),
+        words.reason(line.reason),
         str(line.tries),
         view_model.moment(line.requested_at),
         view_model.moment(line.wake_at),
@@ -81,23 +84,24 @@ async def one(page: Page) -> Response:
     async with page.database.transaction() as tx:
         top_up = await top_ups.store.get(tx, customer_id, top_up_id)
         owner = await customers.get(tx, customer_id)
+        card = None if top_up.card_id is None else await cards.store.get(tx, customer_id, top_up.card_id)
         tries = await operations.lookup.payments_of(tx, customer_id, top_up_id)
         back = await payments.refunds.list_of_top_up(tx, customer_id, top_up_id)
-        disputes = await payments.reversals.disputes_of_top_up(tx, customer_id, top_up_id)
+        contested = await payments.reversals.disputes_of(tx, customer_id, top_up_id)
     facts: list[tuple[str, Cell | str]] = [
         ("Customer", Cell(owner.name, f"/customers/{customer_id}")),
         ("Kind", top_up.kind),
-        ("State", top_up.state),
-        ("Reason", top_up.reason or "-"),
+        ("State", words.state(top_up.state)),
+        ("Reason", words.reason(top_up.reason) or "-"),
         ("Amount", view_model.cash(top_up.amount_minor, top_up.currency)),
         ("Units", f"{money.text(top_up.units)} {top_up.asset}"),
-        ("Card", top_up.card_id or "-"),
+        ("Card", "-" if card is None else f"{card.label}, {card.state}"),
         ("Consent", top_up.consent_id or "-"),
         ("Requested", view_model.moment(top_up.requested_at)),
         ("Next look", view_model.moment(top_up.wake_at) or "-"),
         ("Expires", view_model.moment(top_up.expires_at) or "-"),
         ("Ended", view_model.moment(top_up.ended_at) or "-"),
-        ("Somebody should look", Cell("yes", None, "warn") if top_up.needs_review else "no"),
+        ("Somebody should look", Cell(words.review(top_up), None, "warn") if top_up.needs_review else "no"),
     ]
     tries_table = Table(
         "Payments",
@@ -105,7 +109,7 @@ async def one(page: Page) -> Response:
         [
             [
                 row["payment_id"],
-                row["stripe_intent_id"] or row["stripe_session_id"] or "",
+                view_model.at_stripe(row["stripe_intent_id"] or row["stripe_session_id"], page.deps.settings),
                 row["state"],
                 row["error_code"] or "",
                 row["decline_code"] or "",
@@ -125,30 +129,33 @@ async def one(page: Page) -> Response:
                 row.refund_id,
                 view_model.cash(row.amount_minor, row.currency),
                 row.state,
-                row.actor,
+                words.who(row.actor),
                 view_model.moment(row.created_at),
             ]
             for row in back
         ],
     )
-    tables = [tries_table, refunds, *([_disputes(disputes)] if disputes else [])]
-    if disputes:
+    tables = [tries_table, refunds, *([disputes(page, contested)] if contested else [])]
+    if contested:
         facts.append(("Disputed", Cell("yes", None, "warn")))
     return page.show(View(top_up_id, "top-ups", facts, tables, _acts(top_up)))
 
 
-def _disputes(rows: Sequence[Row]) -> Table:
+def disputes(page: Page, rows: Sequence[Row], title: str = "Disputes") -> Table:
+    """Disputes and inquiries, each with the top-up it is about and the day until which an answer counts."""
     return Table(
-        "Disputes",
-        ("At Stripe", "Amount", "Status", "Reason", "Opened", "Closed"),
+        title,
+        ("At Stripe", "Top-up", "Amount", "Status", "Reason", "Opened", "Evidence due", "Closed"),
         [
             [
-                row["dispute_id"],
+                view_model.at_stripe(row["dispute_id"], page.deps.settings),
+                Cell(row["top_up_id"], f"/top-ups/{row['customer_id']}/{row['top_up_id']}"),
                 view_model.cash(row["amount_minor"], row["currency"]),
-                row["status"],
-                row["reason"] or "",
+                row["status"].replace("_", " "),
+                (row["reason"] or "").replace("_", " "),
                 view_model.moment(row["opened_at"]),
-                view_model.moment(row["closed_at"]),
+                view_model.moment(row["evidence_due_at"]),
+                view_model.moment(row.get("closed_at")) or "open",
             ]
             for row in rows
         ],

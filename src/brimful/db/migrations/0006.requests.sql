@@ -16,6 +16,8 @@ ALTER TABLE stripe_events ADD COLUMN intent_id text, ADD COLUMN installation tex
 
 -- What can still change at Stripe is read again until it is final.
 ALTER TABLE disputes ADD COLUMN read_at timestamptz;
+-- Until then evidence can be handed in at Stripe.
+ALTER TABLE disputes ADD COLUMN evidence_due_at timestamptz;
 ALTER TABLE refunds ADD COLUMN read_at timestamptz;
 CREATE INDEX disputes_open ON disputes (read_at NULLS FIRST) WHERE closed_at IS NULL;
 UPDATE refunds SET wake_at = NULL WHERE closed_at IS NOT NULL AND wake_at IS NOT NULL;  -- left by a late poll

@@ -363,7 +363,7 @@ def _note_dispute(t: Tables, p: Any) -> int:
         return 0
     names = ("customer_id", "dispute_id", "payment_id", "amount_minor", "currency", "status", "reason")
     t.insert("disputes", {**{name: p[name] for name in names}, "opened_at": p["now"], "closed_at": None,
-                            "read_at": None})  # fmt: skip
+                            "read_at": None, "evidence_due_at": p["due"]})  # fmt: skip
     return 1
 
 
@@ -377,7 +377,15 @@ def _update_dispute(t: Tables, p: Any) -> int:
     row = t.get("disputes", p["customer_id"], p["dispute_id"])
     assert row is not None
     closed_at = (row["closed_at"] or p["now"]) if p["closed"] else None
-    t.update("disputes", row, status=p["status"], amount_minor=p["amount_minor"], closed_at=closed_at, read_at=p["now"])
+    t.update(
+        "disputes",
+        row,
+        status=p["status"],
+        amount_minor=p["amount_minor"],
+        closed_at=closed_at,
+        read_at=p["now"],
+        evidence_due_at=p["due"],
+    )
     return 1
 
 
