@@ -6,6 +6,7 @@ from decimal import Decimal
 
 from brimful import cards, payments
 from integration.test_reversals import paid
+from support.forms import token_of
 
 VISA = "4242424242424242"
 EXPIRED, LOST = "4000000000000069", "4000000000009987"
@@ -133,3 +134,28 @@ async def test_the_page_promises_as_many_declines_as_are_made(harness):
     assert [claim.value for claim in claims] == ["granted"] * cards.decline_budget.DECLINES_MAX + ["busy"]
     page = (pathlib.Path(__file__).parents[2] / "docs" / "declines.md").read_text()
     assert f"at most {cards.decline_budget.DECLINES_MAX} declined tries in 30 days" in page
+
+
+async def test_a_card_given_through_a_wallet_says_so_and_is_charged_like_any_other(harness):
+    customer_id, visitor = await harness.funded(balance=12, number="4761120010000492")
+    [card] = (await harness.call("GET", f"/customers/{customer_id}/cards"))["items"]
+    assert (card["brand"], card["last4"], card["wallet"]) == ("visa", "0492", "apple_pay")
+    assert "Visa ···· 0492 (Apple Pay)" in (await visitor.get("/cards")).text
+    assert "Apple Pay, Google Pay and Link" in (await visitor.get("/top-up?asset=USD")).text
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    assert await harness.charged() == 2500
+
+
+async def test_a_card_that_nothing_uses_is_removed_at_the_second_press(harness):
+    customer_id, visitor = await harness.funded()
+    await visitor.submit(await visitor.get("/auto-top-up/USD"), "/billing/auto-top-up/USD/off", {})
+    [card] = await harness.sql("SELECT card_id FROM cards")
+    path = f"/billing/cards/{card['card_id']}/remove"
+    cards = await visitor.get("/cards")
+    assert f'href="{path}"' in cards.text
+    asked = await visitor.client.post(f"{harness.url}{path}", data={"csrf": token_of(cards)})
+    assert "Remove Visa ···· 4242?" in asked.text
+    assert "To use it again, you would add it again." in asked.text
+    done = await visitor.submit(await visitor.get(path.removeprefix("/billing")), path, {})
+    assert "No cards yet." in done.text

@@ -1703,6 +1703,7 @@ export interface components {
             exp_month: number;
             exp_year: number;
             country: string | null;
+            wallet: string | null;
             state: string;
             default: boolean;
         };

@@ -28,6 +28,7 @@ class Card:
     exp_month: int
     exp_year: int
     country: str | None
+    wallet: str | None
     state: Literal["active", "blocked", "detached"]
     state_reason: str | None
     is_default: bool
@@ -35,9 +36,10 @@ class Card:
 
     @property
     def label(self) -> str:
-        """As people know it: `Visa ···· 4242`."""
+        """As people know it: `Visa ···· 4242`, and through which wallet it was given."""
         names = {"amex": "American Express", "mastercard": "Mastercard", "visa": "Visa"}
-        return f"{names.get(self.brand, self.brand.title())} ···· {self.last4}"
+        wallet = "" if self.wallet is None else f" ({self.wallet.replace('_', ' ').title()})"
+        return f"{names.get(self.brand, self.brand.title())} ···· {self.last4}{wallet}"
 
     @property
     def needs_mandate(self) -> bool:
@@ -57,7 +59,7 @@ class Card:
 
 _COLUMNS = """
     SELECT customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year, country,
-        state, state_reason, is_default, created_at
+        wallet, state, state_reason, is_default, created_at
     FROM cards
 """
 _LIST = _COLUMNS + "WHERE customer_id = %s AND state <> 'detached' ORDER BY is_default DESC, created_at"
@@ -107,9 +109,9 @@ async def find_by_fingerprint(tx: Tx, customer_id: CustomerId, fingerprint: str)
 
 _INSERT = """
     INSERT INTO cards (customer_id, card_id, stripe_payment_method_id, fingerprint, brand, last4, exp_month, exp_year,
-        country, state, is_default, consent_id, created_at, updated_at)
+        country, wallet, state, is_default, consent_id, created_at, updated_at)
     SELECT %(customer_id)s, %(card_id)s, %(payment_method)s, %(fingerprint)s, %(brand)s, %(last4)s, %(exp_month)s,
-        %(exp_year)s, %(country)s, 'active',
+        %(exp_year)s, %(country)s, %(wallet)s, 'active',
         NOT EXISTS (SELECT FROM cards WHERE customer_id = %(customer_id)s AND is_default AND state <> 'detached'),
         %(consent_id)s, %(now)s, %(now)s
     ON CONFLICT (customer_id, stripe_payment_method_id) DO NOTHING
@@ -167,7 +169,7 @@ async def unblock(tx: Tx, card: Card, reason: str) -> bool:
 _RENEW = """
     UPDATE cards SET stripe_payment_method_id = %(payment_method)s, fingerprint = %(fingerprint)s, brand = %(brand)s,
         last4 = %(last4)s, exp_month = %(exp_month)s, exp_year = %(exp_year)s, country = %(country)s,
-        updated_at = %(now)s,
+        wallet = %(wallet)s, updated_at = %(now)s,
         consent_id = coalesce(%(consent_id)s, consent_id)
     WHERE customer_id = %(customer_id)s AND card_id = %(card_id)s
 """

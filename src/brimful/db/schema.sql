@@ -652,6 +652,7 @@ CREATE TABLE public.cards (
     updated_at timestamp with time zone NOT NULL,
     expiry_notified date,
     country text,
+    wallet text,
     CONSTRAINT cards_country_check CHECK ((country ~ '^[A-Z]{2}$'::text)),
     CONSTRAINT cards_exp_month_check CHECK (((exp_month >= 1) AND (exp_month <= 12))),
     CONSTRAINT cards_exp_year_check CHECK (((exp_year >= 2000) AND (exp_year <= 2200))),

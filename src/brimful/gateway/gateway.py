@@ -84,6 +84,7 @@ class CardSnapshot:
     exp_month: int
     exp_year: int
     country: str | None  # of its bank, ISO 3166
+    wallet: str | None = None  # through which it was given: apple_pay, google_pay, link, ...
 
 
 @dataclasses.dataclass(frozen=True)

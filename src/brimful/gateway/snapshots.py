@@ -135,7 +135,7 @@ def card_snapshot(data: Mapping[str, Any]) -> CardSnapshot | Failure:
         return Failure(FailureKind.REFUSED, "not_a_card", f"{data['id']} is not a card")
     return CardSnapshot(
         data["id"], id_of(data.get("customer")), card.get("fingerprint") or data["id"], card["brand"], card["last4"],
-        card["exp_month"], card["exp_year"], card.get("country"),
+        card["exp_month"], card["exp_year"], card.get("country"), (card.get("wallet") or {}).get("type"),
     )  # fmt: skip
 
 

@@ -101,7 +101,7 @@ _WIPE = (
     "DELETE FROM aliases WHERE kind = 'external_id' AND customer_id = %(customer_id)s",
     """
     UPDATE cards SET fingerprint = %(name)s, brand = 'unknown', last4 = '0000', exp_month = 1, exp_year = 2000,
-        country = NULL, state = 'detached', state_reason = %(name)s, is_default = false
+        country = NULL, wallet = NULL, state = 'detached', state_reason = %(name)s, is_default = false
     WHERE customer_id = %(customer_id)s
     """,
     "DELETE FROM consent_evidence WHERE customer_id = %(customer_id)s",

@@ -36,7 +36,9 @@ def customer(now: int) -> Object:
     }  # fmt: skip
 
 
-def payment_method(now: int, *, brand: str, last4: str, fingerprint: str, country: str = "US") -> Object:
+def payment_method(
+    now: int, *, brand: str, last4: str, fingerprint: str, country: str = "US", wallet: str | None = None
+) -> Object:
     return {
         "id": new_id("pm"), "object": "payment_method", "allow_redisplay": "unspecified",
         "billing_details": {"address": {"city": None, "country": None, "line1": None, "line2": None,
@@ -47,7 +49,8 @@ def payment_method(now: int, *, brand: str, last4: str, fingerprint: str, countr
                  "country": country, "display_brand": brand, "exp_month": 8, "exp_year": 2030,
                  "fingerprint": fingerprint, "funding": "credit", "generated_from": None, "last4": last4,
                  "networks": {"available": [brand], "preferred": None}, "regulated_status": "unregulated",
-                 "three_d_secure_usage": {"supported": True}, "wallet": None},
+                 "three_d_secure_usage": {"supported": True},
+                 "wallet": wallet and {"type": wallet, wallet: {}, "dynamic_last4": last4}},
         "created": now, "customer": None, "customer_account": None, "livemode": False, "metadata": {},
         "type": "card",
     }  # fmt: skip

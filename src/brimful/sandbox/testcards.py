@@ -23,6 +23,7 @@ class TestCard:
     disputed: bool = False
     country: str = "US"
     alone: str | None = None  # declined with this code without the customer
+    wallet: str | None = None  # which gives a number of its own for the card in it
 
     @property
     def last4(self) -> str:
@@ -51,6 +52,8 @@ _CARDS = (
         country="IN",
         alone="transaction_not_allowed",
     ),
+    TestCard("4761120010000492", "visa", "Apple Pay", wallet="apple_pay"),
+    TestCard("5204245250001488", "mastercard", "Google Pay", wallet="google_pay"),
     TestCard("4000000000000259", "visa", "Succeeds, disputed later", disputed=True),
 )
 

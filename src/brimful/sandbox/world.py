@@ -94,7 +94,12 @@ class World:
         """A payment method made of a test card, attached to a customer if one is named."""
         card = TEST_CARDS[number]
         method = shapes.payment_method(
-            self.now(), brand=card.brand, last4=card.last4, fingerprint=fingerprint_of(number), country=card.country
+            self.now(),
+            brand=card.brand,
+            last4=card.last4,
+            fingerprint=fingerprint_of(number),
+            country=card.country,
+            wallet=card.wallet,
         )
         self.store.save("card_number", {"id": method["id"], "number": number})
         self.store.save("payment_method", method)

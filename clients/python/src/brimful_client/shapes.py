@@ -106,6 +106,7 @@ class Card:
     state: str
     default: bool
     country: str | None = None
+    wallet: str | None = None
 
 
 @dataclasses.dataclass(frozen=True)

@@ -98,6 +98,7 @@ class Card(BaseModel):
     exp_month: int
     exp_year: int
     country: str | None
+    wallet: str | None
     state: str
     default: bool
 
@@ -110,6 +111,7 @@ class Card(BaseModel):
             exp_month=card.exp_month,
             exp_year=card.exp_year,
             country=card.country,
+            wallet=card.wallet,
             state=card.state,
             default=card.is_default,
         )

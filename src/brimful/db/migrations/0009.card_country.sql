@@ -4,3 +4,4 @@ SET LOCAL ROLE brimful_owner;
 ALTER TABLE cards ADD COLUMN country text CHECK (country ~ '^[A-Z]{2}$');  -- NULL: not known
 
 RESET ROLE;
+ALTER TABLE cards ADD COLUMN wallet text;  -- through which it was given, such as apple_pay; NULL: typed in

@@ -125,6 +125,7 @@ class SimulatedWorld:
             "customer_id": person.customer_id, "card_id": card_id, "stripe_payment_method_id": method["id"],
             "fingerprint": card["fingerprint"], "brand": card["brand"], "last4": card["last4"],
             "exp_month": card["exp_month"], "exp_year": card["exp_year"], "country": card["country"],
+            "wallet": None,
             "state": "active", "state_reason": None, "is_default": False, "consent_id": f"con_{card_id}",
             "created_at": self.time.now, "updated_at": self.time.now,
         })  # fmt: skip

@@ -87,7 +87,9 @@ async def card_added(page: Page) -> Response:
 
 
 async def card_remove(page: Page) -> Response:
-    """Take a card away. Where rules use it, first a page that names them and offers another card or turning off."""
+    """Take a card away, at the second press: what Stripe has detached nobody can bring back. The page before names the
+    rules that use the card, and offers another one or turning them off.
+    """
     card_id = page.request.path_params["card_id"]
     async with page.deps.database.transaction() as tx:
         card = await cards.store.get(tx, page.session.customer_id, card_id)
@@ -96,7 +98,7 @@ async def card_remove(page: Page) -> Response:
                   if other.card_id != card_id and other.state == "active"]  # fmt: skip
     if card.state == "detached":
         return page.go("/cards")
-    if not page.posted or (used and page.field("turn_off") != "yes"):
+    if not page.posted or page.field("sure") != "yes":
         wanted = next((other.card_id for other in others if other.card_id == page.query("card")), None)
         other = wanted or (others[0].card_id if others else None)
         values = {"card": card, "used": used, "backup": backup, "other": other,

@@ -29,7 +29,7 @@ def _card_state(t: Tables, p: Any) -> int:
 def _renew(t: Tables, p: Any) -> int:
     row = t.get("cards", p["customer_id"], p["card_id"])
     assert row is not None
-    names = ("fingerprint", "brand", "last4", "exp_month", "exp_year", "country")
+    names = ("fingerprint", "brand", "last4", "exp_month", "exp_year", "country", "wallet")
     t.update("cards", row, **{name: p[name] for name in names}, stripe_payment_method_id=p["payment_method"])
     return 1
 
