@@ -79,6 +79,8 @@ lock: $(READY)
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/go.lock
 	@.venv/bin/uv pip compile --group node --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/node.lock
+	@.venv/bin/uv pip compile --group build --universal --generate-hashes \
+	  --no-header --no-annotate --no-emit-index-url --output-file deploy/build.lock
 	@.venv/bin/uv pip compile --group supply --universal --generate-hashes \
 	  --no-header --no-annotate --no-emit-index-url --output-file scripts/supply.lock
 	@.venv/bin/uv pip compile pyproject.toml --extra traces --universal --generate-hashes \

@@ -37,6 +37,7 @@ async def test_a_saved_rule_that_makes_a_payment_due_says_so(harness):
 
 
 async def test_a_limit_that_is_used_up_names_the_day_and_one_raised_the_sum(harness):
+    await harness.stay_in_the_month(hours=3)
     customer_id, visitor = await harness.funded(balance=12, threshold="10", amount="25", limit="25")
     await harness.use(customer_id, "3", "first")
     await harness.work()

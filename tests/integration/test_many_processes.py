@@ -66,7 +66,15 @@ async def serving(harness, workers):
 def children(process):
     """The processes that serve: those with a port open; the library's own helper has none."""
     found = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return {int(one) for one in found if b"spawn_main" in pathlib.Path(f"/proc/{one}/cmdline").read_bytes()}
+    return {int(one) for one in found if b"spawn_main" in command_of(one)}
+
+
+def command_of(pid):
+    """How a process was started; nothing for one that is gone by now."""
+    try:
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return b""
 
 
 class Platform:

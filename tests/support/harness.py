@@ -327,6 +327,12 @@ class Harness:
     async def sweep(self):
         await worker.sweep(self.engine)
 
+    async def stay_in_the_month(self, *, hours):
+        """Begin the next month now, if it would begin within so many hours: its limit would be free again."""
+        now = dt.datetime.now(dt.UTC) + self.clock.offset
+        if (now + dt.timedelta(hours=hours)).month != now.month:
+            await self.pass_time(hours=hours)
+
     async def pass_time(self, **span):
         """Move the database's clock as the product reads it, then let the sweep and the jobs look."""
         self.clock.offset += dt.timedelta(**span)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brimful import i18n, top_ups
+from brimful import i18n, operations, top_ups
 
 INVARIANTS: Mapping[str, str] = {
     "I1": "Balances are the sum of their entries, and every chain holds",
@@ -50,11 +50,11 @@ def reason(code: str | None) -> str:
     return f"{i18n.reasons.failed(i18n.words.speak('en'), code)} ({code})"
 
 
-def review(top_up: top_ups.model.TopUp) -> str:
+def review(top_up: top_ups.model.TopUp | operations.lookup.TopUpLine) -> str:
     """Why a top-up waits for somebody."""
-    if not top_up.live and top_up.balance_after is not None and top_up.state != "succeeded":
+    if top_up.ended_at is not None and top_up.balance_after is not None and top_up.state != "succeeded":
         return "Its payment succeeded after it had ended: the money was credited, and the customer may not expect it."
-    if top_up.live and top_up.failures:
+    if top_up.ended_at is None and top_up.failures:
         return f"Working on it failed {top_up.failures} times with an error of ours; the worker's log has it."
     return "Reconciliation found that it differs from what Stripe has: see Reconciliation."
 

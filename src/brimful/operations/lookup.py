@@ -97,6 +97,8 @@ class TopUpLine:
     requested_at: dt.datetime
     wake_at: dt.datetime | None
     ended_at: dt.datetime | None
+    balance_after: Decimal | None
+    failures: int
 
     @property
     def money(self) -> str:
@@ -110,7 +112,8 @@ class TopUpLine:
 
 _LINES = """
     SELECT t.customer_id, c.name AS customer_name, t.top_up_id, t.asset, t.kind, t.state, t.reason, t.currency,
-        t.amount_minor, t.tries, t.needs_review, t.requested_at, t.wake_at, t.ended_at
+        t.amount_minor, t.tries, t.needs_review, t.requested_at, t.wake_at, t.ended_at, t.balance_after,
+        t.failures
     FROM top_ups AS t JOIN customers AS c ON c.customer_id = t.customer_id
     WHERE (%(states)s::text[] IS NULL OR t.state = ANY(%(states)s))
         AND (%(reason)s::text IS NULL OR t.reason = %(reason)s)

@@ -74,10 +74,10 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
         return State("unavailable", lacks)
     if rule.lasts_days is not None:
         text = words.n(
-            "Auto top-up is on: we add what {number} day of your use costs when your balance drops below {line}. "
-            "{card}. {spent} of {limit} used this month.",
-            "Auto top-up is on: we add what {number} days of your use cost when your balance drops below {line}. "
-            "{card}. {spent} of {limit} used this month.",
+            "Auto top-up is on: we add what {number} day of your use costs when your balance drops below {line}, "
+            "charged to {card}; {spent} of {limit} used this month.",
+            "Auto top-up is on: we add what {number} days of your use cost when your balance drops below {line}, "
+            "charged to {card}; {spent} of {limit} used this month.",
             rule.lasts_days,
             line=words.amount(rule.in_force, asset),
             card=label,
@@ -87,8 +87,8 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
         return State("on", text)
     if rule.target is not None:
         text = words.t(
-            "Auto top-up is on: we bring your balance back to {target} when it drops below {line}. {card}. {spent} of "
-            "{limit} used this month.",
+            "Auto top-up is on: we bring your balance back to {target} when it drops below {line}, charged to {card}; "
+            "{spent} of {limit} used this month.",
             target=words.amount(rule.target, asset),
             line=words.amount(rule.in_force, asset),
             card=label,
@@ -97,8 +97,8 @@ def _rule(words: Words, asset: assets.Asset, rule: auto_top_up.rules.Rule, label
         )
         return State("on", text)
     text = words.t(
-        "Auto top-up is on: we add {amount} when your balance drops below {line}. {card}. {spent} of {limit} used "
-        "this month.",
+        "Auto top-up is on: we add {amount} when your balance drops below {line}, charged to {card}; {spent} of "
+        "{limit} used this month.",
         amount=words.cash(rule.amount_minor, rule.currency),
         line=words.amount(rule.in_force, asset),
         card=label,

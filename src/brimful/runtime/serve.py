@@ -180,7 +180,7 @@ def run(*, host: str, port: int, internal_host: str, internal_port: int, workers
 def _listening(host: str, port: int) -> socket.socket:
     """One socket for all: what comes while a process is replaced waits for another."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family)
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # named: loops turn Nagle off by it
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listening.bind((host, port))
     listening.listen(_BACKLOG)

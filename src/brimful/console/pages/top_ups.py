@@ -74,7 +74,7 @@ def _line(line: operations.lookup.TopUpLine) -> list[Cell | str]:
         str(line.tries),
         view_model.moment(line.requested_at),
         view_model.moment(line.wake_at),
-        Cell("look", None, "warn") if line.needs_review else "",
+        Cell(words.review(line), None, "warn") if line.needs_review else "",
     ]
 
 

@@ -33,7 +33,8 @@ async def overview(page: Page) -> Response:
         section = await _section(page, tx, shown, pasts)
     low = _low(shown, pasts)
     values: dict[str, Any] = {
-        "panels": shown,
+        "panels": [panel for panel in shown if panel.used],
+        "unused": [panel for panel in shown if not panel.used],
         "banner": panels.banner(page, shown, now, low),
         "spent": {code: _spent(page, shown, code, one) for code, one in pasts.items() if one is not None},
         "section": section,

@@ -36,6 +36,11 @@ class Panel:
     aside: str | None  # what is held for running jobs, beside the balance
     charges: str | None  # when the card was charged last, and when it may be next
 
+    @property
+    def used(self) -> bool:
+        """What the customer never had, and does not keep funded, need not stand as large as a balance."""
+        return self.opened or (self.rule is not None and self.rule.enabled)
+
 
 async def panels(page: Page, tx: Tx) -> list[Panel]:
     """Every balance of the customer, in one fixed order."""
