@@ -23,7 +23,7 @@ _STATES: Mapping[str, str] = {
     "intent_created": "Made at Stripe, not confirmed yet",
     "confirming": "Sent to the card's bank; the answer is awaited",
     "processing": "The bank takes its time",
-    "unknown": "Nobody knows yet whether it was charged; Stripe is asked until it says",
+    "unknown": "Outcome unknown; Stripe is asked until it says",
     "action_required": "Waits for the customer",
     "retry_wait": "Declined; tried again later",
     "canceling": "Being canceled at Stripe",

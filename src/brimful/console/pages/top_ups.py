@@ -54,8 +54,8 @@ async def queue(page: Page) -> Response:
     tables = [
         Table(title, _COLUMNS, [_line(line) for line in lines])
         for title, lines in (
-            ("Somebody should look", review), ("Waiting for the customer", waiting), ("Waiting for a retry", retries),
-            ("Stripe has not said", unknown), ("Nobody has looked for a quarter of an hour", stuck),
+            ("Needs review", review), ("Waiting for the customer", waiting), ("Waiting for a retry", retries),
+            ("Outcome not known yet", unknown), ("Overdue by a quarter of an hour", stuck),
             ("Failed, newest first", failed),
         )
     ]  # fmt: skip
@@ -101,7 +101,7 @@ async def one(page: Page) -> Response:
         ("Next look", view_model.moment(top_up.wake_at) or "-"),
         ("Expires", view_model.moment(top_up.expires_at) or "-"),
         ("Ended", view_model.moment(top_up.ended_at) or "-"),
-        ("Somebody should look", Cell(words.review(top_up), None, "warn") if top_up.needs_review else "no"),
+        ("Needs review", Cell(words.review(top_up), None, "warn") if top_up.needs_review else "no"),
     ]
     tries_table = Table(
         "Payments",
@@ -173,7 +173,7 @@ def _acts(top_up: top_ups.model.TopUp) -> list[Act]:
     if top_up.state in top_ups.model.WAITING_STATES:
         acts.append(Act(f"{path}/cancel", "Take it back"))
     if top_up.needs_review:
-        acts.append(Act(f"{path}/resolve", "I have looked", [Field("note", "What you found", required=True)]))
+        acts.append(Act(f"{path}/resolve", "Mark as reviewed", [Field("note", "What you found", required=True)]))
     if top_up.state == "succeeded":
         fields = [Field("amount", f"Amount in {top_up.currency}", required=True)]
         acts.append(Act(f"{path}/refund", "Refund", fields, _REFUND_HINT, key=ids.new("ref")))
