@@ -433,7 +433,7 @@ THREATS = (
     t("a hold is the coordinator's", "posting/batch.py", "if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}", "if (m.customer_id, m.asset) not in accounts}", NODES),
     t("what a node has posted keeps its verdict", "posting/group_commit.py", "        done = await self._writer.write_at_node(movements, batch[0].place)\n        if not done:\n", "        await self._writer.write_at_node(movements, batch[0].place)\n        if done := {}:\n            pass\n        if not done:\n", NODES),
     t("an orphan of a crash is canceled", "payments/create.py", '    if now is None or now.state == "abandoned":\n', '    if now is not None and now.state == "abandoned":\n', f"{FAULTS}::test_a_payment_whose_row_a_crash_of_the_server_took_is_made_anew_and_charged_once"),
-    t("console and metrics are not outside", "runtime/serve.py", 'if inside and scope["server"][1] != self._internal_port:', "if False:", "tests/integration/test_many_processes.py::test_console_and_metrics_are_on_a_listener_of_their_own"),
+    t("console and metrics are not outside", "runtime/serve.py", 'if inside and scope["server"][1] != self._internal_port:', "if False:", "tests/unit/test_listeners.py"),
     t("a balance token ends", "api/routes/balance_tokens.py", "if token.expires_at <= await tx.now():", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a balance token is ours", "auth/balance_tokens.py", "if not hmac.compare_digest(mac, expected[:_MAC]):", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a notification that came meanwhile is heeded", "jobs.py", 'row["id"] is not None or notified == self._notified', "True", "tests/integration/test_queue.py"),
