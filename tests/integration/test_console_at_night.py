@@ -24,7 +24,8 @@ async def test_codes_are_sentences_and_it_says_who_did_what_and_what_changed(har
             assert said in listed
         shown = await person.see(f"/customers/{customer_id}")
         assert "Declined; tried again later (retry_wait)" in shown
-        assert "Not enough funds. Try a smaller amount or another card. (insufficient_funds)" in shown
+        assert ">insufficient funds<" in shown  # the bank's word
+        assert "The customer changed the rule meanwhile (rule_changed)" in shown  # no decline took that one back
         trail = await person.see("/audit?action=rule.saved")
         assert "Customer, in the portal" in trail
         assert "monthly_limit 100 → 200\nversion 1 → 2" in trail

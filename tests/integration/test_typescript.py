@@ -82,6 +82,11 @@ def test_the_package_holds_what_is_run_and_no_more(client):
     [packed] = json.loads(node.run("npm", "pack", "--dry-run", "--json", cwd=client))
     names = {entry["path"] for entry in packed["files"]}
     parts = ("balance", "client", "errors", "index", "schema", "webhooks")
-    assert names == {"package.json", "README.md", *(f"dist/{part}.{end}" for part in parts for end in ("js", "d.ts"))}
+    assert names == {
+        "package.json",
+        "README.md",
+        "LICENSE",
+        *(f"dist/{part}.{end}" for part in parts for end in ("js", "d.ts")),
+    }
     assert packed["size"] < 60_000
     assert "dependencies" not in json.loads((client / "package.json").read_text())

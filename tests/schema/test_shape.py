@@ -25,7 +25,7 @@ EVERY_NODE = {
     "top_ups/store.py:_PAGE_OF_ALL": "a list of everybody's top-ups, by an index of each shard",
     "cards/store.py:_SAME_PLASTIC": "a physical card may be saved by many customers",
     "payments/reversals.py:_OPEN": "an operator looks at everybody's open disputes",
-    "api/metrics.py:_DISPUTES": "a gauge counts everybody's",
+    "payments/reversals.py:_COUNT_OPEN": "a gauge counts everybody's",
     "payments/reconcile.py:_OPEN_DISPUTES": "a reconciliation is of every account",
     "payments/reconcile.py:_YOUNG_REFUNDS": "a reconciliation is of every account",
     "operations/anchors.py:_ENDS": "an anchor is of every account",

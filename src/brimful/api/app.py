@@ -97,12 +97,12 @@ def build(deps: Deps) -> FastAPI:
             permissions.row_for("api", method, route.path)
     app.openapi = lambda: openapi.document(app)  # type: ignore[method-assign]
     app.add_middleware(SecurityHeaders, headers=headers)
-    app.add_middleware(AnyOrigin)
+    app.add_middleware(_AnyOrigin)
     app.add_middleware(RequestIds)  # the last one added is the outermost
     return app
 
 
-class AnyOrigin:
+class _AnyOrigin:
     """Lets pages of any origin read balances: who may is said by the token, and no cookie counts here."""
 
     def __init__(self, app: ASGIApp) -> None:

@@ -1,7 +1,6 @@
 """GET /metrics: what this process counts, and what stands in the database at this moment. No label names a customer."""
 
 import asyncio
-import math
 import time
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -110,18 +109,10 @@ async def _top_ups(tx: Tx) -> list[Metric]:
     ]  # fmt: skip
 
 
-_DISPUTES = """
-    SELECT count(*) AS n, extract(epoch FROM min(evidence_due_at) - %s::timestamptz)::float AS due_s FROM disputes
-    WHERE closed_at IS NULL
-"""
-
-
 async def _disputed(tx: Tx) -> list[Metric]:
-    row = await tx.one(_DISPUTES, (await tx.now(),))
-    assert row is not None
-    due_s = math.inf if row["due_s"] is None else row["due_s"]
+    count, due_s = await payments.reversals.count_open(tx)
     return [
-        _gauge("brimful_disputes_open", "Disputes and inquiries that have not ended", row["n"]),
+        _gauge("brimful_disputes_open", "Disputes and inquiries that have not ended", count),
         _gauge("brimful_disputes_evidence_due_seconds", "Until evidence for the first of them is due", due_s),
     ]
 

@@ -1,6 +1,6 @@
 """Balance tokens: with one, a browser reads one customer's balances, for minutes, and can do nothing else.
 
-Nothing is stored. A token carries whose balances it is for and until when, under a key that is derived from the
+No table holds them. A token carries whose balances it is for and until when, under a key that is derived from the
 ledger's: it is good until it ends, on every process, and lives as long as a page needs it.
 """
 

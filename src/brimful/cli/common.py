@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import pathlib
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from typing import TYPE_CHECKING, TypeVar
 
@@ -47,7 +48,12 @@ def say(text: str = "") -> None:
     """A line for people: beside `--json -` it goes to standard error."""
     context = click.get_current_context(silent=True)
     given = None if context is None else context.params.get("json_file")
-    click.echo(text, err=given is not None and str(given) == "-")
+    click.echo(text, err=str(given) == "-")
+
+
+def words_aside(json_file: pathlib.Path | None) -> contextlib.AbstractContextManager[object]:
+    """While it is entered, what is printed for people goes where `say` sends it."""
+    return contextlib.redirect_stdout(sys.stderr) if str(json_file) == "-" else contextlib.nullcontext()
 
 
 def write_json(json_file: pathlib.Path | None, result: object) -> None:

@@ -207,12 +207,12 @@ def backtest(
     result = tests.run.run(found, speeds=speeds, payments=payments)
     common.write_json(json_file, result)
     if page is not None:
-        click.echo(f"written: {tests.page.write(result, page)}")
+        common.say(f"written: {tests.page.write(result, page)}")
     for trace in result["traces"]:
-        click.echo(f"\n{trace['name']}: {trace['accounts']} accounts, {trace['days']:g} days")
-        click.echo(f"  {'rule':<44} {'minutes dry':>12} {'idle':>10} {'charges':>9} {'largest day':>12}")
+        common.say(f"\n{trace['name']}: {trace['accounts']} accounts, {trace['days']:g} days")
+        common.say(f"  {'rule':<44} {'minutes dry':>12} {'idle':>10} {'charges':>9} {'largest day':>12}")
         for row in [*trace["rules"], *trace["references"]]:
-            click.echo(
+            common.say(
                 f"  {row['name']:<44} {row['minutes_dry']:>12,.1f} {row['idle_mean']:>10,.0f} {row['charges']:>9,} "
                 f"{row['largest_day']:>12,.2f}"
             )

@@ -1,7 +1,6 @@
 """Commands to look and to act: verify, doctor, explain, charging, refund, reconcile, simulate, bench."""
 
 import asyncio
-import dataclasses
 import datetime as dt
 import hashlib
 import json
@@ -121,11 +120,11 @@ def status(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
     """How it stands at this moment: charging, workers, queue, top-ups, webhooks, Stripe's events."""
     from brimful import operations
 
-    found = common.as_engine(data, operations.health.findings)
+    found = common.as_engine(data, operations.health.examine)
     for finding in found:
         common.say(f"{common.mark(finding.ok)}  {finding.name:<10} {finding.detail}")
     ok = all(finding.ok for finding in found)
-    common.write_json(json_file, {"ok": ok, "found": [dataclasses.asdict(finding) for finding in found]})
+    common.write_json(json_file, {"ok": ok, "found": [finding.shown() for finding in found]})
     sys.exit(0 if ok else 1)
 
 
@@ -136,7 +135,8 @@ def bench(name: str, json_file: pathlib.Path | None) -> None:
     """Measure one question beside its reference, in one run on this machine."""
     from brimful.dev.bench import run as run_benchmark
 
-    result = run_benchmark(name)
+    with common.words_aside(json_file):
+        result = run_benchmark(name)
     common.write_json(json_file, result)
 
 

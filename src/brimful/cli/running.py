@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import functools
 import logging
 import os
 import pathlib
@@ -63,7 +64,9 @@ def _sample_link(running: "Running") -> str:
     with Client(running.url, running.api_key) as brimful:
         try:
             customer = brimful.find_customer("sample")
-        except Problem:
+        except Problem as problem:
+            if problem.code != "customer_not_found":
+                raise
             customer = brimful.create_customer(name="Sample Customer", external_id="sample")
             brimful.adjust(customer.id, transaction_id="welcome", asset="USD", amount=10, reason="gift")
         return brimful.portal_link(customer.id, return_url=f"{running.url}/docs/").redirect_url
@@ -300,7 +303,8 @@ def demo(
         stop_after=stop_after,
         port=port,
         data=data,
-        json_file=json_file,
+        stderr=str(json_file) == "-",
+        write=functools.partial(common.write_json, json_file),
         stopped=_stop_signal(),
     )
     sys.exit(0 if ok else 1)

@@ -92,14 +92,7 @@ def suspended(one: Suspension) -> str:
 
 def at_stripe(object_id: str | None, config: Settings) -> Cell | str:
     """An object's id, leading to it in Stripe's dashboard; alone where there is none, beside the sandbox."""
-    kinds = {
-        "pi": "payments",
-        "cus": "customers",
-        "dp": "disputes",
-        "du": "disputes",
-        "re": "refunds",
-        "ch": "payments",
-    }
+    kinds = {"pi": "payments", "cus": "customers", "dp": "disputes", "du": "disputes"}
     kind = kinds.get((object_id or "").partition("_")[0])
     if object_id is None or kind is None or config.sandbox:
         return object_id or ""

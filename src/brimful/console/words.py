@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from brimful import i18n, operations, top_ups
+from brimful import operations, top_ups
 
 INVARIANTS: Mapping[str, str] = {
     "I1": "Balances are the sum of their entries, and every chain holds",
@@ -31,6 +31,30 @@ _STATES: Mapping[str, str] = {
     "failed": "Failed for good; nothing was charged",
     "canceled": "Taken back; nothing was charged",
 }
+_REASONS: Mapping[str, str] = {
+    "approval_needed": "The customer wanted to be asked first",
+    "not_approved": "The customer did not approve it in time",
+    "authentication_required": "The bank wants the customer to confirm it",
+    "confirmation_expired": "The customer did not confirm it in time",
+    "link_expired": "The link was not paid in time",
+    "expired": "The page to pay on ran out",
+    "not_sent": "It was never sent to the bank",
+    "canceled_at_stripe": "Somebody canceled it at Stripe",
+    "gone_at_stripe": "Stripe does not know it any more",
+    "customer_gone_at_stripe": "The customer was deleted at Stripe",
+    "card_budget": "The card was declined too often lately, and was not asked again",
+    "card_unavailable": "The card cannot be charged any more",
+    "other_card": "Goes on with the other card",
+    "no_longer_needed": "The balance was back above its threshold",
+    "rule_changed": "The customer changed the rule meanwhile",
+    "off": "The customer turned the rule off",
+    "paused": "The rule was paused meanwhile",
+    "no_consent": "The customer withdrew their consent",
+    "limit_reached": "The limit of the month leaves no room",
+    "day_limit_reached": "The limit of 24 hours leaves no room",
+    "price_changed": "The units cost more than was agreed to",
+    "unusual_use": "The use is far beyond the account's own past",
+}
 
 
 def invariant(name: str) -> str:
@@ -44,10 +68,10 @@ def state(code: str) -> str:
 
 
 def reason(code: str | None) -> str:
-    """Why a top-up stands as it does: as its customer reads it, with the code that its page there does not show."""
+    """Why a top-up stands as it does: ours as a sentence with its code; a decline's code is the bank's own words."""
     if code is None:
         return ""
-    return f"{i18n.reasons.failed(i18n.words.speak('en'), code)} ({code})"
+    return f"{_REASONS[code]} ({code})" if code in _REASONS else code.replace("_", " ")
 
 
 def review(top_up: top_ups.model.TopUp | operations.lookup.TopUpLine) -> str:

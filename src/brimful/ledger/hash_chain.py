@@ -37,7 +37,7 @@ class Keyring:
 
     def lacks(self, mac: bytes) -> int | None:
         """The number of the key that made a mac, if it is none of ours."""
-        return mac[0] if len(mac) == MAC_BYTES and mac[0] not in self._keys else None
+        return mac[0] if len(mac) == MAC_BYTES and not self.has(mac[0]) else None
 
     def has(self, number: int) -> bool:
         """Whether we hold the key of that number."""

@@ -3,7 +3,6 @@
 What could not be examined is neither right nor wrong: `ok` is None, and the detail says why.
 """
 
-import dataclasses
 import json
 import pathlib
 import time
@@ -21,24 +20,13 @@ from brimful.db.pool import Tx
 from brimful.gateway.gateway import Failure, FailureKind
 from brimful.gateway.stripe.account import Account, Endpoint
 from brimful.operations import health, installation, verify
+from brimful.operations.health import Examination
 from brimful.settings.environment import StripeAccess
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 _CLOCK_OFF_MAX_S = 5.0
 _QUEUE_AGE_MAX_S = 60
 _OVERDUE_MAX_S = 900
-
-
-@dataclasses.dataclass(frozen=True)
-class Examination:
-    """One examination and its result."""
-
-    name: str
-    ok: bool | None
-    detail: str
-
-    def shown(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
 
 
 async def run(

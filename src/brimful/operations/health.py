@@ -2,13 +2,25 @@
 
 import dataclasses
 import datetime as dt
-from typing import LiteralString
+from typing import Any, LiteralString
 
 from brimful import payments
 from brimful.db.pool import Tx
 
 _LATE_S = 60  # a healthy queue is empty within a second
 OVERDUE = dt.timedelta(minutes=15)  # since a live top-up should have been looked at, as I12 has it
+
+
+@dataclasses.dataclass(frozen=True)
+class Examination:
+    """One examination and its result."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+    def shown(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,16 +84,7 @@ async def read(tx: Tx) -> HealthReport:
     return HealthReport(**around, **top_ups)
 
 
-@dataclasses.dataclass(frozen=True)
-class Finding:
-    """One part of the whole, whether it is well, and how it stands."""
-
-    name: str
-    ok: bool
-    detail: str
-
-
-async def findings(tx: Tx) -> list[Finding]:
+async def examine(tx: Tx) -> list[Examination]:
     """The state now, for a person."""
     now, here = await tx.now(), await read(tx)
     held = await payments.suspensions.list_all(tx)
@@ -89,14 +92,23 @@ async def findings(tx: Tx) -> list[Finding]:
     silent = "none has ever run" if here.worker_silent_s is None else f"the last was heard {here.worker_silent_s} s ago"
     last = "none yet" if here.event_at is None else f"the last {int((now - here.event_at).total_seconds())} s ago"
     return [
-        Finding("charging", not held, charging),
-        Finding("workers", here.workers > 0, f"{here.workers} running" if here.workers else silent),
-        Finding("queue", here.queue_age_s < _LATE_S, f"{here.jobs} jobs due, the oldest for {here.queue_age_s:.0f} s"),
-        Finding("top-ups", not here.stuck and not here.review,
-                f"{here.stuck} overdue, {here.review} for somebody to review"),
-        Finding("webhooks", not here.webhooks_disabled and here.deliveries_late_s < _LATE_S,
-                f"{here.deliveries} deliveries wait, {here.deliveries_retried} of them again; "
-                f"{here.webhooks_disabled} endpoints disabled after failures"),
-        Finding("stripe", not here.events_aside,
-                f"{here.events_waiting} events wait, {here.events_aside} set aside; {last}"),
-    ]  # fmt: skip
+        Examination("charging", not held, charging),
+        Examination("workers", here.workers > 0, f"{here.workers} running" if here.workers else silent),
+        Examination(
+            "queue", here.queue_age_s < _LATE_S, f"{here.jobs} jobs due, the oldest for {here.queue_age_s:.0f} s"
+        ),
+        Examination(
+            "top-ups",
+            not here.stuck and not here.review,
+            f"{here.stuck} overdue, {here.review} for somebody to review",
+        ),
+        Examination(
+            "webhooks",
+            not here.webhooks_disabled and here.deliveries_late_s < _LATE_S,
+            f"{here.deliveries} deliveries wait, {here.deliveries_retried} of them again; "
+            f"{here.webhooks_disabled} endpoints disabled after failures",
+        ),
+        Examination(
+            "stripe", not here.events_aside, f"{here.events_waiting} events wait, {here.events_aside} set aside; {last}"
+        ),
+    ]

@@ -7,6 +7,7 @@ reversals sum exactly in any order.
 
 import datetime as dt
 import logging
+import math
 from http import HTTPStatus
 from typing import Any
 
@@ -277,6 +278,19 @@ _OPEN = """
 async def disputes_of(tx: Tx, customer_id: CustomerId, top_up_id: str | None = None) -> list[Row]:
     """Every dispute and inquiry of a customer's payments, or of one top-up's, newest first."""
     return await tx.all(_OF, (customer_id, top_up_id, top_up_id))
+
+
+_COUNT_OPEN = """
+    SELECT count(*) AS n, extract(epoch FROM min(evidence_due_at) - %s::timestamptz)::float AS due_s FROM disputes
+    WHERE closed_at IS NULL
+"""
+
+
+async def count_open(tx: Tx) -> tuple[int, float]:
+    """How many have not ended, and in how many seconds evidence for the first of them is due: infinite for none."""
+    row = await tx.one(_COUNT_OPEN, (await tx.now(),))
+    assert row is not None
+    return row["n"], math.inf if row["due_s"] is None else row["due_s"]
 
 
 async def open_disputes(tx: Tx, *, limit: int) -> list[Row]:

@@ -280,7 +280,7 @@ def portal_link(
 def balance_token(customer_id: str, *, expires_in_s: int | None = None) -> Call[shapes.BalanceToken]:
     """A token with which a browser reads this customer's balances, and can do nothing else: 15 minutes, or as given."""
     body = _present(customer_id=customer_id, expires_in_s=expires_in_s)
-    return Call("POST", "/balance-tokens", shapes.BalanceToken, body, headers=_key(None))
+    return Call("POST", "/balance-tokens", shapes.BalanceToken, body)
 
 
 def payment_link(

@@ -10,7 +10,6 @@ from brimful.console.context import Page
 from brimful.console.view_model import Cell, Sign, Table, View
 from brimful.db.pool import Row
 
-_DISPUTES_MAX = 100
 _STATES = """
     SELECT state, count(*) AS n, min(requested_at) AS oldest FROM top_ups WHERE ended_at IS NULL GROUP BY state
     ORDER BY state
@@ -27,7 +26,7 @@ async def overview(page: Page) -> Response:
         now = await tx.now()
         suspended = await payments.suspensions.list_all(tx)
         found = await operations.verify.last(tx)
-        disputed = await payments.reversals.open_disputes(tx, limit=_DISPUTES_MAX)
+        disputed, _ = await payments.reversals.count_open(tx)
         states = await tx.all(_STATES)
         ended = await tx.all(_ENDED, (now,))
         report = await operations.health.read(tx)
@@ -36,7 +35,7 @@ async def overview(page: Page) -> Response:
         Sign("Workers alive", str(report.workers) if report.workers else Cell("0", None, "bad")),
         Sign("Oldest job waits", f"{report.queue_age_s:.0f} s"),
         Sign("Top-ups to look at", _counted(report.review, "/queue")),
-        Sign("Disputes open", _counted(len(disputed), "/queue")),
+        Sign("Disputes open", _counted(disputed, "/queue")),
         Sign("Events of Stripe set aside", _counted(report.events_aside, "/stripe?state=quarantined")),
         Sign("Webhooks disabled", _counted(report.webhooks_disabled, "/webhooks")),
         Sign("Deliveries being retried", _counted(report.deliveries_retried, "/webhooks?status=Failed")),

@@ -2,6 +2,6 @@
 SET LOCAL ROLE brimful_owner;
 
 ALTER TABLE cards ADD COLUMN country text CHECK (country ~ '^[A-Z]{2}$');  -- NULL: not known
+ALTER TABLE cards ADD COLUMN wallet text;  -- through which it was given, such as apple_pay; NULL: typed in
 
 RESET ROLE;
-ALTER TABLE cards ADD COLUMN wallet text;  -- through which it was given, such as apple_pay; NULL: typed in

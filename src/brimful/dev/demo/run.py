@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import json
 import pathlib
 import tempfile
 import time
@@ -45,11 +44,14 @@ def run(
     stop_after: bool,
     port: int,
     data: pathlib.Path | None,
-    json_file: pathlib.Path | None,
+    stderr: bool,
+    write: Callable[[object], None],
     stopped: Callable[[], bool],
 ) -> bool:
-    """Run it; returns whether everything held."""
-    console = rich.console.Console(stderr=json_file is not None and str(json_file) == "-")
+    """Run it; returns whether everything held. What is for people goes to standard error with `stderr`; `write` gets
+    the result as soon as it stands.
+    """
+    console = rich.console.Console(stderr=stderr)
     requests = _requests(trace, rows)
     length = traces.survey(requests)  # of a file that cannot be used nothing is begun
     elsewhere = settings.environment.database_url()
@@ -59,9 +61,7 @@ def run(
             console.print("The books are in DATABASE_URL's database; their keys stay in that directory.")
         with runtime.local.up(directory, port=port, extra=_SETTINGS, quiet=True, database_url=elsewhere) as running:
             show = _Show(console, running, stopped)
-            return asyncio.run(
-                show.play(requests, length, customers, speed, stop_after=stop_after, json_file=json_file)
-            )
+            return asyncio.run(show.play(requests, length, customers, speed, stop_after=stop_after, write=write))
 
 
 def _requests(path: pathlib.Path | None, rows: int | None) -> traces.Trace | traces.Generated:
@@ -106,7 +106,7 @@ class _Show:
         speed: float,
         *,
         stop_after: bool,
-        json_file: pathlib.Path | None,
+        write: Callable[[object], None],
     ) -> bool:
         running = self._running
         database = Database(running.database_url, "brimful_api", pool_max=2)
@@ -128,9 +128,7 @@ class _Show:
             result = await self._result(api, sandbox, database)
             for line in report.lines(result, seconds):
                 self._console.print(line, highlight=False)
-            if json_file is not None:
-                text = json.dumps(result, indent=2)
-                await asyncio.to_thread(print if str(json_file) == "-" else json_file.write_text, text)
+            await asyncio.to_thread(write, result)
             if not stop_after:
                 await self._stay(api, players)
         await database.close()

@@ -86,14 +86,17 @@ async def _page_of(
     marks, failed_mark = _read_cursor(cursor)
     kinds = _KINDS[kind]
     found: list[tuple[dt.datetime, str, int | str, Item]] = []
-    by_code, pending = {asset.code: asset for asset in wanted}, []
+    pending: list[Item] = []
     for asset in wanted:
         rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
         found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
     if kinds is None or "top_up" in kinds:
+        by_code = {asset.code: asset for asset in wanted}
         customer_id = page.session.customer_id
         failed = await top_ups.failures.list_page(tx, customer_id, by_code, before=failed_mark, limit=limit + 1)
         found += [(one.at, "", one.place, _failed(page, one, by_code[one.asset])) for one in failed]
+        live = [] if cursor else await top_ups.store.list_being_paid(tx, customer_id, list(by_code))
+        pending = [_pending(page, one, by_code[one.asset]) for one in live]
     found.sort(key=lambda item: (item[0], str(item[1]), item[2] if isinstance(item[2], int) else 0), reverse=True)
     kept = found[:limit]
     for _, code, place, _item in kept:
@@ -101,9 +104,6 @@ async def _page_of(
             marks[code] = place
         else:
             failed_mark = place
-    if not cursor and (kinds is None or "top_up" in kinds):
-        live = await top_ups.store.list_being_paid(tx, page.session.customer_id, list(by_code))
-        pending = [_pending(page, one, by_code[one.asset]) for one in live]
     more = len(found) > limit
     older = "".join(f"{code}.{seq}~" for code, seq in sorted(marks.items())) + (failed_mark or "")
     return pending + _grouped([item for *_, item in kept], page.session.time_zone), older if more else None

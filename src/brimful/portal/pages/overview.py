@@ -28,7 +28,7 @@ async def overview(page: Page) -> Response:
     async with page.deps.database.transaction() as tx:
         now = await tx.now()
         shown = await panels.panels(page, tx)
-        pasts = {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
+        pasts = await _pasts(page, tx, shown)
         latest = await activity.latest(page, tx, [panel.asset for panel in shown if panel.opened], limit=_LATEST)
         section = await _section(page, tx, shown, pasts)
     low = _low(shown, pasts)
@@ -43,6 +43,11 @@ async def overview(page: Page) -> Response:
         "empty": not any(panel.opened for panel in shown),
     }
     return page.show("overview.html", values)
+
+
+async def _pasts(page: Page, tx: Tx, shown: list[Panel]) -> dict[str, spending.Spending | None]:
+    """What was spent of each balance lately."""
+    return {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
 
 
 def _low(shown: list[Panel], pasts: dict[str, spending.Spending | None]) -> set[str]:
@@ -143,7 +148,7 @@ async def _fragments(page: Page) -> str:
     """The panels, and the banner: a payment that wants its customer is announced while they look."""
     async with page.deps.database.transaction() as tx:
         shown = await panels.panels(page, tx)
-        pasts = {panel.asset.code: await spending.read(page, tx, panel.asset.code) for panel in shown if panel.opened}
+        pasts = await _pasts(page, tx, shown)
         now: dt.datetime = await tx.now()
     values = {"panels": shown, "now": now, "banner": panels.banner(page, shown, now, _low(shown, pasts))}
     return page.context.render("live.html", values, page.words)
