@@ -43,7 +43,8 @@ async def test_a_well_house_is_well(examine):
     assert bad(found) == {}
     assert set(found) == {
         "database", "migrations", "nodes", "standby", "clock", "roles", "worker", "queue", "charging", "top-ups",
-        "deliveries", "stripe events", "epoch file", "stripe key", "stripe clock", "stripe webhook", "books",
+        "deliveries", "stripe events", "epoch file", "webhook secret", "stripe key", "stripe clock",
+        "stripe webhook", "books",
     }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ async def test_no_event_ever_came(harness, examine):
 
 
 async def test_no_webhook_secret_is_set(harness, examine):
-    assert "is not set" in bad(await examine(webhook_secrets=()))["stripe events"]
+    assert "is not set" in bad(await examine(webhook_secrets=()))["webhook secret"]
 
 
 @pytest.mark.parametrize(

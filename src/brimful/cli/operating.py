@@ -117,12 +117,12 @@ def doctor(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
 @DATA
 @JSON_FILE
 def status(data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
-    """How it stands at this moment: charging, workers, queue, top-ups, webhooks, Stripe's events."""
+    """How it stands at this moment: charging, workers, queue, top-ups, deliveries, Stripe's events."""
     from brimful import operations
 
     found = common.as_engine(data, operations.health.examine)
     for finding in found:
-        common.say(f"{common.mark(finding.ok)}  {finding.name:<10} {finding.detail}")
+        common.say(f"{common.mark(finding.ok)}  {finding.name:<14} {finding.detail}")
     ok = all(finding.ok for finding in found)
     common.write_json(json_file, {"ok": ok, "found": [finding.shown() for finding in found]})
     sys.exit(0 if ok else 1)

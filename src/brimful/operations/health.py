@@ -6,8 +6,9 @@ from typing import Any, LiteralString
 
 from brimful import payments
 from brimful.db.pool import Tx
+from brimful.operations import installation
 
-_LATE_S = 60  # a healthy queue is empty within a second
+_QUEUE_AGE_MAX_S = 60  # a healthy queue is empty within a second
 OVERDUE = dt.timedelta(minutes=15)  # since a live top-up should have been looked at, as I12 has it
 
 
@@ -84,31 +85,85 @@ async def read(tx: Tx) -> HealthReport:
     return HealthReport(**around, **top_ups)
 
 
+_PAID: LiteralString = (
+    "SELECT count(*) > 0 AS paid FROM (SELECT 1 FROM payments WHERE state = 'succeeded' LIMIT 1) AS any_one"
+)
+
+
 async def examine(tx: Tx) -> list[Examination]:
-    """The state now, for a person."""
-    now, here = await tx.now(), await read(tx)
-    held = await payments.suspensions.list_all(tx)
-    charging = "on" if not held else "; ".join(f"suspended since {s.since:%Y-%m-%d %H:%M}: {s.reason}" for s in held)
-    silent = "none has ever run" if here.worker_silent_s is None else f"the last was heard {here.worker_silent_s} s ago"
-    last = "none yet" if here.event_at is None else f"the last {int((now - here.event_at).total_seconds())} s ago"
+    """The state now, for a person, with what to do about what is wrong: for `status`, and part of `doctor`."""
+    report = await read(tx)
+    paid = await tx.one(_PAID)
+    assert paid is not None
     return [
-        Examination("charging", not held, charging),
-        Examination("workers", here.workers > 0, f"{here.workers} running" if here.workers else silent),
-        Examination(
-            "queue", here.queue_age_s < _LATE_S, f"{here.jobs} jobs due, the oldest for {here.queue_age_s:.0f} s"
-        ),
-        Examination(
-            "top-ups",
-            not here.stuck and not here.review,
-            f"{here.stuck} overdue, {here.review} for somebody to review",
-        ),
-        Examination(
-            "webhooks",
-            not here.webhooks_disabled and here.deliveries_late_s < _LATE_S,
-            f"{here.deliveries} deliveries wait, {here.deliveries_retried} of them again; "
-            f"{here.webhooks_disabled} endpoints disabled after failures",
-        ),
-        Examination(
-            "stripe", not here.events_aside, f"{here.events_waiting} events wait, {here.events_aside} set aside; {last}"
-        ),
+        _charging(await payments.suspensions.list_all(tx)),
+        _workers(report, await installation.outdated(tx)),
+        _queue(report),
+        _top_ups(report),
+        _deliveries(report),
+        _events(report, paid=paid["paid"]),
     ]
+
+
+def _charging(held: list[payments.suspensions.Suspension]) -> Examination:
+    if held:
+        reasons = "; ".join(f"{one.kind} since {one.since:%Y-%m-%d %H:%M}: {one.reason}" for one in held)
+        return Examination("charging", ok=False, detail=f"suspended ({reasons}): `brimful charging show`")
+    return Examination("charging", ok=True, detail="on")
+
+
+def _workers(report: HealthReport, outdated: list[str]) -> Examination:
+    if outdated:
+        detail = f"{'; '.join(outdated)}: it takes no part. End it, or start it again with the settings of the others"
+        return Examination("worker", ok=False, detail=detail)
+    if not report.workers:
+        silent_s = report.worker_silent_s
+        last = "none is registered" if silent_s is None else f"the last one reported {silent_s} s ago"
+        return Examination("worker", ok=False, detail=f"no worker is alive ({last}): start `brimful worker`")
+    return Examination("worker", ok=True, detail=f"{report.workers} at work")
+
+
+def _queue(report: HealthReport) -> Examination:
+    detail = f"{report.jobs} jobs wait, the oldest for {report.queue_age_s:.0f} s"
+    if report.queue_age_s > _QUEUE_AGE_MAX_S:
+        return Examination("queue", ok=False, detail=f"{detail}: start more workers, or see what theirs do")
+    return Examination("queue", ok=True, detail=detail)
+
+
+def _top_ups(report: HealthReport) -> Examination:
+    detail = f"{report.review} need a person, {report.stuck} are stuck"
+    if report.review or report.stuck:
+        return Examination(
+            "top-ups", ok=False, detail=f"{detail}: `brimful top-ups list --review`, or the console's queue"
+        )
+    return Examination("top-ups", ok=True, detail=detail)
+
+
+def _deliveries(report: HealthReport) -> Examination:
+    if report.webhooks_disabled:
+        what = "of the platform's webhooks are disabled after failures: see the console's webhooks"
+        return Examination("deliveries", ok=False, detail=f"{report.webhooks_disabled} {what}")
+    late_s = report.deliveries_late_s
+    detail = f"{report.deliveries} wait, {report.deliveries_retried} of them after a failure"
+    if late_s > OVERDUE.total_seconds():
+        return Examination("deliveries", ok=False, detail=f"{detail}, the oldest {late_s:.0f} s late")
+    return Examination("deliveries", ok=True, detail=detail)
+
+
+def _events(report: HealthReport, *, paid: bool) -> Examination:
+    seen, rejected = report.event_at, report.rejected_at
+    last = "none yet" if seen is None else f"the last one at {seen:%Y-%m-%d %H:%M:%S}"
+    if rejected is not None and (seen is None or rejected > seen):
+        detail = (
+            f"signed with another secret, last at {rejected:%Y-%m-%d %H:%M:%S}; right ones: {last}. "
+            "Set STRIPE_WEBHOOK_SECRET to the endpoint's (several, comma-separated, while you rotate it) and restart "
+            "the API; this is well again with the next event"
+        )
+        return Examination("stripe events", ok=False, detail=detail)
+    if seen is None and paid:
+        detail = "payments have succeeded and no event ever came: run `brimful stripe setup`"
+        return Examination("stripe events", ok=False, detail=detail)
+    if report.events_aside:
+        detail = f"{last}; {report.events_aside} are set aside: see the console's page of Stripe"
+        return Examination("stripe events", ok=False, detail=detail)
+    return Examination("stripe events", ok=True, detail=f"{last}; {report.events_waiting} wait")
