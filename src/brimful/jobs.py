@@ -20,7 +20,7 @@ from brimful.db.pool import Database, Tx, role_conninfo, trusting_pool
 
 
 class Name(enum.StrEnum):
-    """Every job there is. worker.py maps each to an operation."""
+    """Every job there is. worker/queue.py maps each to an operation."""
 
     PAY = "pay"  # customer_id, top_up_id: take a top-up as far as it goes now
     EVALUATE = "evaluate"  # customer_id, asset: a wait has run out

@@ -83,7 +83,7 @@ async def lived_quietly(harness, customer_id, days=8):
         harness.clock.offset += dt.timedelta(hours=6)
         await harness.use(customer_id, "2", f"quiet-{number}")
     harness.clock.offset += dt.timedelta(hours=3)
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
 
 
 @pytest.mark.flow
@@ -126,7 +126,7 @@ async def test_the_form_says_what_the_brake_would_have_held(harness):
     assert "In your last 30 days it would have asked 0 times." in (await visitor.get("/auto-top-up/USD")).text
     await harness.use(customer_id, "30", "much")
     harness.clock.offset += dt.timedelta(hours=1)
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
     visitor = await harness.visitor(customer_id)
     page = await visitor.get("/auto-top-up/USD")
     assert "In your last 30 days it would have asked 1 time." in page.text

@@ -104,10 +104,10 @@ async def test_grants_are_the_accounts_credits(harness, credyt):
     page = await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", limit=2)
     assert (page.total_count, [Decimal(item.available) for item in page.items_property]) == (3, [12, 11])
     assert page.items_property[0].expires_at.year == 9999
-    assert page.items_property[0].purpose == "adjustment"
+    assert page.items_property[0].purpose == "correction"
     later = dt.datetime.now(dt.UTC) + dt.timedelta(hours=1)
     assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", effective_from=later)).total_count == 0
-    assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", purpose="top_up")).total_count == 0
+    assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", purpose="paid")).total_count == 0
     assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:EUR")).total_count == 0  # never used
     with pytest.raises(ResourceNotFoundError):
         await credyt(f"{OPS}.get_credit_grants", customer_id, "default:NONE")

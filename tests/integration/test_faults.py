@@ -307,13 +307,13 @@ async def test_stripe_is_down_for_six_hours_and_the_drain_is_quick(harness):
 
 async def test_after_a_failover_nothing_is_sent_before_a_beat_has_noted_it(harness):
     """F44: between the promotion and the next beat, five seconds at most."""
-    await worker.heartbeat(harness.engine, RestoreDetector(None))
+    await worker.periodic.heartbeat(harness.engine, RestoreDetector(None))
     customer_id, _ = await harness.crossed()
     await harness.sql("UPDATE restore_guard SET timeline = timeline + 1")  # what the last beat saw is not what there is
     await harness.work()
     assert await harness.charged() == 0
     assert (await harness.top_ups(customer_id))[0]["state"] == "requested"
-    await worker.heartbeat(harness.engine, RestoreDetector(None))
+    await worker.periodic.heartbeat(harness.engine, RestoreDetector(None))
     [held] = await harness.sql("SELECT after FROM audit WHERE action = 'charging.suspended'")
     assert "failed over" in held["after"]["reason"]
     await harness.pass_time(minutes=1)

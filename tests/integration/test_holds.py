@@ -114,9 +114,8 @@ async def test_what_nobody_captures_is_freed_once_and_told(harness):
     await hold(harness, customer_id, "short", "6", expires_in_s=60)
     await hold(harness, customer_id, "long", "1", expires_in_s=7200)
     harness.clock.offset += dt.timedelta(minutes=2)
-    freed = await asyncio.gather(
-        *(posting.expire_holds.expire_due(harness.engine.database, harness.engine.pace) for _ in range(3))
-    )
+    engine = harness.engine.database, harness.engine.keyring, harness.engine.pace
+    freed = await asyncio.gather(*(posting.expire_holds.expire_due(*engine) for _ in range(3)))
     assert sum(freed) == 1
     shown = await harness.call("GET", f"/customers/{customer_id}/wallet/holds", expect=200)
     assert {item["id"]: item["state"] for item in shown["items"]} == {"short": "expired", "long": "open"}
@@ -231,7 +230,8 @@ async def test_a_broken_account_stops_no_other_from_being_freed(harness):
         await hold(harness, customer_id, "job", "5", expires_in_s=1)
     await harness.sql("UPDATE accounts SET held = 0 WHERE customer_id = %s", (broken,))
     harness.clock.offset += dt.timedelta(minutes=1)
-    assert await posting.expire_holds.expire_due(harness.engine.database, harness.engine.pace) == 1
+    engine = harness.engine.database, harness.engine.keyring, harness.engine.pace
+    assert await posting.expire_holds.expire_due(*engine) == 1
     assert (await account(harness, well))["held"] == 0
 
 

@@ -109,12 +109,12 @@ async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster,
     detector = payments.restore_guard.RestoreDetector(str(tmp_path / "epoch"))
     ada, _ = await harness.funded(balance=12, threshold="10")
     grace, _ = await harness.funded(balance=12, threshold="10", name="Grace")
-    await worker.heartbeat(harness.engine, detector)
+    await worker.periodic.heartbeat(harness.engine, detector)
     name = psycopg.conninfo.conninfo_to_dict(harness.database_url)["dbname"]
     dumped(cluster, name, "restored_copy")
     try:
         for turn in range(3):
-            await worker.heartbeat(harness.engine, detector)
+            await worker.periodic.heartbeat(harness.engine, detector)
             await harness.use(ada, "20", f"lost-{turn}")
             await harness.work()
         await harness.switch(call="payment_intents.confirm", fault="drop_after")
@@ -129,7 +129,7 @@ async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster,
             assert "went back in time" in reason
             await restored.work()
             assert await harness.charged() == charged  # held: not charged a second time for the same need
-            await worker.reconcile_since_last(restored.engine, restored.engine.payments)
+            await worker.periodic.reconcile_since_last(restored.engine, restored.engine.payments)
             assert await restored.sql("SELECT kind FROM suspensions") == []
             await restored.pass_time(minutes=10)
             assert await restored.balance(ada) == Decimal(9) + 3 * 25

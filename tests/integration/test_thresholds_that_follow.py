@@ -34,7 +34,7 @@ async def test_it_rises_with_the_use_and_falls_when_that_is_over(harness):
     consent = (await visitor.get("/auto-top-up/USD")).text
     assert "balance drops below a threshold that follows my use, between $5.00 and $50.00, without" in consent
     await burn(harness, customer_id, "6", 2, "busy")  # 56 are left
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
     rule = await harness.rule(customer_id)
     # What is used in the time of a payment, 30 s before any was measured, and of the first retry; the window that is
     # open counts by its rate.
@@ -49,14 +49,14 @@ async def test_it_rises_with_the_use_and_falls_when_that_is_over(harness):
     assert [row["cause"] for row in changes] == ["hour", "credit"]
     assert changes[0]["time_s"] == 330
     harness.clock.offset += dt.timedelta(days=32)
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
     assert (await harness.rule(customer_id))["threshold"] == "5"
 
 
 async def test_the_chart_shows_its_band(harness):
     customer_id, visitor = await turned_on(harness)
     await burn(harness, customer_id, "6", 1, "busy")
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
     page = (await (await harness.visitor(customer_id)).get("/")).text
     assert 'class="band"' in page
     assert "It follows your use within this band." in page
@@ -68,7 +68,7 @@ async def test_the_chart_shows_its_band(harness):
 async def test_a_fixed_threshold_stays_and_one_that_follows_can_be_fixed_again(harness):
     customer_id, _ = await turned_on(harness, threshold="20", low="")
     await burn(harness, customer_id, "0.4", 1, "busy")
-    await worker.roll_up(harness.engine)
+    await worker.periodic.roll_up(harness.engine)
     visitor = await harness.visitor(customer_id)
     assert (await harness.rule(customer_id))["threshold"] == "20"
     page = await visitor.get("/auto-top-up/USD")

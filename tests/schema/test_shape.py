@@ -53,7 +53,7 @@ EVERY_NODE = {
     },
     "operations/lookup.py:_LINES": "an operator lists everybody's top-ups",
     "operations/lookup.py:_SEARCH": "an operator searches by part of a name",
-    "operations/doctor.py:_PAID": "whether anybody ever paid",
+    "operations/health.py:_PAID": "whether anybody ever paid",
     "operations/health.py:TOP_UPS": "how many wait, of everybody's",
     "db/migrate.py:_ANYBODY": "whether a database is somebody's",
     "payments/refunds.py:_DUE": "the sweep finds refunds that are due",
@@ -69,6 +69,9 @@ EVERY_NODE = {
     "operations/verify.py:_ONWARD": "verification reads everybody's",
     "operations/verify.py:_WHOLE": "verification reads everybody's",
     "ledger/accounts.py:_MISSED": "the sweep looks for what should not be",
+    "ledger/accounts.py:_LOTS_DUE": "the expiry finds accounts with a credit that is due, by a partial index",
+    "ledger/lot_store.py:_BEHIND": "the roll-up finds accounts whose lots were not looked at for long",
+    "grants/notices.py:_EXPIRING": "the slow sweep finds credits that are about to expire, by a partial index",
     "ledger/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
 }
 

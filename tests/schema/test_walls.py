@@ -18,8 +18,9 @@ OWNERS = {
     "cards": "card_attempts card_setups card_tries cards consent_evidence consents",
     "customers": "aliases customers",
     "email": "emails",
+    "grants": "expiry_notices offers scheduled_credits",
     "gateway": "breakers token_buckets",
-    "ledger": "accounts archive_marks archived_keys entries entry_notes holds usage_hours",
+    "ledger": "accounts archive_marks archived_keys entries entry_notes holds lot_checkpoints usage_hours",
     "notifications": "alerts deliveries delivery_attempts outgoing_events webhook_endpoints",
     "operations": "installation verifications verified_marks workers",
     "payments": (

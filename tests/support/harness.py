@@ -294,7 +294,7 @@ class Harness:
 
     async def work(self):
         """Run every job that is due, as a real procrastinate worker."""
-        await worker.run(self.engine, until_idle=True)
+        await worker.queue.run(self.engine, until_idle=True)
 
     def start_work(self):
         """The same, beside the story."""
@@ -325,7 +325,7 @@ class Harness:
         raise AssertionError("it did not happen in time")
 
     async def sweep(self):
-        await worker.sweep(self.engine)
+        await worker.periodic.sweep(self.engine)
 
     async def stay_in_the_month(self, *, hours):
         """Begin the next month now, if it would begin within so many hours: its limit would be free again."""

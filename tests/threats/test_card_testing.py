@@ -58,7 +58,7 @@ async def test_addresses_are_forgotten_and_are_nowhere_in_the_clear(harness):
     await try_to_add(harness, address="203.0.113.7")
     assert len(await harness.sql("SELECT 1 FROM card_attempts")) == 1
     harness.clock.offset += dt.timedelta(hours=4)
-    await worker.slow_sweep(harness.engine)
+    await worker.periodic.slow_sweep(harness.engine)
     assert await harness.sql("SELECT 1 FROM card_attempts") == []
 
 

@@ -102,29 +102,29 @@ async def test_each_night_the_worker_reads_it_all_and_keeps_an_anchor_outside(ha
     engine = dataclasses.replace(
         harness.engine, settings=harness.engine.settings.model_copy(update={"anchor_dir": str(tmp_path)})
     )
-    await worker.nightly(engine)
+    await worker.periodic.nightly(engine)
     [kept] = tmp_path.glob("anchor-20*.jsonl")
     assert len(kept.read_text().splitlines()) == 3
     assert caplog.messages == []
     before = kept.read_text()
-    await worker.nightly(engine)
+    await worker.periodic.nightly(engine)
     assert kept.read_text() == before  # once a day, and never written over
     await harness.sql("UPDATE entries SET amount = 1000, balance_after = 1000 WHERE seq = 1")
     assert [item.ok for item in await operations.verify.run(harness.database_url, LEDGER_KEYS) if item.id == "I1"] == [
         True
     ]
-    await worker.nightly(engine)
+    await worker.periodic.nightly(engine)
     assert any("ALARM I1 does not hold" in line for line in caplog.messages)
     await harness.sql("DELETE FROM entries WHERE key = 'today'")
-    await worker.nightly(engine)
+    await worker.periodic.nightly(engine)
     assert any("ALARM anchor does not hold" in line and "entry 2 of" in line for line in caplog.messages)
     harness.clock.offset += dt.timedelta(days=1)
     caplog.clear()
-    await worker.nightly(engine)
+    await worker.periodic.nightly(engine)
     assert any("ALARM anchor does not hold" in line for line in caplog.messages)  # again, until somebody acts
     assert list(tmp_path.iterdir()) == [kept]
     lost = engine.settings.model_copy(update={"anchor_dir": str(tmp_path / "gone")})
-    await worker.nightly(dataclasses.replace(engine, settings=lost))
+    await worker.periodic.nightly(dataclasses.replace(engine, settings=lost))
     assert any("ALARM no anchor was kept" in line for line in caplog.messages)
 
 

@@ -130,11 +130,11 @@ async def test_what_is_over_is_forgotten_after_thirty_days(harness):
     await harness.link(customer_id)
     async with colleague(harness, "olga"):
         harness.clock.offset += dt.timedelta(days=29)
-        await worker.slow_sweep(harness.engine)
+        await worker.periodic.slow_sweep(harness.engine)
         assert len(await harness.sql("SELECT 1 FROM portal_links")) == 2
         harness.clock.offset += dt.timedelta(days=2)
         fresh = await harness.visitor(customer_id)
-        await worker.slow_sweep(harness.engine)
+        await worker.periodic.slow_sweep(harness.engine)
     assert len(await harness.sql("SELECT 1 FROM portal_links")) == 1
     assert len(await harness.sql("SELECT 1 FROM portal_sessions")) == 1
     assert await harness.sql("SELECT 1 FROM operator_sessions") == []

@@ -295,26 +295,6 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/v1/customers/{customer_id}/wallet/{account_id}/grants": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /**
-         * The credits of one balance in the form of Credyt's grants, newest first
-         * @description The credits of one balance in the form of Credyt's grants, newest first.
-         */
-        get: operations["list_grants"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/v1/customers/{customer_id}/wallet/adjustments": {
         parameters: {
             query?: never;
@@ -327,6 +307,9 @@ export interface paths {
         /**
          * Change a balance by a signed amount
          * @description Change a balance by a signed amount. The same transaction_id is one adjustment.
+         *
+         *     One that adds takes effect at `effective_at` and expires at `expires_at`, where these are set; until it takes effect
+         *     it is no part of the balance.
          */
         post: operations["create_adjustment"];
         delete?: never;
@@ -368,6 +351,70 @@ export interface paths {
          */
         get: operations["get_transaction"];
         put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/wallet/{account_id}/grants": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The credits of one balance in the form of Credyt's grants, newest first, each with what is left of it
+         * @description The credits of one balance in the form of Credyt's grants, newest first, each with what is left of it.
+         */
+        get: operations["list_grants"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/wallet/{account_id}/grants/{grant_id}/entries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The statement of one credit: which movement took how much of it, oldest first
+         * @description The statement of one credit: which movement took how much of it, oldest first.
+         */
+        get: operations["list_grant_entries"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/assets/{code}/offers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What comes on top of payments for an asset
+         * @description What comes on top of payments for an asset.
+         */
+        get: operations["get_offers"];
+        /**
+         * Put another list of offers in force: a new version
+         * @description Put another list of offers in force: a new version. Top-ups that exist keep what they were offered.
+         */
+        put: operations["set_offers"];
         post?: never;
         delete?: never;
         options?: never;
@@ -1287,6 +1334,46 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "credit.expiring": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A credit expires soon, and some of it is left: seven days and one day before.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_credit_expiring"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "credit.expired": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A credit has expired; what was left of it is no part of the balance any more.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_credit_expired"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "card.added": {
         parameters: {
             query?: never;
@@ -1540,7 +1627,9 @@ export interface components {
             valid_to?: string | null;
         };
         /**
-         * @description A signed change of a balance, keyed by `transaction_id`.
+         * @description A signed change of a balance, keyed by `transaction_id`. One that adds may take effect later and expire; the
+         *     lower its `priority`, the sooner it is used up. A gift is promotional, an external top-up paid, unless `purpose`
+         *     says otherwise.
          * @example {
          *       "transaction_id": "welcome-acme",
          *       "asset": "USD",
@@ -1568,6 +1657,8 @@ export interface components {
             reason: "gift" | "external_topup" | "external_refund" | "other";
             effective_at?: string | null;
             expires_at?: string | null;
+            purpose?: ("paid" | "promotional" | "correction") | null;
+            priority?: number | null;
         };
         /** @description When the platform and the customer are notified of a low balance; `level` is what was announced last. */
         Alert: {
@@ -1864,7 +1955,8 @@ export interface components {
             locale?: string | null;
         };
         /**
-         * @description Ask for a link by which the customer can pay. `amount` is money in `currency`.
+         * @description Ask for a link by which the customer can pay. `amount` is money in `currency`; what it buys expires at
+         *     `credit_expires_at`, if that is set.
          * @example {
          *       "customer_id": "cus_0198a1",
          *       "amount": "25",
@@ -2100,11 +2192,14 @@ export interface components {
             provider_id: string;
         };
         /**
-         * @description A credit in the form of Credyt's grants. Credits are not consumed one by one here and do not expire: `available`
-         *     is what was credited, and `expires_at` the last moment there is.
+         * @description A credit: what was granted, what is left of it (`available`), and when it expires: the last moment there is where
+         *     it does not. The lower its `priority`, the sooner it is used. One that takes effect later is `scheduled`, without a
+         *     part in the balance; what has expired while open holds need it is `lapsing`.
          */
         Grant: {
             id: string;
+            /** @example 12.5 */
+            amount: string;
             /** @example 12.5 */
             available: string;
             /**
@@ -2118,13 +2213,43 @@ export interface components {
              */
             expires_at: string;
             purpose: string;
+            priority: number;
+            kind: string;
+            /** @enum {string} */
+            status: "scheduled" | "active" | "used" | "expired" | "lapsing";
+            transaction_id: string | null;
             /**
              * Format: date-time
              * @example 2026-11-24T10:00:00.000000Z
              */
             created_at: string;
         };
-        /** @description The credits of one balance, newest first. */
+        /**
+         * @description What took of one credit, oldest first. A page may be short where many movements took nothing of it: go on while
+         *     there is a cursor.
+         */
+        GrantEntries: {
+            items: components["schemas"]["GrantEntry"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor: string | null;
+        };
+        /** @description One movement, and how much of the credit it took; negative where it took none and is the credit itself. */
+        GrantEntry: {
+            id: string;
+            seq: number;
+            kind: string;
+            /** @example 12.5 */
+            taken: string;
+            /** @example 12.5 */
+            available: string;
+            key: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            recorded_at: string;
+        };
+        /** @description The credits of one balance, newest first; `scheduled` are those that take effect later, the next one first. */
         Grants: {
             total_count: number;
             limit: number;
@@ -2132,6 +2257,7 @@ export interface components {
             /** @description Where the next page begins; null on the last one. */
             next_cursor: string | null;
             items: components["schemas"]["Grant"][];
+            scheduled: components["schemas"]["Grant"][];
         };
         /** @description Units set aside. */
         Hold: {
@@ -2182,6 +2308,52 @@ export interface components {
         NewExternalAccount: {
             provider: string;
             provider_id: string;
+        };
+        /**
+         * @description From `amount_from` of `currency` on, `percent` of what a payment buys comes on top, from `valid_from` (or now)
+         *     until `valid_to`; it expires so many days after it is credited, if that is set.
+         * @example {
+         *       "currency": "USD",
+         *       "amount_from": "100",
+         *       "percent": "10",
+         *       "expires_after_days": 90
+         *     }
+         */
+        NewOffer: {
+            currency: string;
+            /**
+             * @description A plain decimal, as text or as a number.
+             * @example 12.50
+             */
+            amount_from: string | number;
+            /**
+             * @description A plain decimal, as text or as a number.
+             * @example 12.50
+             */
+            percent: string | number;
+            expires_after_days?: number | null;
+            valid_from?: string | null;
+            valid_to?: string | null;
+        };
+        /** @description From `amount_from` on, so many percent come on top of what a payment buys. */
+        Offer: {
+            currency: string;
+            /** @example 12.5 */
+            amount_from: string;
+            /** @example 12.5 */
+            percent: string;
+            expires_after_days: number | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            valid_from: string;
+            valid_to: string | null;
+        };
+        /** @description The offers of an asset that are in force, and which version of the list that is: 0 before the first. */
+        Offers: {
+            version: number;
+            offers: components["schemas"]["Offer"][];
         };
         /** @description How often the account was topped up, and may be. */
         PaceNow: {
@@ -2306,6 +2478,8 @@ export interface components {
             /** @example 12.5 */
             amount: string;
             currency: string;
+            /** @description Units of it that had been used; null before it is booked. */
+            loss: string | null;
             /**
              * Format: date-time
              * @example 2026-11-24T10:00:00.000000Z
@@ -2384,6 +2558,22 @@ export interface components {
             threshold: string | number;
         };
         /**
+         * @description All the offers of an asset, from now on; none end them.
+         * @example {
+         *       "offers": [
+         *         {
+         *           "currency": "USD",
+         *           "amount_from": "100",
+         *           "percent": "10",
+         *           "expires_after_days": 90
+         *         }
+         *       ]
+         *     }
+         */
+        SetOffers: {
+            offers: components["schemas"]["NewOffer"][];
+        };
+        /**
          * @description What a customer's form of auto top-up begins with, and its bounds; what is left out is the portal's own. Units of
          *     your own need the `currency` that pays for them.
          * @example {
@@ -2438,6 +2628,9 @@ export interface components {
             destination: components["schemas"]["TopUpDestination"];
             /** @example 12.5 */
             units: string;
+            /** @description What an offer gives on top, of the same asset. */
+            bonus_units: string | null;
+            credit_expires_at: string | null;
             balance_after: string | null;
             tries: number;
             /**
@@ -2617,7 +2810,7 @@ export interface components {
             title: string;
             status: number;
             /** @enum {string} */
-            code: "account_not_found" | "amount_below_one_unit" | "amount_invalid" | "amount_out_of_range" | "asset_exists" | "asset_not_found" | "body_too_large" | "card_unavailable" | "consent_required" | "customer_erased" | "customer_not_found" | "customer_only" | "event_failed" | "event_not_found" | "external_id_taken" | "forbidden" | "hold_ended" | "hold_not_found" | "idempotency_mismatch" | "insufficient_funds" | "internal_error" | "invalid_field" | "key_reused" | "link_expired" | "malformed_json" | "method_not_allowed" | "not_found" | "not_refundable" | "origin_not_allowed" | "overrun_refused" | "payments_unavailable" | "rate_missing" | "rate_overlaps" | "request_in_progress" | "rule_changed" | "too_many_payments" | "too_many_requests" | "top_up_not_found" | "top_up_not_payable" | "transaction_not_found" | "unauthorized" | "unavailable" | "unknown_account_name" | "url_not_allowed" | "webhook_not_found";
+            code: "account_not_found" | "amount_below_one_unit" | "amount_invalid" | "amount_out_of_range" | "asset_exists" | "asset_not_found" | "body_too_large" | "card_unavailable" | "consent_required" | "customer_erased" | "customer_not_found" | "customer_only" | "event_failed" | "event_not_found" | "external_id_taken" | "forbidden" | "grant_not_found" | "hold_ended" | "hold_not_found" | "idempotency_mismatch" | "insufficient_funds" | "internal_error" | "invalid_field" | "key_reused" | "link_expired" | "malformed_json" | "method_not_allowed" | "not_found" | "not_refundable" | "offer_overlaps" | "origin_not_allowed" | "overrun_refused" | "payments_unavailable" | "rate_missing" | "rate_overlaps" | "request_in_progress" | "rule_changed" | "too_many_payments" | "too_many_requests" | "top_up_not_found" | "top_up_not_payable" | "transaction_not_found" | "unauthorized" | "unavailable" | "unknown_account_name" | "url_not_allowed" | "webhook_not_found";
             detail: string;
             request_id: string | null;
             errors?: {
@@ -2678,6 +2871,9 @@ export interface components {
             destination: components["schemas"]["TopUpDestination"];
             /** @example 12.5 */
             units: string;
+            /** @description What an offer gives on top, of the same asset. */
+            bonus_units: string | null;
+            credit_expires_at: string | null;
             balance_after: string | null;
             tries: number;
             /**
@@ -2743,6 +2939,35 @@ export interface components {
             /** @default null */
             exp_year: number | null;
         };
+        /** @description What was left of a credit, and has expired. */
+        CreditExpiredEvent: {
+            customer_id: string;
+            asset: string;
+            grant_id: string;
+            purpose: string;
+            /** @example 12.5 */
+            amount: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            expires_at: string;
+        };
+        /** @description What is left of a credit that expires within so many days. */
+        CreditExpiringEvent: {
+            customer_id: string;
+            asset: string;
+            grant_id: string;
+            purpose: string;
+            /** @example 12.5 */
+            amount: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            expires_at: string;
+            days: number;
+        };
         /** @description Something about a customer. */
         CustomerEvent: {
             customer_id: string;
@@ -2758,6 +2983,11 @@ export interface components {
             /** @example 12.5 */
             amount: string;
             currency: string;
+            /**
+             * @description Units that went back and had been used.
+             * @example 12.5
+             */
+            loss: string;
         };
         /** @description A webhook that is sent nothing more, announced to the others. */
         EndpointDisabledEvent: {
@@ -2805,6 +3035,11 @@ export interface components {
             /** @example 12.5 */
             amount: string;
             currency: string;
+            /**
+             * @description Units that went back and had been used.
+             * @example 12.5
+             */
+            loss: string;
         };
         /** @description A top-up that is tried again, and whether its balance lasts until then at the present rate of use. */
         RetryEvent: {
@@ -3636,7 +3871,7 @@ export interface operations {
     list_entries: {
         parameters: {
             query?: {
-                kind?: ("usage" | "charge" | "adjustment" | "top_up" | "refund" | "dispute" | "reinstatement") | null;
+                kind?: ("usage" | "charge" | "adjustment" | "top_up" | "refund" | "dispute" | "reinstatement" | "bonus" | "expiry") | null;
                 limit?: number;
                 cursor?: string | null;
             };
@@ -3660,55 +3895,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Entries"];
-                };
-            };
-            /** @description A problem; its `code` says which. */
-            default: {
-                headers: {
-                    "Request-Id": components["headers"]["RequestId"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    list_grants: {
-        parameters: {
-            query?: {
-                limit?: number;
-                offset?: number;
-                cursor?: string | null;
-                purpose?: string | null;
-                exclude_expired?: boolean | null;
-                effective_from?: string | null;
-                effective_to?: string | null;
-                expired_from?: string | null;
-                expired_to?: string | null;
-            };
-            header?: never;
-            path: {
-                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
-                customer_id: string;
-                account_id: string;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Successful Response */
-            200: {
-                headers: {
-                    "Request-Id": components["headers"]["RequestId"];
-                    RateLimit: components["headers"]["RateLimit"];
-                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["Grants"];
                 };
             };
             /** @description A problem; its `code` says which. */
@@ -3838,6 +4024,176 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Transaction"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_grants: {
+        parameters: {
+            query?: {
+                limit?: number;
+                offset?: number;
+                cursor?: string | null;
+                purpose?: string | null;
+                exclude_expired?: boolean | null;
+                effective_from?: string | null;
+                effective_to?: string | null;
+                expired_from?: string | null;
+                expired_to?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+                account_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Grants"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_grant_entries: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+                account_id: string;
+                grant_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GrantEntries"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_offers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offers"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_offers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                code: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetOffers"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offers"];
                 };
             };
             /** @description A problem; its `code` says which. */
@@ -5741,6 +6097,62 @@ export interface operations {
                     /** Format: date-time */
                     timestamp: string;
                     data: components["schemas"]["HoldEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_credit_expiring: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "credit.expiring";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["CreditExpiringEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_credit_expired: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "credit.expired";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["CreditExpiredEvent"];
                 };
             };
         };

@@ -77,6 +77,10 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "CaptureHold": {"amount": "2.4", "overrun": "covered"},
     "SetAlert": {"threshold": "5"},
     "SetPreset": {"threshold": "20", "amount": "50", "monthly_limit": "600", "threshold_max": "100"},
+    "NewOffer": {"currency": "USD", "amount_from": "100", "percent": "10", "expires_after_days": 90},
+    "SetOffers": {
+        "offers": [{"currency": "USD", "amount_from": "100", "percent": "10", "expires_after_days": 90}],
+    },
     "CreateTopUp": {
         "customer_id": "cus_0198a1", "amount": "25", "currency": "USD", "return_url": "https://app.example/billing",
         "failure_url": "https://app.example/billing",

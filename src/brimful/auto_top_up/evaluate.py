@@ -10,7 +10,7 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from brimful import jobs, ledger, top_ups
+from brimful import grants, jobs, ledger, top_ups
 from brimful.auto_top_up import facts, policy, thresholds
 from brimful.auto_top_up.facts import RuleStatus
 from brimful.auto_top_up.policy import Judgement, Pace, Reason
@@ -140,11 +140,14 @@ async def _request(tx: Tx, evaluated: Sequence[tuple[RuleStatus, Judgement]]) ->
             continue
         facts = status.facts
         assert facts.rate is not None
+        bonus = await grants.offers.bonus_for(
+            tx, status.asset, facts.scale, facts.currency, verdict.charge.amount_minor, verdict.charge.units
+        )
         wishes.append(
             top_ups.request.AutomaticWish(
                 status.customer_id, status.asset, facts.currency, verdict.charge.amount_minor, verdict.charge.units,
                 facts.rate, verdict.charge.cut, status.card_id, status.consent_id, facts.version,
-                None if verdict.ask is None else verdict.ask.value,
+                None if verdict.ask is None else verdict.ask.value, bonus,
             )
         )  # fmt: skip
     made = await top_ups.request.request_automatic(tx, wishes)

@@ -174,7 +174,7 @@ def worker() -> None:
         warning = config.epoch_file or "none: a restore would go unnoticed"
         log.info("worker starts; epoch file %s, metrics at %s", warning, config.metrics_address or "none")
         try:
-            await background.run(engine)
+            await background.queue.run(engine)
             log.info("worker stopped")
         finally:
             await wiring.close(engine)

@@ -72,12 +72,19 @@ class Tx:
     a single debit.
     """
 
-    def __init__(self, connection: psycopg.AsyncConnection[Row], clock: Clock, first: Sequence[Statement] = ()) -> None:
+    def __init__(
+        self,
+        connection: psycopg.AsyncConnection[Row],
+        clock: Clock,
+        first: Sequence[Statement] = (),
+        *,
+        begun: bool = False,  # by the caller, who ends it too
+    ) -> None:
         self._connection = connection
         self._clock = clock
         self._first = first
         self._now: dt.datetime | None = None
-        self._begun = False
+        self._begun = begun
         self._waiting: list[tuple[LiteralString, Params, int | None]] = []
         self._committed: list[Callable[[], object]] = []
 

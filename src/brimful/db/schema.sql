@@ -16,6 +16,7 @@ CREATE TABLE public.accounts (
     held numeric(38,12) DEFAULT 0 NOT NULL,
     alert_below numeric(38,12),
     erased boolean DEFAULT false NOT NULL,
+    lots_due_at timestamp with time zone,
     CONSTRAINT accounts_check CHECK ((octet_length(mac) =
 CASE
     WHEN (seq = 0) THEN 0
@@ -223,8 +224,13 @@ CREATE TABLE public.top_ups (
     rate_per numeric(38,12) DEFAULT 1 NOT NULL,
     cut boolean DEFAULT false NOT NULL,
     asked text,
+    credit_expires_at timestamp with time zone,
+    bonus_units numeric(38,12),
+    bonus_days integer,
+    offer_version integer,
     CONSTRAINT top_ups_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT top_ups_asked_check CHECK ((asked = ANY (ARRAY['large_charge'::text, 'many_charges'::text, 'unusual_use'::text]))),
+    CONSTRAINT top_ups_bonus_units_check CHECK ((bonus_units > (0)::numeric)),
     CONSTRAINT top_ups_check CHECK (((ended_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text])))),
     CONSTRAINT top_ups_check1 CHECK (((next_state IS NOT NULL) = (state = 'canceling'::text))),
     CONSTRAINT top_ups_check2 CHECK (((ended_at IS NULL) OR (wake_at IS NULL))),
@@ -376,10 +382,16 @@ CREATE TABLE public.entries (
     payment_id text,
     currency text,
     mac bytea NOT NULL,
+    lot_seq bigint,
+    purpose text,
+    priority smallint,
+    effective_at timestamp with time zone,
+    expires_at timestamp with time zone,
     CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT entries_lot CHECK (((num_nonnulls(lot_seq, purpose, priority, effective_at, expires_at) = 0) OR ((lot_seq IS NOT NULL) AND (lot_seq < seq) AND (amount < (0)::numeric) AND (kind = ANY (ARRAY['expiry'::text, 'bonus'::text])) AND (num_nonnulls(purpose, priority, effective_at, expires_at) = 0)) OR ((lot_seq IS NULL) AND (amount >= (0)::numeric) AND (purpose = ANY (ARRAY['paid'::text, 'promotional'::text, 'bonus'::text, 'correction'::text])) AND ((priority >= 0) AND (priority <= 100)) AND ((expires_at > effective_at) IS NOT FALSE)))),
     CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
-    CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text]))))),
+    CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text, 'bonus'::text, 'expiry'::text]))))),
     CONSTRAINT entries_seq_check CHECK ((seq > 0)),
     CONSTRAINT entries_sign CHECK (
 CASE kind
@@ -390,6 +402,8 @@ CASE kind
     WHEN 'refund'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
     WHEN 'dispute'::text THEN ((amount <= (0)::numeric) AND (money_minor < 0) AND (source = 'stripe'::text))
     WHEN 'reinstatement'::text THEN ((amount >= (0)::numeric) AND (money_minor > 0) AND (source = 'stripe'::text))
+    WHEN 'bonus'::text THEN ((amount <> (0)::numeric) AND ((amount > (0)::numeric) = (purpose IS NOT NULL)) AND (source = 'system'::text))
+    WHEN 'expiry'::text THEN ((amount < (0)::numeric) AND (lot_seq IS NOT NULL) AND (source = 'system'::text))
     ELSE false
 END),
     CONSTRAINT entries_source_check CHECK ((source = ANY (ARRAY['usage'::text, 'hold'::text, 'api'::text, 'stripe'::text, 'system'::text])))
@@ -493,10 +507,12 @@ CREATE TABLE public.refunds (
     created_at timestamp with time zone NOT NULL,
     closed_at timestamp with time zone,
     read_at timestamp with time zone,
+    loss numeric(38,12),
     CONSTRAINT refunds_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT refunds_check CHECK (((closed_at IS NOT NULL) = (state = ANY (ARRAY['succeeded'::text, 'failed'::text, 'canceled'::text, 'refused'::text])))),
     CONSTRAINT refunds_check1 CHECK (((stripe_refund_id IS NOT NULL) OR (state = ANY (ARRAY['requested'::text, 'refused'::text])))),
     CONSTRAINT refunds_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT refunds_loss_check CHECK ((loss >= (0)::numeric)),
     CONSTRAINT refunds_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'pending'::text, 'succeeded'::text, 'failed'::text, 'canceled'::text, 'refused'::text])))
 );
 CREATE VIEW public.broken_i2 AS
@@ -729,8 +745,10 @@ CREATE TABLE public.disputes (
     closed_at timestamp with time zone,
     read_at timestamp with time zone,
     evidence_due_at timestamp with time zone,
+    loss numeric(38,12),
     CONSTRAINT disputes_amount_minor_check CHECK ((amount_minor > 0)),
-    CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text))
+    CONSTRAINT disputes_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT disputes_loss_check CHECK ((loss >= (0)::numeric))
 );
 CREATE TABLE public.emails (
     customer_id uuid NOT NULL,
@@ -747,6 +765,13 @@ CREATE TABLE public.entry_notes (
     description text,
     metadata jsonb,
     CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500))
+);
+CREATE TABLE public.expiry_notices (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    days smallint NOT NULL,
+    CONSTRAINT expiry_notices_days_check CHECK ((days > 0))
 );
 CREATE TABLE public.idempotency (
     key text NOT NULL,
@@ -769,6 +794,35 @@ CREATE TABLE public.installation_key (
     key text DEFAULT ('ins_'::text || replace((gen_random_uuid())::text, '-'::text, ''::text)) NOT NULL,
     CONSTRAINT installation_key_key_check CHECK (((length(key) >= 8) AND (length(key) <= 60))),
     CONSTRAINT installation_key_one_check CHECK (one)
+);
+CREATE TABLE public.lot_checkpoints (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    state text NOT NULL,
+    mac bytea NOT NULL,
+    CONSTRAINT lot_checkpoints_mac_check CHECK ((octet_length(mac) = 17)),
+    CONSTRAINT lot_checkpoints_seq_check CHECK ((seq > 0))
+);
+CREATE TABLE public.offers (
+    asset text NOT NULL,
+    version integer NOT NULL,
+    place smallint NOT NULL,
+    currency text,
+    from_minor bigint,
+    percent numeric(5,2),
+    expires_after_days integer,
+    valid_from timestamp with time zone NOT NULL,
+    valid_to timestamp with time zone,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT offers_check CHECK ((valid_to > valid_from)),
+    CONSTRAINT offers_check1 CHECK ((num_nulls(currency, from_minor, percent) = ANY (ARRAY[0, 3]))),
+    CONSTRAINT offers_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
+    CONSTRAINT offers_expires_after_days_check CHECK (((expires_after_days >= 1) AND (expires_after_days <= 3650))),
+    CONSTRAINT offers_from_minor_check CHECK ((from_minor > 0)),
+    CONSTRAINT offers_percent_check CHECK (((percent > (0)::numeric) AND (percent <= (100)::numeric))),
+    CONSTRAINT offers_place_check CHECK ((place >= 0)),
+    CONSTRAINT offers_version_check CHECK ((version > 0))
 );
 CREATE TABLE public.operator_sessions (
     session_id text NOT NULL,
@@ -901,6 +955,25 @@ CREATE TABLE public.restore_guard (
     reconciled_at timestamp with time zone,
     CONSTRAINT restore_guard_one_check CHECK (one)
 );
+CREATE TABLE public.scheduled_credits (
+    customer_id uuid NOT NULL,
+    key text NOT NULL,
+    asset text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    purpose text NOT NULL,
+    priority smallint NOT NULL,
+    effective_at timestamp with time zone NOT NULL,
+    expires_at timestamp with time zone,
+    description text,
+    metadata jsonb,
+    created_at timestamp with time zone NOT NULL,
+    CONSTRAINT scheduled_credits_amount_check CHECK ((amount > (0)::numeric)),
+    CONSTRAINT scheduled_credits_check CHECK ((expires_at > effective_at)),
+    CONSTRAINT scheduled_credits_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT scheduled_credits_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT scheduled_credits_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
+    CONSTRAINT scheduled_credits_purpose_check CHECK ((purpose = ANY (ARRAY['paid'::text, 'promotional'::text, 'bonus'::text, 'correction'::text])))
+);
 CREATE TABLE public.step_up_codes (
     session_id text NOT NULL,
     sent_at timestamp with time zone NOT NULL,
@@ -963,6 +1036,8 @@ CREATE VIEW public.trial_balance AS
                     WHEN 'usage'::text THEN 'revenue'::text
                     WHEN 'charge'::text THEN 'revenue'::text
                     WHEN 'adjustment'::text THEN 'adjustments'::text
+                    WHEN 'bonus'::text THEN 'bonuses'::text
+                    WHEN 'expiry'::text THEN 'breakage'::text
                     ELSE 'stripe_clearing'::text
                 END AS contra
            FROM public.entries
@@ -1081,6 +1156,8 @@ ALTER TABLE ONLY public.entries
     ADD CONSTRAINT entries_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_pkey PRIMARY KEY (customer_id, asset, seq);
+ALTER TABLE ONLY public.expiry_notices
+    ADD CONSTRAINT expiry_notices_pkey PRIMARY KEY (customer_id, asset, seq, days);
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.idempotency
@@ -1089,6 +1166,10 @@ ALTER TABLE ONLY public.installation_key
     ADD CONSTRAINT installation_key_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY public.lot_checkpoints
+    ADD CONSTRAINT lot_checkpoints_pkey PRIMARY KEY (customer_id, asset, seq);
+ALTER TABLE ONLY public.offers
+    ADD CONSTRAINT offers_pkey PRIMARY KEY (asset, version, place);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_cookie_hash_key UNIQUE (cookie_hash);
 ALTER TABLE ONLY public.operator_sessions
@@ -1127,6 +1208,8 @@ ALTER TABLE ONLY public.rule_states
     ADD CONSTRAINT rule_states_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (customer_id, asset);
+ALTER TABLE ONLY public.scheduled_credits
+    ADD CONSTRAINT scheduled_credits_pkey PRIMARY KEY (customer_id, key);
 ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id, sent_at);
 ALTER TABLE ONLY public.stripe_events
@@ -1151,6 +1234,7 @@ ALTER TABLE ONLY public.webhook_rejections
     ADD CONSTRAINT webhook_rejections_pkey PRIMARY KEY (day);
 ALTER TABLE ONLY public.workers
     ADD CONSTRAINT workers_pkey PRIMARY KEY (worker_id);
+CREATE INDEX accounts_lots_due ON public.accounts USING btree (lots_due_at) WHERE (lots_due_at IS NOT NULL);
 CREATE INDEX accounts_triggered ON public.accounts USING btree (customer_id, asset) WHERE (trigger_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
 CREATE INDEX card_setups_completed ON public.card_setups USING btree (created_at) WHERE (state = 'completed'::text);
@@ -1164,6 +1248,7 @@ CREATE INDEX deliveries_due ON public.deliveries USING btree (next_at) WHERE (st
 CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
 CREATE INDEX disputes_open ON public.disputes USING btree (read_at NULLS FIRST) WHERE (closed_at IS NULL);
 CREATE INDEX entries_additions ON public.entries USING btree (customer_id, asset, seq) WHERE (kind <> ALL (ARRAY['usage'::text, 'charge'::text]));
+CREATE INDEX entries_expiring ON public.entries USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
@@ -1180,6 +1265,7 @@ CREATE INDEX refunds_by_payment ON public.refunds USING btree (customer_id, paym
 CREATE INDEX refunds_wake ON public.refunds USING btree (wake_at) WHERE (wake_at IS NOT NULL);
 CREATE INDEX refunds_young ON public.refunds USING btree (created_at) WHERE (state = ANY (ARRAY['pending'::text, 'succeeded'::text]));
 CREATE INDEX rule_states_wake ON public.rule_states USING btree (wake_at) WHERE (wake_at IS NOT NULL);
+CREATE INDEX scheduled_credits_account ON public.scheduled_credits USING btree (customer_id, asset, effective_at);
 CREATE INDEX step_up_codes_recent ON public.step_up_codes USING btree (customer_id, sent_at);
 CREATE INDEX stripe_events_newest ON public.stripe_events USING btree (received_at);
 CREATE INDEX stripe_events_setup_failed ON public.stripe_events USING btree (received_at) WHERE (type = 'setup_intent.setup_failed'::text);
@@ -1224,8 +1310,14 @@ ALTER TABLE ONLY public.emails
     ADD CONSTRAINT emails_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.entry_notes
     ADD CONSTRAINT entry_notes_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
+ALTER TABLE ONLY public.expiry_notices
+    ADD CONSTRAINT expiry_notices_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.lot_checkpoints
+    ADD CONSTRAINT lot_checkpoints_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.offers
+    ADD CONSTRAINT offers_asset_fkey FOREIGN KEY (asset) REFERENCES public.assets(code);
 ALTER TABLE ONLY public.operator_sessions
     ADD CONSTRAINT operator_sessions_operator_id_fkey FOREIGN KEY (operator_id) REFERENCES public.operators(operator_id);
 ALTER TABLE ONLY public.operator_tries
@@ -1250,6 +1342,8 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
+ALTER TABLE ONLY public.scheduled_credits
+    ADD CONSTRAINT scheduled_credits_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.portal_sessions(session_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.threshold_changes
@@ -1286,6 +1380,9 @@ GRANT UPDATE(held) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_api;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_portal;
 GRANT SELECT ON TABLE public.alerts TO brimful_engine;
@@ -1435,6 +1532,9 @@ GRANT SELECT,INSERT,UPDATE ON TABLE public.emails TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
+GRANT SELECT ON TABLE public.expiry_notices TO brimful_api;
+GRANT SELECT ON TABLE public.expiry_notices TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.expiry_notices TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.idempotency TO brimful_api;
 GRANT UPDATE(status) ON TABLE public.idempotency TO brimful_api;
 GRANT UPDATE(response) ON TABLE public.idempotency TO brimful_api;
@@ -1444,6 +1544,12 @@ GRANT SELECT,UPDATE ON TABLE public.installation TO brimful_engine;
 GRANT SELECT ON TABLE public.installation_key TO brimful_api;
 GRANT SELECT ON TABLE public.installation_key TO brimful_portal;
 GRANT SELECT ON TABLE public.installation_key TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.offers TO brimful_api;
+GRANT SELECT ON TABLE public.offers TO brimful_portal;
+GRANT SELECT ON TABLE public.offers TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_sessions TO brimful_engine;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.operator_tries TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.operators TO brimful_engine;
@@ -1472,6 +1578,9 @@ GRANT SELECT ON TABLE public.rates TO brimful_engine;
 GRANT SELECT ON TABLE public.restore_guard TO brimful_api;
 GRANT SELECT ON TABLE public.restore_guard TO brimful_portal;
 GRANT SELECT,UPDATE ON TABLE public.restore_guard TO brimful_engine;
+GRANT SELECT,INSERT,DELETE ON TABLE public.scheduled_credits TO brimful_api;
+GRANT SELECT,DELETE ON TABLE public.scheduled_credits TO brimful_portal;
+GRANT SELECT,DELETE ON TABLE public.scheduled_credits TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;

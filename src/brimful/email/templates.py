@@ -293,6 +293,29 @@ async def _balance_depleted(s: Sources, data: Mapping[str, Any]) -> Email:
     )
 
 
+async def _credit_expiring(s: Sources, data: Mapping[str, Any]) -> Email:
+    t, asset = s.words.t, await s.asset(data)
+    left, until = s.words.amount(Decimal(data["amount"]), asset), dt.datetime.fromisoformat(data["expires_at"])
+    return s.mail(
+        t("{left} of your credit expires soon", left=left),
+        t("{left} of your {asset} credit expires on {until}.", left=left, asset=s.words.asset(asset),
+          until=s.words.moment(until)),
+        t("It is used before credit that does not expire. What you use until then is not lost."),
+        action=(t("See your credits"), await s.link(flow="overview")),
+    )  # fmt: skip
+
+
+async def _credit_expired(s: Sources, data: Mapping[str, Any]) -> Email:
+    t, asset = s.words.t, await s.asset(data)
+    gone, at = s.words.amount(Decimal(data["amount"]), asset), dt.datetime.fromisoformat(data["expires_at"])
+    return s.mail(
+        t("{gone} of your credit has expired", gone=gone),
+        t("{gone} of your {asset} credit expired on {at}.", gone=gone, asset=s.words.asset(asset),
+          at=s.words.moment(at)),
+        t("The rest of your balance has not changed."),
+    )  # fmt: skip
+
+
 async def _card_added(s: Sources, data: Mapping[str, Any]) -> Email:
     t, card = s.words.t, await s.card(data["card_id"])
     return s.mail(
@@ -346,6 +369,8 @@ _WRITERS: Mapping[str, Callable[[Sources, Mapping[str, Any]], Awaitable[Email | 
     Topic.AUTO_TOP_UP_LIMIT_REACHED: _limit_reached,
     Topic.BALANCE_LOW: _balance_low,
     Topic.BALANCE_DEPLETED: _balance_depleted,
+    Topic.CREDIT_EXPIRING: _credit_expiring,
+    Topic.CREDIT_EXPIRED: _credit_expired,
     Topic.CARD_ADDED: _card_added,
     Topic.CARD_REMOVED: _card_removed,
     Topic.CARD_EXPIRING: _card_expiring,

@@ -6,6 +6,8 @@ from brimful.ledger import (
     hash_chain as hash_chain,
     holds as holds,
     keys as keys,
+    lot_store as lot_store,
+    lots as lots,
     post as post,
     runway as runway,
     statements as statements,

@@ -1,11 +1,12 @@
 """Accounts: the balance row that every debit locks."""
 
+import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from brimful.core.ids import CustomerId
-from brimful.db.columns import Bytes, CustomerIds, Names, Numbers, Texts
+from brimful.db.columns import Bytes, CustomerIds, Moments, Names, Numbers, Texts
 from brimful.db.pool import Query, Row, Tx
 from brimful.ledger.hash_chain import ChainHead
 
@@ -17,7 +18,8 @@ class Account(NamedTuple):
 
     `held` is what its open holds set aside. `trigger_below` is the threshold while a debit alone may start a top-up,
     else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available. Of a
-    customer who was `erased` no free text is kept any more.
+    customer who was `erased` no free text is kept any more. `lots_due_at` is when the next of its lots begins or
+    expires, or earlier; None where none does.
     """
 
     customer_id: CustomerId
@@ -27,6 +29,7 @@ class Account(NamedTuple):
     trigger_below: Decimal | None
     alert_below: Decimal | None
     erased: bool
+    lots_due_at: dt.datetime | None = None
 
     @property
     def key(self) -> AccountKey:
@@ -54,7 +57,7 @@ def unused(customer_id: CustomerId, asset: str) -> Account:
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at
     FROM accounts
     WHERE customer_id = ANY(%s) AND asset = ANY(%s)
     ORDER BY customer_id, asset
@@ -98,7 +101,7 @@ async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey
 
 
 _LOCK_WALLET = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
 """
 
@@ -220,6 +223,40 @@ def update_held(tx: Tx, held: Mapping[AccountKey, Decimal]) -> None:
     tx.later(_UPDATE_HELD, columns, rows=len(held))
 
 
+_LOTS_DUE_BY = """
+    UPDATE accounts SET lots_due_at = least(lots_due_at, new.at)
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(moments)s::timestamptz[]) AS new (customer_id, asset, at)
+    WHERE accounts.customer_id = new.customer_id AND accounts.asset = new.asset
+        AND accounts.customer_id = ANY(%(customers)s)
+"""
+_SET_LOTS_DUE = "UPDATE accounts SET lots_due_at = %s WHERE customer_id = %s AND asset = %s"
+_LOTS_DUE = """
+    SELECT customer_id, asset FROM accounts WHERE lots_due_at <= %s AND (customer_id, asset) > (%s, %s)
+    ORDER BY customer_id, asset LIMIT %s
+"""
+
+
+def lots_due_by(tx: Tx, moments: Mapping[AccountKey, dt.datetime]) -> None:
+    """See to it that the lots of locked accounts are looked at by then, at the latest before the commit."""
+    columns = {
+        "customers": CustomerIds([key[0] for key in moments]),
+        "assets": Texts([key[1] for key in moments]),
+        "moments": Moments(moments.values()),
+    }
+    tx.later(_LOTS_DUE_BY, columns, rows=len(moments))
+
+
+def set_lots_due(tx: Tx, key: AccountKey, at: dt.datetime | None) -> None:
+    """Write when the next of a locked account's lots begins or expires, at the latest before the commit."""
+    tx.later(_SET_LOTS_DUE, (at, *key), rows=1)
+
+
+async def with_lots_due(tx: Tx, after: AccountKey, *, limit: int) -> list[AccountKey]:
+    """Accounts of which something begins or expires now, in key order after one."""
+    rows = await tx.all(_LOTS_DUE, (await tx.now(), *after, limit))
+    return [(row["customer_id"], row["asset"]) for row in rows]
+
+
 _MISSED = """
     SELECT customer_id, asset FROM accounts WHERE trigger_below IS NOT NULL AND balance - held < trigger_below LIMIT %s
 """
@@ -239,4 +276,5 @@ def _account(row: Row) -> Account:
         row["trigger_below"],
         row["alert_below"],
         row["erased"],
+        row["lots_due_at"],
     )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Literal, NamedTuple
@@ -14,8 +15,9 @@ from brimful.db.pool import Row, Tx
 from brimful.ledger import hash_chain
 from brimful.ledger.hash_chain import ChainHead, Keyring
 from brimful.ledger.keys import Known, slots
+from brimful.ledger.lots import Terms
 
-Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement"]
+Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement", "bonus", "expiry"]
 Source = Literal["usage", "hold", "api", "stripe", "system"]
 
 
@@ -23,7 +25,8 @@ class Draft(NamedTuple):
     """A movement that has been decided and not yet written.
 
     `amount` is signed, in the asset. Entries that come from a payment also carry what moved at Stripe:
-    `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever.
+    `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever. `terms` are a
+    credit's, where they are not the usual ones of its kind; `lot_seq` is the lot that an expiry takes from.
     """
 
     customer_id: CustomerId
@@ -38,6 +41,8 @@ class Draft(NamedTuple):
     currency: str | None = None
     description: str | None = None
     metadata: Mapping[str, Any] | None = None
+    terms: Terms | None = None
+    lot_seq: int | None = None
 
 
 class Entry(NamedTuple):
@@ -72,11 +77,20 @@ def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) ->
         currency=draft.currency,
         occurred_at=draft.occurred_at,
         recorded_at=now,
+        **_lot(draft),
     )
     mac = keyring.sign(head.mac, content)
     return Entry(draft, seq, balance, now, mac), ChainHead(balance, seq, mac)
 
 
+def _lot(draft: Draft) -> dict[str, Any]:
+    """What is signed, and stored, of a draft that is no plain movement: few are."""
+    if draft.terms is None:
+        return _PLAIN if draft.lot_seq is None else {"lot_seq": draft.lot_seq}
+    return draft.terms._asdict()
+
+
+_PLAIN: dict[str, Any] = {}
 _INSERT = """
     INSERT INTO entries (customer_id, seq, key_digest, recorded_at, occurred_at, money_minor, asset, kind, source,
         amount, balance_after, key, payment_id, currency, mac)
@@ -86,14 +100,25 @@ _INSERT = """
 """
 
 
+# The same with the terms of lots, for a batch in which any has some: all others are spared five empty columns.
+_INSERT_LOTS = """
+    INSERT INTO entries (customer_id, seq, key_digest, recorded_at, occurred_at, money_minor, asset, kind, source,
+        amount, balance_after, key, payment_id, currency, mac, lot_seq, purpose, priority, effective_at, expires_at)
+    SELECT * FROM unnest(%s::uuid[], %s::bigint[], %s::bigint[], %s::timestamptz[], %s::timestamptz[], %s::bigint[],
+        %s::text[], %s::text[], %s::text[], %s::numeric[], %s::numeric[], %s::text[], %s::text[], %s::text[],
+        %s::bytea[], %s::bigint[], %s::text[], %s::smallint[], %s::timestamptz[], %s::timestamptz[])
+"""
+
+
 def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
     """Write entries, all in one statement, at the latest before the commit. The caller holds their accounts' locks, and
     read `known` under them.
     """
     if not entries:
         return
-    customers, assets, kinds, amounts, sources, keys, occurred, payments, minors, currencies, _, _ = zip(
-        *[entry.draft for entry in entries], strict=True
+    drafts = [entry.draft for entry in entries]
+    customers, assets, kinds, amounts, sources, keys, occurred, payments, minors, currencies, _, _, terms, lot_seqs = (
+        zip(*drafts, strict=True)
     )
     _, seqs, balances, recorded, macs = zip(*entries, strict=True)
     digests = Numbers(map(known.place, zip(customers, sources, keys, strict=True)))
@@ -102,7 +127,14 @@ def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
         Names(assets), Names(kinds), Names(sources), Numbers(amounts), Numbers(balances), Texts(keys), Names(payments),
         Names(currencies), Bytes(macs),
     ]  # fmt: skip
-    tx.later(_INSERT, columns, rows=len(entries))
+    if any(terms) or any(lot_seqs):
+        named = [_lot(draft) for draft in drafts]
+        columns += [Numbers(lot_seqs), Texts([lot.get("purpose") for lot in named])]
+        columns += [Numbers([lot.get("priority") for lot in named])]
+        columns += [Moments([lot.get(name) for lot in named]) for name in ("effective_at", "expires_at")]
+        tx.later(_INSERT_LOTS, columns, rows=len(entries))
+    else:
+        tx.later(_INSERT, columns, rows=len(entries))
     _write_notes(tx, entries)
 
 
@@ -168,6 +200,35 @@ async def find_by_key(tx: Tx, customer_id: CustomerId, source: Source, key: str)
     return await tx.one(_FIND_BY_KEY, values)
 
 
+_MACS = "SELECT seq, mac FROM entries WHERE customer_id = %s AND asset = %s AND seq = ANY(%s)"
+
+
+async def public_ids(tx: Tx, key: tuple[CustomerId, str], seqs: Sequence[int]) -> dict[int, str]:
+    """The ids of these entries of one account, by their `seq`."""
+    rows = await tx.all(_MACS, (*key, sorted(set(seqs))))
+    return {row["seq"]: public_id(row["mac"]) for row in rows}
+
+
+_BY_MAC = """
+    SELECT seq FROM entries
+    WHERE customer_id = %s AND asset = %s AND kind NOT IN ('usage', 'charge') AND substr(mac, 2) = %s AND amount > 0
+"""
+_AT = "SELECT * FROM entries WHERE customer_id = %s AND asset = %s AND seq = ANY(%s) ORDER BY seq"
+_ID = re.compile(r"ent_([0-9a-f]{32})", re.ASCII)
+
+
+async def seq_of(tx: Tx, key: tuple[CustomerId, str], credit_id: str) -> int | None:
+    """The `seq` of a credit of one account, by its public id; None where it has none such."""
+    matched = _ID.fullmatch(credit_id)
+    row = None if matched is None else await tx.one(_BY_MAC, (*key, bytes.fromhex(matched[1])))
+    return None if row is None else row["seq"]
+
+
+async def at(tx: Tx, key: tuple[CustomerId, str], seqs: Sequence[int]) -> list[Row]:
+    """These entries of one account, in their order."""
+    return await tx.all(_AT, (*key, list(seqs)))
+
+
 _NEWEST = _COLUMNS + (
     "WHERE e.customer_id = %(customer_id)s AND e.asset = %(asset)s AND e.seq < %(before)s "
     "AND (%(kinds)s::text[] IS NULL OR e.kind = ANY(%(kinds)s)) ORDER BY e.seq DESC LIMIT %(limit)s"
@@ -201,9 +262,13 @@ async def newest_additions(tx: Tx, customer_id: CustomerId, asset: str, *, befor
 _CREDITED = """
     FROM entries
     WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND kind NOT IN ('usage', 'charge') AND amount > 0
-        AND (%(kind)s::text IS NULL OR kind = %(kind)s)
-        AND (%(since)s::timestamptz IS NULL OR coalesce(occurred_at, recorded_at) >= %(since)s)
-        AND (%(until)s::timestamptz IS NULL OR coalesce(occurred_at, recorded_at) <= %(until)s)
+        AND (%(purpose)s::text IS NULL OR %(purpose)s = coalesce(purpose,
+            CASE WHEN kind = 'adjustment' THEN 'correction' WHEN kind = 'bonus' THEN 'bonus' ELSE 'paid' END))
+        AND (%(since)s::timestamptz IS NULL OR coalesce(effective_at, occurred_at, recorded_at) >= %(since)s)
+        AND (%(until)s::timestamptz IS NULL OR coalesce(effective_at, occurred_at, recorded_at) <= %(until)s)
+        AND (%(alive_at)s::timestamptz IS NULL OR (expires_at <= %(alive_at)s) IS NOT TRUE)
+        AND (%(expired_since)s::timestamptz IS NULL OR expires_at >= %(expired_since)s)
+        AND (%(expired_until)s::timestamptz IS NULL OR expires_at <= %(expired_until)s)
 """
 _CREDITS = f"""
     SELECT * {_CREDITED} AND (%(before)s::bigint IS NULL OR seq < %(before)s)
@@ -220,14 +285,21 @@ async def credits_page(
     limit: int,
     offset: int = 0,
     before: int | None = None,
-    kind: str | None = None,
+    purpose: str | None = None,
     since: dt.datetime | None = None,
     until: dt.datetime | None = None,
+    alive_at: dt.datetime | None = None,
+    expired_since: dt.datetime | None = None,
+    expired_until: dt.datetime | None = None,
 ) -> tuple[list[Row], int]:
     """What was credited to one account, newest first: before an entry's number, or from an offset; and how many such
-    entries there are in all.
+    entries there are in all. Narrowed by purpose, by when they took effect, and by when they expire: later than
+    `alive_at`, or between two moments.
     """
-    values = {"customer_id": customer_id, "asset": asset, "kind": kind, "since": since, "until": until}
+    values = {
+        "customer_id": customer_id, "asset": asset, "purpose": purpose, "since": since, "until": until,
+        "alive_at": alive_at, "expired_since": expired_since, "expired_until": expired_until,
+    }  # fmt: skip
     rows = await tx.all(_CREDITS, {**values, "limit": limit, "offset": offset, "before": before})
     row = await tx.one(_CREDITS_COUNT, values)
     return rows, 0 if row is None else int(row["total"])

@@ -82,8 +82,16 @@ def message(
     currency: str | None,
     occurred_at: dt.datetime | None,
     recorded_at: dt.datetime,
+    lot_seq: int | None = None,
+    purpose: str | None = None,
+    priority: int | None = None,
+    effective_at: dt.datetime | None = None,
+    expires_at: dt.datetime | None = None,
 ) -> bytes:
-    """An entry as bytes, each field preceded by its length so that no two entries read the same."""
+    """An entry as bytes, each field preceded by its length so that no two entries read the same. The terms of a lot
+    come last, and only for an entry that has any.
+    """
+    lot = "" if lot_seq is None and purpose is None else _lot(lot_seq, purpose, priority, effective_at, expires_at)
     number, moved, after = str(seq), money.text(amount), money.text(balance_after)
     payment, minor, code = payment_id or "", "" if money_minor is None else str(money_minor), currency or ""
     then, now = "" if occurred_at is None else _instant(occurred_at), _instant(recorded_at)
@@ -91,8 +99,25 @@ def message(
     return (
         f"{len(customer_id)}:{customer_id}{len(asset)}:{asset}{len(number)}:{number}"
         f"{len(kind)}:{kind}{len(moved)}:{moved}{len(after)}:{after}{len(source)}:{source}{len(key)}:{key}"
-        f"{len(payment)}:{payment}{len(minor)}:{minor}{len(code)}:{code}{len(then)}:{then}{len(now)}:{now}"
+        f"{len(payment)}:{payment}{len(minor)}:{minor}{len(code)}:{code}{len(then)}:{then}{len(now)}:{now}{lot}"
     ).encode()
+
+
+def _lot(
+    lot_seq: int | None,
+    purpose: str | None,
+    priority: int | None,
+    effective_at: dt.datetime | None,
+    expires_at: dt.datetime | None,
+) -> str:
+    moments = ("" if moment is None else _instant(moment) for moment in (effective_at, expires_at))
+    fields = (
+        "" if lot_seq is None else str(lot_seq),
+        purpose or "",
+        "" if priority is None else str(priority),
+        *moments,
+    )
+    return "".join(f"{len(field)}:{field}" for field in fields)
 
 
 @functools.lru_cache(maxsize=256)  # the entries of a batch share their moment

@@ -1,10 +1,11 @@
 """Movements: entries and balances, written together under the accounts' locks."""
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 
 from brimful.db.pool import Tx
 from brimful.ledger import entries, hash_chain, keys
-from brimful.ledger.accounts import Account, AccountKey, update_heads
+from brimful.ledger.accounts import Account, AccountKey, lots_due_by, update_heads
 
 
 async def post(
@@ -35,4 +36,15 @@ async def post(
             known = await keys.find(tx, [(draft.customer_id, draft.source, draft.key) for draft in drafts])
         entries.insert(tx, posted, known)
         update_heads(tx, heads)
+        _look_when_they_expire(tx, posted)
     return posted
+
+
+def _look_when_they_expire(tx: Tx, posted: Sequence[entries.Entry]) -> None:
+    moments: dict[AccountKey, dt.datetime] = {}
+    for draft, *_ in posted:
+        if draft.terms is not None and draft.terms.expires_at is not None:
+            key = draft.customer_id, draft.asset
+            moments[key] = min(moments.get(key, draft.terms.expires_at), draft.terms.expires_at)
+    if moments:
+        lots_due_by(tx, moments)

@@ -33,6 +33,8 @@ class Topic(enum.StrEnum):
     BALANCE_LOW = "balance.low"
     BALANCE_DEPLETED = "balance.depleted"
     HOLD_EXPIRED = "hold.expired"
+    CREDIT_EXPIRING = "credit.expiring"
+    CREDIT_EXPIRED = "credit.expired"
     CARD_ADDED = "card.added"
     CARD_REMOVED = "card.removed"
     CARD_EXPIRING = "card.expiring"
@@ -61,6 +63,8 @@ _EMAILS = frozenset(
         Topic.AUTO_TOP_UP_LIMIT_REACHED,
         Topic.BALANCE_LOW,
         Topic.BALANCE_DEPLETED,
+        Topic.CREDIT_EXPIRING,
+        Topic.CREDIT_EXPIRED,
         Topic.CARD_ADDED,
         Topic.CARD_REMOVED,
         Topic.CARD_EXPIRING,

@@ -18,10 +18,11 @@ from typing import Any, LiteralString
 import psycopg
 import psycopg.rows
 
-from brimful import db
+from brimful import db, ledger
 from brimful.core import clock, ids
 from brimful.core.errors import ConfigurationError
 from brimful.core.ids import CustomerId
+from brimful.db.pool import Tx
 from brimful.ledger.hash_chain import Keyring
 from brimful.operations import verify
 
@@ -83,7 +84,7 @@ Accounts = dict[Key, _Account]
 _MARKS: LiteralString = "SELECT customer_id, asset, seq, balance, mac, dropped, kept, signature FROM archive_marks"
 _OLD: LiteralString = """
     SELECT customer_id, asset, seq, kind, amount, balance_after, source, key, payment_id, money_minor,
-        currency, occurred_at, recorded_at, mac
+        currency, occurred_at, recorded_at, mac, lot_seq, purpose, priority, effective_at, expires_at
     FROM entries WHERE recorded_at < %s ORDER BY customer_id, asset, seq
 """
 
@@ -220,7 +221,8 @@ def _schema(arrow: Any) -> Any:
         ("customer_id", text), ("asset", text), ("seq", arrow.int64()), ("kind", text),
         ("amount", number), ("balance_after", number), ("source", text), ("key", text), ("payment_id", text),
         ("money_minor", arrow.int64()), ("currency", text), ("occurred_at", moment), ("recorded_at", moment),
-        ("mac", arrow.binary(17)),
+        ("mac", arrow.binary(17)), ("lot_seq", arrow.int64()), ("purpose", text), ("priority", arrow.int16()),
+        ("effective_at", moment), ("expires_at", moment),
     ])  # fmt: skip
 
 
@@ -289,6 +291,9 @@ async def _drop(connection: Connection, keyring: Keyring, key: Key, one: _Accoun
     }  # fmt: skip
     mark["signature"] = keyring.sign(b"archive", verify.archive_mark(mark))
     async with connection.transaction():
+        tx = Tx(connection, clock.Clock(), begun=True)
+        lots = await ledger.lot_store.read(tx, keyring, key, seq, save=False)
+        await ledger.lot_store.save_checkpoint(tx, keyring, key, lots)
         kept = (await connection.execute(_KEEP_KEYS, place)).rowcount
         await connection.execute(_DROP_NOTES, place)
         dropped = (await connection.execute(_DROP, place)).rowcount

@@ -90,6 +90,7 @@ _LATE = (
     "DELETE FROM usage_hours WHERE customer_id = %(customer_id)s",
     "DELETE FROM threshold_changes WHERE customer_id = %(customer_id)s",
     "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s AND description IS NOT NULL",
+    "UPDATE scheduled_credits SET description = NULL, metadata = NULL WHERE customer_id = %(customer_id)s",
 )
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.
 _WIPE = (

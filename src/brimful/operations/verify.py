@@ -24,6 +24,7 @@ from brimful.core import money
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.ledger.hash_chain import Keyring
+from brimful.operations.verify_lots import LotsFold
 
 Connection = psycopg.AsyncConnection[dict[str, Any]]
 _PAGE = 5000
@@ -56,9 +57,9 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
     ) as connection:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await connection.execute("SET LOCAL statement_timeout = 0")
-        chain, marks = await _chain(connection, keyring, full=full)
+        chain, marks, lots = await _chain(connection, keyring, full=full)
         held = await _nothing_in(connection, "I1", ("broken_i1_holds",), chain.detail)
-        findings = [held if chain.ok else chain]
+        findings = [held if chain.ok else chain, *lots]
         for name, views, good in (*_CHECKS, *(_FULL_CHECKS if full else ())):
             found = await _nothing_in(connection, name, views, good)
             if name == "I2" and full and found.ok:
@@ -90,14 +91,15 @@ _ENDS = """
 """
 _ONWARD = """
     SELECT e.customer_id, e.asset, e.seq, e.key_digest, e.kind, e.amount, e.balance_after, e.source, e.key,
-        e.payment_id, e.money_minor, e.currency, e.occurred_at, e.recorded_at, e.mac
+        e.payment_id, e.money_minor, e.currency, e.occurred_at, e.recorded_at, e.mac, e.lot_seq, e.purpose, e.priority,
+        e.effective_at, e.expires_at
     FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(seqs)s::bigint[]) AS f (customer_id, asset, seq)
     JOIN entries AS e ON e.customer_id = f.customer_id AND e.asset = f.asset AND e.seq > f.seq
     ORDER BY e.customer_id, e.asset, e.seq
 """
 _WHOLE = """
     SELECT customer_id, asset, seq, key_digest, kind, amount, balance_after, source, key, payment_id, money_minor,
-        currency, occurred_at, recorded_at, mac
+        currency, occurred_at, recorded_at, mac, lot_seq, purpose, priority, effective_at, expires_at
     FROM entries ORDER BY customer_id, asset, seq
 """
 # Accounts that were verified once and are gone. Entries without an account that never was are found by reading all.
@@ -107,7 +109,8 @@ _LOST = """
 """
 _FIELDS = (
     "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
-    "money_minor", "currency", "occurred_at", "recorded_at",
+    "money_minor", "currency", "occurred_at", "recorded_at", "lot_seq", "purpose", "priority", "effective_at",
+    "expires_at",
 )  # fmt: skip
 ChainHead = tuple[int, Decimal, bytes]
 EMPTY: ChainHead = (0, Decimal(0), b"")
@@ -117,23 +120,37 @@ class _BrokenError(Exception):
     """A chain does not hold; the text says where."""
 
 
-async def _chain(connection: Connection, keyring: Keyring, *, full: bool) -> tuple[Finding, list[dict[str, Any]]]:
+async def _chain(
+    connection: Connection, keyring: Keyring, *, full: bool
+) -> tuple[Finding, list[dict[str, Any]], list[Finding]]:
     """Every account's entries in order: no gap, each balance the sum so far, each mac genuine, the end as the account
-    has it. Returns the accounts read, for their new marks.
+    has it. Returns the accounts read, for their new marks; and what became of their lots, when all was read.
     """
     try:
         ends = await _ends(connection, keyring, full=full)
         # Also a mark that agrees with its account must be ours: an attacker who changes entries could write one.
         moved = [row for row in ends if _begin(row, keyring) != (row["seq"], row["balance"], bytes(row["mac"]))]
         below = _Below({_key(row): row for row in ends if full and row["archived_seq"] is not None})
+        fold = LotsFold(connection, keyring, {_key(row): row for row in ends}) if full else None
         heads, count = await _follow(connection, keyring, {_key(row): _begin(row, keyring) for row in moved}, below,
-                                     full=full)  # fmt: skip
+                                     fold=fold, full=full)  # fmt: skip
         lost = await (await connection.execute(_LOST)).fetchall()
         _compare_ends(moved, heads, {*heads, *map(_key, lost)} - {*map(_key, ends)})
     except _BrokenError as error:
-        return Finding("I1", ok=False, detail=str(error)), []
+        return Finding("I1", ok=False, detail=str(error)), [], []
     how = "all" if full else "since the last verification"
-    return Finding("I1", ok=True, detail=f"{count} entries, {how}: balances, sequence and macs hold"), moved
+    return (
+        Finding("I1", ok=True, detail=f"{count} entries, {how}: balances, sequence and macs hold"),
+        moved,
+        _lots(fold),
+    )
+
+
+def _lots(fold: LotsFold | None) -> list[Finding]:
+    if fold is None:
+        return []
+    good = "what is left of all lots is the balance, their checkpoints hold, nothing was used after it expired"
+    return [Finding("I16", ok=not fold.wrong, detail="; ".join(fold.wrong) or good)]
 
 
 def _compare_ends(
@@ -160,7 +177,13 @@ async def _ends(connection: Connection, keyring: Keyring, *, full: bool) -> list
 
 
 async def _follow(
-    connection: Connection, keyring: Keyring, begins: dict[tuple[str, str], ChainHead], below: "_Below", *, full: bool
+    connection: Connection,
+    keyring: Keyring,
+    begins: dict[tuple[str, str], ChainHead],
+    below: "_Below",
+    *,
+    fold: LotsFold | None,
+    full: bool,
 ) -> tuple[dict[tuple[str, str], ChainHead], int]:
     """Read entries in order from where each chain begins. Returns how far each was followed, and how many were read."""
     heads, count = dict(begins), 0
@@ -180,6 +203,8 @@ async def _follow(
                 raise _BrokenError(f"entry {row['seq']} of {_key(row)}: {wrong}")
             heads[_key(row)] = row["seq"], row["balance_after"], bytes(row["mac"])
             count += 1
+            if fold is not None:
+                await fold.take(row)
     if (changed := below.changed()) is not None:
         raise _BrokenError(f"what {changed} keeps below its archive was changed")
     return heads, count

@@ -2,6 +2,7 @@
 
 import dataclasses
 import datetime as dt
+from decimal import Decimal
 from typing import Literal
 
 from brimful import jobs
@@ -31,6 +32,7 @@ class Refund:
     polls: int
     created_at: dt.datetime
     closed_at: dt.datetime | None
+    loss: Decimal | None  # of its units, what had been used; None before it is booked
 
 
 _COLUMNS = "SELECT " + ", ".join(field.name for field in dataclasses.fields(Refund)) + " FROM refunds "
@@ -166,6 +168,14 @@ async def note(tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> bool:
         await tx.execute(_READ, (now, payment.customer_id, before.refund_id))
         return False
     return await tx.execute(_NOTE, values) == 1
+
+
+_KEEP_LOSS = "UPDATE refunds SET loss = %s WHERE customer_id = %s AND stripe_refund_id = %s"
+
+
+async def keep_loss(tx: Tx, customer_id: CustomerId, stripe_refund_id: str, loss: Decimal) -> None:
+    """Keep how many of the units that went back had been used."""
+    await tx.execute(_KEEP_LOSS, (loss, customer_id, stripe_refund_id))
 
 
 _REFUSE = """

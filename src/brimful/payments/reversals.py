@@ -8,10 +8,12 @@ reversals sum exactly in any order.
 import datetime as dt
 import logging
 import math
+from collections.abc import Sequence
+from decimal import Decimal
 from http import HTTPStatus
 from typing import Any
 
-from brimful import assets, auto_top_up, cards, ledger, top_ups
+from brimful import assets, auto_top_up, cards, grants, ledger, top_ups
 from brimful.auth import audit
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -141,8 +143,11 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
     if not gone and not await _written(tx, payment, snapshot.refund_id):
         return  # it failed before we ever booked it
     kind: ledger.entries.Kind = "refund" if gone else "reinstatement"
-    moved = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor)
-    named = _shown(payment, top_up, snapshot.amount_minor)
+    loss = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor)
+    moved = loss is not None
+    if loss is not None and gone:
+        await refunds.keep_loss(tx, payment.customer_id, snapshot.refund_id, loss)
+    named = _shown(payment, top_up, snapshot.amount_minor, loss)
     shown = {**named, "refund_id": snapshot.refund_id, "state": snapshot.status}
     await events.emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
     if moved and gone:  # a refund is no reproach to a card: a rule goes on while its balance stands
@@ -166,10 +171,15 @@ async def record_dispute(context: PaymentContext, tx: Tx, payment: Payment, snap
         movements.append(("dispute", "withdrawn"))
     if snapshot.reinstated:
         movements.append(("reinstatement", "reinstated"))
+    loss = None
     for kind, name in movements:
         [fresh] = (await ledger.accounts.lock(tx, [account.key])).values()
-        await _book(context, tx, fresh, top_up, payment, kind=kind, key=f"{snapshot.dispute_id}:{name}", minor=minor)
-    named = _shown(payment, top_up, minor)
+        key = f"{snapshot.dispute_id}:{name}"
+        booked = await _book(context, tx, fresh, top_up, payment, kind=kind, key=key, minor=minor)
+        if kind == "dispute" and booked is not None:
+            loss = booked
+            await tx.execute(_KEEP_LOSS, (loss, payment.customer_id, snapshot.dispute_id))
+    named = _shown(payment, top_up, minor, loss)
     shown = {**named, "dispute_id": snapshot.dispute_id, "status": snapshot.status}
     if opened:
         await events.emit(tx, Topic.DISPUTE_OPENED, payment.customer_id, shown)
@@ -217,15 +227,19 @@ async def _book(
     kind: ledger.entries.Kind,
     key: str,
     minor: int,
-) -> bool:
-    """One entry for one movement of money at Stripe. False when it is written already.
+) -> Decimal | None:
+    """One entry for one movement of money at Stripe, and one for its bonus. Returns the loss: units that go back and
+    had been used; None when it is written already.
+
+    What goes back comes from what is left of the payment's own credit first.
 
     Raises:
         AssertionError: the payment was never credited; the caller settles it first.
     """
     known = await ledger.keys.find(tx, [(payment.customer_id, "stripe", key)])
     if known.entries:
-        return False
+        return None
+    account = await grants.due.post(tx, context.keyring, account)
     left = await ledger.entries.remaining_of_payment(tx, payment.customer_id, payment.payment_id)
     assert left is not None, f"{payment.payment_id} goes back before it was credited"
     signed = minor if kind == "reinstatement" else -minor
@@ -241,9 +255,26 @@ async def _book(
         payment_id=payment.payment_id,
         money_minor=signed,
         currency=payment.currency,
+        terms=settle.terms_of(top_up, await tx.now()) if kind == "reinstatement" else None,
     )
-    await ledger.post.post(tx, context.keyring, {account.key: account}, [draft], known)
-    return True
+    bonus = await grants.bonuses.follow(tx, top_up, payment, key, left.money_minor + signed, asset.scale)
+    drafts = [draft] if bonus is None else [draft, bonus]
+    loss = await _used(context, tx, account, drafts) if signed < 0 else Decimal(0)
+    await ledger.post.post(tx, context.keyring, {account.key: account}, drafts)
+    return loss
+
+
+async def _used(
+    context: PaymentContext, tx: Tx, account: ledger.accounts.Account, drafts: Sequence[ledger.entries.Draft]
+) -> Decimal:
+    """How much of what goes back has been used: what is not left of the lots that it came in."""
+    lots = await ledger.lot_store.read(tx, context.keyring, account.key, account.head.seq)
+    loss = Decimal(0)
+    for draft in drafts:
+        own = [lot for lot in lots if lot.seq == draft.lot_seq
+               or (draft.payment_id is not None and lot.payment_id == draft.payment_id)]  # fmt: skip
+        loss += max(Decimal(0), -draft.amount - sum(lot.left for lot in own))
+    return loss
 
 
 _NOTE_DISPUTE = """
@@ -260,7 +291,7 @@ _UPDATE_DISPUTE = """
 """
 _OF = """
     SELECT d.dispute_id, d.amount_minor, d.currency, d.status, d.reason, d.opened_at, d.closed_at, d.evidence_due_at,
-        p.top_up_id, p.customer_id
+        d.loss, p.top_up_id, p.customer_id
     FROM disputes AS d
     JOIN payments AS p ON p.customer_id = d.customer_id AND p.payment_id = d.payment_id
     WHERE p.customer_id = %s AND (p.top_up_id = %s OR %s::text IS NULL) ORDER BY d.opened_at DESC, d.dispute_id
@@ -330,6 +361,11 @@ async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> 
     return opened, snapshot.closed and before["closed_at"] is None
 
 
-def _shown(payment: Payment, top_up: TopUp, minor: int) -> dict[str, Any]:
-    amount = money.major_text(minor, payment.currency)
-    return {"top_up_id": top_up.top_up_id, "asset": top_up.asset, "amount": amount, "currency": payment.currency}
+_KEEP_LOSS = "UPDATE disputes SET loss = %s WHERE customer_id = %s AND dispute_id = %s"
+
+
+def _shown(payment: Payment, top_up: TopUp, minor: int, loss: Decimal | None) -> dict[str, Any]:
+    return {
+        "top_up_id": top_up.top_up_id, "asset": top_up.asset, "amount": money.major_text(minor, payment.currency),
+        "currency": payment.currency, "loss": money.text(loss or Decimal(0)),
+    }  # fmt: skip

@@ -9,7 +9,7 @@ import datetime as dt
 import logging
 import time
 
-from brimful import auto_top_up, cards, customers, jobs, ledger, observability, top_ups
+from brimful import auto_top_up, cards, customers, grants, jobs, ledger, observability, top_ups
 from brimful.core import clock
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
@@ -103,6 +103,7 @@ async def _succeeded(
     known = await ledger.keys.find(tx, [key])
     if known.entries:
         return
+    account = await grants.due.post(tx, context.keyring, account)
     if await top_ups.store.succeeded_payments(tx, top_up):
         _log.critical("ALARM top-up %s was paid twice: %s is credited too", top_up.top_up_id, payment.payment_id)
     draft = ledger.entries.Draft(
@@ -115,8 +116,11 @@ async def _succeeded(
         payment_id=payment.payment_id,
         money_minor=snapshot.received_minor,
         currency=payment.currency,
+        terms=terms_of(top_up, await tx.now()),
     )
-    [entry] = await ledger.post.post(tx, context.keyring, {account.key: account}, [draft], known)
+    bonus = grants.bonuses.credit(top_up, payment, await tx.now())
+    drafts = [draft] if bonus is None else [draft, bonus]
+    *_, entry = await ledger.post.post(tx, context.keyring, {account.key: account}, drafts)
     await cards.decline_budget.release(tx, payment.payment_id)
     if payment.setup_id is not None:
         await jobs.defer(tx, jobs.Name.SETUP, [{"customer_id": payment.customer_id, "setup_id": payment.setup_id}])
@@ -144,6 +148,14 @@ async def _succeeded(
         await auto_top_up.evaluate.announce_limit_near(tx, account.key, top_up.amount_minor)
     await auto_top_up.thresholds.follow(tx, [account.key], "credit")
     await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
+
+
+def terms_of(top_up: TopUp, now: dt.datetime) -> ledger.lots.Terms | None:
+    """The platform's expiry, unless it has passed while the payment was under way: what was just paid for does not
+    vanish.
+    """
+    expires_at = top_up.credit_expires_at
+    return None if expires_at is None or expires_at <= now else ledger.lots.Terms.of("paid", expires_at=expires_at)
 
 
 async def _measure(tx: Tx, account: ledger.accounts.Account, top_up: TopUp, snapshot: PaymentIntentSnapshot) -> None:

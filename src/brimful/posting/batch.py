@@ -5,15 +5,16 @@ What needs more than a customer's own rows (events, jobs, new accounts, holds) s
 customers are left out of the node's transaction, and posted after it in the usual way.
 """
 
+import datetime as dt
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from decimal import Decimal
 
 import psycopg
 import psycopg.errors
 import psycopg_pool
 
-from brimful import auto_top_up, ledger, observability, top_ups
+from brimful import auto_top_up, grants, ledger, observability, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.db.citus.nodes import NodeConnections
 from brimful.db.pool import Database, Query, Tx
@@ -76,28 +77,64 @@ class BatchWriter:
         async with self._database.transaction("T1") as tx:
             accounts, known = await _lock(tx, movements)
             if len(accounts) == len(keys):
-                return await self._post(tx, accounts, known, movements)
+                return await self._write(tx, accounts, known, movements)
         # Missing accounts are committed before the batch, so that a batch only ever locks rows that exist.
         async with self._database.transaction() as tx:
             await ledger.accounts.create_missing(tx, keys - set(accounts))
         async with self._database.transaction("T1") as tx:
             accounts, known = await _lock(tx, movements)
-            return await self._post(tx, accounts, known, movements)
+            return await self._write(tx, accounts, known, movements)
 
-    async def _post(
+    async def _write(
         self, tx: Tx, accounts: _Accounts, known: ledger.keys.Known, movements: Sequence[Movement]
     ) -> list[Verdict]:
-        """One batch under its locks: decide, write, and evaluate the accounts that crossed their trigger."""
+        """One batch under its locks; first what is due on its accounts.
+
+        What a hold kept of a lot that has expired goes when the hold ends, before anything that follows in the same
+        batch: such a batch is posted movement by movement.
+        """
+        now = await tx.now()
+        due = {key for key, account in accounts.items() if grants.due.is_due(account, now)}
+        if not due:
+            return await self._post(tx, accounts, known, movements)
+        await self._post_due(tx, accounts, due)
+        accounts, known = await _lock(tx, movements)  # a credit that began has taken its key
+        kept = {key for key in due if grants.due.is_due(accounts[key], now)}
+        if not any(move.kind in HOLDING and (move.customer_id, move.asset) in kept for move in movements):
+            return await self._post(tx, accounts, known, movements, due)
+        verdicts = []
+        for movement in movements:
+            one, written = await _lock(tx, [movement])
+            verdicts += await self._post(tx, one, written, [movement], one)
+            await self._post_due(tx, await ledger.accounts.lock(tx, one), one)
+        await auto_top_up.evaluate.reevaluate(tx, due, self._pace)
+        return verdicts
+
+    async def _post_due(self, tx: Tx, accounts: _Accounts, keys: Iterable[ledger.accounts.AccountKey]) -> None:
+        for key in sorted(keys):
+            await grants.due.post(tx, self._keyring, accounts[key])
+
+    async def _post(
+        self,
+        tx: Tx,
+        accounts: _Accounts,
+        known: ledger.keys.Known,
+        movements: Sequence[Movement],
+        changed: Collection[ledger.accounts.AccountKey] = (),
+    ) -> list[Verdict]:
+        """Decide, write, and evaluate the accounts that crossed their trigger, and those that have changed already."""
         possible = [_kept(m, accounts) for m in movements if (m.customer_id, m.asset) in accounts]
         await known.complete(tx)
         batch_holds = await self._batch_holds(tx, accounts, possible)
-        decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), batch_holds)
-        applied = _applied(possible, decided)
+        now = await tx.now()
+        written = {**known.entries, **await _scheduled(tx, possible)}
+        decided = decide.decide(possible, _balances(accounts), written, now, batch_holds)
+        applied = _schedule(tx, _applied(possible, decided), now)
         await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
-            ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=await tx.now())
-        if to_evaluate := _to_evaluate(accounts, possible, decided, batch_holds.touched):
+            ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=now)
+        if to_evaluate := _to_evaluate(accounts, possible, decided, {*batch_holds.touched, *changed}):
             if observability.tracing.on():
                 observability.tracing.posting(_by_account(applied))
             await auto_top_up.evaluate.reevaluate(tx, to_evaluate, self._pace)
@@ -114,10 +151,12 @@ class BatchWriter:
             accounts, known = await _lock(tx, movements)
             await known.complete(tx)
             absent = {m.customer_id for m in movements if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}
+            now = await tx.now()
+            absent |= {account.customer_id for account in accounts.values() if grants.due.is_due(account, now)}
             numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
             possible = [_kept(movements[number], accounts) for number in numbers]
             held = BatchHolds(_held(accounts))
-            decided = decide.decide(possible, _balances(accounts), known.entries, await tx.now(), held)
+            decided = decide.decide(possible, _balances(accounts), known.entries, now, held)
             absent |= {customer_id for customer_id, _ in _to_evaluate(accounts, possible, decided, ())}
             applied = [move for move in _applied(possible, decided) if move.customer_id not in absent]
             await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
@@ -163,6 +202,40 @@ def _applied(movements: Sequence[Movement], decided: Sequence[Verdict]) -> list[
         for movement, verdict in zip(movements, decided, strict=True)
         if verdict.outcome == "applied" and movement.kind not in _NO_ENTRY
     ]
+
+
+async def _scheduled(tx: Tx, movements: Sequence[Movement]) -> dict[ledger.keys.Key, ledger.keys.ExistingEntry]:
+    """Keys that are taken by credits that begin later."""
+    wanted = {(move.customer_id, move.key) for move in movements if move.source == "api"}
+    if not wanted:
+        return {}
+    return {
+        (one.customer_id, "api", one.key): ledger.keys.ExistingEntry(
+            "adjustment", one.asset, one.amount, _NOTHING, one.created_at
+        )
+        for one in await grants.scheduled.by_keys(tx, wanted)
+    }
+
+
+def _schedule(tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
+    """Write down those that begin later. Returns the others, which become entries at once."""
+    at_once, moments = list[Movement](), dict[ledger.accounts.AccountKey, dt.datetime]()
+    for move in applied:
+        if move.terms is None or move.terms.effective_at is None or move.terms.effective_at <= now:
+            at_once.append(move)
+            continue
+        grants.scheduled.write(
+            tx,
+            grants.scheduled.Scheduled(
+                move.customer_id, move.key, move.asset, move.amount, move.terms.purpose, move.terms.priority,
+                move.terms.effective_at, move.terms.expires_at, move.description, move.metadata, now,
+            ),
+        )  # fmt: skip
+        key = move.customer_id, move.asset
+        moments[key] = min(moments.get(key, move.terms.effective_at), move.terms.effective_at)
+    if moments:
+        ledger.accounts.lots_due_by(tx, moments)
+    return at_once
 
 
 def _by_account(movements: Sequence[Movement]) -> dict[ledger.accounts.AccountKey, list[str]]:
@@ -214,4 +287,5 @@ def _draft(movement: Movement) -> ledger.entries.Draft:
         movement.occurred_at,
         description=movement.description,
         metadata=movement.metadata,
+        terms=movement.terms,
     )

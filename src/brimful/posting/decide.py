@@ -48,6 +48,9 @@ def decide(
         elif movement.covered_only and balance - batch_holds.held.get(account, _NOTHING) + movement.amount < 0:
             detail = "What is available does not cover this."
             verdict = Verdict("refused", "insufficient_funds", detail, balance, requested=-movement.amount)
+        elif movement.terms is not None and _begins_later(movement.terms, now):
+            first[key] = movement
+            verdict = Verdict("applied", None, None, balance, now)
         else:
             first[key] = movement
             after = running[account] = balance + movement.amount
@@ -56,6 +59,10 @@ def decide(
             continue
         verdicts.append(verdict._replace(available=running[account] - batch_holds.held.get(account, _NOTHING)))
     return verdicts
+
+
+def _begins_later(terms: ledger.lots.Terms, now: dt.datetime) -> bool:
+    return terms.effective_at is not None and terms.effective_at > now
 
 
 def _repeated(

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 from brimful.core.ids import CustomerId
+from brimful.ledger.lots import Terms
 
 Kind = Literal["usage", "charge", "adjustment", "hold", "capture", "release"]
 Source = Literal["usage", "hold", "api"]
@@ -22,7 +23,8 @@ class Movement(NamedTuple):
 
     `amount` is signed, in the asset: usage, charges, holds and captures are negative, a release is zero. `covered_only`
     refuses what is not available. `key` is the caller's own id for it; a capture and a release carry their hold's.
-    `expires_in` is a new hold's, `overrun` says what a capture above its hold may do.
+    `expires_in` is a new hold's, `terms` are an adjustment's that adds; `overrun` says what a capture above its hold
+    may do.
     """
 
     kind: Kind
@@ -35,6 +37,7 @@ class Movement(NamedTuple):
     description: str | None = None
     metadata: Mapping[str, Any] | None = None
     expires_in: dt.timedelta | None = None
+    terms: Terms | None = None
     overrun: Overrun = "refuse"
 
     @property

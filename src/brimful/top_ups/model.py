@@ -66,12 +66,23 @@ LIVE_STATES = frozenset(MOVES) - END_STATES
 
 
 @dataclasses.dataclass(frozen=True)
+class Bonus:
+    """What an offer gives on top of a payment: units of the asset, which expire so many days after they are credited.
+    `version` is that of the list of offers.
+    """
+
+    units: Decimal
+    days: int | None
+    version: int
+
+
+@dataclasses.dataclass(frozen=True)
 class TopUp:
     """One wish to add funds. What is charged was fixed when it was made and is never computed again.
 
-    `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets, at the price
-    that was used: `rate` for `rate_per` units. `cut`: a limit allowed less than the rule wanted. `asked`: why its
-    customer must approve it first.
+    `amount_minor` is money in minor units of `currency`; `units` is what the wallet gets, at the price that was used:
+    `rate` for `rate_per` units; `bonus_units` come on top, and expire after `bonus_days` if that is set. `cut`: a limit
+    allowed less than the rule wanted. `asked`: why its customer must approve it first.
     """
 
     customer_id: CustomerId
@@ -108,6 +119,10 @@ class TopUp:
     failure_url: str | None
     description: str | None
     metadata: Mapping[str, Any]
+    credit_expires_at: dt.datetime | None = None
+    bonus_units: Decimal | None = None
+    bonus_days: int | None = None
+    offer_version: int | None = None
 
     @property
     def live(self) -> bool:
@@ -166,6 +181,8 @@ def described(top_up: TopUp) -> dict[str, Any]:
             "account_name": "default", "asset": top_up.asset, "exchange_rate": money.rate_rounded(top_up.price),
         },
         "units": money.text(top_up.units),
+        "bonus_units": None if top_up.bonus_units is None else money.text(top_up.bonus_units),
+        "credit_expires_at": None if top_up.credit_expires_at is None else clock.rfc3339(top_up.credit_expires_at),
         "balance_after": None if top_up.balance_after is None else money.text(top_up.balance_after),
         "tries": top_up.tries,
         "requested_at": clock.rfc3339(top_up.requested_at),

@@ -16,7 +16,7 @@ from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.top_ups import store
-from brimful.top_ups.model import WAITING_STATES, TopUp
+from brimful.top_ups.model import WAITING_STATES, Bonus, TopUp
 
 MANUAL_LIFE = dt.timedelta(hours=24)
 APPROVAL_LIFE = dt.timedelta(hours=24)
@@ -40,23 +40,28 @@ class AutomaticWish:
     consent_id: str
     rule_version: int
     ask: str | None = None
+    bonus: Bonus | None = None
 
 
 # The partial unique index is the lock: a second request inserts nothing.
 _INSERT_AUTOMATIC = """
     INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
-        cut, card_id, consent_id, rule_version, limit_month, asked, reason, wake_at, expires_at, requested_at)
+        cut, card_id, consent_id, rule_version, limit_month, asked, reason, wake_at, expires_at, requested_at,
+        bonus_units, bonus_days, offer_version)
     SELECT w.customer_id, w.top_up_id, w.asset, 'automatic',
         CASE WHEN w.asked IS NULL THEN 'requested' ELSE 'action_required' END, w.currency, w.amount_minor, w.units,
         w.rate, w.rate_per, w.cut, w.card_id, w.consent_id, w.rule_version, %(month)s, w.asked,
         CASE WHEN w.asked IS NOT NULL THEN 'approval_needed' END,
         CASE WHEN w.asked IS NULL THEN %(now)s::timestamptz ELSE %(until)s::timestamptz END,
-        CASE WHEN w.asked IS NOT NULL THEN %(until)s::timestamptz END, %(now)s
+        CASE WHEN w.asked IS NOT NULL THEN %(until)s::timestamptz END, %(now)s,
+        w.bonus_units, w.bonus_days, w.offer_version
     FROM unnest(%(customers)s::uuid[], %(top_ups)s::text[], %(assets)s::text[], %(currencies)s::text[],
         %(amounts)s::bigint[], %(units)s::numeric[], %(rates)s::numeric[], %(pers)s::numeric[], %(cuts)s::boolean[],
         %(cards)s::text[],
-        %(consents)s::text[], %(versions)s::int[], %(asks)s::text[]) AS w (customer_id, top_up_id, asset, currency,
-            amount_minor, units, rate, rate_per, cut, card_id, consent_id, rule_version, asked)
+        %(consents)s::text[], %(versions)s::int[], %(asks)s::text[], %(bonuses)s::numeric[],
+        %(bonus_days)s::int[], %(offers)s::int[]) AS w (customer_id, top_up_id, asset, currency,
+            amount_minor, units, rate, rate_per, cut, card_id, consent_id, rule_version, asked,
+            bonus_units, bonus_days, offer_version)
     ON CONFLICT (customer_id, asset) WHERE kind = 'automatic' AND ended_at IS NULL DO NOTHING
     RETURNING """ + ", ".join(field.name for field in dataclasses.fields(TopUp))
 
@@ -90,6 +95,9 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
             "versions": [wish.rule_version for wish in wishes],
             "asks": [wish.ask for wish in wishes],
             "until": now + APPROVAL_LIFE,
+            "bonuses": [None if wish.bonus is None else wish.bonus.units for wish in wishes],
+            "bonus_days": [None if wish.bonus is None else wish.bonus.days for wish in wishes],
+            "offers": [None if wish.bonus is None else wish.bonus.version for wish in wishes],
         },
     )
     made = {(row["customer_id"], row["asset"]): TopUp(**row) for row in rows}
@@ -108,10 +116,12 @@ async def request_automatic(tx: Tx, wishes: Sequence[AutomaticWish]) -> dict[tup
 
 _INSERT_MANUAL = """
     INSERT INTO top_ups (customer_id, top_up_id, asset, kind, state, currency, amount_minor, units, rate, rate_per,
-        card_id, wake_at, expires_at, requested_at, return_url, failure_url, description, metadata)
+        card_id, wake_at, expires_at, requested_at, return_url, failure_url, description, metadata, credit_expires_at,
+        bonus_units, bonus_days, offer_version)
     VALUES (%(customer_id)s, %(top_up_id)s, %(asset)s, 'manual', 'requested', %(currency)s, %(amount_minor)s,
         %(units)s, %(rate)s, %(rate_per)s, NULL, %(expires_at)s, %(expires_at)s, %(now)s, %(return_url)s,
-        %(failure_url)s, %(description)s, %(metadata)s)
+        %(failure_url)s, %(description)s, %(metadata)s, %(credit_expires_at)s, %(bonus_units)s, %(bonus_days)s,
+        %(offer_version)s)
     ON CONFLICT (customer_id, top_up_id) DO NOTHING
 """
 
@@ -130,6 +140,8 @@ async def request_manual(
     description: str | None = None,
     metadata: Mapping[str, Any] | None = None,
     top_up_id: str | None = None,
+    credit_expires_at: dt.datetime | None = None,
+    bonus: Bonus | None = None,
 ) -> TopUp:
     """A top-up that waits for the customer to pay, for 24 hours. The same `top_up_id` twice is one top-up."""
     now = await tx.now()
@@ -153,6 +165,10 @@ async def request_manual(
             "failure_url": failure_url,
             "description": description,
             "metadata": Jsonb(dict(metadata or {})),
+            "credit_expires_at": credit_expires_at,
+            "bonus_units": None if bonus is None else bonus.units,
+            "bonus_days": None if bonus is None else bonus.days,
+            "offer_version": None if bonus is None else bonus.version,
         },
     )
     if inserted:

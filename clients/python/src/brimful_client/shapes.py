@@ -322,6 +322,8 @@ class TopUp:
     requested_at: dt.datetime
     reason: str | None = None
     approval_needed: Literal["large_charge", "many_charges", "unusual_use"] | None = None
+    bonus_units: Decimal | None = None
+    credit_expires_at: dt.datetime | None = None
     balance_after: Decimal | None = None
     ended_at: dt.datetime | None = None
 

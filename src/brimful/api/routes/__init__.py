@@ -6,6 +6,7 @@ from brimful.api.routes import (
     balance_alerts,
     balance_tokens,
     customers,
+    grants,
     holds,
     portal_sessions,
     presets,
@@ -19,6 +20,8 @@ ROUTERS = (
     assets.router,
     holds.router,  # before the wallet's: an account could be named holds
     wallets.router,
+    grants.router,
+    grants.offers_router,
     balance_alerts.router,
     top_ups.router,
     top_ups.refund_router,

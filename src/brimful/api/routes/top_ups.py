@@ -4,7 +4,7 @@ from typing import Literal
 
 from starlette.requests import Request
 
-from brimful import assets, customers, ledger, payments, top_ups
+from brimful import assets, customers, grants, ledger, payments, top_ups
 from brimful.api import context, idempotency, origins, pagination, schemas
 from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit
@@ -25,8 +25,9 @@ async def create_top_up(
 ) -> schemas.top_ups.PaymentLink:
     """Make a link by which the customer can pay once, within 24 hours."""
     origins.validate_urls(context.deps, body.return_url, body.failure_url)
-    if body.credit_expires_at is not None:
-        raise Refused("invalid_field", "Credits do not expire.", field="credit_expires_at")
+    if body.credit_expires_at is not None and body.credit_expires_at <= await tx.now() + top_ups.request.MANUAL_LIFE:
+        detail = "credit_expires_at must lie more than 24 hours ahead: the link may be paid until then."
+        raise Refused("invalid_field", detail, field="credit_expires_at")
     destination = body.destination or schemas.requests.Destination(asset=body.currency)
     if destination.account_name not in {None, "default"} or destination.exchange_rate is not None:
         raise Refused("invalid_field", "Only the default account at the current rate.", field="destination")
@@ -120,6 +121,8 @@ async def _make_top_up(
         failure_url=body.failure_url,
         description=body.description,
         metadata=body.metadata,
+        credit_expires_at=body.credit_expires_at,
+        bonus=await grants.offers.bonus_for(tx, asset.code, asset.scale, body.currency, amount_minor, units),
     )
     link = await portal_sessions.create_link(
         tx,

@@ -1,15 +1,13 @@
 """Balances, their ledger, adjustments and charges."""
 
-from typing import Annotated, Any
+import datetime as dt
+from decimal import Decimal
+from typing import Any
 
-from fastapi import Query
-from pydantic import BaseModel
-
-from brimful import assets, customers, ledger, top_ups
+from brimful import assets, customers, grants, ledger, top_ups
 from brimful.api import context, pagination, schemas, shortage
 from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
-from brimful.api.json_body import Instant
-from brimful.api.pagination import Limit, Offset
+from brimful.api.pagination import Limit
 from brimful.core import clock, money
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
@@ -17,20 +15,6 @@ from brimful.db.pool import Tx
 from brimful.posting.model import Movement, Verdict
 
 router = context.router_for("Wallets")
-
-
-class GrantFilter(BaseModel):
-    """How a list of grants may be narrowed. Nothing expires, so the filters by expiry change nothing."""
-
-    limit: Limit = 50
-    offset: Offset = 0
-    cursor: str | None = None
-    purpose: str | None = None
-    exclude_expired: bool | None = None
-    effective_from: Instant | None = None
-    effective_to: Instant | None = None
-    expired_from: Instant | None = None
-    expired_to: Instant | None = None
 
 
 @router.get("/customers/{customer_id}/wallet")
@@ -72,35 +56,15 @@ async def list_entries(
     return schemas.balances.Entries(items=[schemas.balances.Entry.of(row) for row in page], next_cursor=next_cursor)
 
 
-@router.get("/customers/{customer_id}/wallet/{account_id}/grants")
-async def list_grants(
-    tx: Transaction, customer_id: CustomerId, account_id: str, narrowed: Annotated[GrantFilter, Query()]
-) -> schemas.balances.Grants:
-    """The credits of one balance in the form of Credyt's grants, newest first."""
-    pagination.one_way(narrowed.offset, narrowed.cursor)
-    before = pagination.read_number("g", narrowed.cursor)
-    account = await account_of(tx, customer_id, account_id)
-    found, total = await ledger.entries.credits_page(
-        tx, customer_id, account.asset, limit=narrowed.limit + 1, offset=narrowed.offset, before=before,
-        kind=narrowed.purpose, since=narrowed.effective_from, until=narrowed.effective_to,
-    )  # fmt: skip
-    rows, next_cursor = pagination.cut("g", found, narrowed.limit, lambda row: row["seq"])
-    return schemas.balances.Grants(
-        items=[schemas.balances.Grant.of(row) for row in rows],
-        total_count=total,
-        limit=narrowed.limit,
-        offset=narrowed.offset,
-        next_cursor=next_cursor,
-    )
-
-
 @router.post("/customers/{customer_id}/wallet/adjustments", status_code=201)
 async def create_adjustment(
     context: Context, customer_id: CustomerId, body: schemas.requests.Adjustment
 ) -> schemas.balances.Posted:
-    """Change a balance by a signed amount. The same transaction_id is one adjustment."""
-    if body.effective_at is not None or body.expires_at is not None:
-        raise Refused("invalid_field", "Adjustments take effect at once and do not expire.", field="effective_at")
+    """Change a balance by a signed amount. The same transaction_id is one adjustment.
+
+    One that adds takes effect at `effective_at` and expires at `expires_at`, where these are set; until it takes effect
+    it is no part of the balance.
+    """
     metadata = {**(body.metadata or {}), "reason": body.reason}
     verdict = await _post(context, customer_id, "adjustment", body, metadata)
     return schemas.balances.Posted.of(body.transaction_id, verdict)
@@ -123,9 +87,11 @@ async def get_transaction(
 ) -> schemas.balances.Transaction:
     """One adjustment or charge."""
     row = await ledger.entries.find_by_key(tx, customer.customer_id, "api", transaction_id)
-    if row is None:
-        raise Refused("transaction_not_found", "There is no transaction with this id.")
-    return schemas.balances.Transaction.of(row)
+    if row is not None:
+        return schemas.balances.Transaction.of(row)
+    for credit in await grants.scheduled.by_keys(tx, {(customer.customer_id, transaction_id)}):
+        return schemas.balances.Transaction.scheduled(credit)
+    raise Refused("transaction_not_found", "There is no transaction with this id.")
 
 
 async def _post(
@@ -141,21 +107,46 @@ async def _post(
             "unknown_account_name", "A wallet has one account per asset, named default.", field="account_name"
         )
     async with context.deps.database.transaction() as tx:
-        asset = await context.deps.catalogue.get(tx, body.asset)
+        asset, now = await context.deps.catalogue.get(tx, body.asset), await tx.now()
     amount = money.parse(body.amount, scale=asset.scale)
     if kind == "charge":
         amount = -money.positive(amount)
     elif not amount:
         raise Refused("amount_invalid", "amount must not be zero.", field="amount")
+    terms = _terms(body, amount, now) if isinstance(body, schemas.requests.Adjustment) else None
     [verdict] = await context.recorder.submit(
         [
             Movement(
                 kind=kind, customer_id=customer_id, asset=asset.code, key=body.transaction_id, amount=amount,
                 covered_only=kind == "charge", description=body.description, metadata=metadata or None,
+                terms=terms,
             )
         ]
     )  # fmt: skip
     return await answer(context, (customer_id, asset.code), verdict)
+
+
+_PURPOSES: dict[str, ledger.lots.Purpose] = {"gift": "promotional", "external_topup": "paid"}
+
+
+def _terms(body: schemas.requests.Adjustment, amount: Decimal, now: dt.datetime) -> ledger.lots.Terms | None:
+    """The terms of an adjustment that adds; None for the usual ones."""
+    given = {name: getattr(body, name) for name in ("effective_at", "expires_at", "purpose", "priority")}
+    if amount < 0:
+        for name, value in given.items():
+            if value is not None:
+                raise Refused("invalid_field", f"Only a credit has {name}: this takes units away.", field=name)
+        return None
+    if body.expires_at is not None and body.expires_at <= now:
+        raise Refused("invalid_field", "expires_at has passed: a credit expires later than now.", field="expires_at")
+    if body.expires_at is not None and body.effective_at is not None and body.expires_at <= body.effective_at:
+        raise Refused("invalid_field", "expires_at must lie after effective_at.", field="expires_at")
+    purpose = body.purpose or _PURPOSES.get(body.reason)
+    if purpose is None and not any(value is not None for value in given.values()):
+        return None
+    purpose = purpose or "correction"
+    priority = ledger.lots.PRIORITY[purpose] if body.priority is None else body.priority
+    return ledger.lots.Terms(purpose, priority, body.effective_at, body.expires_at)
 
 
 async def answer(context: AppContext, account: ledger.accounts.AccountKey, verdict: Verdict) -> Verdict:

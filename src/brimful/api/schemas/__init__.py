@@ -8,6 +8,7 @@ from brimful.api.schemas import (
     base as base,
     events as events,
     explanation as explanation,
+    grants as grants,
     presets as presets,
     requests as requests,
     top_ups as top_ups,

@@ -5,7 +5,7 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brimful import assets, customers, ledger
+from brimful import assets, customers, grants, ledger
 from brimful.api.schemas.base import Amount, Moment, NextCursor, Paged
 from brimful.core import clock, money
 from brimful.core.ids import CustomerId
@@ -306,35 +306,20 @@ class Transaction(BaseModel):
             executed_at=clock.rfc3339(row["recorded_at"]),
         )
 
-
-class Grant(BaseModel):
-    """A credit in the form of Credyt's grants. Credits are not consumed one by one here and do not expire: `available`
-    is what was credited, and `expires_at` the last moment there is.
-    """
-
-    id: str
-    available: Amount
-    effective_at: Moment
-    expires_at: Moment
-    purpose: str
-    created_at: Moment
-
     @classmethod
-    def of(cls, row: Row) -> Self:
+    def scheduled(cls, credit: grants.scheduled.Scheduled) -> Self:
+        """A credit that has not begun: it is executed when it takes effect."""
         return cls(
-            id=ledger.entries.public_id(row["mac"]),
-            available=money.text(row["amount"]),
-            effective_at=clock.rfc3339(row["occurred_at"] or row["recorded_at"]),
-            expires_at="9999-12-31T23:59:59Z",
-            purpose=row["kind"],
-            created_at=clock.rfc3339(row["recorded_at"]),
+            id=credit.key,
+            type="adjustment",
+            account_id=f"default:{credit.asset}",
+            asset=credit.asset,
+            amount=money.text(credit.amount),
+            description=credit.description,
+            metadata=dict(credit.metadata or {}),
+            created_at=clock.rfc3339(credit.created_at),
+            executed_at=clock.rfc3339(credit.effective_at),
         )
-
-
-class Grants(Paged):
-    """The credits of one balance, newest first."""
-
-    items: list[Grant]
 
 
 class Hold(BaseModel):

@@ -116,6 +116,21 @@ class HoldEvent(AssetEvent):
     amount: Amount
 
 
+class CreditExpiredEvent(AssetEvent):
+    """What was left of a credit, and has expired."""
+
+    grant_id: str
+    purpose: str
+    amount: Amount
+    expires_at: Moment
+
+
+class CreditExpiringEvent(CreditExpiredEvent):
+    """What is left of a credit that expires within so many days."""
+
+    days: int
+
+
 class CardEvent(CustomerEvent):
     """A card."""
 
@@ -147,6 +162,7 @@ class RefundEvent(CustomerEvent):
     state: str
     amount: Amount
     currency: str
+    loss: Annotated[Amount, Field(description="Units that went back and had been used.")]
 
 
 class DisputeEvent(CustomerEvent):
@@ -158,6 +174,7 @@ class DisputeEvent(CustomerEvent):
     status: str
     amount: Amount
     currency: str
+    loss: Annotated[Amount, Field(description="Units that went back and had been used.")]
 
 
 class EndpointDisabledEvent(BaseModel):
@@ -188,6 +205,8 @@ DATA: dict[Topic, type[BaseModel]] = {
     Topic.BALANCE_LOW: BalanceEvent,
     Topic.BALANCE_DEPLETED: BalanceEvent,
     Topic.HOLD_EXPIRED: HoldEvent,
+    Topic.CREDIT_EXPIRING: CreditExpiringEvent,
+    Topic.CREDIT_EXPIRED: CreditExpiredEvent,
     Topic.CARD_ADDED: CardEvent,
     Topic.CARD_REMOVED: CardEvent,
     Topic.CARD_EXPIRING: CardEvent,
@@ -219,6 +238,8 @@ SUMMARIES: dict[Topic, str] = {
     Topic.BALANCE_LOW: "What is available fell below its alert.",
     Topic.BALANCE_DEPLETED: "Nothing is available any more.",
     Topic.HOLD_EXPIRED: "A hold's time ran out; its units are available again.",
+    Topic.CREDIT_EXPIRING: "A credit expires soon, and some of it is left: seven days and one day before.",
+    Topic.CREDIT_EXPIRED: "A credit has expired; what was left of it is no part of the balance any more.",
     Topic.CARD_ADDED: "The customer added a card.",
     Topic.CARD_REMOVED: "A card was removed.",
     Topic.CARD_EXPIRING: "A card that a rule uses is about to expire.",
@@ -237,7 +258,8 @@ _TOP_UP: dict[str, Any] = {
     "id": "top_0198a1", "customer_id": "cus_0198a1", "kind": "automatic", "status": "succeeded", "state": "succeeded",
     "reason": None, "approval_needed": None, "amount": "25", "currency": "USD",
     "destination": {"account_name": "default", "asset": "USD", "exchange_rate": "1"}, "units": "25",
-    "balance_after": "34.5", "tries": 1, "requested_at": MOMENT, "ended_at": MOMENT,
+    "bonus_units": None, "credit_expires_at": None, "balance_after": "34.5", "tries": 1,
+    "requested_at": MOMENT, "ended_at": MOMENT,
 }  # fmt: skip
 _PENDING = {**_TOP_UP, "status": "pending", "balance_after": None, "ended_at": None}
 _RULE: dict[str, Any] = {
@@ -247,7 +269,10 @@ _RULE: dict[str, Any] = {
     "exposure_day": "500", "version": 1, "rose": False,
 }  # fmt: skip
 _CARD: dict[str, Any] = {"card_id": "card_0198a1", "brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030}
-_REVERSAL: dict[str, Any] = {"top_up_id": "top_0198a1", "asset": "USD", "amount": "25", "currency": "USD"}
+_REVERSAL: dict[str, Any] = {"top_up_id": "top_0198a1", "asset": "USD", "amount": "25", "currency": "USD", "loss": "0"}
+_CREDIT: dict[str, Any] = {
+    "asset": "USD", "grant_id": "ent_0198a1", "purpose": "promotional", "amount": "4.5", "expires_at": _LATER,
+}  # fmt: skip
 _SAMPLES: dict[Topic, dict[str, Any]] = {
     Topic.TOP_UP_SUCCEEDED: _TOP_UP,
     Topic.TOP_UP_FAILED: {
@@ -284,6 +309,8 @@ _SAMPLES: dict[Topic, dict[str, Any]] = {
     Topic.BALANCE_LOW: {"asset": "USD", "available": "4.5", "threshold": "5"},
     Topic.BALANCE_DEPLETED: {"asset": "USD", "available": "0", "threshold": "5"},
     Topic.HOLD_EXPIRED: {"asset": "USD", "hold_id": "job-81", "amount": "3"},
+    Topic.CREDIT_EXPIRING: {**_CREDIT, "days": 1},
+    Topic.CREDIT_EXPIRED: _CREDIT,
     Topic.CARD_ADDED: _CARD,
     Topic.CARD_REMOVED: {"card_id": "card_0198a1", "last4": "4242"},
     Topic.CARD_EXPIRING: _CARD,

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
+from brimful import ledger
 from brimful.api.json_body import AmountText, Instant, Metadata, Place, Text, Whole
 from brimful.core import money
 
@@ -89,11 +90,16 @@ class _Transaction(_Body):
 
 
 class Adjustment(_Transaction):
-    """A signed change of a balance, keyed by `transaction_id`."""
+    """A signed change of a balance, keyed by `transaction_id`. One that adds may take effect later and expire; the
+    lower its `priority`, the sooner it is used up. A gift is promotional, an external top-up paid, unless `purpose`
+    says otherwise.
+    """
 
     reason: Literal["gift", "external_topup", "external_refund", "other"] = "other"
     effective_at: Instant | None = None
     expires_at: Instant | None = None
+    purpose: Literal["paid", "promotional", "correction"] | None = None
+    priority: Whole | None = Field(None, ge=0, le=ledger.lots.PRIORITY_MAX)
 
 
 class Charge(_Transaction):
@@ -116,7 +122,9 @@ class Destination(_Body):
 
 
 class CreateTopUp(_Body):
-    """Ask for a link by which the customer can pay. `amount` is money in `currency`."""
+    """Ask for a link by which the customer can pay. `amount` is money in `currency`; what it buys expires at
+    `credit_expires_at`, if that is set.
+    """
 
     customer_id: Text
     amount: AmountText
@@ -133,6 +141,25 @@ class CreateRefund(_Body):
     """Give money of a paid top-up back. `amount` is money in its currency; all that is left without it."""
 
     amount: AmountText | None = None
+
+
+class NewOffer(_Body):
+    """From `amount_from` of `currency` on, `percent` of what a payment buys comes on top, from `valid_from` (or now)
+    until `valid_to`; it expires so many days after it is credited, if that is set.
+    """
+
+    currency: Text
+    amount_from: AmountText
+    percent: AmountText
+    expires_after_days: Whole | None = Field(None, ge=1, le=3650)
+    valid_from: Instant | None = None
+    valid_to: Instant | None = None
+
+
+class SetOffers(_Body):
+    """All the offers of an asset, from now on; none end them."""
+
+    offers: list[NewOffer] = Field(max_length=20)
 
 
 class CreateSession(_Body):

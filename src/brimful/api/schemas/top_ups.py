@@ -1,8 +1,8 @@
 """Top-ups, refunds, cards and rules."""
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from brimful import auto_top_up, cards, payments, top_ups
 from brimful.api.schemas.base import Amount, Moment, NextCursor
@@ -32,6 +32,8 @@ class TopUp(BaseModel):
     currency: str
     destination: TopUpDestination
     units: Amount
+    bonus_units: Annotated[Amount | None, Field(description="What an offer gives on top, of the same asset.")]
+    credit_expires_at: Moment | None
     balance_after: Amount | None
     tries: int
     requested_at: Moment
@@ -75,6 +77,7 @@ class Refund(BaseModel):
     reason: str | None
     amount: Amount
     currency: str
+    loss: Annotated[Amount | None, Field(description="Units of it that had been used; null before it is booked.")]
     created_at: Moment
 
     @classmethod
@@ -85,6 +88,7 @@ class Refund(BaseModel):
             reason=refund.reason,
             amount=money.text(money.major(refund.amount_minor, refund.currency)),
             currency=refund.currency,
+            loss=None if refund.loss is None else money.text(refund.loss),
             created_at=clock.rfc3339(refund.created_at),
         )
 

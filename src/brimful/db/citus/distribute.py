@@ -16,12 +16,13 @@ from brimful.core.errors import ConfigurationError
 from brimful.db import migrate
 from brimful.db.citus import cluster
 
-REFERENCE = ("assets", "rates")
+REFERENCE = ("assets", "rates", "offers")
 # The first carries the others with it: they are placed as it is.
 DISTRIBUTED = (
     "customers", "accounts", "entries", "entry_notes", "cards", "card_setups", "consents", "consent_evidence", "rules",
     "rule_states", "top_ups", "payments", "refunds", "disputes", "emails", "verified_marks", "holds", "alerts",
-    "archive_marks", "archived_keys", "usage_hours", "threshold_changes",
+    "archive_marks", "archived_keys", "usage_hours", "threshold_changes", "lot_checkpoints",
+    "scheduled_credits", "expiry_notices",
 )  # fmt: skip
 # On the coordinator, and written in one transaction with customer data.
 LOCAL = (

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from brimful import auto_top_up, ledger, payments, top_ups
+from brimful import auto_top_up, ledger, payments, top_ups, worker
 from brimful.core import money
 from brimful.core.ids import NOBODY
 from brimful.dev.simulation import world
@@ -72,7 +72,30 @@ async def repeat(h: "History") -> None:
 async def give(h: "History") -> None:
     person, asset = h.person(), h.asset()
     amount = Decimal(h.dice.choice((5, 15, 40))) * (1 if asset == "USD" else 10)
-    await _submit(h, [Movement("adjustment", person.customer_id, asset, f"gift-{h.number}", amount)])
+    await _submit(h, [Movement("adjustment", person.customer_id, asset, f"gift-{h.number}", amount, terms=_terms(h))])
+
+
+def _terms(h: "History") -> ledger.lots.Terms | None:
+    """Some credits expire, some begin later; the order in which they burn differs."""
+    if h.dice.random() < 0.3:
+        return None
+    now, hours = h.world.time.now, h.dice.choice((1, 6, 20, 60))
+    begins = now + dt.timedelta(hours=hours) if h.dice.random() < 0.3 else None
+    ends = (begins or now) + dt.timedelta(hours=h.dice.choice((1, 6, 30))) if h.dice.random() < 0.7 else None
+    if ends is not None:
+        h.met("credit_expires")
+    if begins is not None:
+        h.met("credit_begins_later")
+    return ledger.lots.Terms(
+        h.dice.choice(("paid", "promotional", "correction")), h.dice.choice((10, 20, 50, 80)), begins, ends
+    )
+
+
+async def take_away(h: "History") -> None:
+    """A correction downwards."""
+    person, asset = h.person(), h.asset()
+    amount = -Decimal(h.dice.choice((1, 4, 9)))
+    await _submit(h, [Movement("adjustment", person.customer_id, asset, f"less-{h.number}", amount)])
 
 
 # --- the customer --------------------------------------------------------------------------------------------
@@ -246,6 +269,17 @@ async def roll_up(h: "History") -> None:
     h.world.scheduler.spawn(act())
 
 
+async def look_after_credits(h: "History") -> None:
+    """The worker's job for what expires and begins, and for checkpoints."""
+    deps = h.world.deps(h.dice.choice(h.world.contexts))
+
+    async def act() -> None:
+        await worker.periodic.post_due_credits(deps)
+        await worker.periodic.advance_lots(deps, due_only=h.dice.random() < 0.5)
+
+    h.world.scheduler.spawn(act())
+
+
 async def our_refund(h: "History") -> None:
     paid = h.world.tables.where("top_ups", state="succeeded")
     if not paid:
@@ -274,6 +308,8 @@ ACTS: tuple[tuple[Callable[["History"], Awaitable[None]], float], ...] = (
     (debit, 20),
     (repeat, 3),
     (give, 3),
+    (take_away, 0.5),
+    (look_after_credits, 1.5),
     (save_rule, 6),
     (turn_off, 1),
     (remove_card, 0.7),

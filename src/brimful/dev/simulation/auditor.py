@@ -17,7 +17,8 @@ _OUT = {"failed", "canceled"}
 _DAYS_30 = 30 * 86_400
 _MESSAGE = (
     "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
-    "money_minor", "currency", "occurred_at", "recorded_at",
+    "money_minor", "currency", "occurred_at", "recorded_at", "lot_seq", "purpose", "priority", "effective_at",
+    "expires_at",
 )  # fmt: skip
 
 
@@ -30,6 +31,53 @@ def _must(holds: bool, invariant: str, detail: Any) -> None:
         raise Violation(f"{invariant}: {detail}")
 
 
+class _Wallet:
+    """What is left of each credit of one account: a row for each, in the order of the rules."""
+
+    def __init__(self) -> None:
+        self._rows: list[dict[str, Any]] = []
+        self._owed = Decimal(0)
+
+    def left(self) -> dict[int, Decimal]:
+        return {row["seq"]: row["left"] for row in self._rows if row["left"]}
+
+    def take(self, entry: Row) -> None:
+        """The next entry."""
+        amount, at = entry["amount"], entry["recorded_at"]
+        if amount > 0:
+            covers = min(amount, self._owed)
+            self._owed -= covers
+            usual = {"top_up": "paid", "reinstatement": "paid", "adjustment": "correction", "bonus": "bonus"}
+            purpose = entry["purpose"] or usual[entry["kind"]]
+            place = {"paid": 50, "correction": 50, "bonus": 30, "promotional": 20}[purpose]
+            never = dt.datetime(9999, 1, 1, tzinfo=dt.UTC)
+            order = (
+                place if entry["priority"] is None else entry["priority"], entry["expires_at"] or never,
+                purpose == "paid", entry["effective_at"] or at, entry["seq"],
+            )  # fmt: skip
+            self._rows.append({"seq": entry["seq"], "left": amount - covers, "order": order,
+                               "payment_id": entry["payment_id"], "expires_at": entry["expires_at"]})  # fmt: skip
+        if amount < 0:
+            if entry["kind"] != "expiry":  # nobody holds anything here: what has expired must have gone before
+                gone = [row["seq"] for row in self._rows
+                        if row["left"] and row["expires_at"] is not None and row["expires_at"] <= at]  # fmt: skip
+                _must(not gone, "I16", f"entry {entry['seq']} finds {gone}, which had expired")
+            self._debit(entry, -amount)
+        left = sum(self.left().values())
+        _must(left == max(entry["balance_after"], 0), "I16", f"{left} is left of {entry['balance_after']}")
+
+    def _debit(self, entry: Row, amount: Decimal) -> None:
+        def own(row: dict[str, Any]) -> bool:
+            same = entry["payment_id"] is not None and row["payment_id"] == entry["payment_id"]
+            return bool(same or row["seq"] == entry["lot_seq"])
+
+        for row in sorted(self._rows, key=lambda row: (not own(row), row["order"])):
+            taken = min(row["left"], amount)
+            row["left"] -= taken
+            amount -= taken
+        self._owed += amount
+
+
 class Auditor:
     """Checks the invariants over one history."""
 
@@ -38,6 +86,7 @@ class Auditor:
         self._tables = world.tables
         self._heads: dict[tuple[str, str], tuple[int, Decimal, bytes]] = {}
         self._seen = 0
+        self._wallets: dict[tuple[str, str], _Wallet] = collections.defaultdict(_Wallet)
         self._tries_seen = 0
         self._order: dict[str, int] = {}
         self._hard_known: dict[str, dt.datetime] = {}  # since when we know that a card was declined for good
@@ -61,6 +110,7 @@ class Auditor:
     def end(self) -> None:
         """What must hold once faults are off and everything has run."""
         self.step()
+        self._lots()
         self._books()
         self._hours()
         self._nothing_lost()
@@ -77,11 +127,34 @@ class Auditor:
             content = ledger.hash_chain.message(**{name: row[name] for name in _MESSAGE})
             _must(self._world.keyring.recognises(row["mac"], mac, content), "I1", f"{key}: mac of {row['seq']}")
             self._heads[key] = row["seq"], row["balance_after"], row["mac"]
+            self._wallets[key].take(row)
         self._seen = len(rows)
         for account in self._tables.all("accounts"):
             key = account["customer_id"], account["asset"]
             head = self._heads.get(key, (0, Decimal(0), b""))
             _must((account["seq"], account["balance"], account["mac"]) == head, "I1", f"{key} ends elsewhere")
+
+    # I16: what is left of each credit, as each checkpoint has it; of a bonus, as much as of its payment
+    def _lots(self) -> None:
+        for row in self._tables.all("lot_checkpoints"):
+            key = row["customer_id"], row["asset"]
+            wallet = _Wallet()
+            for entry in self._tables.where("entries", customer_id=key[0], asset=key[1]):
+                if entry["seq"] <= row["seq"]:
+                    wallet.take(entry)
+            kept = {lot.seq: lot.left for lot in ledger.lot_store.restored(row)}
+            _must(kept == wallet.left(), "I16", f"{key} at {row['seq']}: {kept}, not {wallet.left()}")
+        for payment in self._tables.where("payments", state="succeeded"):
+            entries = self._tables.where("entries", customer_id=payment["customer_id"])
+            money = sum(row["money_minor"] for row in entries if row["payment_id"] == payment["payment_id"])
+            own = [row for row in entries if row["key"].startswith(f"bonus:{payment['payment_id']}")]
+            lots = {row["seq"] for row in own if row["amount"] > 0}
+            expired = sum(row["amount"] for row in entries if row["kind"] == "expiry" and row["lot_seq"] in lots
+                          and row["asset"] == own[0]["asset"])  # fmt: skip
+            given = sum(row["amount"] for row in own)
+            name = payment["payment_id"]
+            _must(given + expired >= 0, "I16", f"{name}: {given} of its bonus, of which {expired} expired")
+            _must(money > 0 or given + expired == 0, "I16", f"{name} went back, and {given} of its bonus did not")
 
     # I3
     def _one_live(self) -> None:
@@ -276,6 +349,9 @@ class Auditor:
         for (customer_id, source, key), amount in self.acknowledged.items():
             found = [row["amount"] for row in self._tables.where("entries", customer_id=customer_id, source=source,
                                                                  key=key)]  # fmt: skip
+            if source == "api":
+                found += [row["amount"] for row in self._tables.where("scheduled_credits", customer_id=customer_id,
+                                                                      key=key)]  # fmt: skip
             _must(found == [amount], "I6", f"{key} was acknowledged and is {found}")
 
     # I12 at the end

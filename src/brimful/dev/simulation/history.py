@@ -10,11 +10,11 @@ import dataclasses
 import datetime as dt
 import hashlib
 import random
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful import auto_top_up, jobs, payments, worker
+from brimful import auto_top_up, jobs, ledger, payments, worker
 from brimful.auto_top_up.policy import Ask
 from brimful.core import ids
 from brimful.core.errors import Refused
@@ -39,8 +39,11 @@ FAULTS = (
     "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
     *(f"asked:{why.value}" for why in Ask), "backup_paid",
+    "credit_expires", "credit_begins_later", "credit_expired", "bonus_paid", "loss",
 )  # fmt: skip
 _STEPS = (25, 70)
+_LOTS_MET = {"expiry": "credit_expired", "bonus": "bonus_paid"}  # by kind of entry
+_CHECKPOINT_STEP = 8  # entries: a history has few
 _ROUNDS_MAX = 600
 _FUNDED = 0.6  # of histories begin with a rule, so that more is paid in them
 _WITH_PAST = 0.2  # and some with days of quiet use
@@ -90,6 +93,7 @@ class History:
         counter = iter(range(1, 10**9))
         ids.derive(lambda: f"{next(counter):032x}")
         jobs.collect_with(database.keep)
+        step, ledger.lot_store.STEP = ledger.lot_store.STEP, _CHECKPOINT_STEP
         count = random.Random(f"{self.seed}/length").randint(*_STEPS)
         wanted = range(count) if self._only is None else self._only
         violation = None
@@ -107,6 +111,7 @@ class History:
             await self.world.close()
             ids.derive(None)
             jobs.collect_with(None)
+            ledger.lot_store.STEP = step
         digest = hashlib.sha256("\n".join(self.trail).encode()).hexdigest()[:16]
         kinds = collections.Counter(row["kind"] for row in self.world.tables.all("entries"))
         return Outcome(self.seed, len(wanted), kinds["usage"], kinds["top_up"], dict(self.faults), violation, digest,
@@ -159,14 +164,25 @@ class History:
                 error = event["data"]["object"]["last_payment_error"]
                 self.met("authentication" if error.get("code") == "authentication_required" else "declined")
 
-        for row in self.world.tables.all("top_ups"):
-            if row["asked"] is not None and row["top_up_id"] not in self._counted:
-                self._counted.add(row["top_up_id"])
-                self.met(f"asked:{row['asked']}")
-        for row in self.world.tables.where("outgoing_events", type="auto_top_up.backup_used"):
-            if row["event_id"] not in self._counted:
-                self._counted.add(row["event_id"])
-                self.met("backup_paid")
+        for fault, name in self._happened():
+            if name not in self._counted:
+                self._counted.add(name)
+                self.met(fault)
+
+    def _happened(self) -> Iterator[tuple[str, str]]:
+        """What our own rows say has happened, each under a name of its own."""
+        tables = self.world.tables
+        for row in tables.all("top_ups"):
+            if row["asked"] is not None:
+                yield f"asked:{row['asked']}", row["top_up_id"]
+        for row in tables.where("outgoing_events", type="auto_top_up.backup_used"):
+            yield "backup_paid", row["event_id"]
+        for row in tables.all("entries"):
+            if row["kind"] in _LOTS_MET and (row["kind"] == "expiry" or row["amount"] > 0):
+                yield _LOTS_MET[row["kind"]], row["key"]
+        for row in tables.all("refunds"):
+            if row["loss"]:
+                yield "loss", row["refund_id"]
 
     def met(self, fault: str) -> None:
         assert fault in FAULTS, fault
@@ -241,7 +257,7 @@ class History:
             self.world.database.jobs.append(Job(job.name, job.arguments, self.world.time.now + dt.timedelta(seconds=9)))
 
     async def _sweep(self) -> None:
-        self.world.scheduler.spawn(worker.sweep(self.world.deps(self.dice.choice(self.world.contexts))))
+        self.world.scheduler.spawn(worker.periodic.sweep(self.world.deps(self.dice.choice(self.world.contexts))))
 
     async def _resume(self) -> None:
         """Let a call through; sometimes it fails, sometimes its process is killed meanwhile."""

@@ -37,6 +37,9 @@ _KEYS = {
     "usage_hours": ("customer_id", "asset", "hour"),
     "threshold_changes": ("customer_id", "asset", "changed_at"),
     "credit_times": (),
+    "lot_checkpoints": ("customer_id", "asset", "seq"),
+    "scheduled_credits": ("customer_id", "key"),
+    "offers": ("asset", "version", "place"),
 }
 
 
@@ -163,6 +166,8 @@ def _entry(tables: Tables, row: Row, before: Row | None) -> None:
         "refund": amount <= 0 and (minor or 0) < 0,
         "dispute": amount <= 0 and (minor or 0) < 0,
         "reinstatement": amount >= 0 and (minor or 0) > 0,
+        "bonus": amount != 0 and (amount > 0) == (row["purpose"] is not None) and minor is None,
+        "expiry": amount < 0 and row["lot_seq"] is not None and minor is None,
     }
     _check(signs[row["kind"]], "entries_sign")
 

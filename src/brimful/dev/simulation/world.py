@@ -93,6 +93,13 @@ class SimulatedWorld:
         for asset in (USD, CREDIT):
             await self._put("assets", dataclasses.asdict(asset))
         await self.set_rate(Decimal("0.10"))
+        if self.dice.random() < 0.5:
+            await self._put("offers", {
+                "asset": "USD", "version": 1, "place": 0, "currency": "USD", "from_minor": 1000,
+                "percent": Decimal(self.dice.choice((7, 10, 100))),
+                "expires_after_days": self.dice.choice((None, 1, 1)), "valid_from": self.time.now, "valid_to": None,
+                "recorded_at": self.time.now,
+            })  # fmt: skip
         shared = self.dice.random() < 0.15  # the same plastic, saved by everybody
         for number in range(self.dice.choice((1, 1, 2))):
             await self._customer(number, shared)
@@ -153,7 +160,7 @@ class SimulatedWorld:
 
     def deps(self, context: PaymentContext) -> Any:
         """What the sweep needs of `Deps`, in one of the processes."""
-        return SimpleNamespace(database=self.database, payments=context, pace=PACE)
+        return SimpleNamespace(database=self.database, payments=context, pace=PACE, keyring=self.keyring)
 
     async def settle(self) -> None:
         await self.scheduler.settle(lambda: self.database.pulse)

@@ -145,16 +145,18 @@ def _flag(t: Tables, p: Any) -> int:
 
 _TOP_UP_FIELDS = [field.name for field in dataclasses.fields(top_ups.model.TopUp)]
 _FRESH: Row = {**dict.fromkeys(_TOP_UP_FIELDS), "state": "requested", "fence": 0, "tries": 0, "polls": 0,
-               "failures": 0, "needs_review": False, "metadata": {}, "cut": False}  # fmt: skip
+               "failures": 0, "needs_review": False, "metadata": {}, "cut": False, "bonus_units": None,
+               "bonus_days": None, "offer_version": None}  # fmt: skip
 
 
 @registry.on(top_ups.request._INSERT_AUTOMATIC)
 def _insert_automatic(t: Tables, p: Any) -> list[Row]:
     made = []
     names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "cut",
-             "card_id", "consent_id", "rule_version", "asked")  # fmt: skip
+             "card_id", "consent_id", "rule_version", "asked",
+             "bonus_units", "bonus_days", "offer_version")  # fmt: skip
     arrays = ("customers", "top_ups", "assets", "currencies", "amounts", "units", "rates", "pers", "cuts",
-               "cards", "consents", "versions", "asks")  # fmt: skip
+               "cards", "consents", "versions", "asks", "bonuses", "bonus_days", "offers")  # fmt: skip
     for values in registry.columns(p, *arrays):
         row = {**_FRESH, **dict(zip(names, values, strict=True)), "kind": "automatic", "limit_month": p["month"],
                "wake_at": p["now"], "requested_at": p["now"]}  # fmt: skip
@@ -183,7 +185,8 @@ def _insert_manual(t: Tables, p: Any) -> int:
     if t.get("top_ups", p["customer_id"], p["top_up_id"]) is not None:
         return 0
     names = ("customer_id", "top_up_id", "asset", "currency", "amount_minor", "units", "rate", "rate_per", "expires_at",
-             "return_url", "failure_url", "description")  # fmt: skip
+             "return_url", "failure_url", "description", "credit_expires_at", "bonus_units", "bonus_days",
+             "offer_version")  # fmt: skip
     t.insert("top_ups", {**_FRESH, **{name: p[name] for name in names}, "kind": "manual", "wake_at": p["expires_at"],
                          "requested_at": p["now"]})  # fmt: skip
     return 1
@@ -287,6 +290,7 @@ _FRESH_REFUND: Row = {
     "wake_at": None,
     "polls": 0,
     "closed_at": None,
+    "loss": None,
 }
 
 
@@ -323,6 +327,22 @@ def _refund_read(t: Tables, p: Any) -> int:
     row = t.get("refunds", p[1], p[2])
     assert row is not None
     t.update("refunds", row, read_at=p[0])
+    return 1
+
+
+@registry.on(payments.refunds._KEEP_LOSS)
+def _refund_loss(t: Tables, p: Any) -> int:
+    rows = t.where("refunds", customer_id=p[1], stripe_refund_id=p[2])
+    for row in rows:
+        t.update("refunds", row, loss=p[0])
+    return len(rows)
+
+
+@registry.on(payments.reversals._KEEP_LOSS)
+def _dispute_loss(t: Tables, p: Any) -> int:
+    row = t.get("disputes", p[1], p[2])
+    assert row is not None
+    t.update("disputes", row, loss=p[0])
     return 1
 
 
@@ -363,7 +383,7 @@ def _note_dispute(t: Tables, p: Any) -> int:
         return 0
     names = ("customer_id", "dispute_id", "payment_id", "amount_minor", "currency", "status", "reason")
     t.insert("disputes", {**{name: p[name] for name in names}, "opened_at": p["now"], "closed_at": None,
-                            "read_at": None, "evidence_due_at": p["due"]})  # fmt: skip
+                            "read_at": None, "evidence_due_at": p["due"], "loss": None})  # fmt: skip
     return 1
 
 

@@ -1,10 +1,11 @@
 """Customers, assets, balances, entries."""
 
+import dataclasses
 import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, cards, customers, ledger
+from brimful import assets, cards, customers, grants, ledger
 from brimful.auth import audit
 from brimful.db.citus import shards
 from brimful.dev.simulation.statements import registry
@@ -106,7 +107,7 @@ def _create_accounts(t: Tables, p: Any) -> int:
     for customer_id, asset in sorted(registry.columns(p, "customers", "assets")):
         if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
             t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
-                                  "mac": b"", "held": Decimal(0),
+                                  "mac": b"", "held": Decimal(0), "lots_due_at": None,
                                   "trigger_below": None, "alert_below": None, "erased": False,
                                   "created_at": p["now"]})  # fmt: skip
             made += 1
@@ -156,9 +157,14 @@ _ENTRY = (
 )  # fmt: skip
 
 
-@registry.on(ledger.entries._INSERT)
+_LOT = ("lot_seq", "purpose", "priority", "effective_at", "expires_at")
+_NO_LOT: Row = dict.fromkeys(_LOT)
+
+
+@registry.on(ledger.entries._INSERT, ledger.entries._INSERT_LOTS)
 def _insert_entries(t: Tables, p: Any) -> int:
-    rows = [dict(zip(_ENTRY, values, strict=True)) for values in zip(*p, strict=True)]
+    names = (*_ENTRY, *_LOT)[: len(p)]
+    rows = [{**_NO_LOT, **dict(zip(names, values, strict=True))} for values in zip(*p, strict=True)]
     for row in rows:
         t.insert("entries", row)
     return len(rows)
@@ -176,6 +182,129 @@ def _left(t: Tables, p: Any) -> list[Row]:
     if not rows:
         return [{"money_minor": None, "units": None}]
     return [{"money_minor": sum(row["money_minor"] for row in rows), "units": sum(row["amount"] for row in rows)}]
+
+
+# --- lots ----------------------------------------------------------------------------------------------------
+
+
+@registry.on(ledger.accounts._LOTS_DUE_BY)
+def _lots_due_by(t: Tables, p: Any) -> int:
+    changed = 0
+    for customer_id, asset, at in registry.columns(p, "customers", "assets", "moments"):
+        row = t.get("accounts", customer_id, asset)
+        if row is not None:
+            t.update("accounts", row, lots_due_at=at if row["lots_due_at"] is None else min(at, row["lots_due_at"]))
+            changed += 1
+    return changed
+
+
+@registry.on(ledger.accounts._SET_LOTS_DUE)
+def _set_lots_due(t: Tables, p: Any) -> int:
+    row = t.get("accounts", p[1], p[2])
+    if row is None:
+        return 0
+    t.update("accounts", row, lots_due_at=p[0])
+    return 1
+
+
+@registry.on(ledger.accounts._LOTS_DUE)
+def _lots_due(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.all("accounts") if row["lots_due_at"] is not None and row["lots_due_at"] <= p[0]
+            and (row["customer_id"], row["asset"]) > (p[1], p[2])]  # fmt: skip
+    rows.sort(key=lambda row: (row["customer_id"], row["asset"]))
+    return [{"customer_id": row["customer_id"], "asset": row["asset"]} for row in rows[: p[3]]]
+
+
+@registry.on(ledger.lot_store._CHECKPOINT)
+def _checkpoint(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.where("lot_checkpoints", customer_id=p[0], asset=p[1]) if row["seq"] <= p[2]]
+    latest = max(rows, key=lambda row: row["seq"], default=None)
+    return [] if latest is None else [{name: latest[name] for name in ("seq", "state", "mac")}]
+
+
+@registry.on(ledger.lot_store._ONWARD)
+def _onward(t: Tables, p: Any) -> list[Row]:
+    rows = [row for row in t.where("entries", customer_id=p[0], asset=p[1]) if p[2] < row["seq"] <= p[3]]
+    rows.sort(key=lambda row: row["seq"])
+    return [{name: row[name] for name in ledger.lots.Movement._fields} for row in rows[: p[4]]]
+
+
+@registry.on(ledger.lot_store._SAVE)
+def _save_checkpoint(t: Tables, p: Any) -> int:
+    if t.get("lot_checkpoints", *p[:3]) is not None:
+        return 0
+    t.insert("lot_checkpoints", dict(zip(("customer_id", "asset", "seq", "state", "mac"), p, strict=True)))
+    return 1
+
+
+@registry.on(ledger.lot_store._BEHIND)
+def _lots_behind(t: Tables, p: Any) -> list[Row]:
+    found = []
+    for row in sorted(t.all("accounts"), key=lambda one: (one["customer_id"], one["asset"])):
+        kept = t.where("lot_checkpoints", customer_id=row["customer_id"], asset=row["asset"])
+        behind = row["seq"] - max((one["seq"] for one in kept), default=0) >= p["step"]
+        due = row["lots_due_at"] is not None or not p["due"]
+        if behind and due and (row["customer_id"], row["asset"]) > (p["customer_id"], p["asset"]):
+            found.append({name: row[name] for name in ("customer_id", "asset", "seq")})
+    return found[: p["limit"]]
+
+
+_SCHEDULED = [field.name for field in dataclasses.fields(grants.scheduled.Scheduled)]
+
+
+@registry.on(grants.scheduled._SCHEDULE)
+def _schedule(t: Tables, p: Any) -> int:
+    t.insert("scheduled_credits", {**{name: p[name] for name in _SCHEDULED}, "metadata": None})
+    return 1
+
+
+@registry.on(grants.scheduled._OF_ACCOUNT)
+def _scheduled_of(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("scheduled_credits", customer_id=p[0], asset=p[1])
+    return sorted(rows, key=lambda row: (row["effective_at"], row["key"]))
+
+
+@registry.on(grants.scheduled._BY_KEYS)
+def _scheduled_by_keys(t: Tables, p: Any) -> list[Row]:
+    return [row for row in t.all("scheduled_credits") if row["customer_id"] in p[0] and row["key"] in p[1]]
+
+
+@registry.on(grants.scheduled._BEGUN)
+def _begun(t: Tables, p: Any) -> int:
+    row = t.get("scheduled_credits", *p)
+    if row is None:
+        return 0
+    t.delete("scheduled_credits", row)
+    return 1
+
+
+@registry.on(ledger.entries._MACS)
+def _macs(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("entries", customer_id=p[0], asset=p[1])
+    return [{"seq": row["seq"], "mac": row["mac"]} for row in rows if row["seq"] in p[2]]
+
+
+@registry.on(ledger.entries._FIND_BY_KEY)
+def _find_by_key(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("entries", customer_id=p["customer_id"], source=p["source"], key=p["key"])
+    return [{**row, "description": None, "metadata": None} for row in rows]
+
+
+@registry.on(grants.bonuses._SINCE)
+def _bonus_since(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("entries", customer_id=p["customer_id"], asset=p["asset"])
+    own = [row for row in rows if row["kind"] == "bonus" and row["key"][: p["length"]] == p["key"]]
+    lots = {row["seq"] for row in own if row["amount"] > 0}
+    expired = -sum(row["amount"] for row in rows if row["kind"] == "expiry" and row["lot_seq"] in lots)
+    return [{"given": sum(row["amount"] for row in own), "expired": Decimal(expired)}]
+
+
+@registry.on(grants.offers._NEWEST)
+def _offers(t: Tables, p: Any) -> list[Row]:
+    rows = t.where("offers", asset=p["asset"])
+    newest = max((row["version"] for row in rows), default=0)
+    names = ("version", "currency", "from_minor", "percent", "expires_after_days", "valid_from", "valid_to")
+    return [{name: row[name] for name in names} for row in rows if row["version"] == newest]
 
 
 @registry.on(ledger.statements._BELOW_SINCE)

@@ -2,31 +2,26 @@
 
 import asyncio
 import contextlib
-import functools
 import logging
 import math
 import os
-import pathlib
 import signal
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Coroutine
 from typing import Any
 
 import procrastinate
 import psycopg
 import psycopg_pool
 
-from brimful import auto_top_up, cards, email, jobs, ledger, observability, operations, payments, posting, top_ups
-from brimful.auth import operators, portal_sessions
-from brimful.core.ids import NOBODY, CustomerId
+from brimful import auto_top_up, email, jobs, observability, operations, payments, posting
+from brimful.core.ids import CustomerId
 from brimful.jobs import Name, with_ids
 from brimful.notifications import webhooks
 from brimful.wiring import Deps
+from brimful.worker import periodic
 
 _log = logging.getLogger(__name__)
-_SWEEP_MAX = 500
-_LATE_S, _STALE_S = 15, 60
-_PARALLEL = 8
 _STOP_S = 8  # from SIGTERM to the end, also when the database does not answer
 _FINISH_S = 5  # of these, for jobs that are running
 _JOB_S = 3600  # `until_idle` waits for its jobs to the end
@@ -114,7 +109,7 @@ async def _work(deps: Deps, handlers: "JobHandlers", *, until_idle: bool) -> Non
     async with app.open_async():
         if not until_idle:
             await handlers.heartbeat()  # before the first payment
-            await reconcile_if_restored(deps)
+            await periodic.reconcile_if_restored(deps)
         async with _deliveries(deps, once=until_idle), _heartbeat(handlers, once=until_idle):
             queue = app.run_worker_async(
                 concurrency=deps.settings.worker_concurrency,
@@ -224,19 +219,21 @@ class JobHandlers:
             await email.send.send_for_event(self._deps.mailer, self._deps.database, customer_id, event_id)
 
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
-        await reconcile_if_restored(self._deps)
-        await sweep(self._deps)
+        await periodic.reconcile_if_restored(self._deps)
+        await periodic.sweep(self._deps)
+        await periodic.advance_lots(self._deps, due_only=True)
 
     async def expire(self, timestamp: int) -> None:  # noqa: ARG002
-        while await posting.expire_holds.expire_due(self._deps.database, self._deps.pace):
+        while await posting.expire_holds.expire_due(self._deps.database, self._deps.keyring, self._deps.pace):
             pass
+        await periodic.post_due_credits(self._deps)
 
     def healthy(self) -> bool:
         """Whether a heartbeat was written lately: the loop runs, and the database takes part."""
         return time.monotonic() - self._beat_s < 3 * _HEARTBEAT_S
 
     async def heartbeat(self) -> None:
-        await heartbeat(self._deps, self._detector)
+        await periodic.heartbeat(self._deps, self._detector)
         self._beat_s = time.monotonic()
         await self.takes_part()
 
@@ -256,19 +253,19 @@ class JobHandlers:
 
     async def reconcile(self, timestamp: int) -> None:  # noqa: ARG002
         if self._deps.payments is not None:
-            await reconcile_since_last(self._deps, self._deps.payments)
+            await periodic.reconcile_since_last(self._deps, self._deps.payments)
 
     async def verify(self, timestamp: int) -> None:  # noqa: ARG002
-        _raise_alarms(await operations.verify.run(self._deps.database.direct_url, self._deps.settings.ledger_keys))
+        await periodic.verify(self._deps)
 
     async def nightly(self, timestamp: int) -> None:  # noqa: ARG002
-        await nightly(self._deps)
+        await periodic.nightly(self._deps)
 
     async def slow_sweep(self, timestamp: int) -> None:  # noqa: ARG002
-        await slow_sweep(self._deps)
+        await periodic.slow_sweep(self._deps)
 
     async def roll_up(self, timestamp: int) -> None:  # noqa: ARG002
-        await roll_up(self._deps)
+        await periodic.roll_up(self._deps)
 
 
 _CRON = (
@@ -303,148 +300,3 @@ async def _rescue(app: procrastinate.App) -> None:
         _log.warning("job %s of a dead worker is put back", job.id)
         await app.job_manager.retry_job(job)
     await app.job_manager.delete_old_jobs(nb_hours=_KEEP_JOBS_H, include_failed=False)
-
-
-async def heartbeat(deps: Deps, detector: payments.restore_guard.RestoreDetector) -> None:
-    """Note that the database is the one it was. If it is not, payments are compared with Stripe before any other."""
-    async with deps.database.transaction() as tx:
-        reason = await detector.heartbeat(tx)
-    detector.committed()
-    if reason is not None:
-        await reconcile_if_restored(deps)
-
-
-async def reconcile_if_restored(deps: Deps) -> None:
-    """Reconcile while charging is suspended after a restore: that resumes it."""
-    async with deps.database.transaction() as tx:
-        found = await payments.suspensions.list_all(tx)
-    if deps.payments is not None and any(suspension.kind == "restore" for suspension in found):
-        await reconcile_since_last(deps, deps.payments)
-
-
-async def reconcile_since_last(deps: Deps, context: payments.context.PaymentContext) -> None:
-    """Compare with Stripe what has happened since the last time."""
-    async with deps.database.transaction() as tx:
-        since = await payments.reconcile.since_last(tx)
-    try:
-        await payments.reconcile.run(context, since=since)
-    except ConnectionError as error:
-        _log.warning("reconciliation waits: %s", error)
-
-
-async def sweep(deps: Deps) -> None:
-    """Each minute: find in our own rows what no job, event or debit has brought forward."""
-    async with deps.database.transaction() as tx:
-        due = await top_ups.store.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
-        refunds = await payments.refunds.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
-        keys = {*await auto_top_up.evaluate.overdue_waits(tx, limit=_SWEEP_MAX)}
-        missed = await ledger.accounts.missed_crossings(tx, limit=_SWEEP_MAX)
-        setups = await cards.setups.list_open(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
-        events = await payments.stripe_events.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
-    if missed:
-        _log.error("%d accounts were below their trigger and not evaluated", len(missed))
-    await _evaluate(deps, sorted(keys | set(missed)))
-    context = deps.payments
-    if context is None:
-        return
-    calls: list[Callable[[], Awaitable[Any]]] = [
-        *[lambda row=row: payments.turns.pay(context, row["customer_id"], row["top_up_id"]) for row in due],
-        *[
-            lambda row=row: payments.turns.within(
-                payments.reversals.send_refund(context, row["customer_id"], row["refund_id"])
-            )
-            for row in refunds
-        ],
-        *[
-            lambda setup=setup: payments.turns.within(
-                payments.checkout.settle_setup(context, setup.customer_id, setup.setup_id)
-            )
-            for setup in setups
-        ],
-        *[lambda event_id=event_id: payments.turns.apply_event(context, event_id) for event_id in events],
-    ]
-    await _each(calls)
-
-
-async def _evaluate(
-    deps: Deps,
-    keys: Iterable[ledger.accounts.AccountKey],
-    how: Callable[..., Awaitable[None]] = auto_top_up.evaluate.evaluate_account,
-) -> None:
-    """Evaluate accounts, each in a transaction of its own."""
-
-    async def one(key: ledger.accounts.AccountKey) -> None:
-        async with deps.database.transaction() as tx:
-            await how(tx, *key, deps.pace)
-
-    await _each([functools.partial(one, key) for key in keys])
-
-
-async def _each(calls: Iterable[Callable[[], Awaitable[Any]]]) -> None:
-    """Run them a few at a time; one that fails is logged and stops no other."""
-    gate = asyncio.Semaphore(_PARALLEL)
-
-    async def one(call: Callable[[], Awaitable[Any]]) -> None:
-        async with gate:
-            try:
-                await call()
-            except Exception:  # noqa: BLE001 - the others go on
-                _log.exception("the sweep goes on after a failure")
-
-    await asyncio.gather(*(one(call) for call in calls))
-
-
-async def nightly(deps: Deps) -> None:
-    """Each night: read the whole ledger from its first entry, believing no mark, and keep an anchor of it outside."""
-    url, keys, directory = deps.database.direct_url, deps.settings.ledger_keys, deps.settings.anchor_dir
-    _raise_alarms(await operations.verify.run(url, keys, full=True))
-    if directory is not None:
-        try:
-            _raise_alarms([await operations.anchors.write_anchor(url, keys, pathlib.Path(directory))])
-        except OSError as error:
-            _log.critical("ALARM no anchor was kept: %s", error)
-
-
-def _raise_alarms(findings: Iterable[operations.verify.Finding]) -> None:
-    for finding in findings:
-        if not finding.ok:
-            _log.critical("ALARM %s does not hold: %s", finding.id, finding.detail)
-
-
-async def roll_up(deps: Deps) -> None:
-    """Each hour: bring every account's hours of use up to date, delete those that are too old, measure how long
-    payments take, and let thresholds follow.
-    """
-    after: ledger.accounts.AccountKey | None = (NOBODY, "")
-    while after is not None:
-        async with deps.database.transaction() as tx:
-            after = await ledger.usage_hours.roll_up(tx, after, limit=_SWEEP_MAX)
-    async with deps.database.transaction() as tx:
-        await ledger.usage_hours.delete_old(tx)
-        await auto_top_up.thresholds.delete_old(tx)
-        await top_ups.timing.measure(tx)
-    after = (NOBODY, "")
-    while True:
-        async with deps.database.transaction() as tx:
-            keys = await auto_top_up.thresholds.following_after(tx, after, limit=_SWEEP_MAX)
-        if not keys:
-            return
-        await _evaluate(deps, keys, auto_top_up.evaluate.follow_account)
-        after = keys[-1]
-
-
-async def slow_sweep(deps: Deps) -> None:
-    """Each hour: notify of cards about to expire, delete what need not be kept, and reevaluate every rule's account."""
-    async with deps.database.transaction() as tx:
-        await auto_top_up.card_expiry.notify_expiring(tx, limit=_SWEEP_MAX)
-        await cards.velocity.delete_expired(tx)
-        await portal_sessions.delete_expired(tx)
-        await operators.delete_expired(tx)
-    after = (NOBODY, "")
-    while True:
-        async with deps.database.transaction() as tx:
-            keys = await auto_top_up.evaluate.enabled_after(tx, after, limit=_SWEEP_MAX)
-        if not keys:
-            return
-        await _evaluate(deps, keys)
-        after = keys[-1]

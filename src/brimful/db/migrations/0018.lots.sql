@@ -1,0 +1,131 @@
+-- Credits in lots: what a credit is for, when it takes effect and when it expires stand with its entry, and are signed with
+-- it. What is left of each lot is a fold over the chain (ledger/lots.py), kept now and then as a checkpoint that is signed.
+SET LOCAL ROLE brimful_owner;
+
+ALTER TABLE entries
+    ADD COLUMN lot_seq bigint,  -- the lot that an expiry, or a bonus that goes back, takes from
+    ADD COLUMN purpose text,
+    ADD COLUMN priority smallint,
+    ADD COLUMN effective_at timestamptz,
+    ADD COLUMN expires_at timestamptz,
+    ADD CONSTRAINT entries_lot CHECK (
+        num_nonnulls(lot_seq, purpose, priority, effective_at, expires_at) = 0
+        OR (lot_seq IS NOT NULL AND lot_seq < seq AND amount < 0 AND kind IN ('expiry', 'bonus')
+            AND num_nonnulls(purpose, priority, effective_at, expires_at) = 0)
+        OR (lot_seq IS NULL AND amount >= 0 AND purpose IN ('paid', 'promotional', 'bonus', 'correction')
+            AND priority BETWEEN 0 AND 100 AND (expires_at > effective_at) IS NOT FALSE)),
+    DROP CONSTRAINT entries_money,
+    ADD CONSTRAINT entries_money CHECK (
+        (money_minor IS NULL) = (currency IS NULL) AND (money_minor IS NULL) = (payment_id IS NULL)
+        AND (money_minor IS NULL) = (kind IN ('usage', 'charge', 'adjustment', 'bonus', 'expiry'))),
+    DROP CONSTRAINT entries_sign,
+    ADD CONSTRAINT entries_sign CHECK (
+        CASE kind
+            WHEN 'usage' THEN amount < 0 AND source IN ('usage', 'hold')
+            WHEN 'charge' THEN amount < 0 AND source = 'api'
+            WHEN 'adjustment' THEN amount <> 0 AND source IN ('api', 'system')
+            WHEN 'top_up' THEN amount > 0 AND money_minor > 0 AND source = 'stripe'
+            WHEN 'refund' THEN amount <= 0 AND money_minor < 0 AND source = 'stripe'
+            WHEN 'dispute' THEN amount <= 0 AND money_minor < 0 AND source = 'stripe'
+            WHEN 'reinstatement' THEN amount >= 0 AND money_minor > 0 AND source = 'stripe'
+            WHEN 'bonus' THEN amount <> 0 AND (amount > 0) = (purpose IS NOT NULL) AND source = 'system'
+            WHEN 'expiry' THEN amount < 0 AND lot_seq IS NOT NULL AND source = 'system'
+            ELSE false
+        END);
+
+-- Lots that expire: for the notices before they do.
+CREATE INDEX entries_expiring ON entries (expires_at) WHERE expires_at IS NOT NULL;
+
+-- When the next of an account's lots begins or expires; never later than that.
+ALTER TABLE accounts ADD COLUMN lots_due_at timestamptz;
+CREATE INDEX accounts_lots_due ON accounts (lots_due_at) WHERE lots_due_at IS NOT NULL;
+
+CREATE TABLE lot_checkpoints (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL CHECK (seq > 0),
+    state text NOT NULL,
+    mac bytea NOT NULL CHECK (octet_length(mac) = 17),
+    PRIMARY KEY (customer_id, asset, seq),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts
+);
+
+-- Credits that take effect later. They are no entries yet; their keys are taken all the same.
+CREATE TABLE scheduled_credits (
+    customer_id uuid NOT NULL,
+    key text NOT NULL CHECK (length(key) BETWEEN 1 AND 255),
+    asset text NOT NULL,
+    amount numeric(38, 12) NOT NULL CHECK (amount > 0),
+    purpose text NOT NULL CHECK (purpose IN ('paid', 'promotional', 'bonus', 'correction')),
+    priority smallint NOT NULL CHECK (priority BETWEEN 0 AND 100),
+    effective_at timestamptz NOT NULL,
+    expires_at timestamptz CHECK (expires_at > effective_at),
+    description text CHECK (length(description) <= 500),
+    metadata jsonb,
+    created_at timestamptz NOT NULL,
+    PRIMARY KEY (customer_id, key),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts
+);
+CREATE INDEX scheduled_credits_account ON scheduled_credits (customer_id, asset, effective_at);
+
+-- Which notices were sent before a lot expires: so many days ahead.
+CREATE TABLE expiry_notices (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    days smallint NOT NULL CHECK (days > 0),
+    PRIMARY KEY (customer_id, asset, seq, days),
+    FOREIGN KEY (customer_id, asset, seq) REFERENCES entries
+);
+
+-- What the platform gives on top of a payment, by its amount. The newest version of an asset's list is in force; those
+-- before it stay, as what was offered then.
+CREATE TABLE offers (
+    asset text NOT NULL REFERENCES assets,
+    version integer NOT NULL CHECK (version > 0),
+    place smallint NOT NULL CHECK (place >= 0),
+    currency text CHECK (currency ~ '^[A-Z]{3}$'),  -- none: the list is empty
+    from_minor bigint CHECK (from_minor > 0),
+    percent numeric(5, 2) CHECK (percent > 0 AND percent <= 100),
+    expires_after_days integer CHECK (expires_after_days BETWEEN 1 AND 3650),
+    valid_from timestamptz NOT NULL,
+    valid_to timestamptz CHECK (valid_to > valid_from),
+    recorded_at timestamptz NOT NULL,
+    PRIMARY KEY (asset, version, place),
+    CHECK (num_nulls(currency, from_minor, percent) IN (0, 3))
+);
+
+-- Fixed when the top-up is made: what the credit's terms are, and the bonus that was shown.
+ALTER TABLE top_ups ADD COLUMN credit_expires_at timestamptz,
+    ADD COLUMN bonus_units numeric(38, 12) CHECK (bonus_units > 0),
+    ADD COLUMN bonus_days integer,
+    ADD COLUMN offer_version integer;
+
+-- Units that were taken back and had been used already.
+ALTER TABLE refunds ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
+ALTER TABLE disputes ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
+
+CREATE OR REPLACE VIEW trial_balance AS
+SELECT asset, currency, contra AS account, -sum(amount) AS units, -sum(money_minor) AS money_minor
+FROM (
+    SELECT asset, currency, amount, money_minor,
+        CASE kind WHEN 'usage' THEN 'revenue' WHEN 'charge' THEN 'revenue' WHEN 'adjustment' THEN 'adjustments'
+            WHEN 'bonus' THEN 'bonuses' WHEN 'expiry' THEN 'breakage' ELSE 'stripe_clearing' END AS contra
+    FROM entries
+    UNION ALL
+    SELECT asset, NULL, dropped, NULL, 'revenue' FROM archive_marks
+) AS sides
+GROUP BY asset, currency, contra
+UNION ALL
+SELECT asset, NULL, 'wallets', sum(balance), NULL FROM accounts GROUP BY asset;
+
+GRANT SELECT ON lot_checkpoints, scheduled_credits, expiry_notices TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT ON lot_checkpoints TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT, DELETE ON scheduled_credits TO brimful_api;
+GRANT DELETE ON scheduled_credits TO brimful_portal, brimful_engine;
+GRANT INSERT ON expiry_notices TO brimful_engine;
+GRANT SELECT ON offers TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT ON offers TO brimful_api;
+GRANT UPDATE (lots_due_at) ON accounts TO brimful_api, brimful_portal, brimful_engine;
+
+RESET ROLE;

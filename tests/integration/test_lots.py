@@ -1,0 +1,388 @@
+"""Credits in lots: gifts expire, paid money stays, refunds take their own credit, a bonus goes back in proportion."""
+
+import asyncio
+import datetime as dt
+from decimal import Decimal
+
+import pytest
+
+from brimful import worker
+from brimful.core import clock
+
+DAY = dt.timedelta(days=1)
+NEVER = "9999-12-31T23:59:59Z"
+
+
+async def now(harness):
+    [row] = await harness.sql("SELECT clock_timestamp() AS now")
+    return row["now"] + harness.clock.offset
+
+
+async def moment(harness, **ahead):
+    return clock.rfc3339(await now(harness) + dt.timedelta(**ahead))
+
+
+async def grant(harness, customer_id, amount, key, *, expect=201, asset="USD", **terms):
+    body = {"transaction_id": key, "asset": asset, "amount": str(amount), **terms}
+    return await harness.call("POST", f"/customers/{customer_id}/wallet/adjustments", body, expect=expect)
+
+
+async def grants(harness, customer_id, **params):
+    path = f"/customers/{customer_id}/wallet/default:USD/grants"
+    return await harness.call("GET", path, params=params, expect=200)
+
+
+async def left(harness, customer_id):
+    """{transaction_id or kind: what is left}"""
+    items = (await grants(harness, customer_id))["items"]
+    return {item["transaction_id"] or item["kind"]: Decimal(item["available"]) for item in items}
+
+
+async def kinds(harness, customer_id):
+    query = "SELECT kind, amount FROM entries WHERE customer_id = %s ORDER BY seq"
+    return [(row["kind"], row["amount"]) for row in await harness.sql(query, (customer_id,))]
+
+
+@pytest.mark.flow
+async def test_a_gift_burns_first_and_its_rest_expires(harness):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 50, "invoice", reason="external_topup")
+    ends = await moment(harness, days=7)
+    await grant(harness, customer_id, 20, "welcome", reason="gift", expires_at=ends)
+    await harness.use(customer_id, "8", "job")
+    items = (await grants(harness, customer_id))["items"]
+    names = "transaction_id", "available", "purpose", "priority", "status"
+    assert [tuple(one[name] for name in names) for one in items] == [
+        ("welcome", "12", "promotional", 20, "active"), ("invoice", "50", "paid", 50, "active"),
+    ]  # fmt: skip
+    assert (items[0]["expires_at"], items[1]["expires_at"]) == (ends, NEVER)
+    harness.clock.offset += 7 * DAY
+    done = await harness.use(customer_id, "1", "after")
+    assert (done["balance"], done["available"]) == ("49", "49")  # what was left of the gift is no part of it any more
+    assert (await kinds(harness, customer_id))[-2:] == [("expiry", Decimal(-12)), ("usage", Decimal(-1))]
+    [expiry] = await harness.sql("SELECT occurred_at FROM entries WHERE kind = 'expiry'")
+    assert clock.rfc3339(expiry["occurred_at"]) == ends
+    assert (await harness.events(customer_id))[-1] == "credit.expired"
+    [gift, _] = (await grants(harness, customer_id))["items"]
+    assert (gift["available"], gift["status"]) == ("0", "expired")
+
+
+async def test_where_nobody_debits_a_job_posts_the_expiry(harness):
+    customer_id, visitor = await harness.funded(balance=12, threshold="10")
+    await grant(harness, customer_id, 5, "gift", reason="gift", expires_at=await moment(harness, hours=1))
+    assert await harness.balance(customer_id) == 17
+    await harness.use(customer_id, "3", "some")
+    harness.clock.offset += dt.timedelta(hours=1)
+    await worker.periodic.post_due_credits(harness.engine)
+    assert await harness.balance(customer_id) == 12
+    [row] = await harness.sql("SELECT lots_due_at FROM accounts WHERE customer_id = %s", (customer_id,))
+    assert row["lots_due_at"] is None
+    await worker.periodic.post_due_credits(harness.engine)
+    assert [kind for kind, _ in await kinds(harness, customer_id)].count("expiry") == 1
+
+
+async def test_an_expiry_that_takes_the_balance_below_the_threshold_tops_it_up(harness):
+    customer_id, _ = await harness.funded(balance=12, threshold="10", amount="25")
+    ends = await moment(harness, hours=1)
+    await grant(harness, customer_id, 5, "gift", reason="gift", priority=90, expires_at=ends)
+    await harness.use(customer_id, "6", "some")
+    assert await harness.top_ups(customer_id) == []
+    harness.clock.offset += dt.timedelta(hours=1)
+    await worker.periodic.post_due_credits(harness.engine)
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    assert (top_up["state"], await harness.balance(customer_id)) == ("succeeded", 6 + 25)
+
+
+async def test_a_credit_begins_at_its_moment(harness):
+    customer_id = await harness.customer()
+    begins = await moment(harness, days=2)
+    posted = await grant(
+        harness, customer_id, 30, "june", effective_at=begins, expires_at=await moment(harness, days=9)
+    )
+    assert posted["balance"] == "0"
+    assert (await grant(harness, customer_id, 30, "june", effective_at=begins))["balance"] == "0"  # the same again
+    assert (await grant(harness, customer_id, 31, "june", expect=409))["code"] == "key_reused"
+    shown = await grants(harness, customer_id)
+    assert (shown["items"], [one["status"] for one in shown["scheduled"]]) == ([], ["scheduled"])
+    path = f"/customers/{customer_id}/wallet/transactions/june"
+    assert (await harness.call("GET", path, expect=200))["executed_at"] == begins
+    refused = await harness.use(customer_id, "1", "early", if_insufficient="refuse")
+    assert refused["code"] == "insufficient_funds"
+    harness.clock.offset += 2 * DAY
+    done = await harness.use(customer_id, "1", "then", if_insufficient="refuse")
+    assert done["balance"] == "29"
+    assert (await grants(harness, customer_id))["scheduled"] == []
+    assert (await grant(harness, customer_id, 30, "june"))["balance"] == "29"
+    harness.clock.offset += 7 * DAY
+    await worker.periodic.post_due_credits(harness.engine)
+    assert await harness.balance(customer_id) == 0
+
+
+async def test_a_credit_that_begins_and_its_own_key_come_in_one_batch(harness):
+    customer_id = await harness.customer()
+    begins = await moment(harness, hours=1)
+    await grant(harness, customer_id, 30, "june", effective_at=begins)
+    harness.clock.offset += dt.timedelta(hours=1)
+    assert (await grant(harness, customer_id, 30, "june", effective_at=begins))["balance"] == "30"
+    assert await kinds(harness, customer_id) == [("adjustment", 30)]
+
+
+@pytest.mark.parametrize("ahead", [{"days": 6}, {"hours": 20}])
+async def test_before_a_credit_expires_its_customer_hears_of_it_once(harness, ahead):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 20, "gift", reason="gift", expires_at=await moment(harness, **ahead))
+    await grant(harness, customer_id, 20, "other", reason="gift", expires_at=await moment(harness, days=30))
+    await harness.use(customer_id, "8", "job")
+    for _ in range(2):
+        await worker.periodic.announce_expiring(harness.engine)
+    data = await last_event(harness, customer_id, "credit.expiring")
+    assert (data["amount"], data["days"]) == ("12", 7 if "days" in ahead else 1)
+    assert (await harness.events(customer_id)).count("credit.expiring") == 1
+    if "days" in ahead:
+        harness.clock.offset += dt.timedelta(days=5)
+        await worker.periodic.announce_expiring(harness.engine)
+        assert (await harness.events(customer_id)).count("credit.expiring") == 2
+
+
+async def test_of_a_credit_that_is_used_up_nothing_is_said(harness):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 20, "gift", reason="gift", expires_at=await moment(harness, days=6))
+    await harness.use(customer_id, "20", "job")
+    await worker.periodic.announce_expiring(harness.engine)
+    assert await harness.events(customer_id) == []
+
+
+# --- holds keep what they need ---------------------------------------------------------------------------------------
+
+
+async def held(harness, customer_id, amount, name="job"):
+    body = {"id": name, "asset": "USD", "amount": str(amount), "expires_in_s": 86_400}
+    await harness.call("POST", f"/customers/{customer_id}/wallet/holds", body, expect=201)
+    return f"/customers/{customer_id}/wallet/holds/{name}"
+
+
+async def lapsing(harness):
+    """60 of a gift, 40 that were paid, 60 of them held; then the gift expires."""
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 60, "gift", reason="gift", expires_at=await moment(harness, hours=1))
+    await grant(harness, customer_id, 40, "paid", purpose="paid")
+    hold = await held(harness, customer_id, 60)
+    harness.clock.offset += dt.timedelta(hours=1)
+    await worker.periodic.post_due_credits(harness.engine)
+    return customer_id, hold
+
+
+async def test_what_a_hold_needs_stays_until_it_is_captured(harness):
+    customer_id, hold = await lapsing(harness)
+    assert await left(harness, customer_id) == {"gift": 20, "paid": 40}
+    assert (await grants(harness, customer_id))["items"][1]["status"] == "lapsing"
+    await harness.call("POST", f"{hold}/capture", {"amount": "30"}, expect=200)
+    assert await left(harness, customer_id) == {"gift": 0, "paid": 30}
+
+
+async def test_what_a_hold_did_not_need_goes_when_it_is_released(harness):
+    customer_id, hold = await lapsing(harness)
+    await harness.call("POST", f"{hold}/release", expect=200)
+    assert await left(harness, customer_id) == {"gift": 0, "paid": 40}
+    assert await harness.balance(customer_id) == 40
+
+
+async def test_what_a_hold_did_not_need_goes_when_it_expires(harness):
+    customer_id, _ = await lapsing(harness)
+    harness.clock.offset += DAY
+    await worker.queue.JobHandlers(harness.engine).expire(0)
+    assert await left(harness, customer_id) == {"gift": 0, "paid": 40}
+
+
+async def test_in_one_batch_what_a_release_lets_go_is_not_there_for_the_next(harness):
+    customer_id, hold = await lapsing(harness)
+    await harness.call("POST", f"{hold}/release", expect=200)
+    refused = await harness.use(customer_id, "41", "after", if_insufficient="refuse")
+    assert refused["code"] == "insufficient_funds"
+
+
+# --- money that goes back --------------------------------------------------------------------------------------------
+
+
+async def paid(harness, **more):
+    customer_id, _ = await harness.funded(balance=12, threshold="10", **more)
+    await harness.use(customer_id, "3", "crossing")
+    await harness.work()
+    [intent] = [item for item in (await harness.sandbox.get("/v1/payment_intents")).json()["data"]
+                if item["status"] == "succeeded"]  # fmt: skip
+    return customer_id, intent["id"]
+
+
+async def refund(harness, intent, amount):
+    made = await harness.sandbox.post("/v1/refunds", data={"payment_intent": intent, "amount": str(amount)})
+    await harness.events_applied()
+    return made.json()["id"]
+
+
+async def last_event(harness, customer_id, topic):
+    rows = await harness.sql(
+        "SELECT payload FROM outgoing_events WHERE customer_id = %s AND type = %s ORDER BY event_id DESC LIMIT 1",
+        (customer_id, topic),
+    )
+    return rows[0]["payload"]["data"]
+
+
+@pytest.mark.flow
+async def test_a_refund_takes_what_is_left_of_its_own_credit_and_names_the_loss(harness):
+    customer_id, intent = await paid(harness)  # 9 of a correction, then 25 that were paid
+    await harness.use(customer_id, "19", "used")  # all 9, and 10 of the 25
+    assert await left(harness, customer_id) == {"gift-USD-12": 0, "top_up": 15}
+    await grant(harness, customer_id, 40, "gift", reason="gift")
+    await refund(harness, intent, 2000)
+    assert (await last_event(harness, customer_id, "refund.recorded"))["loss"] == "5"
+    assert await left(harness, customer_id) == {"gift": 35, "gift-USD-12": 0, "top_up": 0}
+
+
+async def offer(harness, *offers, expect=200, asset="USD"):
+    body = {"offers": [{"currency": "USD", **one} for one in offers]}
+    return await harness.call("PUT", f"/assets/{asset}/offers", body, expect=expect)
+
+
+@pytest.mark.flow
+async def test_a_bonus_comes_with_its_payment_and_goes_back_in_proportion(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10", "expires_after_days": 90})
+    customer_id, intent = await paid(harness)
+    assert await kinds(harness, customer_id) == [
+        ("adjustment", 12), ("usage", -3), ("top_up", 25), ("bonus", Decimal("2.5")),
+    ]  # fmt: skip
+    [top_up] = await harness.top_ups(customer_id)
+    assert (top_up["bonus_units"], top_up["balance_after"]) == ("2.5", "36.5")
+    await harness.use(customer_id, "1", "a little")  # of the bonus: it burns first
+    await refund(harness, intent, 1000)
+    assert (await kinds(harness, customer_id))[-2:] == [("refund", -10), ("bonus", -1)]
+    assert (await last_event(harness, customer_id, "refund.recorded"))["loss"] == "0"
+    await refund(harness, intent, 1500)
+    assert (await kinds(harness, customer_id))[-2:] == [("refund", -15), ("bonus", Decimal("-1.5"))]
+    assert (await last_event(harness, customer_id, "refund.recorded"))["loss"] == "1"
+
+
+async def test_a_bonus_returns_when_its_refund_fails(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10"})
+    customer_id, intent = await paid(harness)
+    refund_id = await refund(harness, intent, 2500)
+    await harness.sandbox.post(f"/sandbox/refunds/{refund_id}/finish", json={"status": "failed"})
+    await harness.events_applied()
+    assert (await kinds(harness, customer_id))[-4:] == [
+        ("refund", -25), ("bonus", Decimal("-2.5")), ("reinstatement", 25), ("bonus", Decimal("2.5")),
+    ]  # fmt: skip
+
+
+async def test_what_expired_of_a_bonus_is_not_taken_once_more(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10", "expires_after_days": 1})
+    customer_id, intent = await paid(harness)
+    harness.clock.offset += DAY
+    await worker.periodic.post_due_credits(harness.engine)
+    await refund(harness, intent, 2500)
+    assert (await kinds(harness, customer_id))[-2:] == [("expiry", Decimal("-2.5")), ("refund", -25)]
+
+
+# --- statements, checkpoints -----------------------------------------------------------------------------------------
+
+
+async def test_a_grant_shows_which_movements_took_of_it(harness):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 10, "first")
+    await grant(harness, customer_id, 10, "second")
+    for number, amount in enumerate(("4", "4", "4")):
+        await harness.use(customer_id, amount, f"job-{number}")
+    [second, first] = (await grants(harness, customer_id))["items"]
+    path = f"/customers/{customer_id}/wallet/default:USD/grants"
+    shown = await harness.call("GET", f"{path}/{first['id']}/entries", params={"limit": 2}, expect=200)
+    assert [(one["key"], one["taken"], one["available"]) for one in shown["items"]] == [
+        ("job-0", "4", "6"), ("job-1", "4", "2"),
+    ]  # fmt: skip
+    more = await harness.call(
+        "GET", f"{path}/{first['id']}/entries", params={"limit": 2, "cursor": shown["next_cursor"]}, expect=200
+    )
+    assert [(one["key"], one["taken"], one["available"]) for one in more["items"]] == [("job-2", "2", "0")]
+    assert more["next_cursor"] is None
+    shown = await harness.call("GET", f"{path}/{second['id']}/entries", expect=200)
+    assert [(one["key"], one["taken"]) for one in shown["items"]] == [("job-2", "2")]
+    assert (await harness.call("GET", f"{path}/ent_{'0' * 32}/entries", expect=404))["code"] == "grant_not_found"
+
+
+async def many(harness, customer_id, count, name="m"):
+    events = [{"id": f"{name}-{number}", "customer_id": customer_id, "asset": "USD", "amount": "0.01"}
+              for number in range(count)]  # fmt: skip
+    for first in range(0, count, 500):
+        await harness.call("POST", "/usage", {"events": events[first : first + 500]})
+
+
+async def test_a_checkpoint_is_kept_and_one_that_was_forged_is_not_believed(harness, caplog):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 100, "gift", reason="gift", expires_at=await moment(harness, days=1))
+    await many(harness, customer_id, 1200)
+    await worker.periodic.advance_lots(harness.engine, due_only=True)
+    [row] = await harness.sql("SELECT seq, state FROM lot_checkpoints WHERE customer_id = %s", (customer_id,))
+    assert row["seq"] == 1201
+    assert await left(harness, customer_id) == {"gift": 88}
+    await harness.sql("UPDATE lot_checkpoints SET state = replace(state, '\"88\"', '\"95\"')")
+    assert await left(harness, customer_id) == {"gift": 88}
+    assert "is not one that was signed" in caplog.text
+    await harness.sql("UPDATE lot_checkpoints SET state = %s", (row["state"],))
+
+
+# --- bad input -------------------------------------------------------------------------------------------------------
+
+
+async def test_bad_terms_are_refused_and_change_nothing(harness):
+    customer_id = await harness.customer()
+    past, soon, later = [await moment(harness, days=days) for days in (-1, 1, 2)]
+    for terms, field in (
+        ({"expires_at": past}, "expires_at"),
+        ({"effective_at": later, "expires_at": soon}, "expires_at"),
+        ({"effective_at": soon, "expires_at": soon}, "expires_at"),
+        ({"priority": 101}, "priority"),
+        ({"priority": -1}, "priority"),
+        ({"purpose": "bonus"}, "purpose"),
+        ({"amount": "-5", "expires_at": soon}, "expires_at"),
+        ({"amount": "-5", "priority": 3}, "priority"),
+        ({"amount": "-5", "effective_at": soon}, "effective_at"),
+    ):
+        refused = await grant(harness, customer_id, terms.pop("amount", 5), "x", expect=422, **terms)
+        assert refused["errors"][0]["field"] == field, (terms, refused)
+    assert (await grants(harness, customer_id))["total_count"] == 0
+
+
+async def test_bad_offers_are_refused_and_the_old_ones_stay(harness):
+    good = await offer(harness, {"amount_from": "100", "percent": "10"})
+    assert good["version"] == 1
+    ten, soon, later = (
+        {"amount_from": "10", "percent": "10"},
+        await moment(harness, days=1),
+        await moment(harness, days=2),
+    )
+    for wrong, code in (
+        ([{**ten, "percent": "100.01"}], "amount_out_of_range"),
+        ([{**ten, "percent": "0"}], "amount_out_of_range"),
+        ([{**ten, "percent": "-1"}], "amount_out_of_range"),
+        ([ten, {**ten, "percent": "20"}], "offer_overlaps"),
+        ([{**ten, "valid_to": later}, {**ten, "valid_from": soon}], "offer_overlaps"),
+        ([{**ten, "valid_from": later, "valid_to": soon}], "invalid_field"),
+        ([{**ten, "currency": "EUR"}], "invalid_field"),
+        ([{**ten, "amount_from": "0"}], "amount_invalid"),
+        ([{**ten, "expires_after_days": 0}], "invalid_field"),
+    ):
+        refused = await offer(harness, *wrong, expect=409 if code == "offer_overlaps" else 422)
+        assert refused["code"] == code, (wrong, refused)
+    assert await harness.call("GET", "/assets/USD/offers", expect=200) == good
+    two = await offer(harness, {**ten, "valid_to": soon}, {**ten, "percent": "20", "valid_from": soon})
+    assert (two["version"], len(two["offers"])) == (2, 2)
+    assert (await offer(harness))["offers"] == []
+
+
+async def test_debits_that_cross_at_once_never_use_what_expired(harness):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 50, "gift", reason="gift", expires_at=await moment(harness, hours=1))
+    await grant(harness, customer_id, 10, "paid", purpose="paid")
+    harness.clock.offset += dt.timedelta(hours=1)
+    answers = await asyncio.gather(
+        *(harness.use(customer_id, "1", f"c-{number}", if_insufficient="refuse") for number in range(40))
+    )
+    assert sum(answer.get("status") == "applied" for answer in answers) == 10
