@@ -386,3 +386,193 @@ async def test_debits_that_cross_at_once_never_use_what_expired(harness):
         *(harness.use(customer_id, "1", f"c-{number}", if_insufficient="refuse") for number in range(40))
     )
     assert sum(answer.get("status") == "applied" for answer in answers) == 10
+
+
+# --- the rule, the portal --------------------------------------------------------------------------------------------
+
+
+async def test_a_rule_may_leave_promotional_credit_out(harness):
+    customer_id, visitor = await harness.funded(balance=12, threshold="10", amount="25")
+    await grant(harness, customer_id, 20, "gift", reason="gift", priority=90)
+    await harness.use(customer_id, "3", "counted")  # 9 that were paid and a gift of 20
+    assert await harness.top_ups(customer_id) == []
+    page = await visitor.get("/auto-top-up/USD")
+    wanted = {"threshold": "10", "amount": "25", "limit": "100", "paid_only": "yes", "action": "save", "agreed": "yes"}
+    page = await visitor.submit(page, "", wanted)
+    assert "$10.00, promotional credit not counted" in page.text
+    await visitor.submit(page, "", {**wanted, "agreed": "yes"})
+    await harness.work()
+    [top_up] = await harness.top_ups(customer_id)
+    assert (top_up["state"], (await harness.rule(customer_id))["promotional_counts"]) == ("succeeded", False)
+    await harness.use(customer_id, "24", "more")  # 10 that were paid: not below
+    assert len(await harness.top_ups(customer_id)) == 1
+    await harness.use(customer_id, "1", "crossing")
+    await harness.work()
+    assert len(await harness.top_ups(customer_id)) == 2
+
+
+async def test_a_gift_that_burns_first_does_not_hide_what_is_paid(harness):
+    customer_id, visitor = await harness.funded(balance=12, threshold="10", amount="25")
+    await visitor.turn_on("USD", threshold="10", amount="25", limit="100", paid_only="yes")
+    await grant(harness, customer_id, 20, "gift", reason="gift")
+    for number in range(5):
+        await harness.use(customer_id, "4", f"gift-{number}")
+    assert await harness.top_ups(customer_id) == []  # the gift is used up, and 12 are left
+    await harness.use(customer_id, "3", "crossing")
+    assert len(await harness.top_ups(customer_id)) == 1
+
+
+async def test_the_portal_shows_each_credit_and_what_is_used_next(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10", "expires_after_days": 90})
+    customer_id, _ = await paid(harness)
+    ends = await moment(harness, days=5)
+    await grant(harness, customer_id, 7, "gift", reason="gift", expires_at=ends)
+    await grant(harness, customer_id, 5, "june", reason="gift", effective_at=ends)
+    await harness.use(customer_id, "1", "job", description="Video")
+    visitor = await harness.visitor(customer_id)
+    page = (await visitor.get("/credits/USD")).text
+    order = [page.index(text) for text in ("$6.00", "$2.50", "$9.00", "$25.00")]  # gift, bonus, correction, top-up
+    assert order == sorted(order)
+    assert page.count("Used next") == 1
+    assert page.index("Used next") < order[1]
+    assert "Later" in page
+    assert "$6.00 of it expires on" in (await visitor.get("/")).text
+    activity = (await visitor.get("/activity")).text
+    assert "from credit you were given" in activity
+    assert "Bonus" in activity
+
+
+async def test_an_offer_is_shown_before_paying_and_in_the_consent(harness):
+    await offer(harness, {"amount_from": "20", "percent": "12.5", "expires_after_days": 90})
+    customer_id, visitor = await harness.funded(balance=30)
+    page = (await visitor.get("/top-up?asset=USD")).text
+    assert "$3.125, for 90 days" in page
+    rule = (await visitor.get("/auto-top-up/USD")).text
+    assert "While this offer lasts, a charge of $20.00 or more brings 12.5% on top, for 90 days." in rule
+    paid_page = await visitor.submit(await visitor.get("/top-up?asset=USD"), "/billing/top-up", {"amount": "25"})
+    await harness.work()
+    assert paid_page.status_code == 200
+    [top_up] = await harness.top_ups(customer_id)
+    assert (top_up["bonus_units"], top_up["state"]) == ("3.125", "succeeded")
+    receipt = (await visitor.get(f"/receipts/{top_up['id']}")).text
+    assert "$3.125, for 90 days" in receipt
+
+
+# --- taking back -----------------------------------------------------------------------------------------------------
+
+
+async def take_back(harness, visitor, top_up_id, expect=200):
+    page = await visitor.get(f"/take-back/{top_up_id}")
+    if page.status_code != 200:
+        return page
+    done = await visitor.submit(page, "", {})
+    await harness.work()
+    await harness.events_applied()
+    assert done.status_code == expect
+    return done
+
+
+@pytest.mark.flow
+async def test_a_customer_takes_the_unspent_part_of_an_automatic_top_up_back(harness):
+    customer_id, _ = await paid(harness)
+    await harness.use(customer_id, "14", "used")  # the 9 there were, and 5 of the 25
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    assert f"/billing/take-back/{top_up['id']}" in (await visitor.get("/credits/USD")).text
+    page = await visitor.get(f"/take-back/{top_up['id']}")
+    for text in ("$20.00", "$25.00", "Auto top-up pauses"):
+        assert text in page.text
+    done = await take_back(harness, visitor, top_up["id"])
+    assert "Your money is on its way back" in done.text
+    assert (await kinds(harness, customer_id))[-1] == ("refund", -20)
+    rule = await harness.rule(customer_id)
+    assert (rule["paused"], await harness.balance(customer_id)) == ("taken_back", 0)
+    [refund] = await harness.sql("SELECT amount_minor, state, loss FROM refunds")
+    assert (refund["amount_minor"], refund["state"], refund["loss"]) == (2000, "succeeded", 0)
+    again = await visitor.get(f"/take-back/{top_up['id']}")
+    assert (again.status_code, "You have taken this top-up back already." in again.text) == (422, True)
+
+
+async def test_what_is_taken_back_cannot_be_used_meanwhile(harness):
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    await visitor.submit(await visitor.get(f"/take-back/{top_up['id']}"), "", {})  # no worker has sent the refund
+    shown = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD", expect=200)
+    assert (shown["balance"], shown["available"], shown["held"]) == ("34", "9", "25")
+    refused = await harness.use(customer_id, "10", "too much", if_insufficient="refuse")
+    assert refused["code"] == "insufficient_funds"
+    await harness.work()
+    await harness.events_applied()
+    shown = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD", expect=200)
+    assert (shown["balance"], shown["available"], shown["held"]) == ("9", "9", "0")
+
+
+async def test_debits_that_run_while_it_is_taken_back_lose_nothing(harness):
+    """Whichever comes first: money goes back for what was left then, never for more."""
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    page = await visitor.get(f"/take-back/{top_up['id']}")
+    uses = (harness.use(customer_id, "1", f"u-{number}", if_insufficient="refuse") for number in range(34))
+    _, *answers = await asyncio.gather(visitor.submit(page, "", {}), *uses)
+    await harness.work()
+    await harness.events_applied()
+    used = sum(answer.get("status") == "applied" for answer in answers)
+    [row] = await harness.sql(
+        "SELECT coalesce(sum(amount_minor), 0)::int AS minor, coalesce(sum(loss), 0) AS loss FROM refunds"
+    )
+    assert (row["loss"], await harness.balance(customer_id)) == (0, 34 - used - Decimal(row["minor"]) / 100)
+    assert await harness.balance(customer_id) >= 0
+
+
+async def test_a_refund_that_stripe_refuses_frees_what_was_set_aside(harness):
+    customer_id, intent = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    await visitor.submit(await visitor.get(f"/take-back/{top_up['id']}"), "", {})
+    await harness.sandbox.post("/v1/refunds", data={"payment_intent": intent})  # support was faster, at Stripe
+    await harness.work()
+    await harness.events_applied()
+    shown = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD", expect=200)
+    assert (shown["balance"], shown["held"]) == ("9", "0")
+
+
+async def test_what_cannot_be_taken_back_says_why(harness):
+    customer_id, intent = await paid(harness)
+    visitor = await harness.visitor(customer_id)
+    page = await visitor.get("/top-up?asset=USD")
+    page = await visitor.submit(page, "/billing/top-up", {"amount": "10"})
+    await visitor.submit(page, "/billing/top-up", {"amount": "10"})
+    await harness.work()
+    automatic, manual = sorted(await harness.top_ups(customer_id), key=lambda one: one["kind"])
+
+    async def why(top_up):
+        answer = await visitor.get(f"/take-back/{top_up['id']}")
+        assert answer.status_code == 422
+        return answer.text
+
+    assert "Only an automatic top-up can be taken back here." in await why(manual)
+    dispute = await harness.sandbox.post(f"/sandbox/payment_intents/{intent}/dispute", json={})
+    await harness.events_applied()
+    assert "This payment is questioned by its bank" in await why(automatic)
+    assert dispute.status_code < 300
+
+
+async def test_after_the_window_or_when_all_is_used_nothing_is_taken_back(harness):
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    await harness.use(customer_id, "34", "all")
+    used = await visitor.get(f"/take-back/{top_up['id']}")
+    assert "Nothing is left of this top-up." in used.text
+    harness.clock.offset += DAY
+    late = await (await harness.visitor(customer_id)).get(f"/take-back/{top_up['id']}")
+    assert "The time in which this top-up could be taken back has passed." in late.text
+
+
+async def test_another_customers_top_up_is_not_there(harness):
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    stranger = await harness.visitor(await harness.customer("Eve"))
+    assert (await stranger.get(f"/take-back/{top_up['id']}")).status_code == 404

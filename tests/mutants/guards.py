@@ -279,7 +279,7 @@ GUARDS = (
       "    if not facts.consent_stands:\n        return Reason.NO_CONSENT\n    if not facts.card_usable:\n        return Reason.CARD_UNAVAILABLE\n    return None\n\n\ndef _wait",
       "    if not facts.card_usable:\n        return Reason.CARD_UNAVAILABLE\n    return None\n\n\ndef _wait", POLICY),
     m("I9", "a tick is needed to turn on", "auto_top_up/rules.py",
-      "    if needs_consent(before, form, rate) and not form.agreed:\n", "    if False:\n", f"{RULE}::test_nothing_is_turned_on_without_the_tick_or_for_other_numbers_than_shown"),
+      "    if agreement.needs_consent(before, form, rate) and not form.agreed:\n", "    if False:\n", f"{RULE}::test_nothing_is_turned_on_without_the_tick_or_for_other_numbers_than_shown"),
     m("I1", "the mac of an entry", "ledger/hash_chain.py",
       "        return hmac.compare_digest(mac, self._mac(mac[0], previous, content))\n", "        return True\n",
       "tests/unit/test_verify.py"),

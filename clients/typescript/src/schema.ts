@@ -2527,6 +2527,8 @@ export interface components {
             /** @example 12.5 */
             monthly_limit: string;
             day_limit: string | null;
+            /** @description Whether the threshold counts promotional credit. */
+            promotional_counts: boolean;
             ask_first: components["schemas"]["AskFirst"];
             exposure: components["schemas"]["Exposure"];
             currency: string;
@@ -3078,6 +3080,7 @@ export interface components {
             ask_above: string | null;
             ask_after: number | null;
             brake: boolean;
+            promotional_counts: boolean;
             /**
              * @description The most in any 24 hours, in any case.
              * @example 12.5

@@ -128,6 +128,8 @@ _BILLING: Sequence[tuple[str, str, str, bool]] = (
     ("GET", "/cards/added/{setup_id}", "", False),
     ("GET POST", "/cards/{card_id}/remove", "", True),
     ("POST", "/cards/{card_id}/default", "", True),
+    ("GET", "/credits/{asset}", "", False),
+    ("GET POST", "/take-back/{top_up_id}", "", False),
     ("GET", "/activity", "", False),
     ("GET", "/activity.csv", "", False),
 )

@@ -2,6 +2,7 @@
 
 from brimful.auto_top_up import (
     adaptive as adaptive,
+    agreement as agreement,
     backup as backup,
     brake as brake,
     card_expiry as card_expiry,

@@ -38,7 +38,8 @@ class RuleStatus:
 
 # A distributed database asks one node when each table says whose rows it wants: a join says nothing of the other's.
 _FACTS = """
-    SELECT a.customer_id, a.asset, a.balance - a.held AS available, s.scale, s.kind = 'currency' AS is_currency,
+    SELECT a.customer_id, a.asset, a.seq, a.balance - a.held AS available, r.promotional_counts,
+        s.scale, s.kind = 'currency' AS is_currency,
         r.enabled, r.version, st.threshold, r.currency, r.amount_minor, r.limit_minor, r.charge_max_minor, r.target,
         r.lasts_days, r.ask_above_minor, r.ask_after, coalesce(r.brake, false) AS brake,
         r.least_minor,
@@ -53,10 +54,11 @@ _FACTS = """
                 AND g.card_id = r.card_id AND g.currency = r.currency AND g.threshold = r.threshold
                 AND g.amount_minor = r.amount_minor AND g.limit_minor = r.limit_minor
                 AND (g.charge_max_minor, g.target, g.day_limit_minor, g.rate, g.rate_per, g.lasts_days,
-                        g.ask_above_minor, g.ask_after, g.brake, g.threshold_low, g.backup_card_id)
+                        g.ask_above_minor, g.ask_after, g.brake, g.threshold_low, g.backup_card_id,
+                        g.promotional_counts)
                     IS NOT DISTINCT FROM (r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per,
                         r.lasts_days, r.ask_above_minor, r.ask_after, r.brake, r.threshold_low,
-                        r.backup_card_id)
+                        r.backup_card_id, r.promotional_counts)
                 AND NOT EXISTS (
                     SELECT FROM consents AS w
                     WHERE w.customer_id = ANY(%(customers)s) AND w.customer_id = a.customer_id
@@ -137,7 +139,19 @@ async def read_facts(tx: Tx, keys: Iterable[AccountKey], *, without: str = "") -
             "without": without,
         },
     )
-    return [_status(row) for row in rows]
+    return [_status(row, await _promotional(tx, row)) for row in rows]
+
+
+async def _promotional(tx: Tx, row: Row) -> Decimal:
+    """What is left of promotional credit, for a rule that does not count it."""
+    if row["promotional_counts"] is not False:
+        return Decimal(0)
+    return await promotional_of(tx, (row["customer_id"], row["asset"]), row["seq"])
+
+
+async def promotional_of(tx: Tx, key: AccountKey, seq: int) -> Decimal:
+    """What is left of an account's promotional credit after the entry `seq`."""
+    return (await ledger.lot_store.read(tx, None, key, seq)).left_for("promotional")
 
 
 async def with_use(tx: Tx, statuses: Sequence[RuleStatus]) -> list[RuleStatus]:
@@ -186,12 +200,13 @@ async def read_use(tx: Tx, account: ledger.accounts.Account) -> Use:
     return Use(per_day, lately.last_hour, past)
 
 
-def _status(row: Row) -> RuleStatus:
+def _status(row: Row, promotional: Decimal) -> RuleStatus:
     rate = None if row["rate"] is None else money.rate_of(row["rate"], row["rate_per"])
     if row["is_currency"]:
         rate = money.ONE if row["asset"] == row["currency"] else None
     facts = Facts(
-        available=row["available"],
+        available=row["available"] - promotional,
+        promotional=promotional,
         scale=row["scale"],
         enabled=row["enabled"],
         version=row["version"],

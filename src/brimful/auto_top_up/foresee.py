@@ -54,7 +54,10 @@ async def foresee(
     waiting = next((one.top_up_id for one in latest if one.state in top_ups.model.WAITING_STATES), "")
     known = await facts.read_facts(tx, [(customer_id, asset.code)], without=waiting)  # saving cancels what only waits
     before = known[0].facts if known else None
-    seen = _facts(form, asset, rate, Decimal(0) if account is None else account.available)
+    available = Decimal(0) if account is None else account.available
+    if account is not None and not form.promotional_counts:
+        available -= await facts.promotional_of(tx, account.key, account.head.seq)
+    seen = _facts(form, asset, rate, available)
     if before is not None:
         same = before.currency == form.currency
         seen = dataclasses.replace(

@@ -60,9 +60,10 @@ class Pace:
 class Facts:
     """All that decides about one account's rule, read under the account's lock.
 
-    `available` is the balance less what is held. Amounts of the asset are Decimal, money is minor units of `currency`.
-    `spent_minor` counts this month's automatic top-ups but those that failed or were canceled, without the one under
-    evaluation; `day` has when they were requested in the last 24 hours and how much each was, oldest first.
+    `available` is the balance less what is held and, for a rule that does not count it, less `promotional` credit.
+    Amounts of the asset are Decimal, money is minor units of `currency`. `spent_minor` counts this month's automatic
+    top-ups but those that failed or were canceled, without the one under evaluation; `day` has when they were requested
+    in the last 24 hours and how much each was, oldest first.
 
     How much is charged: whole amounts of `amount_minor`, or up to `target`, or `lasts_days` of `used_per_day` (the
     account's own use); never more than `charge_max_minor`, nor, for the latter two, less than `least_minor`.
@@ -104,6 +105,7 @@ class Facts:
     approved_unusual: bool = False
     last_hour: Decimal = Decimal(0)
     past: Past = NO_PAST
+    promotional: Decimal = Decimal(0)
 
     def __post_init__(self) -> None:
         if not self.charge_max_minor:
@@ -124,7 +126,8 @@ class Facts:
 class Judgement:
     """What follows from the facts.
 
-    `trigger_below` is the threshold while a debit alone may start a top-up. `charge` is set when a top-up is due now,
+    `trigger_below` is what the hot path compares with while a debit alone may start a top-up: the threshold, and what
+    does not count on top. `charge` is set when a top-up is due now,
     and `ask` with it when its customer must approve it first. `wake_at` is when a wait runs out.
     """
 
@@ -153,7 +156,8 @@ def evaluate(facts: Facts, pace: Pace, now: dt.datetime) -> Judgement:
     assert isinstance(found, Charge)
     if facts.below:
         return Judgement(Reason.TRIGGERED, charge=found, ask=asks(facts, found.amount_minor, now))
-    return Judgement(Reason.ARMED, trigger_below=facts.threshold)
+    # Promotional credit that is used up later brings an evaluation too early, never too late.
+    return Judgement(Reason.ARMED, trigger_below=facts.threshold + facts.promotional)
 
 
 def asks(facts: Facts, amount_minor: int, now: dt.datetime) -> Ask | None:

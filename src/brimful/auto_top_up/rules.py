@@ -9,10 +9,10 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from brimful import assets, cards, customers, i18n, ledger
+from brimful import assets, cards, customers, ledger
 from brimful.auth import audit
 from brimful.auth.portal_sessions import PortalSession
-from brimful.auto_top_up import evaluate, exposure, order, pauses, thresholds
+from brimful.auto_top_up import agreement, evaluate, exposure, order, pauses, thresholds
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.core.errors import Refused
@@ -47,6 +47,7 @@ class Rule:
     ask_above_minor: int | None
     ask_after: int | None
     brake: bool | None
+    promotional_counts: bool | None
     backup_card_id: str | None
     consent_id: str
     terms_version: str
@@ -92,6 +93,7 @@ class RuleForm:
     ask_above_minor: int | None = None
     ask_after: int | None = None
     brake: bool = False
+    promotional_counts: bool = True
     threshold_low: Decimal | None = None
     backup_card_id: str | None = None
     seen_rate: Fraction | None = None  # the price that the form showed
@@ -116,7 +118,7 @@ _COLUMNS = """
     SELECT r.customer_id, r.asset, r.enabled, r.card_id, r.currency, r.threshold, r.threshold_low,
         s.threshold AS in_force, r.amount_minor, r.limit_minor,
         r.charge_max_minor, r.target, r.day_limit_minor, r.rate, r.rate_per, r.lasts_days, r.ask_above_minor,
-        r.ask_after, r.brake, r.backup_card_id, r.consent_id,
+        r.ask_after, r.brake, r.promotional_counts, r.backup_card_id, r.consent_id,
         c.terms_version, r.version, r.updated_at, s.paused_at, s.pause_reason, s.wake_at, s.reason, s.reason_at
     FROM rules AS r
     JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
@@ -136,66 +138,21 @@ async def list_rules(tx: Tx, customer_id: CustomerId) -> list[Rule]:
     return [Rule(**row) for row in rows]
 
 
-def needs_consent(before: Rule | None, form: RuleForm, rate: Fraction | None) -> bool:
-    """Whether the box must be ticked: turning on, a higher amount, limit, threshold or target, another way to say how
-    much, fewer reasons to ask first, units that got dearer than was agreed (`rate` is today's), another card or
-    currency, or new terms.
-    """
-    if before is None or form.turn_on:
-        return True
-    return (
-        form.card_id != before.card_id
-        or form.backup_card_id not in {None, before.backup_card_id}
-        or form.currency != before.currency
-        or before.terms_version != i18n.consents.TERMS_VERSION
-        or form.amount_minor > before.amount_minor
-        or form.limit_minor > before.limit_minor
-        or _higher_threshold(form, before)
-        or form.most_minor > before.most_minor
-        or (form.target is None) != (before.target is None)
-        or (form.target or 0) > (before.target or 0)
-        or (form.lasts_days is None) != (before.lasts_days is None)
-        or (form.lasts_days or 0) > (before.lasts_days or 0)
-        or _looser(form.day_limit_minor, before.day_limit_minor)
-        or _asks_less(form, before)
-        or (before.agreed_rate is not None and rate is not None and rate > before.agreed_rate)
-    )
-
-
-def _looser(after: int | None, before: int | None) -> bool:
-    """Whether a bound allows more than the one before."""
-    return before is not None and (after is None or after > before)
-
-
-def _higher_threshold(form: RuleForm, before: Rule) -> bool:
-    """Whether charges may come earlier than was agreed."""
-    lowest = before.threshold if before.threshold_low is None else before.threshold_low
-    return form.threshold > before.threshold or (form.threshold_low or form.threshold) > lowest
-
-
-def _asks_less(after: RuleForm | Rule, before: Rule) -> bool:
-    """Whether fewer charges wait for an approval than before."""
-    return (
-        _looser(after.ask_above_minor, before.ask_above_minor)
-        or _looser(after.ask_after, before.ask_after)
-        or (bool(before.brake) and not after.brake)
-    )
-
-
 _UPSERT = """
     INSERT INTO rules (customer_id, asset, enabled, card_id, currency, threshold, amount_minor, limit_minor,
         charge_max_minor, target, day_limit_minor, least_minor, rate, rate_per, lasts_days, ask_above_minor, ask_after,
-        brake, threshold_low, backup_card_id, consent_id, version, updated_at)
+        brake, promotional_counts, threshold_low, backup_card_id, consent_id, version, updated_at)
     VALUES (%(customer_id)s, %(asset)s, %(enabled)s, %(card_id)s, %(currency)s, %(threshold)s, %(amount_minor)s,
         %(limit_minor)s, %(charge_max_minor)s, %(target)s, %(day_limit_minor)s, %(least_minor)s, %(rate)s,
-        %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s,
-        %(backup_card_id)s, %(consent_id)s, 1, %(now)s)
+        %(rate_per)s, %(lasts_days)s, %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(promotional_counts)s,
+        %(threshold_low)s, %(backup_card_id)s, %(consent_id)s, 1, %(now)s)
     ON CONFLICT (customer_id, asset) DO UPDATE SET enabled = excluded.enabled, card_id = excluded.card_id,
         currency = excluded.currency, threshold = excluded.threshold, amount_minor = excluded.amount_minor,
         limit_minor = excluded.limit_minor, charge_max_minor = excluded.charge_max_minor, target = excluded.target,
         day_limit_minor = excluded.day_limit_minor, least_minor = excluded.least_minor,
         rate = excluded.rate, rate_per = excluded.rate_per, lasts_days = excluded.lasts_days,
         ask_above_minor = excluded.ask_above_minor, ask_after = excluded.ask_after, brake = excluded.brake,
+        promotional_counts = excluded.promotional_counts,
         threshold_low = excluded.threshold_low, backup_card_id = excluded.backup_card_id,
         consent_id = excluded.consent_id, version = rules.version + 1, updated_at = excluded.updated_at
 """
@@ -241,7 +198,7 @@ async def save(
         form.asset, form.card_id, form.currency, form.threshold, form.amount_minor, form.limit_minor,
         form.charge_max_minor, form.target, form.day_limit_minor, stated.day_minor, price, per, form.lasts_days,
         form.ask_above_minor, form.ask_after, form.brake, form.threshold_low,
-        form.backup_card_id,
+        form.backup_card_id, form.promotional_counts,
     )  # fmt: skip
     at = await order.moment(tx, key)
     consent_id = await cards.consents.give(tx, session, rendered=rendered, terms=terms, at=at)
@@ -348,9 +305,9 @@ async def _validate(
     money.positive(form.threshold, field="threshold")
     money.chargeable(form.amount_minor, form.currency)
     money.chargeable(form.most_minor, form.currency, field="most")
-    field = contradiction(form)
+    field = agreement.contradiction(form)
     if field is not None:
-        raise Refused("amount_out_of_range", _CONTRADICTIONS[field], field=field)
+        raise Refused("amount_out_of_range", agreement.CONTRADICTIONS[field], field=field)
     await _validate_cards(tx, session, form)
     rate = await assets.rate_at(tx, asset, form.currency, await tx.now())
     if rate is None:
@@ -359,7 +316,7 @@ async def _validate(
         raise Refused("amount_below_one_unit", f"This amount buys less than one unit of {asset.name}.", field="amount")
     if form.seen_rate is not None and rate > form.seen_rate:
         raise Refused("rule_changed", "The price has changed meanwhile. Review these settings and save again.")
-    if needs_consent(before, form, rate) and not form.agreed:
+    if agreement.needs_consent(before, form, rate) and not form.agreed:
         raise Refused("consent_required", "Tick the box to agree to these charges.", field="agreed")
     return rate
 
@@ -377,35 +334,6 @@ async def _validate_cards(tx: Tx, session: PortalSession, form: RuleForm) -> Non
         plastics.append(card.fingerprint)
 
 
-_CONTRADICTIONS = {
-    "backup": "The backup card must be another card than the first.",
-    "low": "A threshold that follows the use needs a lower bound below the threshold.",
-    "target": "Bring it back to more than the threshold.",
-    "most": "Charge at most one top-up, or more.",
-    "limit": "The monthly limit must be at least one charge.",
-    "day": "The limit of a day must be at least one charge.",
-    "ask_above": "Ask above at least one charge and less than the largest: otherwise every charge waits, or none.",
-}
-
-
-def contradiction(form: RuleForm) -> str | None:
-    """Which setting contradicts the others: `backup`, `low`, `target`, `most`, `limit`, `day` or `ask_above`; None
-    where they agree.
-    """
-    day, asks = form.day_limit_minor, form.ask_above_minor
-    smallest = form.amount_minor if form.adds else form.smallest_minor
-    wrong = {
-        "backup": form.backup_card_id == form.card_id,
-        "low": form.threshold_low is not None and form.threshold_low >= form.threshold,
-        "target": form.target is not None and form.target <= form.threshold,
-        "most": form.most_minor < form.amount_minor,
-        "limit": form.limit_minor < form.most_minor,
-        "day": day is not None and day < form.most_minor,
-        "ask_above": asks is not None and not smallest <= asks < form.most_minor,
-    }
-    return next((field for field, is_wrong in wrong.items() if is_wrong), None)
-
-
 async def _announce(
     tx: Tx, session: PortalSession, before: Rule | None, after: Rule, stated: exposure.Exposure
 ) -> None:
@@ -414,8 +342,8 @@ async def _announce(
     rose = before is not None and (
         after.most_minor > before.most_minor
         or after.limit_minor > before.limit_minor
-        or _looser(after.day_limit_minor, before.day_limit_minor)
-        or _asks_less(after, before)
+        or agreement.looser(after.day_limit_minor, before.day_limit_minor)
+        or agreement.asks_less(after, before)
     )
     data = {"asset": after.asset, **_shown(after), "exposure_day": money.major_text(stated.day_minor, after.currency),
             "rose": rose}  # fmt: skip
@@ -446,5 +374,6 @@ def _shown(rule: Rule) -> dict[str, Any]:
         "ask_above": cash(rule.ask_above_minor, code),
         "ask_after": rule.ask_after,
         "brake": bool(rule.brake),
+        "promotional_counts": rule.promotional_counts is not False,
         "version": rule.version,
     }

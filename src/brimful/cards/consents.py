@@ -29,7 +29,7 @@ class Terms:
     `day_limit_minor` bounds any 24 hours, and `exposure_day_minor` is what was stated as the most in them. Units are
     bought at `rate` for `rate_per` of them, or cheaper. A charge above `ask_above_minor`, one after `ask_after` others
     in 24 hours and, with `brake`, one while use is unusual wait for the customer. Where the card is declined,
-    `backup_card_id` is charged.
+    `backup_card_id` is charged. Unless `promotional_counts`, the balance is taken without promotional credit.
     """
 
     asset: str
@@ -50,17 +50,19 @@ class Terms:
     brake: bool | None = None
     threshold_low: Decimal | None = None
     backup_card_id: str | None = None
+    promotional_counts: bool | None = None
 
 
 _INSERT = """
     INSERT INTO consents (customer_id, consent_id, kind, action, withdraws, asset, card_id, currency, threshold,
         amount_minor, limit_minor, charge_max_minor, target, day_limit_minor, exposure_day_minor, rate,
-        rate_per, lasts_days, ask_above_minor, ask_after, brake, threshold_low, backup_card_id, terms_version,
-        locale, text_hash, evidence_hash, recorded_at)
+        rate_per, lasts_days, ask_above_minor, ask_after, brake, threshold_low, backup_card_id, promotional_counts,
+        terms_version, locale, text_hash, evidence_hash, recorded_at)
     VALUES (%(customer_id)s, %(consent_id)s, %(kind)s, %(action)s, %(withdraws)s, %(asset)s, %(card_id)s,
         %(currency)s, %(threshold)s, %(amount_minor)s, %(limit_minor)s, %(charge_max_minor)s, %(target)s,
         %(day_limit_minor)s, %(exposure_day_minor)s, %(rate)s, %(rate_per)s, %(lasts_days)s,
         %(ask_above_minor)s, %(ask_after)s, %(brake)s, %(threshold_low)s, %(backup_card_id)s,
+        %(promotional_counts)s,
         %(terms_version)s, %(locale)s, %(text_hash)s, %(evidence_hash)s, %(now)s)
 """
 _INSERT_EVIDENCE = """

@@ -141,6 +141,7 @@ CREATE TABLE public.consents (
     brake boolean,
     threshold_low numeric(38,12),
     backup_card_id text,
+    promotional_counts boolean,
     CONSTRAINT consents_action_check CHECK ((action = ANY (ARRAY['given'::text, 'withdrawn'::text]))),
     CONSTRAINT consents_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT consents_ask_after_check CHECK ((ask_after > 0)),
@@ -288,6 +289,7 @@ CREATE TABLE public.rules (
     brake boolean,
     threshold_low numeric(38,12),
     backup_card_id text,
+    promotional_counts boolean,
     CONSTRAINT rules_amount_minor_check CHECK ((amount_minor > 0)),
     CONSTRAINT rules_ask_above_minor_check CHECK ((ask_above_minor > 0)),
     CONSTRAINT rules_ask_after_check CHECK ((ask_after > 0)),
@@ -326,11 +328,15 @@ UNION ALL
      LEFT JOIN public.rules r ON (((r.customer_id = a.customer_id) AND (r.asset = a.asset))))
      LEFT JOIN public.rule_states s ON (((s.customer_id = a.customer_id) AND (s.asset = a.asset))))
      LEFT JOIN public.top_ups t ON (((t.customer_id = a.customer_id) AND (t.asset = a.asset) AND (t.kind = 'automatic'::text) AND (t.ended_at IS NULL))))
-  WHERE (a.trigger_below IS DISTINCT FROM
+  WHERE
         CASE
-            WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN s.threshold
-            ELSE NULL::numeric
-        END)
+            WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL) AND (NOT r.promotional_counts)) THEN ((a.trigger_below >= s.threshold) IS NOT TRUE)
+            ELSE (a.trigger_below IS DISTINCT FROM
+            CASE
+                WHEN (r.enabled AND (s.paused_at IS NULL) AND (s.reason = 'armed'::text) AND (t.top_up_id IS NULL)) THEN s.threshold
+                ELSE NULL::numeric
+            END)
+        END
 UNION ALL
  SELECT top_ups.customer_id,
     top_ups.top_up_id AS thing,
@@ -1447,7 +1453,7 @@ GRANT SELECT ON TABLE public.broken_i15 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
-GRANT SELECT ON TABLE public.holds TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.holds TO brimful_portal;
 GRANT SELECT ON TABLE public.holds TO brimful_engine;
 GRANT UPDATE(state) ON TABLE public.holds TO brimful_api;
 GRANT UPDATE(state) ON TABLE public.holds TO brimful_engine;
@@ -1459,7 +1465,7 @@ GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_api;
-GRANT SELECT ON TABLE public.refunds TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.refunds TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i2 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i2 TO brimful_portal;

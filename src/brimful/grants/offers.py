@@ -49,12 +49,15 @@ class OfferList:
 
     def applying(self, currency: str, amount_minor: int, at: dt.datetime) -> Offer | None:
         """The offer for a payment of this amount at this moment: the one with the highest `from` that it reaches."""
-        reached = [
-            offer for offer in self.offers
-            if offer.currency == currency and offer.from_minor <= amount_minor
-            and offer.valid_from <= at < (offer.valid_to or _NEVER)
-        ]  # fmt: skip
+        reached = [offer for offer in self.in_force(currency, at) if offer.from_minor <= amount_minor]
         return max(reached, key=lambda offer: offer.from_minor, default=None)
+
+    def in_force(self, currency: str, at: dt.datetime) -> list[Offer]:
+        """Those for payments in a currency at this moment, the lowest first."""
+        found = [
+            one for one in self.offers if one.currency == currency and one.valid_from <= at < (one.valid_to or _NEVER)
+        ]
+        return sorted(found, key=lambda offer: offer.from_minor)
 
 
 _NEWEST = """

@@ -48,6 +48,7 @@ def paused(words: Words, reason: str, card: str) -> str:
         ),
         "not_approved": t("A payment needed your approval, which did not come in time."),
         "refunded": t("A payment was refunded."),
+        "taken_back": t("You took a top-up back."),
         "disputed": t("A payment with {card} was questioned by its bank.", card=card),
         "fraud_warning": t("A payment with {card} was questioned by its bank.", card=card),
         "operator": t("Support has paused it."),

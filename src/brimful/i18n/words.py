@@ -169,8 +169,9 @@ class Words:
         one = self.locale.plural_form(abs(amount)) == "one"
         return forms[0] if one else forms[-1]
 
-    def percent(self, part: int) -> str:
-        text: str = babel.numbers.format_percent(Decimal(part) / 100, locale=self.locale)
+    def percent(self, part: int | Decimal) -> str:
+        share = Decimal(part) / 100
+        text: str = babel.numbers.format_percent(share, locale=self.locale, decimal_quantization=False)
         return text
 
     def typed(self, amount: Decimal) -> str:

@@ -38,13 +38,14 @@ _SAVE = """
 
 
 async def read(
-    tx: Tx, keyring: Keyring, key: AccountKey, through: int, *, save: bool = True, most: int | None = None
+    tx: Tx, keyring: Keyring | None, key: AccountKey, through: int, *, save: bool = True, most: int | None = None
 ) -> Lots:
     """An account's lots after its entry `through`.
 
     Args:
         tx: any; the account need not be locked.
-        keyring: signs checkpoints and knows our own.
+        keyring: signs checkpoints and knows our own. Without it a checkpoint is believed, as any other row is, and none
+            is written.
         key: whose.
         through: the account's `seq`, or an earlier one.
         save: write a checkpoint when many entries had to be read.
@@ -54,16 +55,16 @@ async def read(
     began = lots.seq
     async for entry in onward(tx, key, lots.seq, through, most=most):
         lots.apply(entry)
-    if save and lots.seq - began >= max(STEP, _STEP_PER_LOT * len(lots)):
+    if save and keyring is not None and lots.seq - began >= max(STEP, _STEP_PER_LOT * len(lots)):
         await save_checkpoint(tx, keyring, key, lots)
     return lots
 
 
-async def _from_checkpoint(tx: Tx, keyring: Keyring, key: AccountKey, through: int) -> Lots:
+async def _from_checkpoint(tx: Tx, keyring: Keyring | None, key: AccountKey, through: int) -> Lots:
     row = await tx.one(_CHECKPOINT, (*key, through))
     if row is None:
         return Lots()
-    if not genuine(row, keyring, key):
+    if keyring is not None and not genuine(row, keyring, key):
         _log.critical("ALARM the checkpoint of the lots of %s %s at %d is not one that was signed", *key, row["seq"])
         return Lots()
     return restored(row)
@@ -176,3 +177,13 @@ async def statement(
                 left -= burn.amount
                 items.append(Taken(entry.seq, burn.amount, left))
     return Statement(items, reached if left and reached < through else None)
+
+
+async def purposes(tx: Tx, keyring: Keyring, key: AccountKey, first: int, last: int) -> dict[int, frozenset[str]]:
+    """The purposes of the lots that each entry from `first` to `last` took of; an entry that took of none is absent."""
+    lots, found = await read(tx, keyring, key, first - 1), dict[int, frozenset[str]]()
+    async for entry in onward(tx, key, first - 1, last):
+        named = {lot.seq: lot.purpose for lot in lots} if entry.amount < 0 else {}
+        if burned := lots.apply(entry):
+            found[entry.seq] = frozenset(named[burn.lot_seq] for burn in burned)
+    return found

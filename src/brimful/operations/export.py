@@ -66,8 +66,8 @@ _QUERIES: dict[str, LiteralString] = {
         SELECT c.customer_id, c.consent_id, c.kind, c.action, c.withdraws, c.asset, c.card_id, c.currency, c.threshold,
             c.threshold_low, c.amount_minor, c.charge_max_minor, c.target, c.lasts_days, c.limit_minor,
             c.day_limit_minor, c.exposure_day_minor, c.rate, c.rate_per, c.backup_card_id, c.ask_above_minor,
-            c.ask_after, c.brake, c.terms_version, c.locale, c.recorded_at AS at, e.rendered, e.address,
-            e.agent
+            c.ask_after, c.brake, c.promotional_counts, c.terms_version, c.locale, c.recorded_at AS at,
+            e.rendered, e.address, e.agent
         FROM consents AS c
         LEFT JOIN consent_evidence AS e ON e.customer_id = c.customer_id AND e.consent_id = c.consent_id
     """,

@@ -16,5 +16,6 @@ from brimful.payments import (
     stripe_customers as stripe_customers,
     stripe_events as stripe_events,
     suspensions as suspensions,
+    take_back as take_back,
     turns as turns,
 )

@@ -5,12 +5,13 @@ import datetime as dt
 from decimal import Decimal
 from typing import Literal
 
-from brimful import jobs
+from brimful import jobs, ledger
 from brimful.core import ids, money
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Row, Tx
 from brimful.gateway.gateway import RefundSnapshot
+from brimful.ledger.accounts import Account
 from brimful.top_ups.model import Payment
 
 _POLLS_S = (5, 15, 30, 60, 120, 300)
@@ -168,6 +169,39 @@ async def note(tx: Tx, payment: Payment, snapshot: RefundSnapshot) -> bool:
         await tx.execute(_READ, (now, payment.customer_id, before.refund_id))
         return False
     return await tx.execute(_NOTE, values) == 1
+
+
+_SET_ASIDE = dt.timedelta(days=7)  # at most: a refund is booked as soon as Stripe has it
+
+
+def _hold_id(refund_id: str) -> str:
+    return f"refund:{refund_id}"
+
+
+async def set_aside(tx: Tx, account: Account, refund: Refund, units: Decimal) -> None:
+    """Keep the units of a refund from being used until it is booked. The caller holds the account's lock."""
+    now = await tx.now()
+    hold = ledger.holds.Hold(
+        account.customer_id, _hold_id(refund.refund_id), account.asset, units, "open", None, None, now + _SET_ASIDE,
+        now, None,
+    )  # fmt: skip
+    ledger.holds.save(tx, begun=[hold], ended=[], held={account.key: account.held + units}, now=now)
+
+
+async def let_go(tx: Tx, account: Account, refund: Refund | None) -> Account:
+    """What was set aside for a refund is free again: it is booked now, or will not be. The caller holds the lock, and
+    reevaluates. Returns the account as it is then.
+    """
+    if refund is None:
+        return account
+    hold = await ledger.holds.find(tx, account.customer_id, _hold_id(refund.refund_id))
+    if hold is None or hold.state != "open":
+        return account
+    now = await tx.now()
+    held = account.held - hold.amount
+    ended = hold._replace(state="released", ended_at=now)
+    ledger.holds.save(tx, begun=[], ended=[ended], held={account.key: held}, now=now)
+    return account._replace(held=held)
 
 
 _KEEP_LOSS = "UPDATE refunds SET loss = %s WHERE customer_id = %s AND stripe_refund_id = %s"

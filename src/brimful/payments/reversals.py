@@ -90,10 +90,17 @@ async def send_refund(context: PaymentContext, customer_id: CustomerId, refund_i
         if isinstance(answer, RefundSnapshot):
             await record_refund(context, tx, payment, answer)
         elif answer.kind is FailureKind.REFUSED and refund.stripe_refund_id is None:
-            await refunds.refuse(tx, refund, answer.code or "refused")
+            await _refuse(context, tx, payment, refund, answer.code or "refused")
             _log.error("Stripe refused refund %s: %s", refund_id, answer.message)
         else:
             await refunds.poll_later(tx, refund)
+
+
+async def _refuse(context: PaymentContext, tx: Tx, payment: Payment, refund: refunds.Refund, reason: str) -> None:
+    account, _ = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
+    await refunds.refuse(tx, refund, reason)
+    await refunds.let_go(tx, account, refund)
+    await auto_top_up.evaluate.reevaluate(tx, [account.key], context.pace)
 
 
 async def _asked(
@@ -138,6 +145,7 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
     account, top_up = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
     if not await refunds.note(tx, payment, snapshot):
         return
+    account = await refunds.let_go(tx, account, await refunds.find(tx, payment.customer_id, snapshot))
     gone = snapshot.status not in {"failed", "canceled"}
     key = snapshot.refund_id if gone else f"{snapshot.refund_id}:{snapshot.status}"
     if not gone and not await _written(tx, payment, snapshot.refund_id):

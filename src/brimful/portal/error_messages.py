@@ -18,6 +18,8 @@ def text(words: Words, refused: Refused) -> str:
         return _range(words, refused)
     if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
         return t("Too many requests come from here. Try again in a moment.")
+    if refused.code == "not_refundable":
+        return _not_taken_back(words, refused.extra.get("why", ""))
     if refused.code == "too_many_payments":
         until = dt.datetime.fromisoformat(refused.extra["until"])
         return t("You have paid as often as is allowed in 24 hours. You can pay again at {until}.",
@@ -38,6 +40,18 @@ def text(words: Words, refused: Refused) -> str:
         "top_up_not_found": t("There is no such top-up."),
     }
     return known.get(refused.code, t("This did not work. Nothing was changed."))
+
+
+def _not_taken_back(words: Words, why: str) -> str:
+    t = words.t
+    known = {
+        "not_automatic": t("Only an automatic top-up can be taken back here. Ask for a refund of this one."),
+        "too_late": t("The time in which this top-up could be taken back has passed."),
+        "taken_back": t("You have taken this top-up back already."),
+        "disputed": t("This payment is questioned by its bank: it is decided there."),
+        "nothing_left": t("Nothing is left of this top-up."),
+    }
+    return known.get(why, t("This did not work. Nothing was changed."))
 
 
 def _unreadable(words: Words, refused: Refused) -> str:

@@ -7,7 +7,15 @@ from typing import Literal
 from brimful.i18n.words import Words
 
 Done = Literal[
-    "rule_on", "rule_saved", "rule_off", "alert_saved", "alert_off", "card_added", "card_removed", "card_first"
+    "rule_on",
+    "rule_saved",
+    "rule_off",
+    "alert_saved",
+    "alert_off",
+    "card_added",
+    "card_removed",
+    "card_first",
+    "taken_back",
 ]
 
 
@@ -22,5 +30,6 @@ def text(words: Words, done: str) -> str | None:
         "alert_off": t("Low-balance alerts are off."),
         "card_added": t("Your card is saved."),
         "card_removed": t("Your card was removed."),
+        "taken_back": t("Your money is on its way back to your card. Auto top-up is paused."),
         "card_first": t("This card is preselected from now on."),
     }.get(done)

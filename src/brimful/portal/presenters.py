@@ -233,6 +233,8 @@ def activity(words: Words, kind: str, amount: Decimal) -> str:
         "refund": t("Refund"),
         "dispute": t("Payment disputed"),
         "reinstatement": t("Dispute returned"),
+        "bonus": t("Bonus") if amount > 0 else t("Bonus taken back"),
+        "expiry": t("Credit expired"),
     }
     return names[kind]
 

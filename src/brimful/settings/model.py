@@ -76,6 +76,11 @@ class PortalSettings(Group):
     privacy_url: Annotated[str, AfterValidator(values.link)] | None = _setting(
         "BRIMFUL_PRIVACY_URL", "what you do with personal data, linked from every page of the portal", None
     )
+    undo_hours: values.Whole = _setting(
+        "BRIMFUL_UNDO_HOURS",
+        "how long after an automatic top-up its customer may take back what is left of it; 0: never",
+        "24",
+    )
     notice_days: values.Whole = _setting(
         "BRIMFUL_NOTICE_DAYS", "the notice before terms change that the consent promises", "30"
     )

@@ -125,6 +125,13 @@ class TopUp:
     offer_version: int | None = None
 
     @property
+    def bonus(self) -> Bonus | None:
+        """What an offer gives on top; None where none applied."""
+        if self.bonus_units is None or self.offer_version is None:
+            return None
+        return Bonus(self.bonus_units, self.bonus_days, self.offer_version)
+
+    @property
     def live(self) -> bool:
         return self.ended_at is None
 

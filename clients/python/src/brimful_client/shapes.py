@@ -281,6 +281,7 @@ class Rule:
     amount: Decimal
     charge_at_most: Decimal
     monthly_limit: Decimal
+    promotional_counts: bool
     ask_first: AskFirst
     exposure: Exposure
     currency: str

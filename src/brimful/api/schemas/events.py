@@ -36,6 +36,7 @@ class RuleEvent(CustomerEvent):
     ask_above: Amount | None
     ask_after: int | None
     brake: bool
+    promotional_counts: bool
     exposure_day: Annotated[Amount, Field(description="The most in any 24 hours, in any case.")]
     version: int
     rose: Annotated[bool, Field(description="Whether it may charge more than before.")]
@@ -266,6 +267,7 @@ _RULE: dict[str, Any] = {
     "asset": "USD", "enabled": True, "card_id": "card_0198a1", "backup_card_id": None, "threshold": "10",
     "threshold_low": None, "currency": "USD", "amount": "25", "monthly_limit": "500", "charge_at_most": None,
     "bring_back_to": None, "day_limit": None, "lasts_days": None, "ask_above": None, "ask_after": None, "brake": False,
+    "promotional_counts": True,
     "exposure_day": "500", "version": 1, "rose": False,
 }  # fmt: skip
 _CARD: dict[str, Any] = {"card_id": "card_0198a1", "brand": "visa", "last4": "4242", "exp_month": 12, "exp_year": 2030}

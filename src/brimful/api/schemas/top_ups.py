@@ -186,6 +186,7 @@ class Rule(BaseModel):
     lasts_days: int | None
     monthly_limit: Amount
     day_limit: Amount | None
+    promotional_counts: Annotated[bool, Field(description="Whether the threshold counts promotional credit.")]
     ask_first: AskFirst
     exposure: Exposure
     currency: str
@@ -215,6 +216,7 @@ class Rule(BaseModel):
             lasts_days=rule.lasts_days,
             monthly_limit=money.text(money.major(rule.limit_minor, rule.currency)),
             day_limit=None if day is None else money.text(money.major(day, rule.currency)),
+            promotional_counts=rule.promotional_counts is not False,
             ask_first=AskFirst(
                 above=None if above is None else money.text(money.major(above, rule.currency)),
                 after=rule.ask_after,

@@ -105,6 +105,42 @@ ALTER TABLE top_ups ADD COLUMN credit_expires_at timestamptz,
 ALTER TABLE refunds ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
 ALTER TABLE disputes ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
 
+-- Whether promotional credit counts for the threshold; as ever where it is not said.
+ALTER TABLE consents ADD COLUMN promotional_counts boolean;
+ALTER TABLE rules ADD COLUMN promotional_counts boolean;
+
+CREATE OR REPLACE VIEW broken_i12 AS
+SELECT r.customer_id, r.asset AS thing, 'below its threshold without a top-up or a reason' AS what
+FROM rules AS r
+JOIN accounts AS a ON a.customer_id = r.customer_id AND a.asset = r.asset
+JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
+WHERE r.enabled AND a.balance - a.held < s.threshold AND s.reason IN ('armed', 'off', 'triggered', 'in_flight')
+    AND NOT EXISTS (
+        SELECT FROM top_ups AS t
+        WHERE t.customer_id = r.customer_id AND t.asset = r.asset AND t.kind = 'automatic' AND t.ended_at IS NULL)
+UNION ALL
+SELECT a.customer_id, a.asset, 'its trigger differs from its rule'
+FROM accounts AS a
+LEFT JOIN rules AS r ON r.customer_id = a.customer_id AND r.asset = a.asset
+LEFT JOIN rule_states AS s ON s.customer_id = a.customer_id AND s.asset = a.asset
+LEFT JOIN top_ups AS t
+    ON t.customer_id = a.customer_id AND t.asset = a.asset AND t.kind = 'automatic' AND t.ended_at IS NULL
+WHERE CASE
+    WHEN r.enabled AND s.paused_at IS NULL AND s.reason = 'armed' AND t.top_up_id IS NULL AND NOT r.promotional_counts
+        THEN (a.trigger_below >= s.threshold) IS NOT TRUE  -- what does not count comes on top
+    ELSE a.trigger_below IS DISTINCT FROM CASE
+        WHEN r.enabled AND s.paused_at IS NULL AND s.reason = 'armed' AND t.top_up_id IS NULL THEN s.threshold END
+    END
+UNION ALL
+SELECT customer_id, top_up_id, 'not checked for 15 minutes'
+FROM top_ups
+WHERE ended_at IS NULL AND coalesce(wake_at, requested_at) < clock_timestamp() - interval '15 minutes'
+UNION ALL
+SELECT r.customer_id, r.asset, 'its threshold is not within the customer''s bounds'
+FROM rules AS r
+JOIN rule_states AS s ON s.customer_id = r.customer_id AND s.asset = r.asset
+WHERE NOT s.threshold BETWEEN coalesce(r.threshold_low, r.threshold) AND r.threshold;
+
 CREATE OR REPLACE VIEW trial_balance AS
 SELECT asset, currency, contra AS account, -sum(amount) AS units, -sum(money_minor) AS money_minor
 FROM (
@@ -124,6 +160,8 @@ GRANT INSERT ON lot_checkpoints TO brimful_api, brimful_portal, brimful_engine;
 GRANT INSERT, DELETE ON scheduled_credits TO brimful_api;
 GRANT DELETE ON scheduled_credits TO brimful_portal, brimful_engine;
 GRANT INSERT ON expiry_notices TO brimful_engine;
+-- A customer takes back what is left of a top-up: the refund is asked for, and its units are set aside.
+GRANT INSERT ON refunds, holds TO brimful_portal;
 GRANT SELECT ON offers TO brimful_api, brimful_portal, brimful_engine;
 GRANT INSERT ON offers TO brimful_api;
 GRANT UPDATE (lots_due_at) ON accounts TO brimful_api, brimful_portal, brimful_engine;

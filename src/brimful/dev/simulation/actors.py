@@ -134,6 +134,7 @@ async def save_rule(h: "History") -> None:
         ask_above_minor=amount if how == "add" and most > amount and h.dice.random() < 0.4 else None,
         ask_after=h.dice.choice((1, 2, 3)) if h.dice.random() < 0.25 else None,
         brake=h.dice.random() < 0.5,
+        promotional_counts=h.dice.random() < 0.7,
         threshold_low=threshold / h.dice.choice((2, 4)) if h.dice.random() < 0.3 else None,
     )
 
@@ -207,6 +208,24 @@ async def _pay_present(h: "History", person: Actor, top_up_id: str, card_id: str
     await payments.advance.pay_on_session(
         h.dice.choice(h.world.contexts), session, top_up_id, card_id, lambda _payment: "http://back"
     )
+
+
+async def take_back(h: "History") -> None:
+    """The unspent part of an automatic top-up, while debits run."""
+    paid = h.world.tables.where("top_ups", state="succeeded", kind="automatic")
+    if not paid:
+        return
+    row = h.dice.choice(paid)
+
+    async def act() -> None:
+        async with h.world.database.transaction("take_back") as tx:
+            await payments.take_back.take_back(
+                tx, world.session_of(row["customer_id"]), row["top_up_id"], keyring=h.world.keyring,
+                window=dt.timedelta(hours=24), pace=PACE,
+            )  # fmt: skip
+        h.met("taken_back")
+
+    h.world.scheduler.spawn(act())
 
 
 async def confirm(h: "History") -> None:
@@ -316,6 +335,7 @@ ACTS: tuple[tuple[Callable[["History"], Awaitable[None]], float], ...] = (
     (new_card, 1),
     (pay_now, 2),
     (confirm, 4),
+    (take_back, 1),
     (operate, 1.5),
     (roll_up, 1),
     (pass_time, 8),

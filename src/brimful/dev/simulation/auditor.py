@@ -41,8 +41,11 @@ class _Wallet:
     def left(self) -> dict[int, Decimal]:
         return {row["seq"]: row["left"] for row in self._rows if row["left"]}
 
-    def take(self, entry: Row) -> None:
-        """The next entry."""
+    def promotional(self) -> Decimal:
+        return sum((row["left"] for row in self._rows if row["promotional"]), Decimal(0))
+
+    def take(self, entry: Row, held: Decimal | None) -> None:
+        """The next entry; `held` is what open holds need then, None where nobody asks."""
         amount, at = entry["amount"], entry["recorded_at"]
         if amount > 0:
             covers = min(amount, self._owed)
@@ -56,12 +59,14 @@ class _Wallet:
                 purpose == "paid", entry["effective_at"] or at, entry["seq"],
             )  # fmt: skip
             self._rows.append({"seq": entry["seq"], "left": amount - covers, "order": order,
-                               "payment_id": entry["payment_id"], "expires_at": entry["expires_at"]})  # fmt: skip
+                               "payment_id": entry["payment_id"], "expires_at": entry["expires_at"],
+                               "promotional": purpose == "promotional"})  # fmt: skip
         if amount < 0:
-            if entry["kind"] != "expiry":  # nobody holds anything here: what has expired must have gone before
-                gone = [row["seq"] for row in self._rows
-                        if row["left"] and row["expires_at"] is not None and row["expires_at"] <= at]  # fmt: skip
-                _must(not gone, "I16", f"entry {entry['seq']} finds {gone}, which had expired")
+            if entry["kind"] != "expiry" and held is not None:
+                gone = sum(
+                    row["left"] for row in self._rows if row["expires_at"] is not None and row["expires_at"] <= at
+                )
+                _must(gone <= held, "I16", f"entry {entry['seq']} finds {gone} that had expired, {held} are held")
             self._debit(entry, -amount)
         left = sum(self.left().values())
         _must(left == max(entry["balance_after"], 0), "I16", f"{left} is left of {entry['balance_after']}")
@@ -127,12 +132,17 @@ class Auditor:
             content = ledger.hash_chain.message(**{name: row[name] for name in _MESSAGE})
             _must(self._world.keyring.recognises(row["mac"], mac, content), "I1", f"{key}: mac of {row['seq']}")
             self._heads[key] = row["seq"], row["balance_after"], row["mac"]
-            self._wallets[key].take(row)
+            self._wallets[key].take(row, self._held_at(key, row["recorded_at"]))
         self._seen = len(rows)
         for account in self._tables.all("accounts"):
             key = account["customer_id"], account["asset"]
             head = self._heads.get(key, (0, Decimal(0), b""))
             _must((account["seq"], account["balance"], account["mac"]) == head, "I1", f"{key} ends elsewhere")
+
+    def _held_at(self, key: tuple[str, str], at: dt.datetime) -> Decimal:
+        holds = self._tables.where("holds", customer_id=key[0], asset=key[1])
+        open_then = [row for row in holds if row["created_at"] <= at and (row["ended_at"] or at) >= at]
+        return sum((row["amount"] for row in open_then), Decimal(0))
 
     # I16: what is left of each credit, as each checkpoint has it; of a bonus, as much as of its payment
     def _lots(self) -> None:
@@ -141,7 +151,7 @@ class Auditor:
             wallet = _Wallet()
             for entry in self._tables.where("entries", customer_id=key[0], asset=key[1]):
                 if entry["seq"] <= row["seq"]:
-                    wallet.take(entry)
+                    wallet.take(entry, None)
             kept = {lot.seq: lot.left for lot in ledger.lot_store.restored(row)}
             _must(kept == wallet.left(), "I16", f"{key} at {row['seq']}: {kept}, not {wallet.left()}")
         for payment in self._tables.where("payments", state="succeeded"):
@@ -284,18 +294,24 @@ class Auditor:
         for account in self._tables.all("accounts"):
             key = account["customer_id"], account["asset"]
             rule, state = self._tables.get("rules", *key), self._tables.get("rule_states", *key)
-            line = None
+            line, counts, free = None, True, Decimal(0)
             if rule is not None and state is not None:
                 live = bool(self._tables.where("top_ups", customer_id=key[0], asset=key[1], kind="automatic",
                                                ended_at=None))  # fmt: skip
                 if rule["enabled"] and state["paused_at"] is None and state["reason"] == "armed" and not live:
                     line = state["threshold"]
+                counts = rule["promotional_counts"] is not False
+                free = Decimal(0) if counts else self._wallets[key].promotional()
                 silent = state["reason"] in {"armed", "off", "triggered", "in_flight"}
-                below = rule["enabled"] and account["balance"] - account["held"] < state["threshold"]
+                below = rule["enabled"] and account["balance"] - account["held"] - free < state["threshold"]
                 low = rule["threshold"] if rule["threshold_low"] is None else rule["threshold_low"]
                 _must(low <= state["threshold"] <= rule["threshold"], "I12", f"{key} follows beyond its bounds")
                 _must(live or not (below and silent), "I12", f"{key} is below its threshold, {state['reason']}")
-            _must(account["trigger_below"] == line, "I12", f"{key} is armed at {account['trigger_below']}, not {line}")
+            trigger = account["trigger_below"]
+            same = trigger == line
+            if not counts and line is not None and trigger is not None:
+                same = trigger >= line + free  # used up since, it makes the trigger too high, never too low
+            _must(same, "I12", f"{key} is armed at {account['trigger_below']}, not {line}")
 
     # F17, F18: the provider's own memory of what each card went through
     def _tries(self) -> None:

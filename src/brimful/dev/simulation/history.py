@@ -39,7 +39,7 @@ FAULTS = (
     "dispute_dp", "inquiry_escalates", "foreign_objects", "fraud_warning",
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
     *(f"asked:{why.value}" for why in Ask), "backup_paid",
-    "credit_expires", "credit_begins_later", "credit_expired", "bonus_paid", "loss",
+    "credit_expires", "credit_begins_later", "credit_expired", "bonus_paid", "loss", "taken_back",
 )  # fmt: skip
 _STEPS = (25, 70)
 _LOTS_MET = {"expiry": "credit_expired", "bonus": "bonus_paid"}  # by kind of entry

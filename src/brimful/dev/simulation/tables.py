@@ -39,6 +39,7 @@ _KEYS = {
     "credit_times": (),
     "lot_checkpoints": ("customer_id", "asset", "seq"),
     "scheduled_credits": ("customer_id", "key"),
+    "holds": ("customer_id", "hold_id"),
     "offers": ("asset", "version", "place"),
 }
 

@@ -21,7 +21,7 @@ from brimful.portal.context import Page
 _PAGE = 200
 _CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:(?:top|pay)_[0-9a-f]{32})?", re.ASCII)
 _KINDS = {"all": None, "spending": ("usage", "charge"), "money": ("top_up", "refund", "dispute", "reinstatement",
-                                                                  "adjustment")}  # fmt: skip
+                                                                  "adjustment", "bonus", "expiry")}  # fmt: skip
 _CSV_CHUNK = 1000
 
 
@@ -39,6 +39,8 @@ class Item:
     top_up_id: str | None = None
     action: tuple[str, str] | None = None
     group: tuple[Any, ...] | None = None
+    purposes: frozenset[str] = frozenset()  # of the credits that it used
+    used: str | None = None
     shown: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
@@ -89,7 +91,11 @@ async def _page_of(
     pending: list[Item] = []
     for asset in wanted:
         rows = await _rows(tx, page.session.customer_id, asset.code, marks.get(asset.code), kinds, limit)
-        found += [(row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset)) for row in rows]
+        used = await _purposes(page, tx, asset.code, rows)
+        found += [
+            (row["recorded_at"], asset.code, row["seq"], _movement(page, row, asset, used.get(row["seq"], frozenset())))
+            for row in rows
+        ]
     if kinds is None or "top_up" in kinds:
         by_code = {asset.code: asset for asset in wanted}
         customer_id = page.session.customer_id
@@ -127,7 +133,16 @@ async def _rows(
     return await top_ups.store.with_top_ups(tx, customer_id, rows)
 
 
-def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
+async def _purposes(page: Page, tx: Tx, asset: str, rows: Sequence[Row]) -> dict[int, frozenset[str]]:
+    """The purposes of the credits that these movements used."""
+    if not rows:
+        return {}
+    seqs = [row["seq"] for row in rows]
+    key = page.session.customer_id, asset
+    return await ledger.lot_store.purposes(tx, page.deps.keyring, key, min(seqs), max(seqs))
+
+
+def _movement(page: Page, row: Row, asset: assets.Asset, purposes: frozenset[str]) -> Item:
     words = page.words
     spending = row["kind"] in {"usage", "charge"}
     what = row["description"] or presenters.activity(words, row["kind"], row["amount"])
@@ -141,6 +156,7 @@ def _movement(page: Page, row: Row, asset: assets.Asset) -> Item:
         state="done",
         top_up_id=top_up_id,
         group=(asset.code, what) if spending else None,
+        purposes=purposes if spending else frozenset(),
     )
 
 
@@ -189,13 +205,27 @@ def _grouped(items: Sequence[Item], zone: str) -> list[Item]:
         if same and last is not None and last.at.astimezone(local).date() == item.at.astimezone(local).date():
             last.amount = (last.amount or Decimal(0)) + (item.amount or Decimal(0))
             last.count += 1
+            last.purposes |= item.purposes
         else:
             rows.append(item)
     return rows
 
 
+_GIVEN = {"promotional", "bonus"}
+
+
+def _used(page: Page, purposes: frozenset[str]) -> str | None:
+    """Which credit was used, where it was given and not paid for."""
+    if not purposes & _GIVEN:
+        return None
+    if purposes <= _GIVEN:
+        return page.words.t("from credit you were given")
+    return page.words.t("partly from credit you were given")
+
+
 def _shown(page: Page, item: Item, now: dt.datetime) -> Item:
     words = page.words
+    item.used = _used(page, item.purposes)
     item.shown = {
         "when": words.when(item.at, now),
         "asset": words.asset(item.asset),

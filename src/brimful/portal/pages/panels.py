@@ -35,6 +35,7 @@ class Panel:
     opened: bool  # whether the customer has this account at all
     aside: str | None  # what is held for running jobs, beside the balance
     charges: str | None  # when the card was charged last, and when it may be next
+    expiring: str | None  # what expires next
 
     @property
     def used(self) -> bool:
@@ -98,7 +99,23 @@ async def _panel(
         opened=account is not None,
         aside=None if account is None or not account.held else words.amount(account.held, asset),
         charges=None if account is None or rule is None else await _charges(page, tx, account, rule, live),
+        expiring=None if account is None else await _expires_next(page, tx, asset, account),
     )
+
+
+async def _expires_next(page: Page, tx: Tx, asset: assets.Asset, account: ledger.accounts.Account) -> str | None:
+    """How much of the balance expires next, and when. Most accounts have nothing that does."""
+    if account.lots_due_at is None:
+        return None
+    lots = await ledger.lot_store.read(tx, page.deps.keyring, account.key, account.head.seq)
+    now = await tx.now()
+    ends = [lot for lot in lots if lot.expires_at is not None and not lot.expired(now)]
+    first = min((lot.expires_at for lot in ends if lot.expires_at is not None), default=None)
+    if first is None:
+        return None
+    left = sum((lot.left for lot in ends if lot.expires_at == first), Decimal(0))
+    words = page.words
+    return words.t("{amount} of it expires on {day}.", amount=words.amount(left, asset), day=words.day(first))
 
 
 async def _charges(

@@ -123,6 +123,7 @@ async def receipt(page: Page) -> Response:
         (words.t("Date"), words.moment(payment.closed_at or found.requested_at)),
         (words.t("You paid"), words.cash(payment.amount_minor, payment.currency)),
         (words.t("You received"), words.amount(found.units, asset)),
+        *([] if found.bonus is None else [(words.t("Bonus"), top_up.bonus_text(page, asset, found.bonus))]),
         (words.t("Card"), words.t("A card given on Stripe's page") if card is None else card.label),
         (words.t("Kind"), words.t("Auto top-up") if found.kind == "automatic" else words.t("Top-up")),
         (words.t("Reference"), found.top_up_id),

@@ -9,7 +9,7 @@ from decimal import Decimal
 from fractions import Fraction
 from typing import Any
 
-from brimful import assets, auto_top_up, cards, customers, ledger
+from brimful import assets, auto_top_up, cards, customers, grants, ledger
 from brimful.auto_top_up.presets import Preset
 from brimful.auto_top_up.rules import Rule, RuleForm
 from brimful.cards.store import Card
@@ -24,7 +24,7 @@ _LIMIT_FACTOR = 4  # the proposed limit is this many top-ups
 _CHARGES_MAX = 1000  # more than a month has, of the largest that there is: no limit need be higher
 FIELDS = (
     "threshold", "low", "amount", "limit", "card", "in_units", "version", "how", "target", "lasts", "most", "day_on",
-    "day", "ask_above", "ask_after", "brake", "backup",
+    "day", "ask_above", "ask_after", "brake", "backup", "paid_only",
 )  # fmt: skip
 LASTS = ("1", "3", "7")  # days
 _ASK_AFTER_MAX = 1000
@@ -48,6 +48,7 @@ class RuleFormContext:
     bounds: Bounds
     least_minor: int  # of a charge to a target: the platform's for everybody, never a preset's
     preset: Preset | None
+    offers: list[grants.offers.Offer]  # those that apply now to payments in this currency
 
     @property
     def active(self) -> bool:
@@ -66,6 +67,7 @@ async def read_context(page: Page) -> RuleFormContext:
         rate = await assets.rate_at(tx, asset, currency, await tx.now())
         customer = await customers.get(tx, page.session.customer_id)
         preset = await auto_top_up.presets.that_applies(tx, customer, code)
+        offers = (await grants.offers.newest(tx, code)).in_force(currency, await tx.now())
     bounds = limits.bounds_for(page.deps.settings.portal, asset, currency)
     return RuleFormContext(
         asset,
@@ -78,6 +80,7 @@ async def read_context(page: Page) -> RuleFormContext:
         limits.narrowed(bounds, preset),
         bounds.low_minor,
         preset if preset is not None and preset.currency == currency else None,
+        offers,
     )
 
 
@@ -101,6 +104,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
             "limit": words.typed_cash(amount * _LIMIT_FACTOR, context.currency),
             "card": default_card, "in_units": "", "version": "0", "how": "add", "target": "", "lasts": "1", "most": "",
             "day_on": "yes", "day": "", "ask_above": "", "ask_after": "", "brake": "yes", "backup": "",
+            "paid_only": "",
             **_proposed(page, context),
         }  # fmt: skip
     keeps = before.card_id in usable and not wanted
@@ -123,6 +127,7 @@ def values_of(page: Page, context: RuleFormContext) -> dict[str, str]:
         else words.typed_cash(before.ask_above_minor, context.currency),
         "ask_after": "" if before.ask_after is None else str(before.ask_after),
         "brake": "yes" if before.brake else "",
+        "paid_only": "yes" if before.promotional_counts is False else "",
         "backup": before.backup_card_id if before.backup_card_id in usable else "",
     }
 
@@ -184,6 +189,7 @@ def read(page: Page, context: RuleFormContext, values: Mapping[str, str]) -> tup
         ask_above_minor=numbers["ask_above"],
         ask_after=numbers["ask_after"],
         brake=values["brake"] == "yes",
+        promotional_counts=values["paid_only"] != "yes",
         backup_card_id=values["backup"] or None,
         day_limit_minor=numbers["day"],
         least_minor=context.least_minor,
@@ -218,7 +224,7 @@ def _complete(context: RuleFormContext, numbers: dict[str, Any], *, day_on: bool
 def _contradiction(page: Page, form: RuleForm) -> dict[str, str]:
     """What the room would refuse, in the customer's words, by its field."""
     t = page.words.t
-    field = auto_top_up.rules.contradiction(form)
+    field = auto_top_up.agreement.contradiction(form)
     texts = {
         "backup": t("Choose another card than the first."),
         "low": t("Enter less than the balance below which we charge at the latest."),

@@ -61,7 +61,7 @@ async def _save(page: Page, context: RuleFormContext, form: RuleForm) -> Respons
     if not form.turn_on and (context.before is None or not context.before.enabled):
         raise Refused("invalid_field", "Auto top-up is off: press Turn on to turn it on.")
     rendered = _consent_text(page, context, form)
-    if auto_top_up.rules.needs_consent(context.before, form, context.rate) and page.field("shown") != _fingerprint(
+    if auto_top_up.agreement.needs_consent(context.before, form, context.rate) and page.field("shown") != _fingerprint(
         rendered
     ):
         # The box below another text (or none) agrees to nothing: show these numbers first.
@@ -95,16 +95,37 @@ def _consent_text(page: Page, context: RuleFormContext, form: RuleForm) -> str:
         limit=_limits(page, form),
         days=page.deps.settings.portal.notice_days,
     )
-    return " ".join([text, *_asks(page, form)])
+    return " ".join([text, *_asks(page, form), *_offers(page, context)])
+
+
+def _offers(page: Page, context: RuleFormContext) -> list[str]:
+    """What comes on top of a charge, as things stand: it is the platform's to end."""
+    words, said = page.words, []
+    for offer in context.offers:
+        percent, start = words.percent(offer.percent), words.cash(offer.from_minor, offer.currency)
+        if offer.expires_after_days is None:
+            said.append(words.t("While this offer lasts, a charge of {start} or more brings {percent} on top.",
+                                start=start, percent=percent))  # fmt: skip
+        else:
+            said.append(
+                words.n(
+                    "While this offer lasts, a charge of {start} or more brings {percent} on top, for {number} day.",
+                    "While this offer lasts, a charge of {start} or more brings {percent} on top, for {number} days.",
+                    offer.expires_after_days, start=start, percent=percent,
+                )
+            )  # fmt: skip
+    return said
 
 
 def _below(page: Page, context: RuleFormContext, form: RuleForm) -> str:
     """When is charged, as the consent says it after "drops below"."""
-    words, high = page.words, page.words.amount(form.threshold, context.asset)
-    if form.threshold_low is None:
-        return high
-    low = words.amount(form.threshold_low, context.asset)
-    return words.t("a threshold that follows my use, between {low} and {high}", low=low, high=high)
+    words, below = page.words, page.words.amount(form.threshold, context.asset)
+    if form.threshold_low is not None:
+        low = words.amount(form.threshold_low, context.asset)
+        below = words.t("a threshold that follows my use, between {low} and {high}", low=low, high=below)
+    if form.promotional_counts:
+        return below
+    return words.t("{threshold}, promotional credit not counted", threshold=below)
 
 
 def _how_much(page: Page, context: RuleFormContext, form: RuleForm) -> str:
@@ -261,7 +282,7 @@ async def _terms(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm |
         "exposure": _exposure(page, context, draft),
         "consent": text,
         "shown": _fingerprint(text),
-        "needs_box": auto_top_up.rules.needs_consent(context.before, draft, context.rate),
+        "needs_box": auto_top_up.agreement.needs_consent(context.before, draft, context.rate),
         "pays": pays,
         **await _follows(page, tx, context, draft),
         "buys": words.amount(units, context.asset) if units and context.asset.kind == "unit" else None,

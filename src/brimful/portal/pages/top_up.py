@@ -6,6 +6,7 @@ the new one, and nothing is paid.
 """
 
 import dataclasses
+import datetime as dt
 import re
 from decimal import Decimal
 from fractions import Fraction
@@ -13,7 +14,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import assets, cards, i18n, ledger, payments, top_ups
+from brimful import assets, cards, grants, i18n, ledger, payments, top_ups
 from brimful.cards.store import Card
 from brimful.core import ids, money
 from brimful.core.errors import Refused
@@ -36,6 +37,8 @@ class TopUpFormContext:
     cards: list[Card]
     balance: Decimal
     others: list[assets.Asset]
+    offers: grants.offers.OfferList
+    now: dt.datetime
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,7 @@ class Sum:
 
     amount_minor: int
     units: Decimal
+    bonus: top_ups.model.Bonus | None = None
 
 
 async def top_up(page: Page) -> Response:
@@ -83,6 +87,7 @@ async def _form_context(page: Page) -> TopUpFormContext:
         rate = await assets.rate_at(tx, asset, currency, await tx.now())
         known = await cards.store.list_for(tx, page.session.customer_id)
         account = await ledger.accounts.get(tx, page.session.customer_id, asset.code)
+        offers, now = await grants.offers.newest(tx, asset.code), await tx.now()
     if rate is None:
         raise Refused("rate_missing", f"{asset.name} cannot be bought at the moment.")
     return TopUpFormContext(
@@ -93,6 +98,8 @@ async def _form_context(page: Page) -> TopUpFormContext:
         [card for card in known if card.state == "active"],
         Decimal(0) if account is None else account.available,
         others,
+        offers,
+        now,
     )
 
 
@@ -121,7 +128,9 @@ def _total(page: Page, context: TopUpFormContext) -> Sum:
     units = assets.units_for(amount_minor, context.currency, context.rate, context.asset)
     if not units:
         raise Refused("amount_below_one_unit", "This amount buys less than one unit.", field="amount")
-    return Sum(amount_minor, units)
+    offer = context.offers.applying(context.currency, amount_minor, context.now)
+    bonus = None if offer is None else offer.bonus(units, context.asset.scale, context.offers.version)
+    return Sum(amount_minor, units, bonus)
 
 
 def _large(context: TopUpFormContext, total: Sum) -> bool:
@@ -142,9 +151,22 @@ def _summary(page: Page, context: TopUpFormContext, total: Sum | None, error: Re
         "total": total,
         "pays": words.cash(total.amount_minor, context.currency),
         "receives": words.amount(total.units, context.asset),
-        "after": words.amount(context.balance + total.units, context.asset),
+        "bonus": None if total.bonus is None else bonus_text(page, context.asset, total.bonus),
+        "after": words.amount(context.balance + total.units + _given(total), context.asset),
         "large": _large(context, total),
     }
+
+
+def _given(total: Sum) -> Decimal:
+    return Decimal(0) if total.bonus is None else total.bonus.units
+
+
+def bonus_text(page: Page, asset: assets.Asset, bonus: top_ups.model.Bonus) -> str:
+    """What comes on top, and for how long."""
+    words, amount = page.words, page.words.amount(bonus.units, asset)
+    if bonus.days is None:
+        return amount
+    return words.n("{amount}, for {number} day", "{amount}, for {number} days", bonus.days, amount=amount)
 
 
 def _form(
@@ -193,6 +215,7 @@ async def _pay(page: Page, context: TopUpFormContext, total: Sum) -> Response:
         wish = await top_ups.request.request_manual(
             tx, customer_id=page.session.customer_id, asset=context.asset.code, currency=context.currency,
             amount_minor=total.amount_minor, units=total.units, rate=context.rate, top_up_id=attempt,
+            bonus=total.bonus,
         )  # fmt: skip
     if not wish.live or (wish.asset, wish.amount_minor) != (context.asset.code, total.amount_minor):
         return page.go(f"/top-ups/{attempt}")

@@ -133,7 +133,7 @@ def _consent(t: Tables, p: Any) -> int:
     names = ("customer_id", "consent_id", "kind", "action", "withdraws", "asset", "card_id", "currency", "threshold",
              "amount_minor", "limit_minor", "charge_max_minor", "target", "day_limit_minor", "exposure_day_minor",
              "rate", "rate_per", "lasts_days", "ask_above_minor", "ask_after", "brake", "threshold_low",
-             "backup_card_id", "terms_version")  # fmt: skip
+             "backup_card_id", "promotional_counts", "terms_version")  # fmt: skip
     t.insert("consents", {**{name: p[name] for name in names}, "recorded_at": p["now"]})
     return 1
 
@@ -177,7 +177,8 @@ def _list_rules(t: Tables, p: Any) -> list[Row]:
 def _upsert_rule(t: Tables, p: Any) -> int:
     names = ("enabled", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "consent_id",
              "charge_max_minor", "target", "day_limit_minor", "least_minor", "rate", "rate_per", "lasts_days",
-             "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id")  # fmt: skip
+             "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id",
+             "promotional_counts")  # fmt: skip
     values = {**{name: p[name] for name in names}, "updated_at": p["now"]}
     row = t.get("rules", p["customer_id"], p["asset"])
     if row is None:
@@ -263,6 +264,8 @@ def _facts_of(t: Tables, p: Any, customer_id: CustomerId, code: str) -> Row | No
         "customer_id": customer_id,
         "asset": code,
         "available": account["balance"] - account["held"],
+        "seq": account["seq"],
+        "promotional_counts": rule["promotional_counts"],
         "scale": asset["scale"],
         "is_currency": asset["kind"] == "currency",
         **{name: rule[name] for name in ("enabled", "version", "currency", "amount_minor", "limit_minor",
@@ -295,7 +298,8 @@ def _facts_of(t: Tables, p: Any, customer_id: CustomerId, code: str) -> Row | No
 def _covers(t: Tables, rule: Row) -> bool:
     given = t.get("consents", rule["customer_id"], rule["consent_id"])
     same = ("asset", "card_id", "currency", "threshold", "amount_minor", "limit_minor", "lasts_days",
-            "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id")  # fmt: skip
+            "ask_above_minor", "ask_after", "brake", "threshold_low", "backup_card_id",
+            "promotional_counts")  # fmt: skip
     return (
         given is not None
         and (given["kind"], given["action"]) == ("auto_top_up", "given")

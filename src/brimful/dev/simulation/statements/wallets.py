@@ -249,6 +249,47 @@ def _lots_behind(t: Tables, p: Any) -> list[Row]:
     return found[: p["limit"]]
 
 
+# --- holds: of refunds alone ----------------------------------------------------------------------------------
+
+
+@registry.on(ledger.holds._FIND)
+def _find_holds(t: Tables, p: Any) -> list[Row]:
+    found = (t.get("holds", *key) for key in registry.columns(p, "customers", "ids"))
+    return [row for row in found if row is not None]
+
+
+@registry.on(ledger.holds._BEGIN)
+def _begin_holds(t: Tables, p: Any) -> int:
+    names = ("customer_id", "hold_id", "asset", "amount", "description", "expires_at")
+    columns = ("customers", "ids", "assets", "amounts", "descriptions", "expiries")
+    for values in registry.columns(p, *columns):
+        t.insert("holds", {**dict(zip(names, values, strict=True)), "state": "open", "captured": None,
+                           "created_at": p["now"], "ended_at": None})  # fmt: skip
+    return len(p["ids"])
+
+
+@registry.on(ledger.holds._END)
+def _end_holds(t: Tables, p: Any) -> int:
+    changed = 0
+    for customer_id, hold_id, state, captured in registry.columns(p, "customers", "ids", "states", "captured"):
+        row = t.get("holds", customer_id, hold_id)
+        if row is not None and row["state"] == "open":
+            t.update("holds", row, state=state, captured=captured, ended_at=p["now"])
+            changed += 1
+    return changed
+
+
+@registry.on(ledger.accounts._UPDATE_HELD)
+def _held(t: Tables, p: Any) -> int:
+    changed = 0
+    for customer_id, asset, held in registry.columns(p, "customers", "assets", "held"):
+        row = t.get("accounts", customer_id, asset)
+        if row is not None:
+            t.update("accounts", row, held=held)
+            changed += 1
+    return changed
+
+
 _SCHEDULED = [field.name for field in dataclasses.fields(grants.scheduled.Scheduled)]
 
 
