@@ -18,6 +18,14 @@ def filled(path, values):
     return re.sub(r"\{(\w+)\}", lambda match: values[match[1]], path)
 
 
+async def contested(harness):
+    """The id of a dispute about the only payment there is."""
+    [payment] = await harness.sql("SELECT stripe_intent_id AS id FROM payments")
+    dispute = await harness.sandbox.post(f"/sandbox/payment_intents/{payment['id']}/dispute", json={})
+    await harness.events_applied()
+    return dispute.json()["id"]
+
+
 async def test_every_route_with_every_role(harness):
     """Anonymous gets to sign in; a viewer sees and may press nothing; a form without its token is refused to all."""
     customer_id, _ = await harness.crossed()
@@ -25,7 +33,7 @@ async def test_every_route_with_every_role(harness):
     [top_up] = await harness.top_ups(customer_id)
     [event] = await harness.sql("SELECT event_id FROM outgoing_events WHERE type = 'auto_top_up.triggered'")
     values = {"customer_id": customer_id, "asset": "USD", "top_up_id": top_up["id"], "event_id": event["event_id"],
-              "endpoint_id": "whk_none"}  # fmt: skip
+              "endpoint_id": "whk_none", "dispute_id": await contested(harness)}  # fmt: skip
     nobody = Colleague(harness.url)
     async with colleague(harness, "vera", "viewer") as viewer, colleague(harness, "olga", "operator") as operator:
         for route in CONSOLE:
@@ -360,7 +368,7 @@ async def test_no_odd_address_or_form_is_our_fault(harness):
     nobody = Colleague(harness.url)
     async with colleague(harness) as person:
         for odd in ODD:
-            values = dict.fromkeys(("customer_id", "asset", "top_up_id", "event_id", "endpoint_id"), odd)
+            values = dict.fromkeys(("customer_id", "asset", "top_up_id", "event_id", "endpoint_id", "dispute_id"), odd)
             for route in CONSOLE:
                 path = filled(route.path, values)
                 if route.method == "GET":

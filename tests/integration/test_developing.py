@@ -160,7 +160,31 @@ def test_import_judges_first_is_keyed_and_goes_on_after_a_failure(running, tmp_p
             client.find_customer("imp-9")
 
 
+LOTS = """external_id,name,asset,balance,credit,purpose,effective_at,expires_at
+lot-1,Acme,USD,12.5,paid-2026,paid,2026-01-31T00:00:00Z,
+lot-1,Acme,USD,20,welcome,promotional,,2099-01-31T00:00:00+00:00
+lot-1,Acme,USD,5,later,promotional,2098-01-31T00:00:00Z,2099-01-31T00:00:00Z
+"""
+
+
+def test_credits_come_along_with_their_terms(running, tmp_path):
+    file = tmp_path / "credits.csv"
+    file.write_text(LOTS)
+    assert "1 customers created, 0 known; 3 balances credited" in brimful(running, "import", str(file))
+    assert "0 customers created, 1 known; 0 balances credited, 3 known" in brimful(running, "import", str(file))
+    with Client(running.url, KEY) as client:
+        made = client.find_customer("lot-1")
+        client.record_usage(id="job", customer_id=made.id, asset="USD", amount="8")
+        items = client.list_grants(made.id, "USD").items
+        assert {one.purpose: one.available for one in items} == {"promotional": 12, "paid": 12.5}
+        [gift] = [one for one in items if one.purpose == "promotional"]
+        assert [one.taken for one in client.list_grant_entries(made.id, "USD", gift.id).items] == [8]
+
+
 BAD_FILES = [
+    ("external_id,name,asset,balance,expires_at\nx,y,USD,1,soon\n", "is not a time such as"),
+    ("external_id,name,asset,balance,purpose\nx,y,USD,1,gift\n", "is none of paid, promotional, correction"),
+    ("external_id,name,asset,balance,purpose\nx,y,USD,-1,paid\n", "only a credit has these"),
     ("name\nx\n", "missing: ['external_id']"),
     ("external_id,name,card\nx,y,4242\n", "unknown: ['card']"),
     ("external_id,name\n", "holds 0 rows"),

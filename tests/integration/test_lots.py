@@ -7,7 +7,9 @@ from decimal import Decimal
 import pytest
 
 from brimful import worker
+from brimful.cli import importing
 from brimful.core import clock
+from integration.test_commands import command
 
 DAY = dt.timedelta(days=1)
 NEVER = "9999-12-31T23:59:59Z"
@@ -576,3 +578,17 @@ async def test_another_customers_top_up_is_not_there(harness):
     [top_up] = await harness.top_ups(customer_id)
     stranger = await harness.visitor(await harness.customer("Eve"))
     assert (await stranger.get(f"/take-back/{top_up['id']}")).status_code == 404
+
+
+# --- out ------------------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_left_of_each_credit_is_exported_as_it_can_be_imported(harness, tmp_path):
+    customer_id = await harness.customer(external_id="lot-1")
+    await grant(harness, customer_id, "12.5", "paid", purpose="paid")
+    await grant(harness, customer_id, 20, "gift", reason="gift", expires_at="2099-01-31T00:00:00Z")
+    await harness.use(customer_id, "8", "job")
+    file = tmp_path / "credits.csv"
+    file.write_text(await command(harness, "export", "credits", "--customer", "lot-1"))
+    rows = [(row.asset, row.balance, row.purpose, row.problems) for row in importing.read(file)]
+    assert rows == [("USD", 12, "promotional", ()), ("USD", Decimal("12.5"), "paid", ())]

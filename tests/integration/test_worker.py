@@ -194,15 +194,14 @@ def children_of(pid):
 def command_of(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
         return b""
 
 
 def processes_of(server):
     """The postmaster and every process it started."""
-    [path] = [path for path in pathlib.Path("/proc").glob("[0-9]*/cmdline") if str(server.directory.cluster).encode() in
-              path.read_bytes()]  # fmt: skip
-    postmaster = int(path.parent.name)
+    everybody = (int(path.name) for path in pathlib.Path("/proc").glob("[0-9]*"))
+    [postmaster] = [pid for pid in everybody if str(server.directory.cluster).encode() in command_of(pid)]
     return [postmaster, *children_of(postmaster)]
 
 

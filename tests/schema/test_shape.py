@@ -51,6 +51,8 @@ EVERY_NODE = {
         f"operations/export.py:_QUERIES[{kind}]": "an export is of everybody's"
         for kind in ("customers", "entries", "top-ups", "payments", "refunds", "disputes", "consents")
     },
+    "operations/export.py:_ACCOUNTS": "an export is of everybody's",
+    "operations/evidence.py:_OWNER": "Stripe names a dispute by its id alone",
     "operations/lookup.py:_LINES": "an operator lists everybody's top-ups",
     "operations/lookup.py:_SEARCH": "an operator searches by part of a name",
     "operations/health.py:_PAID": "whether anybody ever paid",

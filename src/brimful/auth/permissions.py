@@ -153,6 +153,7 @@ _CONSOLE: Sequence[tuple[str, str, Literal["viewer", "operator"]]] = (
     ("POST", f"{_TOP_UP}/cancel", "operator"),
     ("POST", f"{_TOP_UP}/resolve", "operator"),
     ("POST", f"{_TOP_UP}/refund", "operator"),
+    ("GET", "/disputes/{dispute_id}", "viewer"),
     ("GET", "/webhooks", "viewer"),
     ("GET", "/webhooks/events/{event_id}", "viewer"),
     ("POST", "/webhooks/events/{event_id}/replay", "operator"),

@@ -134,6 +134,23 @@ async def read(tx: Tx, customer_id: CustomerId, consent_id: str) -> Consent:
     return Consent(**row)
 
 
+_RECORD = """
+    SELECT c.consent_id, c.kind, c.asset, c.card_id, c.terms_version, c.locale, c.text_hash, c.recorded_at,
+        w.recorded_at AS withdrawn_at, NULL AS rendered, NULL AS address, NULL AS agent
+    FROM consents AS c
+    LEFT JOIN consents AS w ON w.customer_id = c.customer_id AND w.withdraws = c.consent_id
+    WHERE c.customer_id = %s AND c.consent_id = %s AND c.action = 'given'
+"""
+
+
+async def record(tx: Tx, customer_id: CustomerId, consent_id: str) -> Consent:
+    """The same without its words and circumstances, which no service but the portal may read."""
+    row = await tx.one(_RECORD, (customer_id, consent_id))
+    if row is None:
+        raise Refused("not_found", "There is no such consent.")
+    return Consent(**row)
+
+
 _CARDS = "SELECT card_id, backup_card_id FROM consents WHERE customer_id = %s AND consent_id = %s"
 
 

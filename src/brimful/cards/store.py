@@ -89,6 +89,17 @@ def get_query(customer_id: CustomerId, card_id: str) -> Query[Card]:
     return Query(_GET, (customer_id, card_id), read)
 
 
+_CONSENT_OF = "SELECT consent_id FROM cards WHERE customer_id = %s AND card_id = %s"
+
+
+async def consent_of(tx: Tx, customer_id: CustomerId, card_id: str) -> str:
+    """The consent with which a card was saved."""
+    row = await tx.one(_CONSENT_OF, (customer_id, card_id))
+    assert row is not None, card_id
+    consent_id: str = row["consent_id"]
+    return consent_id
+
+
 _FIND = _COLUMNS + "WHERE customer_id = %s AND stripe_payment_method_id = %s"
 _FIND_PLASTIC = (
     _COLUMNS + "WHERE customer_id = %s AND fingerprint = %s AND state <> 'detached' ORDER BY created_at LIMIT 1"

@@ -7,6 +7,7 @@ import psycopg_pool
 from brimful.cli import (
     common,
     developing as developing,
+    disputes as disputes,
     operating as operating,
     running as running,
     stripe as stripe,

@@ -29,7 +29,7 @@ SECTIONS = {
     "Build": ("listen", "trigger", "replay", "seed", "import"),
     "Run": ("migrate", "stripe", "serve", "worker", "keys", "operators", "distribute"),
     "Look": ("status", "doctor", "verify", "explain", "customers", "top-ups", "anchor"),
-    "Act": ("charging", "refund", "reconcile", "archive", "export"),
+    "Act": ("charging", "refund", "evidence", "reconcile", "archive", "export"),
     "Measure": ("bench", "simulate", "backtest"),
 }
 

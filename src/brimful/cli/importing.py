@@ -4,9 +4,11 @@ harmless.
 
 import csv
 import dataclasses
+import datetime as dt
 import pathlib
 import re
 from decimal import Decimal
+from typing import Any
 
 from brimful.core import money
 from brimful.core.errors import ConfigurationError, Refused
@@ -14,14 +16,20 @@ from brimful_client.client import AsyncClient
 from brimful_client.errors import Problem
 from brimful_client.shapes import Customer
 
-_COLUMNS = ("external_id", "name", "email", "stripe_customer_id", "asset", "balance")
+_COLUMNS = (
+    "external_id", "name", "email", "stripe_customer_id", "asset", "balance", "credit", "purpose", "effective_at",
+    "expires_at",
+)  # fmt: skip
+_PURPOSES = ("paid", "promotional", "correction")
 _NEEDED = ("external_id", "name")
 _ROWS_MAX = 1_000_000
 
 
 @dataclasses.dataclass(frozen=True)
 class Row:
-    """One line. A customer may have several, one for each asset."""
+    """One line. A customer may have several, one for each asset, or for each `credit` of an asset, by a name of its
+    own.
+    """
 
     line: int
     external_id: str
@@ -30,6 +38,10 @@ class Row:
     stripe_customer_id: str | None
     asset: str | None
     balance: Decimal | None
+    credit: str | None
+    purpose: Any
+    effective_at: dt.datetime | None
+    expires_at: dt.datetime | None
     problems: tuple[str, ...]
 
 
@@ -65,11 +77,12 @@ def read(path: pathlib.Path) -> list[Row]:
         raise ConfigurationError(f"{path} is not CSV in UTF-8: {error}.") from error
     if not 0 < len(rows) <= _ROWS_MAX:
         raise ConfigurationError(f"{path} holds {len(rows)} rows; 1 to {_ROWS_MAX:,} can be imported.")
-    seen: set[tuple[str, str | None]] = set()
+    seen: set[tuple[str, str | None, str | None]] = set()
     for place, row in enumerate(rows):
-        if (row.external_id, row.asset) in seen:
-            rows[place] = dataclasses.replace(row, problems=(*row.problems, "this customer and asset stand twice"))
-        seen.add((row.external_id, row.asset))
+        if (row.external_id, row.asset, row.credit) in seen:
+            twice = "this customer and asset stand twice: name each credit in the column credit"
+            rows[place] = dataclasses.replace(row, problems=(*row.problems, twice))
+        seen.add((row.external_id, row.asset, row.credit))
     return rows
 
 
@@ -90,10 +103,38 @@ def _row(line: int, values: dict[str, str | None]) -> Row:
             balance = money.parse(given["balance"], scale=money.SCALE_MAX, field="balance")
         except Refused as refused:
             problems.append(refused.detail)
+    begins, ends = (_moment(given, name, problems) for name in ("effective_at", "expires_at"))
+    problems += _terms(given, balance)
     return Row(
         line, given["external_id"], given["name"], given["email"] or None, given["stripe_customer_id"] or None,
-        given["asset"] or None, balance, tuple(problems),
+        given["asset"] or None, balance, given["credit"] or None, given["purpose"] or None, begins, ends,
+        tuple(problems),
     )  # fmt: skip
+
+
+def _moment(given: dict[str, str], name: str, problems: list[str]) -> dt.datetime | None:
+    if not given[name]:
+        return None
+    try:
+        moment = dt.datetime.fromisoformat(given[name])
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        problems.append(f"{name} {given[name][:40]!r} is not a time such as 2027-01-31T00:00:00Z")
+        return None
+    return moment
+
+
+def _terms(given: dict[str, str], balance: Decimal | None) -> list[str]:
+    """What is wrong with the terms of a credit."""
+    named = [name for name in ("credit", "purpose", "effective_at", "expires_at") if given[name]]
+    if not named:
+        return []
+    if given["purpose"] and given["purpose"] not in _PURPOSES:
+        return [f"purpose {given['purpose'][:40]!r} is none of {', '.join(_PURPOSES)}"]
+    if balance is None or (balance < 0 and named != ["credit"]):
+        return [f"{', '.join(named)}: only a credit has these, with a balance above zero"]
+    return []
 
 
 async def validate_assets(api: AsyncClient, rows: list[Row]) -> None:
@@ -155,7 +196,7 @@ async def _balance(
 ) -> None:
     assert row.asset is not None
     assert row.balance is not None
-    transaction_id = f"{batch}:{row.asset}"
+    transaction_id = ":".join([batch, row.asset, *([] if row.credit is None else [row.credit])])
     written = None if customer is None else await _written(api, customer.id, transaction_id)
     if written is not None and written != row.balance:
         report.conflicts.append(
@@ -168,7 +209,8 @@ async def _balance(
     elif customer is not None:  # without one, it is among the conflicts
         await api.adjust(
             customer.id, transaction_id=transaction_id, asset=row.asset, amount=row.balance, reason="other",
-            description="Imported balance",
+            description="Imported balance", purpose=row.purpose, effective_at=row.effective_at,
+            expires_at=row.expires_at,
         )  # fmt: skip
         report.credited += 1
 

@@ -363,7 +363,7 @@ def _let_go(methods: list[str], sessions: list[str]) -> list[str]:
 
 @common.cli.command()
 @click.argument("what", type=click.Choice(["customers", "entries", "top-ups", "payments", "refunds", "disputes",
-                                           "consents", "audit"]))  # fmt: skip
+                                           "consents", "audit", "credits"]))  # fmt: skip
 @click.option("--since", type=click.DateTime(), help="UTC.")
 @click.option("--until", type=click.DateTime(), help="UTC; up to, not with it.")
 @click.option("--customer", help="Of this customer alone.")

@@ -51,6 +51,7 @@ VIEWS: tuple[tuple[str, str, View], ...] = (
     ("POST", "/top-ups/{customer_id}/{top_up_id}/cancel", top_ups.cancel),
     ("POST", "/top-ups/{customer_id}/{top_up_id}/resolve", top_ups.resolve),
     ("POST", "/top-ups/{customer_id}/{top_up_id}/refund", top_ups.refund),
+    ("GET", "/disputes/{dispute_id}", top_ups.dispute),
     ("GET", "/webhooks", webhooks.listed),
     ("GET", "/webhooks/events/{event_id}", webhooks.event),
     ("POST", "/webhooks/events/{event_id}/replay", webhooks.replay),

@@ -35,6 +35,7 @@ PROBLEMS: dict[str, tuple[int, str]] = {
     "rule_changed": (409, "The customer's settings were changed in another window."),
     "hold_ended": (409, "The hold was captured, released or has expired, and cannot end otherwise."),
     "rate_overlaps": (409, "Another price is valid in that time."),
+    "dispute_closed": (409, "The dispute has ended: nothing can be submitted."),
     "offer_overlaps": (409, "Two offers from the same amount would apply at the same time."),
     "link_expired": (410, "The link was used or has expired: make a new one."),
     "body_too_large": (413, "The body is larger than is read: 256 KB, 2 MB for usage."),

@@ -248,6 +248,11 @@ class Gateway(Protocol):
     async def list_disputes(self, *, since: dt.datetime) -> Sequence[DisputeSnapshot] | Failure:
         """Disputes opened since then."""
 
+    async def submit_evidence(
+        self, dispute_id: str, *, key: str, fields: Mapping[str, str]
+    ) -> DisputeSnapshot | Failure:
+        """Answer a dispute, once: texts by the provider's names for them."""
+
     async def read_warning(self, warning_id: str) -> str | Failure | None:
         """The payment that an early fraud warning is about."""
 

@@ -6,6 +6,7 @@ from brimful.operations import (
     archive as archive,
     doctor as doctor,
     erase as erase,
+    evidence as evidence,
     export as export,
     health as health,
     installation as installation,

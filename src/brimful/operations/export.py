@@ -10,9 +10,10 @@ from typing import Any, Literal, LiteralString
 import psycopg
 import psycopg.rows
 
-from brimful import db
+from brimful import db, ledger
 from brimful.core import clock, csv, money
 from brimful.core.ids import CustomerId
+from brimful.db.pool import Tx
 
 Form = Literal["csv", "jsonl"]
 _PAGE = 5000
@@ -38,7 +39,8 @@ _QUERIES: dict[str, LiteralString] = {
     "entries": """
         SELECT e.customer_id, e.asset, e.seq, 'ent_' || encode(substr(e.mac, 2), 'hex') AS entry_id, e.kind, e.amount,
             e.balance_after, e.source, e.key, e.payment_id, e.money_minor, e.currency,
-            coalesce(e.occurred_at, e.recorded_at) AS occurred_at, e.recorded_at AS at, n.description
+            coalesce(e.occurred_at, e.recorded_at) AS occurred_at, e.recorded_at AS at, e.lot_seq, e.purpose,
+            e.priority, e.effective_at, e.expires_at, n.description
         FROM entries AS e
         LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
     """,
@@ -73,7 +75,7 @@ _QUERIES: dict[str, LiteralString] = {
     """,
     "audit": "SELECT audit_id, at, actor, action, customer_id, before, after FROM audit",
 }
-KINDS = tuple(_QUERIES)
+KINDS = (*_QUERIES, "credits")
 _NARROWED: LiteralString = """
     WHERE (%(since)s::timestamptz IS NULL OR at >= %(since)s) AND (%(until)s::timestamptz IS NULL OR at < %(until)s)
         AND (%(customer_id)s::uuid IS NULL OR customer_id = %(customer_id)s)
@@ -97,6 +99,10 @@ async def lines(url: str, wanted: Wanted, form: Form) -> AsyncIterator[str]:
         await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
         await connection.execute("SET LOCAL statement_timeout = 0")
         await connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")  # the reader may be slow
+        if wanted.kind == "credits":
+            async for line in _credits(connection, wanted, form):
+                yield line
+            return
         async with connection.cursor(name="export") as cursor:
             cursor.itersize = _PAGE
             kind = wanted.kind
@@ -107,6 +113,33 @@ async def lines(url: str, wanted: Wanted, form: Form) -> AsyncIterator[str]:
                 yield csv.csv_row([column.name for column in cursor.description or ()])
             async for row in cursor:
                 yield _line(row, form)
+
+
+_ACCOUNTS = """
+    SELECT a.customer_id, c.external_id, c.name, a.asset, a.seq FROM accounts AS a
+    JOIN customers AS c ON c.customer_id = a.customer_id
+    WHERE (%(customer_id)s::uuid IS NULL OR a.customer_id = %(customer_id)s) ORDER BY a.customer_id, a.asset
+"""
+
+
+async def _credits(
+    connection: psycopg.AsyncConnection[dict[str, Any]], wanted: Wanted, form: Form
+) -> AsyncIterator[str]:
+    """What is left of each credit now, in a form that `brimful import` takes with a new batch."""
+    names = ("external_id", "name", "asset", "balance", "credit", "purpose", "effective_at", "expires_at")
+    if form == "csv":
+        yield csv.csv_row(names)
+    tx = Tx(connection, clock.Clock(), begun=True)
+    for account in await tx.all(_ACCOUNTS, {"customer_id": wanted.customer_id}):
+        key = account["customer_id"], account["asset"]
+        for lot in await ledger.lot_store.read(tx, None, key, account["seq"]):
+            purpose = "promotional" if lot.purpose == "bonus" else lot.purpose
+            row = {
+                "external_id": account["external_id"] or account["customer_id"], "name": account["name"],
+                "asset": account["asset"], "balance": lot.left, "credit": str(lot.seq), "purpose": purpose,
+                "effective_at": lot.effective_at, "expires_at": lot.expires_at,
+            }  # fmt: skip
+            yield _line(row, form)
 
 
 def _line(row: dict[str, Any], form: Form) -> str:

@@ -108,6 +108,7 @@ _CALLS: tuple[tuple[str, str, str, Handler], ...] = (
     ("GET", "/v1/refunds", "refunds.list", lambda w, p, _: reversals.list_refunds(w, p)),
     ("GET", "/v1/refunds/{id}", "refunds.retrieve", _retrieve("refund")),
     ("GET", "/v1/disputes", "disputes.list", lambda w, p, _: reversals.list_disputes(w, p)),
+    ("POST", "/v1/disputes/{id}", "disputes.update", lambda w, p, item_id: reversals.update_dispute(w, item_id, p)),
     ("GET", "/v1/disputes/{id}", "disputes.retrieve", _retrieve("dispute")),
     ("GET", "/v1/radar/early_fraud_warnings/{id}", "radar.early_fraud_warnings.retrieve",
      _retrieve("early_fraud_warning")),

@@ -68,6 +68,15 @@ CALLS: dict[str, dict[str, str]] = {
     "refunds.retrieve": {"expand[]": "str"},
     "refunds.list": {**_LIST, **_CREATED, "payment_intent": "str", "charge": "str"},
     "disputes.retrieve": {"expand[]": "str"},
+    "disputes.update": {
+        **{f"evidence[{name}]": "str" for name in (
+            "access_activity_log", "billing_address", "cancellation_policy_disclosure", "cancellation_rebuttal",
+            "customer_email_address", "customer_name", "customer_purchase_ip", "duplicate_charge_explanation",
+            "product_description", "refund_policy_disclosure", "refund_refusal_explanation", "service_date",
+            "uncategorized_text",
+        )},
+        "submit": "bool", "metadata[*]": "str", "expand[]": "str",
+    },
     "disputes.list": {**_LIST, **_CREATED, "payment_intent": "str", "charge": "str"},
     "radar.early_fraud_warnings.retrieve": {"expand[]": "str"},
     "events.retrieve": {},

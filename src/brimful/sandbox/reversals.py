@@ -129,6 +129,28 @@ def close_dispute(world: World, dispute_id: str, *, won: bool) -> Object:
     return made
 
 
+_TEXT_MAX = 20_000
+
+
+def update_dispute(world: World, dispute_id: str, params: Object) -> Object:
+    """Evidence is kept, and submitted once; then the bank looks at it."""
+    made = world.find("dispute", dispute_id)
+    if made["status"] in {"won", "lost", "warning_closed"} or made["evidence_details"]["submission_count"]:
+        raise ApiError(400, "This dispute is already closed, or its evidence has been submitted.")
+    given = params.get("evidence", {})
+    for name, text in given.items():
+        if len(text) > _TEXT_MAX:
+            raise ApiError(400, f"Evidence may have at most {_TEXT_MAX} characters.", param=f"evidence[{name}]")
+    made["evidence"] = {**made["evidence"], **given}
+    made["evidence_details"]["has_evidence"] = bool(made["evidence"])
+    if params.get("submit", True):
+        made["evidence_details"]["submission_count"] += 1
+        made["status"] = "warning_under_review" if made["status"].startswith("warning_") else "under_review"
+    world.store.save("dispute", made)
+    world.emit("charge.dispute.updated", made)
+    return made
+
+
 def _move(world: World, made: Object, amount: int, event: str) -> None:
     made["balance_transactions"] = [
         *made["balance_transactions"],

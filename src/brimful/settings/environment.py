@@ -125,6 +125,11 @@ def merchant() -> str:
     return name
 
 
+def portal() -> PortalSettings:
+    """What the business says of itself, for commands that quote it."""
+    return _one(PortalSettings)
+
+
 @dataclasses.dataclass(frozen=True)
 class StripeAccess:
     """How to ask Stripe, and where it is to send its events."""

@@ -159,11 +159,18 @@ def adjust(
     reason: Literal["gift", "external_topup", "external_refund", "other"] = "other",
     description: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    effective_at: dt.datetime | None = None,
+    expires_at: dt.datetime | None = None,
+    purpose: Literal["paid", "promotional", "correction"] | None = None,
+    priority: int | None = None,
 ) -> Call[shapes.Posted]:
-    """Change a balance by a signed amount. Keyed by `transaction_id`."""
+    """Change a balance by a signed amount. Keyed by `transaction_id`. One that adds may begin later and expire; the
+    lower its `priority`, the sooner it is used up.
+    """
     body = _present(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), reason=reason, description=description,
-        metadata=metadata,
+        metadata=metadata, effective_at=_moment(effective_at), expires_at=_moment(expires_at), purpose=purpose,
+        priority=priority,
     )  # fmt: skip
     return Call("POST", f"{_wallet(customer_id)}/adjustments", shapes.Posted, body)
 
@@ -182,6 +189,29 @@ def charge(
         transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata
     )
     return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Posted, body)
+
+
+def list_grants(
+    customer_id: str,
+    asset: str,
+    *,
+    purpose: str | None = None,
+    exclude_expired: bool | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[shapes.Page[shapes.Grant]]:
+    """The credits of one balance, newest first, each with what is left of it."""
+    query = _present(purpose=purpose, exclude_expired=exclude_expired, limit=limit, cursor=cursor)
+    path = f"{_wallet(customer_id)}/default:{_part(asset)}/grants"
+    return Call("GET", path, shapes.Page[shapes.Grant], query=query)
+
+
+def list_grant_entries(
+    customer_id: str, asset: str, grant_id: str, *, limit: int | None = None, cursor: str | None = None
+) -> Call[shapes.Page[shapes.GrantEntry]]:
+    """What took of one credit, oldest first."""
+    path = f"{_wallet(customer_id)}/default:{_part(asset)}/grants/{_part(grant_id)}/entries"
+    return Call("GET", path, shapes.Page[shapes.GrantEntry], query=_present(limit=limit, cursor=cursor))
 
 
 def get_transaction(customer_id: str, transaction_id: str) -> Call[shapes.Transaction]:
@@ -398,6 +428,10 @@ def _text(amount: Amount) -> str:
     if isinstance(amount, float):
         raise TypeError("An amount is a Decimal, an int or text, never a float: 0.1 is not a tenth.")
     return format(amount, "f") if isinstance(amount, Decimal) else str(amount)
+
+
+def _moment(moment: dt.datetime | None) -> str | None:
+    return None if moment is None else moment.isoformat()
 
 
 def _part(text: str) -> str:

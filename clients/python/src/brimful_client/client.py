@@ -60,6 +60,8 @@ class _Operations:
     record_usages = _Operation(calls.record_usages)
     adjust = _Operation(calls.adjust)
     charge = _Operation(calls.charge)
+    list_grants = _Operation(calls.list_grants)
+    list_grant_entries = _Operation(calls.list_grant_entries)
     get_transaction = _Operation(calls.get_transaction)
     hold = _Operation(calls.hold)
     get_hold = _Operation(calls.get_hold)

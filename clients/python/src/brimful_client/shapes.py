@@ -169,6 +169,39 @@ class Entry:
 
 
 @dataclasses.dataclass(frozen=True)
+class Grant:
+    """A credit: what was granted, what is left of it (`available`), and when it expires: the last moment there is
+    where it does not. The lower its `priority`, the sooner it is used. One that takes effect later is `scheduled`,
+    without a part in the balance; what has expired while open holds need it is `lapsing`.
+    """
+
+    id: str
+    amount: Decimal
+    available: Decimal
+    effective_at: dt.datetime
+    expires_at: dt.datetime
+    purpose: str
+    priority: int
+    kind: str
+    status: Literal["scheduled", "active", "used", "expired", "lapsing"]
+    created_at: dt.datetime
+    transaction_id: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class GrantEntry:
+    """One movement, and how much of the credit it took; negative where it took none and is the credit itself."""
+
+    id: str
+    seq: int
+    kind: str
+    taken: Decimal
+    available: Decimal
+    key: str
+    recorded_at: dt.datetime
+
+
+@dataclasses.dataclass(frozen=True)
 class Hold:
     """Units set aside."""
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from brimful import auto_top_up, cards, customers, ledger, operations, payments, top_ups
+from brimful import auto_top_up, cards, customers, grants, ledger, operations, payments, top_ups
 from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.pages.top_ups import disputes
@@ -12,7 +12,7 @@ from brimful.console.view_model import Act, Cell, Field, Table, View
 from brimful.core import money
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
-from brimful.db.pool import Tx
+from brimful.db.pool import Row, Tx
 
 _PAGE = 100
 _LATEST = 20
@@ -155,6 +155,8 @@ def _limits(rule: auto_top_up.rules.Rule) -> str:
         bounds.append(f"asks above {view_model.cash(rule.ask_above_minor, rule.currency)}")
     if rule.ask_after is not None:
         bounds.append(f"asks after {rule.ask_after} in 24 hours")
+    if rule.promotional_counts is False:
+        bounds.append("promotional credit not counted")
     return ", ".join([*bounds, *(["brake on"] if rule.brake else [])])
 
 
@@ -169,18 +171,51 @@ async def ledger_of(page: Page) -> Response:
         place = None if before is None else int(before)
         rows = await ledger.entries.newest(tx, customer_id, asset, before=place, limit=_PAGE + 1)
         rows = await top_ups.store.with_top_ups(tx, customer_id, rows)
+        used = await _used(page, tx, (customer_id, asset), rows)
+        lots = [] if before else await _credits(page, tx, customer_id, asset)
     shown = [
         [str(row["seq"]), row["kind"], money.text(row["amount"]), money.text(row["balance_after"]), row["key"],
-         row["description"] or "",
+         row["description"] or "", ", ".join(sorted(used.get(row["seq"], ()))),
          Cell(row["top_up_id"], f"/top-ups/{customer_id}/{row['top_up_id']}") if row["top_up_id"] else "",
          view_model.moment(row["recorded_at"])]
         for row in rows[:_PAGE]
     ]  # fmt: skip
     path = f"/customers/{customer_id}/ledger/{asset}"
     more = f"{path}?before={rows[_PAGE - 1]['seq']}" if len(rows) > _PAGE else None
-    columns = ("Seq", "Kind", "Amount", "After", "Key", "Description", "Top-up", "Recorded")
+    columns = ("Seq", "Kind", "Amount", "After", "Key", "Description", "Credit used", "Top-up", "Recorded")
     facts = [("Customer", Cell(one.name, f"/customers/{customer_id}"))]
-    return page.show(View(f"Ledger of {asset}", "customers", facts, [Table("Entries", columns, shown, more=more)]))
+    tables = [*lots, Table("Entries", columns, shown, more=more)]
+    return page.show(View(f"Ledger of {asset}", "customers", facts, tables))
+
+
+async def _used(page: Page, tx: Tx, key: ledger.accounts.AccountKey, rows: Sequence[Row]) -> dict[int, frozenset[str]]:
+    """The purposes of the credits that these entries used."""
+    if not rows:
+        return {}
+    return await ledger.lot_store.purposes(tx, page.deps.keyring, key, rows[-1]["seq"], rows[0]["seq"])
+
+
+async def _credits(page: Page, tx: Tx, customer_id: CustomerId, asset: str) -> list[Table]:
+    """What is left of each credit, in the order in which they burn, and those that begin later."""
+    account = await ledger.accounts.get(tx, customer_id, asset)
+    if account is None:
+        return []
+    lots = await ledger.lot_store.read(tx, page.deps.keyring, account.key, account.head.seq)
+    left = [
+        [str(lot.seq), lot.kind, lot.purpose, str(lot.priority), money.text(lot.left), money.text(lot.amount),
+         view_model.moment(lot.expires_at) or "never"]
+        for lot in lots
+    ]  # fmt: skip
+    columns = ("Seq", "Kind", "Purpose", "Priority", "Left", "Of", "Expires")
+    tables = [Table("Credits, in the order in which they burn", columns, left, "Nothing is left.")]
+    later = [
+        [one.key, one.purpose, money.text(one.amount), view_model.moment(one.effective_at),
+         view_model.moment(one.expires_at) or "never"]
+        for one in await grants.scheduled.list_for(tx, account.key)
+    ]  # fmt: skip
+    if later:
+        tables.append(Table("Begin later", ("Key", "Purpose", "Amount", "Begins", "Expires"), later))
+    return tables
 
 
 async def pause(page: Page) -> Response:

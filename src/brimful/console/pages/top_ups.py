@@ -151,7 +151,9 @@ def disputes(page: Page, rows: Sequence[Row], title: str = "Disputes") -> Table:
                 view_model.at_stripe(row["dispute_id"], page.deps.settings),
                 Cell(row["top_up_id"], f"/top-ups/{row['customer_id']}/{row['top_up_id']}"),
                 view_model.cash(row["amount_minor"], row["currency"]),
-                row["status"].replace("_", " "),
+                Cell(
+                    row["status"].replace("_", " "), None if row.get("closed_at") else f"/disputes/{row['dispute_id']}"
+                ),
                 (row["reason"] or "").replace("_", " "),
                 view_model.moment(row["opened_at"]),
                 view_model.moment(row["evidence_due_at"]),
@@ -160,6 +162,27 @@ def disputes(page: Page, rows: Sequence[Row], title: str = "Disputes") -> Table:
             for row in rows
         ],
     )
+
+
+async def dispute(page: Page) -> Response:
+    """What the books hold against a dispute. Its submission is a person's, at the command line: the words of consents
+    are read there alone.
+    """
+    portal = page.deps.settings.portal
+    policy = operations.evidence.Policy(page.deps.settings.merchant, portal.terms_url, portal.undo_hours)
+    async with page.database.transaction() as tx:
+        found = await operations.evidence.gather(tx, page.path("dispute_id"), policy, circumstances=False)
+    facts: list[tuple[str, Cell | str]] = [
+        ("Status", found.status.replace("_", " ")),
+        ("Reason", (found.reason or "-").replace("_", " ")),
+        ("Evidence due", view_model.moment(found.due_at) or "-"),
+        ("At Stripe", view_model.at_stripe(found.dispute_id, page.deps.settings)),
+        ("Customer", Cell("see", f"/customers/{found.customer_id}")),
+        ("To submit", f"brimful evidence {found.dispute_id} --submit"),
+    ]
+    rows = [[name, text] for name, text in found.fields.items()]
+    table = Table("Evidence, without the circumstances of consents", ("Stripe's field", "Text"), rows)
+    return page.show(View(f"Dispute {found.dispute_id}", "top-ups", facts, [table]))
 
 
 def _acts(top_up: top_ups.model.TopUp) -> list[Act]:

@@ -215,6 +215,11 @@ class Provider:
         answer = await self._ask("refunds.list", "GET", "refunds", params)
         return snapshots.readable(lambda page: [snapshots.refund_snapshot(item) for item in page["data"]], answer)
 
+    async def submit_evidence(
+        self, dispute_id: str, *, key: str, fields: Mapping[str, str]
+    ) -> DisputeSnapshot | Failure:
+        raise NotImplementedError("a person submits evidence; no history has one")
+
     async def read_dispute(self, dispute_id: str) -> DisputeSnapshot | Failure:
         return snapshots.readable(
             snapshots.dispute_snapshot, await self._ask("disputes.retrieve", "GET", f"disputes/{dispute_id}", {})

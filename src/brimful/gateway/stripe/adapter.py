@@ -238,6 +238,15 @@ class StripeGateway:
         found = await self._all("disputes.list", self._api.disputes.list_async, params)
         return snapshots.readable(lambda items: [snapshots.dispute_snapshot(item) for item in items], found)
 
+    async def submit_evidence(
+        self, dispute_id: str, *, key: str, fields: Mapping[str, str]
+    ) -> DisputeSnapshot | Failure:
+        params: Any = {"evidence": dict(fields), "submit": True}
+        answer = await self._ask(
+            "disputes.update", lambda: self._api.disputes.update_async(dispute_id, params, {"idempotency_key": key})
+        )
+        return snapshots.readable(snapshots.dispute_snapshot, answer)
+
     async def read_warning(self, warning_id: str) -> str | Failure | None:
         answer = await self._ask(
             "radar.early_fraud_warnings.retrieve",
