@@ -113,6 +113,26 @@ async def test_grants_are_the_accounts_credits(harness, credyt):
         await credyt(f"{OPS}.get_credit_grants", customer_id, "default:NONE")
 
 
+async def test_an_adjustment_that_expires_is_read_back(harness, credyt):
+    customer_id = await harness.customer()
+    ends = dt.datetime.now(dt.UTC).replace(microsecond=0) + dt.timedelta(days=7)
+    gift = models.CreateAdjustmentRequest(
+        transaction_id="g1", asset="USD", amount=Decimal(10), reason="gift", expires_at=ends
+    )
+    later = models.CreateAdjustmentRequest(
+        transaction_id="g2", asset="USD", amount=Decimal(4), reason="gift", effective_at=ends
+    )
+    for request in (gift, later):
+        await credyt(f"{OPS}.create_adjustment", customer_id, request)
+    await harness.use(customer_id, "2.5", "use")
+    page = await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", exclude_expired=True)
+    [grant] = page.items_property
+    assert (Decimal(grant.available), grant.expires_at, grant.purpose) == (Decimal("7.5"), ends, "promotional")
+    soon = {"expired_from": ends - dt.timedelta(days=1), "expired_to": ends}
+    assert (await credyt(f"{OPS}.get_credit_grants", customer_id, "default:USD", **soon)).total_count == 1
+    assert (await credyt(f"{OPS}.get_transaction", customer_id, "g2")).executed_at == ends
+
+
 async def test_top_ups_and_the_portal(harness, credyt):
     customer_id = await harness.customer()
     initiated = await credyt(

@@ -6,10 +6,11 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import worker
+from brimful import ledger, operations, worker
 from brimful.cli import importing
 from brimful.core import clock
 from integration.test_commands import command
+from support.harness import LEDGER_KEYS
 
 DAY = dt.timedelta(days=1)
 NEVER = "9999-12-31T23:59:59Z"
@@ -592,3 +593,58 @@ async def test_what_is_left_of_each_credit_is_exported_as_it_can_be_imported(har
     file.write_text(await command(harness, "export", "credits", "--customer", "lot-1"))
     rows = [(row.asset, row.balance, row.purpose, row.problems) for row in importing.read(file)]
     assert rows == [("USD", 12, "promotional", ()), ("USD", Decimal("12.5"), "paid", ())]
+
+
+# --- what would be noticed -------------------------------------------------------------------------------------------
+
+
+async def test_a_refund_takes_nothing_of_a_credit_that_had_expired(harness):
+    """What expires with the very refund is gone first, so the refund takes from what is left."""
+    customer_id, intent = await paid(harness)
+    await grant(harness, customer_id, 5, "gift", reason="gift", expires_at=await moment(harness, hours=1))
+    harness.clock.offset += dt.timedelta(hours=1)
+    await refund(harness, intent, 500)
+    assert (await kinds(harness, customer_id))[-2:] == [("expiry", -5), ("refund", -5)]
+
+
+@pytest.mark.tampers
+async def test_terms_that_were_changed_afterwards_are_named(harness):
+    customer_id = await harness.customer()
+    ends = await moment(harness, days=7)
+    await grant(harness, customer_id, 5, "gift", reason="gift", expires_at=ends)
+    await harness.sql("UPDATE entries SET expires_at = expires_at + interval '1 year'")
+    found = await operations.verify.run(harness.database_url, LEDGER_KEYS, full=True)
+    assert "it was changed after it was written" in next(one.detail for one in found if not one.ok)
+
+
+@pytest.mark.tampers
+async def test_verification_names_what_a_checkpoint_says_wrongly(harness):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 50, "gift", reason="gift", expires_at=await moment(harness, days=7))
+    await harness.use(customer_id, "1", "job")
+    lots = ledger.lots.Lots(2, Decimal(49), [])
+    async with harness.engine.database.transaction() as tx:
+        await ledger.lot_store.save_checkpoint(tx, harness.engine.keyring, (customer_id, "USD"), lots)
+    found = {one.id: one for one in await operations.verify.run(harness.database_url, LEDGER_KEYS, full=True)}
+    assert found["I1"].ok
+    assert "is not what its entries say" in found["I16"].detail
+
+
+async def test_leaving_promotional_credit_out_is_agreed_to(harness):
+    _, visitor = await harness.funded(balance=12, threshold="10", amount="25")
+    page = await visitor.get("/auto-top-up/USD")
+    wanted = {"threshold": "10", "amount": "25", "limit": "100", "paid_only": "yes", "action": "save"}
+    refused = await visitor.submit(page, "", wanted)
+    assert "Tick the box" in refused.text or "I agree to these terms" in refused.text
+    assert not await harness.sql("SELECT 1 FROM rules WHERE NOT promotional_counts")
+
+
+@pytest.mark.tampers
+async def test_a_bonus_that_no_offer_gives_is_named(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10"})
+    customer_id, _ = await harness.funded(balance=12, threshold="10")
+    await harness.use(customer_id, "3", "crossing")
+    await harness.sql("UPDATE top_ups SET bonus_units = 250")
+    await harness.work()
+    found = {one.id: one for one in await operations.verify.run(harness.database_url, LEDGER_KEYS, full=True)}
+    assert "is a bonus that no offer gives" in found["I16"].detail

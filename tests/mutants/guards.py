@@ -47,6 +47,8 @@ ONCE = "tests/integration/test_once.py"
 OTHERS = "tests/integration/test_others.py"
 LATE = "tests/integration/test_late_changes.py"
 CARDS = "tests/integration/test_cards.py"
+LOTS = "tests/integration/test_lots.py"
+LOT_RULES = "tests/unit/test_lots.py"
 CONSOLE = "tests/integration/test_console.py"
 SIGN_IN = "tests/integration/test_signing_in.py"
 
@@ -437,5 +439,25 @@ THREATS = (
     t("a balance token ends", "api/routes/balance_tokens.py", "if token.expires_at <= await tx.now():", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a balance token is ours", "auth/balance_tokens.py", "if not hmac.compare_digest(mac, expected[:_MAC]):", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a notification that came meanwhile is heeded", "jobs.py", 'row["id"] is not None or notified == self._notified', "True", "tests/integration/test_queue.py"),
+    # credits in lots
+    t("a debit posts what has expired first", "posting/batch.py", "        if not due:\n", "        if True:\n", f"{LOTS}::test_a_gift_burns_first_and_its_rest_expires"),
+    t("a batch in which a hold lets a lapsed rest go is posted movement by movement", "posting/batch.py",
+      "        if not any(move.kind in HOLDING and (move.customer_id, move.asset) in kept for move in movements):\n", "        if True:\n",
+      f"{LOTS}::test_in_one_batch_what_a_release_lets_go_is_not_there_for_the_next"),
+    t("an expiry takes at most what is available", "ledger/lots.py", "        free = self.balance - held\n", "        free = self.balance\n", LOT_RULES, LOTS),
+    t("a lot has expired at its very moment", "ledger/lots.py", "self.expires_at <= at\n", "self.expires_at < at\n", LOT_RULES),
+    t("a capture burns what has expired first", "ledger/lots.py", '        captured = entry.source == "hold"\n', "        captured = False\n", LOT_RULES),
+    t("a refund burns its own credit first", "ledger/lots.py", "            return not own, ", "            return False, ", LOT_RULES),
+    t("a credit first covers what is owed", "ledger/lots.py", "        left = min(entry.amount, self.balance + entry.amount)", "        left = entry.amount", LOT_RULES),
+    t("a refund posts what has expired first", "payments/reversals.py", "    account = await grants.due.post(tx, context.keyring, account)\n", "", f"{LOTS}::test_a_refund_takes_nothing_of_a_credit_that_had_expired"),
+    t("a checkpoint must be signed", "ledger/lot_store.py", "    if keyring is not None and not genuine(row, keyring, key):\n", "    if False:\n", f"{LOTS}::test_a_checkpoint_is_kept_and_one_that_was_forged_is_not_believed"),
+    t("the terms of a credit are signed with its entry", "ledger/hash_chain.py", "    if lot_seq is None and purpose is None:\n", "    if True:\n", f"{LOTS}::test_terms_that_were_changed_afterwards_are_named"),
+    t("the key of a credit that begins later is taken", "posting/batch.py", "            written = {**written, **await _scheduled(tx, possible)}\n", "            pass\n", f"{LOTS}::test_a_credit_begins_at_its_moment"),
+    t("what is taken back is set aside", "payments/take_back.py", "    await refunds.set_aside(tx, account, refund, found.units)\n", "", f"{LOTS}::test_what_is_taken_back_cannot_be_used_meanwhile"),
+    t("it is taken back once", "payments/take_back.py", '        return "taken_back"\n', "        pass\n", f"{LOTS}::test_a_customer_takes_the_unspent_part_of_an_automatic_top_up_back"),
+    t("a bonus goes back with its payment", "payments/reversals.py", "    drafts = [draft] if bonus is None else [draft, bonus]\n", "    drafts = [draft]\n", f"{LOTS}::test_a_bonus_comes_with_its_payment_and_goes_back_in_proportion"),
+    t("what expired of a bonus is not taken once more", "grants/bonuses.py", 'first["amount"] - row["expired"]', 'first["amount"]', f"{LOTS}::test_what_expired_of_a_bonus_is_not_taken_once_more"),
+    t("promotional credit that does not count raises the trigger", "auto_top_up/policy.py", "trigger_below=facts.threshold + facts.promotional)", "trigger_below=facts.threshold)", f"{LOTS}::test_a_rule_may_leave_promotional_credit_out"),
+    t("no longer counting it needs another consent", "auto_top_up/agreement.py", "        or (before.promotional_counts is not False and not form.promotional_counts)\n", "", f"{LOTS}::test_leaving_promotional_credit_out_is_agreed_to"),
 )  # fmt: skip
 GUARDS += THREATS

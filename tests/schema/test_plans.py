@@ -115,16 +115,15 @@ def test_a_batch_of_writes_moves_no_index_of_accounts(seeded):
 
 
 def test_entries_have_the_indexes_that_earn_their_place(database_url):
-    """Another whole one would cost every debit; no foreign key checks each entry once more. The three partial ones
-    hold what debits are not.
+    """Another whole one would cost every debit; no foreign key checks each entry once more. The two partial ones hold
+    what debits are not.
     """
     with psycopg.connect(database_url) as owner:
         names = {row[0] for row in owner.execute("SELECT indexname FROM pg_indexes WHERE tablename = 'entries'")}
         keys = owner.execute(
             "SELECT count(*) FROM pg_constraint WHERE conrelid = 'entries'::regclass AND contype = 'f'"
         ).fetchone()
-    assert names == {"entries_pkey", "entries_customer_id_key_digest_key", "entries_paid", "entries_additions",
-                     "entries_expiring"}  # fmt: skip
+    assert names == {"entries_pkey", "entries_customer_id_key_digest_key", "entries_paid", "entries_additions"}
     assert keys == (0,)
 
 

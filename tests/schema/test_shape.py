@@ -69,11 +69,11 @@ EVERY_NODE = {
     "operations/verify.py:_ENDS": "verification reads everybody's",
     "operations/verify.py:_LOST": "verification reads everybody's",
     "operations/verify.py:_ONWARD": "verification reads everybody's",
+    "operations/verify_lots.py:_UNOFFERED": "verification reads everybody's",
     "operations/verify.py:_WHOLE": "verification reads everybody's",
     "ledger/accounts.py:_MISSED": "the sweep looks for what should not be",
     "ledger/accounts.py:_LOTS_DUE": "the expiry finds accounts with a credit that is due, by a partial index",
     "ledger/lot_store.py:_BEHIND": "the roll-up finds accounts whose lots were not looked at for long",
-    "grants/notices.py:_EXPIRING": "the slow sweep finds credits that are about to expire, by a partial index",
     "ledger/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
 }
 

@@ -24,7 +24,7 @@ ANSWERED = {
     "wallets.customer_wallet_ops.create_charge": "POST /customers/{id}/wallet/charges",
     "wallets.customer_wallet_ops.get_transaction": "GET /customers/{id}/wallet/transactions/{transaction_id}",
     "wallets.customer_wallet_ops.get_credit_grants":
-        "GET /customers/{id}/wallet/{account}/grants: the account's credits; they do not expire",
+        "GET /customers/{id}/wallet/{account}/grants: the account's credits, each with what is left of it",
     "top_ups.initiate": "POST /top-ups",
     "top_ups.get": "GET /top-ups/{id}",
     "billing_portal.create_portal_session": "POST /billing-portal/sessions",

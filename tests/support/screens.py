@@ -1,5 +1,6 @@
 """Every screen and state of the portal, and how a customer gets there: for axe and for screenshots."""
 
+import datetime as dt
 import re
 
 from support import stage as stages
@@ -24,6 +25,7 @@ class Cast:
         self.approve = self._approve()
         self.pending = self._pending()
         self.held = self._held()
+        self.gifted = self._gifted()
 
     def _full(self):
         stage = self.stage
@@ -81,6 +83,30 @@ class Cast:
         self.stage.call("PUT", f"/customers/{customer_id}/alerts/USD", {"threshold": "5"})
         return customer_id
 
+    def _gifted(self):
+        """Credits of every kind: a gift that expires, one that begins later, a bonus, and what was paid."""
+        stage = self.stage
+        offer = {"currency": "USD", "amount_from": "20", "percent": "10", "expires_after_days": 90}
+        stage.call("PUT", "/assets/USD/offers", {"offers": [offer]})
+        customer_id = stage.funded("Adele Goldberg", balance="12")
+        now = dt.datetime.now(dt.UTC)
+        gift = {"asset": "USD", "amount": "5", "reason": "gift", "expires_at": (now + dt.timedelta(days=5)).isoformat()}
+        later = {
+            "asset": "USD",
+            "amount": "8",
+            "reason": "gift",
+            "effective_at": (now + dt.timedelta(days=9)).isoformat(),
+        }
+        for key, body in (("gift", gift), ("later", later)):
+            stage.call("POST", f"/customers/{customer_id}/wallet/adjustments", {"transaction_id": key, **body})
+        stage.use(customer_id, "9", "crossing")
+        stage.state(customer_id, "succeeded")
+        more = {**gift, "transaction_id": "more", "amount": "4"}
+        stage.call("POST", f"/customers/{customer_id}/wallet/adjustments", more)
+        stage.use(customer_id, "1.25", "after", description="Video generation")
+        stage.call("PUT", "/assets/USD/offers", {"offers": []})
+        return customer_id
+
     def top_up(self, customer_id):
         return self.stage.top_ups(customer_id)[0]["id"]
 
@@ -134,6 +160,11 @@ def screens(cast):
         ("result-failed", cast.paused, f"/top-ups/{cast.top_up(cast.paused)}"),
         ("receipt", full, f"/receipts/{cast.top_up(full)}"),
         ("consent", full, f"/consents/{cast.consent(full)}"),
+        ("credits", cast.gifted, "/credits/USD"),
+        ("credits-overview", cast.gifted, "/"),
+        ("credits-activity", cast.gifted, "/activity"),
+        ("credits-take-back", cast.gifted, f"/take-back/{cast.top_up(cast.gifted)}"),
+        ("credits-none", cast.fresh, "/credits/USD"),
         ("not-found", full, "/nowhere"),
     ]
 

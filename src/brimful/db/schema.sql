@@ -395,7 +395,7 @@ CREATE TABLE public.entries (
     expires_at timestamp with time zone,
     CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
-    CONSTRAINT entries_lot CHECK (((num_nonnulls(lot_seq, purpose, priority, effective_at, expires_at) = 0) OR ((lot_seq IS NOT NULL) AND (lot_seq < seq) AND (amount < (0)::numeric) AND (kind = ANY (ARRAY['expiry'::text, 'bonus'::text])) AND (num_nonnulls(purpose, priority, effective_at, expires_at) = 0)) OR ((lot_seq IS NULL) AND (amount >= (0)::numeric) AND (purpose = ANY (ARRAY['paid'::text, 'promotional'::text, 'bonus'::text, 'correction'::text])) AND ((priority >= 0) AND (priority <= 100)) AND ((expires_at > effective_at) IS NOT FALSE)))),
+    CONSTRAINT entries_lot CHECK ((((priority >= 0) AND (priority <= 100)) AND ((purpose IS NULL) = (priority IS NULL)) AND ((lot_seq IS NULL) OR (amount < (0)::numeric)))),
     CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
     CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text, 'bonus'::text, 'expiry'::text]))))),
     CONSTRAINT entries_seq_check CHECK ((seq > 0)),
@@ -1254,7 +1254,6 @@ CREATE INDEX deliveries_due ON public.deliveries USING btree (next_at) WHERE (st
 CREATE INDEX disputes_by_payment ON public.disputes USING btree (customer_id, payment_id);
 CREATE INDEX disputes_open ON public.disputes USING btree (read_at NULLS FIRST) WHERE (closed_at IS NULL);
 CREATE INDEX entries_additions ON public.entries USING btree (customer_id, asset, seq) WHERE (kind <> ALL (ARRAY['usage'::text, 'charge'::text]));
-CREATE INDEX entries_expiring ON public.entries USING btree (expires_at) WHERE (expires_at IS NOT NULL);
 CREATE INDEX entries_paid ON public.entries USING btree (customer_id, payment_id) WHERE (payment_id IS NOT NULL);
 CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (state = 'open'::text);
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);

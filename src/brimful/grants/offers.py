@@ -85,7 +85,7 @@ async def bonus_for(tx: Tx, asset: str, scale: int, currency: str, amount_minor:
     return None if offer is None else offer.bonus(units, scale, found.version)
 
 
-_LOCK = "SELECT FROM assets WHERE code = %s FOR NO KEY UPDATE"
+_LOCK = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 4))"
 _INSERT = """
     INSERT INTO offers (asset, version, place, currency, from_minor, percent, expires_after_days, valid_from, valid_to,
         recorded_at)
@@ -101,7 +101,7 @@ async def replace(tx: Tx, asset: Asset, offers: Sequence[Offer]) -> OfferList:
     payment: of one currency, from the same amount, at the same time.
     """
     _validate(asset, offers)
-    await tx.execute(_LOCK, (asset.code,))
+    await tx.execute(_LOCK, (f"offers:{asset.code}",))
     version, now = (await newest(tx, asset.code)).version + 1, await tx.now()
     head = {"asset": asset.code, "version": version, "now": now}
     for place, offer in enumerate(offers):

@@ -251,9 +251,9 @@ def set_lots_due(tx: Tx, key: AccountKey, at: dt.datetime | None) -> None:
     tx.later(_SET_LOTS_DUE, (at, *key), rows=1)
 
 
-async def with_lots_due(tx: Tx, after: AccountKey, *, limit: int) -> list[AccountKey]:
-    """Accounts of which something begins or expires now, in key order after one."""
-    rows = await tx.all(_LOTS_DUE, (await tx.now(), *after, limit))
+async def with_lots_due(tx: Tx, by: dt.datetime, after: AccountKey, *, limit: int) -> list[AccountKey]:
+    """Accounts of which something begins or expires by then, in key order after one."""
+    rows = await tx.all(_LOTS_DUE, (by, *after, limit))
     return [(row["customer_id"], row["asset"]) for row in rows]
 
 

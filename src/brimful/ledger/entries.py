@@ -15,7 +15,7 @@ from brimful.db.pool import Row, Tx
 from brimful.ledger import hash_chain
 from brimful.ledger.hash_chain import ChainHead, Keyring
 from brimful.ledger.keys import Known, slots
-from brimful.ledger.lots import Terms
+from brimful.ledger.lots import Purpose, Terms
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement", "bonus", "expiry"]
 Source = Literal["usage", "hold", "api", "stripe", "system"]
@@ -63,6 +63,7 @@ def public_id(mac: bytes) -> str:
 def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) -> tuple[Entry, ChainHead]:
     """The next entry of a chain and the chain's new end. Pure."""
     seq, balance = head.seq + 1, head.balance + draft.amount
+    lot = "" if draft.terms is None and draft.lot_seq is None else hash_chain.lot_text(*_lot(draft))
     content = hash_chain.message(
         customer_id=draft.customer_id,
         asset=draft.asset,
@@ -77,20 +78,20 @@ def extend(keyring: Keyring, head: ChainHead, draft: Draft, now: dt.datetime) ->
         currency=draft.currency,
         occurred_at=draft.occurred_at,
         recorded_at=now,
-        **_lot(draft),
+        lot=lot,
     )
     mac = keyring.sign(head.mac, content)
     return Entry(draft, seq, balance, now, mac), ChainHead(balance, seq, mac)
 
 
-def _lot(draft: Draft) -> dict[str, Any]:
-    """What is signed, and stored, of a draft that is no plain movement: few are."""
-    if draft.terms is None:
-        return _PLAIN if draft.lot_seq is None else {"lot_seq": draft.lot_seq}
-    return draft.terms._asdict()
+def _lot(draft: Draft) -> tuple[int | None, Purpose | None, int | None, dt.datetime | None, dt.datetime | None]:
+    """What is signed, and stored, of a draft beyond a plain movement: lot_seq, purpose, priority, effective_at,
+    expires_at.
+    """
+    return draft.lot_seq, *(draft.terms or _NO_TERMS)
 
 
-_PLAIN: dict[str, Any] = {}
+_NO_TERMS = (None, None, None, None)
 _INSERT = """
     INSERT INTO entries (customer_id, seq, key_digest, recorded_at, occurred_at, money_minor, asset, kind, source,
         amount, balance_after, key, payment_id, currency, mac)
@@ -128,10 +129,8 @@ def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
         Names(currencies), Bytes(macs),
     ]  # fmt: skip
     if any(terms) or any(lot_seqs):
-        named = [_lot(draft) for draft in drafts]
-        columns += [Numbers(lot_seqs), Texts([lot.get("purpose") for lot in named])]
-        columns += [Numbers([lot.get("priority") for lot in named])]
-        columns += [Moments([lot.get(name) for lot in named]) for name in ("effective_at", "expires_at")]
+        numbers, purposes, priorities, begins, ends = zip(*map(_lot, drafts), strict=True)
+        columns += [Numbers(numbers), Texts(purposes), Numbers(priorities), Moments(begins), Moments(ends)]
         tx.later(_INSERT_LOTS, columns, rows=len(entries))
     else:
         tx.later(_INSERT, columns, rows=len(entries))

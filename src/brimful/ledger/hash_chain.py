@@ -82,16 +82,11 @@ def message(
     currency: str | None,
     occurred_at: dt.datetime | None,
     recorded_at: dt.datetime,
-    lot_seq: int | None = None,
-    purpose: str | None = None,
-    priority: int | None = None,
-    effective_at: dt.datetime | None = None,
-    expires_at: dt.datetime | None = None,
+    lot: str = "",
 ) -> bytes:
-    """An entry as bytes, each field preceded by its length so that no two entries read the same. The terms of a lot
-    come last, and only for an entry that has any.
+    """An entry as bytes, each field preceded by its length so that no two entries read the same. `lot` comes last, and
+    is empty for most: see `lot_text`.
     """
-    lot = "" if lot_seq is None and purpose is None else _lot(lot_seq, purpose, priority, effective_at, expires_at)
     number, moved, after = str(seq), money.text(amount), money.text(balance_after)
     payment, minor, code = payment_id or "", "" if money_minor is None else str(money_minor), currency or ""
     then, now = "" if occurred_at is None else _instant(occurred_at), _instant(recorded_at)
@@ -103,20 +98,19 @@ def message(
     ).encode()
 
 
-def _lot(
+def lot_text(
     lot_seq: int | None,
     purpose: str | None,
     priority: int | None,
     effective_at: dt.datetime | None,
     expires_at: dt.datetime | None,
 ) -> str:
+    """What an entry says about a lot, in the same form; empty for one that says nothing."""
+    if lot_seq is None and purpose is None:
+        return ""
     moments = ("" if moment is None else _instant(moment) for moment in (effective_at, expires_at))
-    fields = (
-        "" if lot_seq is None else str(lot_seq),
-        purpose or "",
-        "" if priority is None else str(priority),
-        *moments,
-    )
+    number = "" if lot_seq is None else str(lot_seq)
+    fields = (number, purpose or "", "" if priority is None else str(priority), *moments)
     return "".join(f"{len(field)}:{field}" for field in fields)
 
 

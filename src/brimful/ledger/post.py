@@ -26,8 +26,10 @@ async def post(
     """
     now = await tx.now()
     heads: dict[AccountKey, hash_chain.ChainHead] = {}
-    posted = []
+    posted, with_terms = [], False
     for draft in drafts:
+        if draft.terms is not None:
+            with_terms = True
         key = draft.customer_id, draft.asset
         entry, heads[key] = entries.extend(keyring, heads.get(key, accounts[key].head), draft, now)
         posted.append(entry)
@@ -36,13 +38,14 @@ async def post(
             known = await keys.find(tx, [(draft.customer_id, draft.source, draft.key) for draft in drafts])
         entries.insert(tx, posted, known)
         update_heads(tx, heads)
-        _look_when_they_expire(tx, posted)
+        if with_terms:
+            _look_when_they_expire(tx, drafts)
     return posted
 
 
-def _look_when_they_expire(tx: Tx, posted: Sequence[entries.Entry]) -> None:
+def _look_when_they_expire(tx: Tx, drafts: Sequence[entries.Draft]) -> None:
     moments: dict[AccountKey, dt.datetime] = {}
-    for draft, *_ in posted:
+    for draft in drafts:
         if draft.terms is not None and draft.terms.expires_at is not None:
             key = draft.customer_id, draft.asset
             moments[key] = min(moments.get(key, draft.terms.expires_at), draft.terms.expires_at)

@@ -109,9 +109,9 @@ _LOST = """
 """
 _FIELDS = (
     "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
-    "money_minor", "currency", "occurred_at", "recorded_at", "lot_seq", "purpose", "priority", "effective_at",
-    "expires_at",
+    "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
+_LOT = ("lot_seq", "purpose", "priority", "effective_at", "expires_at")
 ChainHead = tuple[int, Decimal, bytes]
 EMPTY: ChainHead = (0, Decimal(0), b"")
 
@@ -135,6 +135,8 @@ async def _chain(
         heads, count = await _follow(connection, keyring, {_key(row): _begin(row, keyring) for row in moved}, below,
                                      fold=fold, full=full)  # fmt: skip
         lost = await (await connection.execute(_LOST)).fetchall()
+        if fold is not None:
+            await fold.unoffered_bonuses()
         _compare_ends(moved, heads, {*heads, *map(_key, lost)} - {*map(_key, ends)})
     except _BrokenError as error:
         return Finding("I1", ok=False, detail=str(error)), [], []
@@ -277,7 +279,8 @@ def _misplaced(row: Mapping[str, Any]) -> str | None:
 
 def content_of(row: Mapping[str, Any]) -> bytes:
     """An entry's content as it was signed."""
-    return ledger.hash_chain.message(**{name: row[name] for name in _FIELDS})
+    lot = ledger.hash_chain.lot_text(*(row[name] for name in _LOT))
+    return ledger.hash_chain.message(**{name: row[name] for name in _FIELDS}, lot=lot)
 
 
 def broken(row: Mapping[str, Any], head: ChainHead, keyring: Keyring) -> str | None:

@@ -24,6 +24,19 @@ _HELD: LiteralString = """
     SELECT coalesce(sum(amount), 0) AS held FROM holds
     WHERE customer_id = %s AND asset = %s AND created_at <= %s AND (ended_at IS NULL OR ended_at >= %s)
 """
+# The first bonus of a payment, against the list of offers that its top-up names.
+_UNOFFERED: LiteralString = """
+    SELECT e.customer_id, e.asset, e.seq
+    FROM entries AS e
+    JOIN payments AS p ON p.customer_id = e.customer_id AND 'bonus:' || p.payment_id = e.key
+    JOIN top_ups AS t ON t.customer_id = p.customer_id AND t.top_up_id = p.top_up_id
+    JOIN assets AS a ON a.code = e.asset
+    WHERE e.kind = 'bonus' AND e.amount > 0 AND NOT EXISTS (
+        SELECT 1 FROM offers AS o
+        WHERE o.asset = e.asset AND o.version = t.offer_version AND o.currency = p.currency
+            AND o.from_minor <= p.amount_minor AND trunc(t.units * o.percent / 100, a.scale) = e.amount)
+    LIMIT 3
+"""
 _Key = tuple[Any, str]
 
 
@@ -93,6 +106,11 @@ class LotsFold:
         assert row is not None
         if expired > row["held"]:
             self._note(f"entry {entry.seq} of {key} found {expired} that had expired, and {row['held']} was held")
+
+    async def unoffered_bonuses(self) -> None:
+        """Bonuses that no offer gives for their payment: their top-up was changed before it was credited."""
+        for row in await (await self._connection.execute(_UNOFFERED)).fetchall():
+            self._note(f"entry {row['seq']} of ({row['customer_id']}, {row['asset']}) is a bonus that no offer gives")
 
     def _note(self, what: str) -> None:
         if len(self.wrong) < _SHOWN_MAX:

@@ -24,6 +24,7 @@ from brimful.posting.model import HOLDING, Movement, Verdict
 
 _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
+_PLAIN = frozenset({"usage", *HOLDING})  # none of these begins later, or takes the key of what does
 _NO_ENTRY = frozenset({"hold", "release"})
 _NOTHING = Decimal(0)
 _Accounts = dict[ledger.accounts.AccountKey, ledger.accounts.Account]
@@ -94,7 +95,7 @@ class BatchWriter:
         batch: such a batch is posted movement by movement.
         """
         now = await tx.now()
-        due = {key for key, account in accounts.items() if grants.due.is_due(account, now)}
+        due = {key for key, one in accounts.items() if one.lots_due_at is not None and one.lots_due_at <= now}
         if not due:
             return await self._post(tx, accounts, known, movements)
         await self._post_due(tx, accounts, due)
@@ -127,9 +128,14 @@ class BatchWriter:
         await known.complete(tx)
         batch_holds = await self._batch_holds(tx, accounts, possible)
         now = await tx.now()
-        written = {**known.entries, **await _scheduled(tx, possible)}
+        written = known.entries
+        plain = _PLAIN.issuperset([movement.kind for movement in possible])
+        if not plain:
+            written = {**written, **await _scheduled(tx, possible)}
         decided = decide.decide(possible, _balances(accounts), written, now, batch_holds)
-        applied = _schedule(tx, _applied(possible, decided), now)
+        applied = _applied(possible, decided)
+        if not plain:
+            applied = _schedule(tx, applied, now)
         await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
@@ -207,8 +213,6 @@ def _applied(movements: Sequence[Movement], decided: Sequence[Verdict]) -> list[
 async def _scheduled(tx: Tx, movements: Sequence[Movement]) -> dict[ledger.keys.Key, ledger.keys.ExistingEntry]:
     """Keys that are taken by credits that begin later."""
     wanted = {(move.customer_id, move.key) for move in movements if move.source == "api"}
-    if not wanted:
-        return {}
     return {
         (one.customer_id, "api", one.key): ledger.keys.ExistingEntry(
             "adjustment", one.asset, one.amount, _NOTHING, one.created_at

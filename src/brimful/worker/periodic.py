@@ -1,6 +1,7 @@
 """What is done again and again: what each job or event may have missed, and what time alone brings."""
 
 import asyncio
+import datetime as dt
 import functools
 import logging
 import pathlib
@@ -11,7 +12,7 @@ from brimful import auto_top_up, cards, grants, ledger, operations, payments, to
 from brimful.auth import operators, portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.ids import NOBODY, CustomerId
-from brimful.db.pool import Row, Tx
+from brimful.db.pool import Tx
 from brimful.wiring import Deps
 
 _log = logging.getLogger(__name__)
@@ -124,14 +125,7 @@ async def post_due_credits(deps: Deps) -> None:
         if await grants.due.post(tx, deps.keyring, accounts[key]) != accounts[key]:
             await auto_top_up.evaluate.reevaluate(tx, [key], pace)
 
-    after: ledger.accounts.AccountKey = (NOBODY, "")
-    while True:
-        async with deps.database.transaction() as tx:
-            keys = await ledger.accounts.with_lots_due(tx, after, limit=_SWEEP_MAX)
-        if not keys:
-            return
-        await _evaluate(deps, keys, post)
-        after = keys[-1]
+    await _each_due(deps, dt.timedelta(0), post)
 
 
 async def advance_lots(deps: Deps, *, due_only: bool) -> None:
@@ -150,15 +144,24 @@ async def advance_lots(deps: Deps, *, due_only: bool) -> None:
 
 async def announce_expiring(deps: Deps) -> None:
     """Each hour: tell of credits that expire within a day, or within seven."""
-    for days in grants.notices.DAYS:
+
+    async def announce(tx: Tx, customer_id: CustomerId, asset: str, _pace: Pace) -> None:
+        await grants.notices.announce(tx, deps.keyring, (customer_id, asset))
+
+    await _each_due(deps, grants.notices.AHEAD, announce)
+
+
+async def _each_due(deps: Deps, ahead: dt.timedelta, how: Callable[..., Awaitable[None]]) -> None:
+    """Accounts of which something begins or expires by then, each in a transaction of its own."""
+    after: ledger.accounts.AccountKey = (NOBODY, "")
+    while True:
         async with deps.database.transaction() as tx:
-            found = await grants.notices.due(tx, days=days, limit=_SWEEP_MAX)
-        await _each([functools.partial(_announce, deps, row, days) for row in found])
-
-
-async def _announce(deps: Deps, row: Row, days: int) -> None:
-    async with deps.database.transaction() as tx:
-        await grants.notices.announce(tx, deps.keyring, (row["customer_id"], row["asset"]), row["seq"], days)
+            by = await tx.now() + ahead
+            keys = await ledger.accounts.with_lots_due(tx, by, after, limit=_SWEEP_MAX)
+        if not keys:
+            return
+        await _evaluate(deps, keys, how)
+        after = keys[-1]
 
 
 async def _advance(deps: Deps, key: ledger.accounts.AccountKey, seq: int) -> None:

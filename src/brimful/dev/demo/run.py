@@ -17,7 +17,7 @@ from brimful.core import ids, money
 from brimful.core.errors import ConfigurationError
 from brimful.db.pool import Database
 from brimful.dev import traces
-from brimful.dev.demo import cast, replay, report
+from brimful.dev.demo import cast, gifts, replay, report
 from brimful.dev.demo.replay import Tally
 from brimful_client.client import AsyncClient
 
@@ -125,6 +125,10 @@ class _Show:
                 )  # fmt: skip
                 seconds = time.monotonic() - start
                 await self._settle(database)
+            if not self._stopped():
+                name = f"{self._run_id}-gifts"
+                for line in await gifts.play(api, running, name):
+                    self._console.print(line, highlight=False)
             result = await self._result(api, sandbox, database)
             for line in report.lines(result, seconds):
                 self._console.print(line, highlight=False)

@@ -3,6 +3,8 @@
 Each is given the API and its address, and returns the customer's id.
 """
 
+import asyncio
+import datetime as dt
 import os
 from collections.abc import Awaitable, Callable
 
@@ -96,6 +98,16 @@ async def _expired(api: AsyncClient, _url: str) -> str:
     return made.id
 
 
+async def _credit_expired(api: AsyncClient, _url: str) -> str:
+    """A gift expires: the debit after it finds it gone."""
+    made = await api.create_customer(name="Trigger", external_id=f"trigger-{os.urandom(4).hex()}")
+    ends = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=1)
+    await api.adjust(made.id, transaction_id="gift", asset="USD", amount=10, reason="gift", expires_at=ends)
+    await asyncio.sleep(1.1)
+    await api.record_usage(id="use", customer_id=made.id, asset="USD", amount=1)
+    return made.id
+
+
 SCENES: dict[str, Scene] = {
     "balance.low": _low,
     "balance.depleted": _depleted,
@@ -111,4 +123,5 @@ SCENES: dict[str, Scene] = {
     "top_up.action_required": _asked,
     "dispute.opened": _disputed,
     "hold.expired": _expired,
+    "credit.expired": _credit_expired,
 }

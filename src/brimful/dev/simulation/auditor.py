@@ -17,9 +17,9 @@ _OUT = {"failed", "canceled"}
 _DAYS_30 = 30 * 86_400
 _MESSAGE = (
     "customer_id", "asset", "seq", "kind", "amount", "balance_after", "source", "key", "payment_id",
-    "money_minor", "currency", "occurred_at", "recorded_at", "lot_seq", "purpose", "priority", "effective_at",
-    "expires_at",
+    "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
+_LOT = ("lot_seq", "purpose", "priority", "effective_at", "expires_at")
 
 
 class Violation(AssertionError):  # noqa: N818 - the word of the field
@@ -129,7 +129,8 @@ class Auditor:
             seq, balance, mac = self._heads.get(key, (0, Decimal(0), b""))
             _must(row["seq"] == seq + 1, "I1", f"{key}: {row['seq']} follows {seq}")
             _must(row["balance_after"] == balance + row["amount"], "I1", f"{key}: {row['balance_after']}")
-            content = ledger.hash_chain.message(**{name: row[name] for name in _MESSAGE})
+            lot = ledger.hash_chain.lot_text(*(row[name] for name in _LOT))
+            content = ledger.hash_chain.message(**{name: row[name] for name in _MESSAGE}, lot=lot)
             _must(self._world.keyring.recognises(row["mac"], mac, content), "I1", f"{key}: mac of {row['seq']}")
             self._heads[key] = row["seq"], row["balance_after"], row["mac"]
             self._wallets[key].take(row, self._held_at(key, row["recorded_at"]))
