@@ -6,11 +6,13 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import ledger, operations, worker
+from brimful import ledger, operations, payments, posting, worker
 from brimful.cli import importing
 from brimful.core import clock
+from brimful.ledger.lots import Terms
 from integration.test_commands import command
 from support.harness import LEDGER_KEYS
+from support.seed import key_with
 
 DAY = dt.timedelta(days=1)
 NEVER = "9999-12-31T23:59:59Z"
@@ -205,6 +207,25 @@ async def test_in_one_batch_what_a_release_lets_go_is_not_there_for_the_next(har
     assert refused["code"] == "insufficient_funds"
 
 
+async def test_in_one_batch_a_credit_does_not_keep_what_has_expired(harness):
+    """What it makes free of an expired credit goes at once: the debit after it finds the new credit's units alone."""
+    customer_id, _ = await lapsing(harness)
+    key = harness.engine.keyring
+    writer = posting.batch.BatchWriter(
+        harness.engine.database, key, harness.engine.pace, suspended=payments.suspensions.SUSPENDED
+    )
+    asked = [
+        posting.model.Movement("adjustment", customer_id, "USD", "new", Decimal(20), terms=Terms.of("paid")),
+        posting.model.Movement("usage", customer_id, "USD", "next", Decimal(-20), covered_only=True),
+        posting.model.Movement("usage", await harness.customer(), "USD", "another's", Decimal(-1)),
+    ]
+    first, second, third = await writer.write(asked)
+    assert (first.outcome, second.code, third.outcome) == ("applied", "insufficient_funds", "applied")
+    assert await kinds(harness, customer_id) == [
+        ("adjustment", 60), ("adjustment", 40), ("expiry", -40), ("adjustment", 20), ("expiry", -20),
+    ]  # fmt: skip
+
+
 # --- money that goes back --------------------------------------------------------------------------------------------
 
 
@@ -285,6 +306,30 @@ async def test_what_expired_of_a_bonus_is_not_taken_once_more(harness):
     assert (await kinds(harness, customer_id))[-2:] == [("expiry", Decimal("-2.5")), ("refund", -25)]
 
 
+async def test_a_bonus_that_was_away_when_it_expired_gets_its_days_again(harness):
+    await offer(harness, {"amount_from": "20", "percent": "10", "expires_after_days": 1})
+    customer_id, intent = await paid(harness)
+    refund_id = await refund(harness, intent, 2500)
+    harness.clock.offset += 2 * DAY
+    await harness.sandbox.post(f"/sandbox/refunds/{refund_id}/finish", json={"status": "failed"})
+    await harness.events_applied()
+    assert (await kinds(harness, customer_id))[-1] == ("bonus", Decimal("2.5"))
+    harness.clock.offset += DAY
+    await worker.periodic.post_due_credits(harness.engine)
+    assert (await kinds(harness, customer_id))[-1] == ("expiry", Decimal("-2.5"))
+
+
+async def test_each_event_of_a_reversal_names_its_loss(harness):
+    customer_id, intent = await paid(harness)
+    await harness.use(customer_id, "19", "used")  # 10 of the 25
+    dispute = (await harness.sandbox.post(f"/sandbox/payment_intents/{intent}/dispute", json={})).json()
+    await harness.events_applied()
+    assert (await last_event(harness, customer_id, "dispute.opened"))["loss"] == "10"
+    await harness.sandbox.post(f"/sandbox/disputes/{dispute['id']}/close", json={"won": False})
+    await harness.events_applied()
+    assert (await last_event(harness, customer_id, "dispute.closed"))["loss"] == "10"
+
+
 # --- statements, checkpoints -----------------------------------------------------------------------------------------
 
 
@@ -321,7 +366,7 @@ async def test_a_checkpoint_is_kept_and_one_that_was_forged_is_not_believed(harn
     customer_id = await harness.customer()
     await grant(harness, customer_id, 100, "gift", reason="gift", expires_at=await moment(harness, days=1))
     await many(harness, customer_id, 1200)
-    await worker.periodic.advance_lots(harness.engine, due_only=True)
+    await worker.periodic.advance_lots(harness.engine)
     [row] = await harness.sql("SELECT seq, state FROM lot_checkpoints WHERE customer_id = %s", (customer_id,))
     assert row["seq"] == 1201
     assert await left(harness, customer_id) == {"gift": 88}
@@ -511,6 +556,39 @@ async def test_what_is_taken_back_cannot_be_used_meanwhile(harness):
     assert (shown["balance"], shown["available"], shown["held"]) == ("9", "9", "0")
 
 
+async def test_what_is_set_aside_is_no_hold_of_the_platforms_and_no_loss(harness):
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    visitor = await harness.visitor(customer_id)
+    await visitor.submit(await visitor.get(f"/take-back/{top_up['id']}"), "", {})
+    path = f"/customers/{customer_id}/wallet/holds"
+    assert (await harness.call("GET", path, expect=200))["items"] == []
+    [aside] = await harness.sql("SELECT hold_id, amount FROM holds")
+    for name in (aside["hold_id"], aside["hold_id"].replace("/", "%2F")):
+        await harness.call("POST", f"{path}/{name}/release", expect=404)
+    await grant(harness, customer_id, 10, "paid", purpose="paid")
+    await harness.use(customer_id, "15", "meanwhile", if_insufficient="refuse")  # it burns 6 of the top-up's credit
+    await harness.work()
+    await harness.events_applied()
+    assert (await last_event(harness, customer_id, "refund.recorded"))["loss"] == "0"
+    assert await harness.balance(customer_id) == 4
+
+
+async def test_while_another_refund_is_on_its_way_nothing_is_taken_back(harness):
+    """What that one takes is in the wallet still: it would be offered twice."""
+    customer_id, _ = await paid(harness)
+    [top_up] = await harness.top_ups(customer_id)
+    path, key = f"/top-ups/{top_up['id']}/refunds", await key_with(harness, ("refunds",))
+    await harness.call("POST", path, {"amount": "10"}, expect=201,
+                       headers={"Authorization": f"Bearer {key}", "Idempotency-Key": "r-1"})  # fmt: skip
+    visitor = await harness.visitor(customer_id)
+    page = await visitor.get(f"/take-back/{top_up['id']}")
+    assert (page.status_code, "A refund of this top-up is on its way" in page.text) == (422, True)
+    await harness.work()
+    await harness.events_applied()
+    assert "$15.00" in (await visitor.get(f"/take-back/{top_up['id']}")).text
+
+
 async def test_debits_that_run_while_it_is_taken_back_lose_nothing(harness):
     """Whichever comes first: money goes back for what was left then, never for more."""
     customer_id, _ = await paid(harness)
@@ -605,6 +683,18 @@ async def test_a_refund_takes_nothing_of_a_credit_that_had_expired(harness):
     harness.clock.offset += dt.timedelta(hours=1)
     await refund(harness, intent, 500)
     assert (await kinds(harness, customer_id))[-2:] == [("expiry", -5), ("refund", -5)]
+
+
+@pytest.mark.tampers
+async def test_a_planned_credit_that_we_did_not_sign_never_begins(harness, caplog):
+    customer_id = await harness.customer()
+    await grant(harness, customer_id, 30, "june", effective_at=await moment(harness, hours=1))
+    await grant(harness, customer_id, 5, "july", effective_at=await moment(harness, hours=1))
+    await harness.sql("UPDATE scheduled_credits SET amount = 9000 WHERE key = 'june'")
+    harness.clock.offset += dt.timedelta(hours=1)
+    await worker.periodic.post_due_credits(harness.engine)
+    assert await kinds(harness, customer_id) == [("adjustment", 5)]
+    assert "ALARM the planned credit june" in caplog.text
 
 
 @pytest.mark.tampers

@@ -80,16 +80,16 @@ def test_a_refund_takes_its_own_credit_first_then_what_is_next():
 
 def test_at_the_very_moment_of_its_expiry_a_lot_has_expired():
     lots = fold(credit(1, 10, expires_at=at(5)))
-    assert lots.expire(at(5) - dt.timedelta(microseconds=1), Decimal(0)) is None
-    assert lots.expire(at(5), Decimal(0)) == (1, 10)
+    assert lots.expiring(at(5) - dt.timedelta(microseconds=1), Decimal(0)) == []
+    assert lots.expiring(at(5), Decimal(0)) == [(1, 10)]
 
 
 def test_what_holds_need_stays_and_a_capture_burns_it_first():
     lots = fold(credit(1, 60, purpose="promotional", priority=20, expires_at=at(5)), credit(2, 40, kind="top_up"))
-    gone = lots.expire(at(5), Decimal(60))  # 100, of which 60 are held: 40 can go
+    [gone] = lots.expiring(at(5), Decimal(60))  # 100, of which 60 are held: 40 can go
     assert gone == (1, 40)
     lots.apply(Movement(3, "expiry", "system", -gone.amount, at(5), lot_seq=1))
-    assert lots.expire(at(5), Decimal(60)) is None
+    assert lots.expiring(at(5), Decimal(60)) == []
     lots.apply(debit(4, 30, source="hold", hours=6))
     assert left(lots) == {2: 30}
 
@@ -198,7 +198,7 @@ def compare(seed):
     lots, naive, seq = Lots(), Naive(), 0
     for entry in history(dice):
         held = Decimal(dice.choice((0, 0, 3, 12)))
-        while (gone := lots.expire(entry.recorded_at, held)) is not None:
+        for gone in lots.expiring(entry.recorded_at, held):
             seq += 1
             expiry = Movement(seq, "expiry", "system", -gone.amount, entry.recorded_at, lot_seq=gone.lot_seq)
             lots.apply(expiry)
@@ -222,3 +222,11 @@ def compare(seed):
 def test_the_fold_and_a_model_of_single_units_agree(part):
     for seed in range(part * HISTORIES // 4, (part + 1) * HISTORIES // 4):
         compare(seed)
+
+
+def test_thousands_that_expire_at_one_moment_are_gone_at_once():
+    """Each without a look at the others: the ledger's lock is held meanwhile."""
+    lots = fold(*(credit(seq, 1, expires_at=at(5), priority=seq % 7, purpose="promotional") for seq in range(1, 8001)))
+    for place, burn in enumerate(lots.expiring(at(5), Decimal(0))):
+        lots.apply(Movement(8001 + place, "expiry", "system", -burn.amount, at(5), lot_seq=burn.lot_seq))
+    assert (len(lots), lots.balance) == (0, 0)

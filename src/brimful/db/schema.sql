@@ -395,7 +395,7 @@ CREATE TABLE public.entries (
     expires_at timestamp with time zone,
     CONSTRAINT entries_currency_check CHECK ((currency ~ '^[A-Z]{3}$'::text)),
     CONSTRAINT entries_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
-    CONSTRAINT entries_lot CHECK ((((priority >= 0) AND (priority <= 100)) AND ((purpose IS NULL) = (priority IS NULL)) AND ((lot_seq IS NULL) OR (amount < (0)::numeric)))),
+    CONSTRAINT entries_lot CHECK ((((priority >= 0) AND (priority <= 100)) AND ((purpose IS NULL) = (priority IS NULL)) AND ((lot_seq IS NULL) OR (amount < (0)::numeric)) AND ((purpose IS NOT NULL) OR ((effective_at IS NULL) AND (expires_at IS NULL))))),
     CONSTRAINT entries_mac_check CHECK ((octet_length(mac) = 17)),
     CONSTRAINT entries_money CHECK ((((money_minor IS NULL) = (currency IS NULL)) AND ((money_minor IS NULL) = (payment_id IS NULL)) AND ((money_minor IS NULL) = (kind = ANY (ARRAY['usage'::text, 'charge'::text, 'adjustment'::text, 'bonus'::text, 'expiry'::text]))))),
     CONSTRAINT entries_seq_check CHECK ((seq > 0)),
@@ -452,7 +452,7 @@ CREATE TABLE public.holds (
     CONSTRAINT holds_check CHECK (((ended_at IS NULL) = (state = 'open'::text))),
     CONSTRAINT holds_check1 CHECK (((captured IS NOT NULL) = (state = 'captured'::text))),
     CONSTRAINT holds_description_check CHECK ((length(description) <= 500)),
-    CONSTRAINT holds_hold_id_check CHECK ((hold_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
+    CONSTRAINT holds_hold_id_check CHECK ((hold_id ~ '^(refund/)?[A-Za-z0-9._:~-]{1,128}$'::text)),
     CONSTRAINT holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
 );
 CREATE VIEW public.broken_i1_holds AS
@@ -973,10 +973,12 @@ CREATE TABLE public.scheduled_credits (
     description text,
     metadata jsonb,
     created_at timestamp with time zone NOT NULL,
+    mac bytea NOT NULL,
     CONSTRAINT scheduled_credits_amount_check CHECK ((amount > (0)::numeric)),
     CONSTRAINT scheduled_credits_check CHECK ((expires_at > effective_at)),
     CONSTRAINT scheduled_credits_description_check CHECK ((length(description) <= 500)),
     CONSTRAINT scheduled_credits_key_check CHECK (((length(key) >= 1) AND (length(key) <= 255))),
+    CONSTRAINT scheduled_credits_mac_check CHECK ((octet_length(mac) = 17)),
     CONSTRAINT scheduled_credits_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
     CONSTRAINT scheduled_credits_purpose_check CHECK ((purpose = ANY (ARRAY['paid'::text, 'promotional'::text, 'bonus'::text, 'correction'::text])))
 );

@@ -63,8 +63,10 @@ async def follow(tx: Tx, top_up: TopUp, payment: Payment, movement: str, left_mi
     owner = payment.customer_id, top_up.asset
     if change < 0:
         return Draft(*owner, "bonus", change, "system", f"{key}:{movement}", lot_seq=first["seq"])
-    expires_at, now = first["expires_at"], await tx.now()
-    if not change or (expires_at is not None and expires_at <= now):
+    if not change:
         return None
+    expires_at, now = first["expires_at"], await tx.now()
+    if expires_at is not None and expires_at <= now:  # it was away when it expired: its days begin again
+        expires_at = now + dt.timedelta(days=top_up.bonus_days or 0)
     terms = Terms("bonus", first["priority"], None, expires_at)
     return Draft(*owner, "bonus", change, "system", f"{key}:{movement}", terms=terms)

@@ -5,7 +5,7 @@ it, finds nothing of that lot. A job does it where nobody comes. What open holds
 """
 
 import datetime as dt
-from decimal import Decimal
+import logging
 
 from brimful import ledger
 from brimful.core import clock, money
@@ -17,6 +17,9 @@ from brimful.ledger.hash_chain import ChainHead, Keyring
 from brimful.ledger.lots import Lot, Lots
 from brimful.notifications import events
 from brimful.notifications.events import Topic
+
+_log = logging.getLogger(__name__)
+_INSTANT = dt.timedelta(microseconds=1)  # of two at one moment, what begins comes before what expires
 
 
 def is_due(account: Account, now: dt.datetime) -> bool:
@@ -33,17 +36,22 @@ async def post(tx: Tx, keyring: Keyring, account: Account) -> Account:
     if not is_due(account, now):
         return account
     lots = await ledger.lot_store.read(tx, keyring, account.key, account.head.seq)
-    begins = await scheduled.list_for(tx, account.key)
+    if lots.balance != account.balance:  # usage was archived without a checkpoint: nothing certain can be said
+        _log.critical("ALARM the lots of %s %s do not sum up to its balance: nothing expires", *account.key)
+        return account
+    begins = await _genuine(tx, keyring, account)
     drafts: list[Draft] = []
     gone: list[tuple[Lot, Draft]] = []
-    while (draft := _next(lots, begins, account, now)) is not None:
-        if draft.kind == "expiry":
-            assert draft.lot_seq is not None
-            gone.append((lots.get(draft.lot_seq), draft))
-        else:
-            scheduled.forget(tx, begins.pop(0))
-        drafts.append(draft)
-        lots.apply(_movement(draft, lots.seq + 1, now))
+    for credit in [one for one in begins if one.effective_at <= now]:
+        _expire(lots, account, credit.effective_at - _INSTANT, now, drafts, gone)
+        scheduled.forget(tx, credit)
+        begins.remove(credit)
+        draft = Draft(
+            *account.key, "adjustment", credit.amount, "api", credit.key, credit.effective_at,
+            description=credit.description, metadata=credit.metadata, terms=credit.terms,
+        )  # fmt: skip
+        _take(lots, draft, now, drafts)
+    _expire(lots, account, now, now, drafts, gone)
     entries = await ledger.post.post(tx, keyring, {account.key: account}, drafts)
     moments = [moment for moment in (lots.first_expiry, *(one.effective_at for one in begins)) if moment is not None]
     due_at = min(moments, default=None)
@@ -52,20 +60,38 @@ async def post(tx: Tx, keyring: Keyring, account: Account) -> Account:
     return account._replace(head=_end(account.head, entries), lots_due_at=due_at)
 
 
-def _next(lots: Lots, begins: list[scheduled.Scheduled], account: Account, now: dt.datetime) -> Draft | None:
-    """What comes next in time: a credit that begins, or what expires of a lot."""
-    burn = lots.expire(now, account.held)
-    lot = None if burn is None else lots.get(burn.lot_seq)
-    credit = begins[0] if begins and begins[0].effective_at <= now else None
-    if credit is not None and (lot is None or lot.expires_at is None or credit.effective_at <= lot.expires_at):
-        return Draft(
-            *account.key, "adjustment", credit.amount, "api", credit.key, credit.effective_at,
-            description=credit.description, metadata=credit.metadata, terms=credit.terms,
-        )  # fmt: skip
-    if lot is None or burn is None:
-        return None
-    key = f"expiry:{account.asset}:{lots.seq + 1}"
-    return Draft(*account.key, "expiry", -burn.amount, "system", key, lot.expires_at, lot_seq=lot.seq)
+async def _genuine(tx: Tx, keyring: Keyring, account: Account) -> list[scheduled.Scheduled]:
+    """The credits that begin later, the next first: those that we signed, and whose key is no entry's."""
+    found = await scheduled.list_for(tx, account.key)
+    if not found:
+        return []
+    written = await ledger.keys.find(tx, [(account.customer_id, "api", one.key) for one in found])
+    good = []
+    for one in found:
+        if not one.genuine(keyring):
+            _log.critical("ALARM the planned credit %s of %s is not one that was signed", one.key, account.customer_id)
+        elif (account.customer_id, "api", one.key) in written.entries:
+            _log.critical("ALARM the planned credit %s of %s has the key of an entry", one.key, account.customer_id)
+        else:
+            good.append(one)
+    return good
+
+
+def _expire(
+    lots: Lots, account: Account, by: dt.datetime, now: dt.datetime, drafts: list[Draft], gone: list[tuple[Lot, Draft]]
+) -> None:
+    """What has expired by a moment, as entries."""
+    for burn in lots.expiring(by, account.held):
+        lot = lots.get(burn.lot_seq)
+        key = f"expiry:{account.asset}:{lots.seq + 1}"
+        draft = Draft(*account.key, "expiry", -burn.amount, "system", key, lot.expires_at, lot_seq=lot.seq)
+        gone.append((lot, draft))
+        _take(lots, draft, now, drafts)
+
+
+def _take(lots: Lots, draft: Draft, now: dt.datetime, drafts: list[Draft]) -> None:
+    drafts.append(draft)
+    lots.apply(_movement(draft, lots.seq + 1, now))
 
 
 def _movement(draft: Draft, seq: int, now: dt.datetime) -> ledger.lots.Movement:
@@ -88,8 +114,3 @@ async def _announce(tx: Tx, account: Account, gone: list[tuple[Lot, Draft]]) -> 
             "amount": money.text(-draft.amount), "expires_at": clock.rfc3339(lot.expires_at),
         }  # fmt: skip
         await events.emit(tx, Topic.CREDIT_EXPIRED, account.customer_id, data)
-
-
-def lapsing(lots: Lots, now: dt.datetime) -> Decimal:
-    """What has expired and is still there, because open holds need it."""
-    return sum((lot.left for lot in lots if lot.expired(now)), Decimal(0))

@@ -8,10 +8,12 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from brimful.core import money
 from brimful.core.ids import CustomerId
 from brimful.db.columns import CustomerIds, Texts
 from brimful.db.pool import Tx
 from brimful.ledger.accounts import AccountKey
+from brimful.ledger.hash_chain import Keyring
 from brimful.ledger.lots import Purpose, Terms
 
 
@@ -30,6 +32,24 @@ class Scheduled:
     description: str | None
     metadata: Mapping[str, Any] | None
     created_at: dt.datetime
+    mac: bytes = b""
+
+    def signed(self, keyring: Keyring) -> "Scheduled":
+        """The same with its mac: nobody without the ledger's key can plan a credit. What somebody wrote is not in it,
+        because it is forgotten with its customer.
+        """
+        return dataclasses.replace(self, mac=keyring.sign(b"scheduled", self._content()))
+
+    def genuine(self, keyring: Keyring) -> bool:
+        """Whether the ledger's key signed it."""
+        return keyring.recognises(bytes(self.mac), b"scheduled", self._content())
+
+    def _content(self) -> bytes:
+        moments = ("" if at is None else at.isoformat() for at in (self.effective_at, self.expires_at, self.created_at))
+        amount = money.text(self.amount)
+        return "\x1f".join(
+            (self.customer_id, self.key, self.asset, amount, self.purpose, str(self.priority), *moments)
+        ).encode()
 
     @property
     def terms(self) -> Terms:
@@ -39,9 +59,9 @@ class Scheduled:
 _names = ", ".join(field.name for field in dataclasses.fields(Scheduled))
 _SCHEDULE = """
     INSERT INTO scheduled_credits (customer_id, key, asset, amount, purpose, priority, effective_at, expires_at,
-        description, metadata, created_at)
+        description, metadata, created_at, mac)
     VALUES (%(customer_id)s, %(key)s, %(asset)s, %(amount)s, %(purpose)s, %(priority)s, %(effective_at)s,
-        %(expires_at)s, %(description)s, %(metadata)s, %(created_at)s)
+        %(expires_at)s, %(description)s, %(metadata)s, %(created_at)s, %(mac)s)
 """
 _OF_ACCOUNT = f"""
     SELECT {_names} FROM scheduled_credits WHERE customer_id = %s AND asset = %s ORDER BY effective_at, key

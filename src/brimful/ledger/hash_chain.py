@@ -106,7 +106,7 @@ def lot_text(
     expires_at: dt.datetime | None,
 ) -> str:
     """What an entry says about a lot, in the same form; empty for one that says nothing."""
-    if lot_seq is None and purpose is None:
+    if lot_seq is None and purpose is None and priority is None and effective_at is None and expires_at is None:
         return ""
     moments = ("" if moment is None else _instant(moment) for moment in (effective_at, expires_at))
     number = "" if lot_seq is None else str(lot_seq)

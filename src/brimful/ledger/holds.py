@@ -142,6 +142,7 @@ _PAGE = f"""
     FROM holds AS h
     WHERE h.customer_id = %(customer_id)s AND (%(asset)s::text IS NULL OR h.asset = %(asset)s)
         AND (%(state)s::text IS NULL OR h.state = %(state)s)
+        AND strpos(h.hold_id, '/') = 0  -- what is set aside for a refund is none of the platform's
         AND (%(before)s::timestamptz IS NULL OR (h.created_at, h.hold_id) < (%(before)s, %(before_id)s::text))
     ORDER BY h.created_at DESC, h.hold_id DESC LIMIT %(limit)s
 """

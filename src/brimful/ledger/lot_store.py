@@ -31,6 +31,7 @@ _ONWARD = """
     SELECT seq, kind, source, amount, recorded_at, payment_id, lot_seq, purpose, priority, effective_at, expires_at
     FROM entries WHERE customer_id = %s AND asset = %s AND seq > %s AND seq <= %s ORDER BY seq LIMIT %s
 """
+_ARCHIVED = "SELECT seq FROM archive_marks WHERE customer_id = %s AND asset = %s"
 _SAVE = """
     INSERT INTO lot_checkpoints (customer_id, asset, seq, state, mac) VALUES (%s, %s, %s, %s, %s)
     ON CONFLICT DO NOTHING
@@ -117,18 +118,22 @@ _BEHIND = """
         SELECT c.seq FROM lot_checkpoints AS c
         WHERE c.customer_id = a.customer_id AND c.asset = a.asset ORDER BY c.seq DESC LIMIT 1
     ) AS c ON true
-    WHERE (a.customer_id, a.asset) > (%(customer_id)s, %(asset)s) AND a.seq - coalesce(c.seq, 0) >= %(step)s
-        AND (%(due)s::bool IS FALSE OR a.lots_due_at IS NOT NULL)
+    WHERE (a.customer_id, a.asset) > (%(customer_id)s, %(asset)s) AND a.seq >= %(step)s
+        AND a.seq - coalesce(c.seq, 0) >= %(step)s
     ORDER BY a.customer_id, a.asset LIMIT %(limit)s
 """
 
 
-async def behind(tx: Tx, after: AccountKey, *, due_only: bool, limit: int) -> list[tuple[AccountKey, int]]:
-    """Accounts with many entries beyond their latest checkpoint, in key order after one, each with its `seq`;
-    `due_only` leaves out those of which nothing expires or begins.
-    """
-    values = {"customer_id": after[0], "asset": after[1], "step": STEP, "due": due_only, "limit": limit}
+async def behind(tx: Tx, after: AccountKey, *, limit: int) -> list[tuple[AccountKey, int]]:
+    """Accounts with many entries beyond their latest checkpoint, in key order after one, each with its `seq`."""
+    values = {"customer_id": after[0], "asset": after[1], "step": STEP, "limit": limit}
     return [((row["customer_id"], row["asset"]), row["seq"]) for row in await tx.all(_BEHIND, values)]
+
+
+async def _archived(tx: Tx, key: AccountKey) -> int:
+    """The entry up to which usage was archived: what it took of which lot is known no more."""
+    row = await tx.one(_ARCHIVED, key)
+    return 0 if row is None else int(row["seq"])
 
 
 # --- the statement of one lot ----------------------------------------------------------------------------------------
@@ -166,6 +171,7 @@ async def statement(
         limit: movements at most.
         read_max: entries read at most, so that a page may be short.
     """
+    after = max(after, await _archived(tx, key))
     lots = await read(tx, keyring, key, after)
     left, items, reached = lots.left_of(lot_seq), list[Taken](), after
     async for entry in onward(tx, key, after, through, most=read_max):
@@ -180,7 +186,10 @@ async def statement(
 
 
 async def purposes(tx: Tx, keyring: Keyring, key: AccountKey, first: int, last: int) -> dict[int, frozenset[str]]:
-    """The purposes of the lots that each entry from `first` to `last` took of; an entry that took of none is absent."""
+    """The purposes of the lots that each entry from `first` to `last` took of. An entry that took of none is absent,
+    and so are those that were archived.
+    """
+    first = max(first, await _archived(tx, key) + 1)
     lots, found = await read(tx, keyring, key, first - 1), dict[int, frozenset[str]]()
     async for entry in onward(tx, key, first - 1, last):
         named = {lot.seq: lot.purpose for lot in lots} if entry.amount < 0 else {}

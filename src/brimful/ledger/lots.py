@@ -103,6 +103,7 @@ class Lots:
         self.seq = seq
         self.balance = balance
         self._lots = sorted(lots, key=_order)
+        self._by_seq = {lot.seq: lot for lot in self._lots}
         self._first_expiry = min((lot.expires_at or _NEVER for lot in self._lots), default=_NEVER)
 
     def __iter__(self) -> Iterator[Lot]:
@@ -119,7 +120,7 @@ class Lots:
 
     def left_of(self, seq: int) -> Decimal:
         """What is left of one lot."""
-        return next((lot.left for lot in self._lots if lot.seq == seq), _NOTHING)
+        return self._by_seq[seq].left if seq in self._by_seq else _NOTHING
 
     def left_for(self, purpose: Purpose) -> Decimal:
         """What is left of all of one purpose."""
@@ -146,9 +147,12 @@ class Lots:
             entry.effective_at or entry.recorded_at, entry.expires_at, entry.payment_id,
         )  # fmt: skip
         bisect.insort(self._lots, lot, key=_order)
+        self._by_seq[lot.seq] = lot
         self._first_expiry = min(self._first_expiry, lot.expires_at or _NEVER)
 
     def _burn(self, entry: Movement, amount: Decimal) -> list[Burn]:
+        if entry.kind == "expiry" and entry.lot_seq in self._by_seq:
+            return [self._expire(self._by_seq[entry.lot_seq], amount)]
         burned: list[Burn] = []
         in_turn = self._in_turn(entry)
         for lot in in_turn:
@@ -163,7 +167,19 @@ class Lots:
             del self._lots[: len(burned) - bool(lot.left)]
         else:
             self._lots = [lot for lot in self._lots if lot.left]
+        for burn in burned:
+            if not self._by_seq[burn.lot_seq].left:
+                del self._by_seq[burn.lot_seq]
         return burned
+
+    def _expire(self, lot: Lot, amount: Decimal) -> Burn:
+        """Many may expire at one moment: each is found without looking at the others."""
+        assert amount <= lot.left, f"{amount} expire of {lot.left}"
+        lot.left -= amount
+        if not lot.left:
+            del self._lots[bisect.bisect_left(self._lots, lot.order, key=_order)]
+            del self._by_seq[lot.seq]
+        return Burn(lot.seq, amount)
 
     def _in_turn(self, entry: Movement) -> list[Lot]:
         """The lots in the order in which this entry burns them: its own first."""
@@ -181,18 +197,27 @@ class Lots:
 
         return sorted(self._lots, key=turn)  # stable: among equals the order stays
 
-    def expire(self, now: dt.datetime, held: Decimal) -> "Burn | None":
-        """What expires next, if anything has by then: at most what is available, so that holds keep what they need."""
-        gone = [lot for lot in self._lots if lot.expired(now)]
-        free = self.balance - held
-        if not gone or free <= 0:
-            return None
-        first = min(gone, key=lambda lot: (lot.expires_at, lot.seq))
-        return Burn(first.seq, min(first.left, free))
+    def expiring(self, by: dt.datetime, held: Decimal) -> list[Burn]:
+        """What has expired by then, oldest first: at most what is available, so that holds keep what they need."""
+        free, found = self.balance - held, list[Burn]()
+        if by < self._first_expiry:
+            return found
+        for lot in sorted((lot for lot in self._lots if lot.expired(by)), key=lambda lot: (lot.expires_at, lot.seq)):
+            if free <= 0:
+                break
+            found.append(Burn(lot.seq, min(lot.left, free)))
+            free -= found[-1].amount
+        return found
+
+    def expired(self, at: dt.datetime) -> Decimal:
+        """What is left of lots that have expired by then: what holds need."""
+        if at < self._first_expiry:
+            return _NOTHING
+        return sum((lot.left for lot in self._lots if lot.expired(at)), _NOTHING)
 
     def get(self, seq: int) -> Lot:
         """One of which something is left."""
-        return next(lot for lot in self._lots if lot.seq == seq)
+        return self._by_seq[seq]
 
     # --- as text, for checkpoints ------------------------------------------------------------------------------
 

@@ -97,10 +97,9 @@ class LotsFold:
     async def _nothing_expired(self, key: _Key, entry: Movement) -> None:
         if entry.amount >= 0 or entry.kind == "expiry":
             return
-        first = self._lots.first_expiry
-        if first is None or first > entry.recorded_at:
+        expired = self._lots.expired(entry.recorded_at)
+        if not expired:
             return
-        expired = sum((lot.left for lot in self._lots if lot.expired(entry.recorded_at)), Decimal(0))
         moments = entry.recorded_at, entry.recorded_at
         row = await (await self._connection.execute(_HELD, (*key, *moments))).fetchone()
         assert row is not None

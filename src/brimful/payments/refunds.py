@@ -175,7 +175,8 @@ _SET_ASIDE = dt.timedelta(days=7)  # at most: a refund is booked as soon as Stri
 
 
 def _hold_id(refund_id: str) -> str:
-    return f"refund:{refund_id}"
+    """Of a form that no hold of the platform's can have: the API can neither make nor end one of these."""
+    return f"refund/{refund_id}"
 
 
 async def set_aside(tx: Tx, account: Account, refund: Refund, units: Decimal) -> None:
@@ -188,20 +189,20 @@ async def set_aside(tx: Tx, account: Account, refund: Refund, units: Decimal) ->
     ledger.holds.save(tx, begun=[hold], ended=[], held={account.key: account.held + units}, now=now)
 
 
-async def let_go(tx: Tx, account: Account, refund: Refund | None) -> Account:
+async def let_go(tx: Tx, account: Account, refund: Refund | None) -> tuple[Account, Decimal]:
     """What was set aside for a refund is free again: it is booked now, or will not be. The caller holds the lock, and
-    reevaluates. Returns the account as it is then.
+    reevaluates. Returns the account as it is then, and how much it was.
     """
     if refund is None:
-        return account
+        return account, Decimal(0)
     hold = await ledger.holds.find(tx, account.customer_id, _hold_id(refund.refund_id))
     if hold is None or hold.state != "open":
-        return account
+        return account, Decimal(0)
     now = await tx.now()
     held = account.held - hold.amount
     ended = hold._replace(state="released", ended_at=now)
     ledger.holds.save(tx, begun=[], ended=[ended], held={account.key: held}, now=now)
-    return account._replace(held=held)
+    return account._replace(held=held), hold.amount
 
 
 _KEEP_LOSS = "UPDATE refunds SET loss = %s WHERE customer_id = %s AND stripe_refund_id = %s"

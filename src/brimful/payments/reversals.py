@@ -145,16 +145,21 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
     account, top_up = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
     if not await refunds.note(tx, payment, snapshot):
         return
-    account = await refunds.let_go(tx, account, await refunds.find(tx, payment.customer_id, snapshot))
+    refund = await refunds.find(tx, payment.customer_id, snapshot)
+    account = await grants.due.post(tx, context.keyring, account)  # what is set aside of an expired credit stays for it
+    account, aside = await refunds.let_go(tx, account, refund)
     gone = snapshot.status not in {"failed", "canceled"}
     key = snapshot.refund_id if gone else f"{snapshot.refund_id}:{snapshot.status}"
     if not gone and not await _written(tx, payment, snapshot.refund_id):
         return  # it failed before we ever booked it
     kind: ledger.entries.Kind = "refund" if gone else "reinstatement"
-    loss = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor)
+    loss = await _book(context, tx, account, top_up, payment, kind=kind, key=key, minor=snapshot.amount_minor,
+                       aside=aside)  # fmt: skip
     moved = loss is not None
     if loss is not None and gone:
         await refunds.keep_loss(tx, payment.customer_id, snapshot.refund_id, loss)
+    if refund is not None and not moved:
+        loss = refund.loss  # booked before
     named = _shown(payment, top_up, snapshot.amount_minor, loss)
     shown = {**named, "refund_id": snapshot.refund_id, "state": snapshot.status}
     await events.emit(tx, Topic.REFUND_RECORDED, payment.customer_id, shown)
@@ -168,7 +173,7 @@ async def record_refund(context: PaymentContext, tx: Tx, payment: Payment, snaps
 async def record_dispute(context: PaymentContext, tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> None:
     """Bring the books to what was read of a dispute. Its card is not charged automatically again."""
     account, top_up = await settle.lock_both(tx, payment.customer_id, payment.top_up_id)
-    opened, closed = await _note_dispute(tx, payment, snapshot)
+    opened, closed, loss = await _note_dispute(tx, payment, snapshot)
     minor = snapshot.amount_minor
     if snapshot.currency != payment.currency:
         _log.critical("ALARM dispute %s is in %s, its payment in %s: booked whole", snapshot.dispute_id,
@@ -179,7 +184,6 @@ async def record_dispute(context: PaymentContext, tx: Tx, payment: Payment, snap
         movements.append(("dispute", "withdrawn"))
     if snapshot.reinstated:
         movements.append(("reinstatement", "reinstated"))
-    loss = None
     for kind, name in movements:
         [fresh] = (await ledger.accounts.lock(tx, [account.key])).values()
         key = f"{snapshot.dispute_id}:{name}"
@@ -235,9 +239,10 @@ async def _book(
     kind: ledger.entries.Kind,
     key: str,
     minor: int,
+    aside: Decimal | None = None,
 ) -> Decimal | None:
     """One entry for one movement of money at Stripe, and one for its bonus. Returns the loss: units that go back and
-    had been used; None when it is written already.
+    had been used; None when it is written already. Of what was set `aside` for it, nothing had been.
 
     What goes back comes from what is left of the payment's own credit first.
 
@@ -247,7 +252,8 @@ async def _book(
     known = await ledger.keys.find(tx, [(payment.customer_id, "stripe", key)])
     if known.entries:
         return None
-    account = await grants.due.post(tx, context.keyring, account)
+    if aside is None:
+        account = await grants.due.post(tx, context.keyring, account)
     left = await ledger.entries.remaining_of_payment(tx, payment.customer_id, payment.payment_id)
     assert left is not None, f"{payment.payment_id} goes back before it was credited"
     signed = minor if kind == "reinstatement" else -minor
@@ -268,6 +274,8 @@ async def _book(
     bonus = await grants.bonuses.follow(tx, top_up, payment, key, left.money_minor + signed, asset.scale)
     drafts = [draft] if bonus is None else [draft, bonus]
     loss = await _used(context, tx, account, drafts) if signed < 0 else Decimal(0)
+    if aside:
+        loss = min(loss, max(Decimal(0), -sum(draft.amount for draft in drafts) - aside))
     await ledger.post.post(tx, context.keyring, {account.key: account}, drafts)
     return loss
 
@@ -337,7 +345,7 @@ async def open_disputes(tx: Tx, *, limit: int) -> list[Row]:
     return await tx.all(_OPEN, (limit,))
 
 
-_STANDING = "SELECT status, closed_at FROM disputes WHERE customer_id = %s AND dispute_id = %s"
+_STANDING = "SELECT status, closed_at, loss FROM disputes WHERE customer_id = %s AND dispute_id = %s"
 # How far a dispute has come: a reading may be applied late, and one of before never undoes a later one. An inquiry may
 # become a dispute, also after it was closed. Source: docs.stripe.com/disputes/how-disputes-work.
 _PROGRESS = {
@@ -346,8 +354,8 @@ _PROGRESS = {
 }  # fmt: skip
 
 
-async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> tuple[bool, bool]:
-    """Keep what was read. Returns whether it is new, and whether its end is."""
+async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> tuple[bool, bool, Decimal | None]:
+    """Keep what was read. Returns whether it is new, whether its end is, and the loss if that was booked before."""
     values = {
         "customer_id": payment.customer_id,
         "dispute_id": snapshot.dispute_id,
@@ -364,9 +372,9 @@ async def _note_dispute(tx: Tx, payment: Payment, snapshot: DisputeSnapshot) -> 
     before = await tx.one(_STANDING, (payment.customer_id, snapshot.dispute_id))
     assert before is not None
     if _PROGRESS.get(snapshot.status, 0) < _PROGRESS.get(before["status"], 0):
-        return False, False
+        return False, False, before["loss"]
     await tx.execute(_UPDATE_DISPUTE, values)
-    return opened, snapshot.closed and before["closed_at"] is None
+    return opened, snapshot.closed and before["closed_at"] is None, before["loss"]
 
 
 _KEEP_LOSS = "UPDATE disputes SET loss = %s WHERE customer_id = %s AND dispute_id = %s"

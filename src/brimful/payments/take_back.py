@@ -24,12 +24,13 @@ from brimful.top_ups.model import Payment, TopUp
 
 ACTOR = "customer"  # of a refund that its customer asked for
 _OVER = {"failed", "canceled", "refused"}
-Reason = Literal["not_automatic", "too_late", "taken_back", "disputed", "nothing_left"]
+Reason = Literal["not_automatic", "too_late", "taken_back", "disputed", "refund_on_its_way", "nothing_left"]
 _WHY: dict[Reason, str] = {
     "not_automatic": "Only an automatic top-up can be taken back: ask for a refund of this one.",
     "too_late": "The time in which this top-up could be taken back has passed.",
     "taken_back": "This top-up has been taken back already.",
     "disputed": "A dispute about this payment is open.",
+    "refund_on_its_way": "A refund of this top-up is on its way: try again once it has been made.",
     "nothing_left": "Nothing is left of this top-up.",
 }
 
@@ -56,12 +57,15 @@ async def offered(tx: Tx, keyring: Keyring, account: Account, top_up: TopUp, win
     payment = await top_ups.store.paid_by(tx, top_up)
     if top_up.kind != "automatic" or payment is None or top_up.ended_at is None:
         return "not_automatic"
-    if any(one.actor == ACTOR and one.state not in _OVER for one in await refunds.list_for(tx, payment)):
+    made = await refunds.list_for(tx, payment)
+    if any(one.actor == ACTOR and one.state not in _OVER for one in made):
         return "taken_back"
     if await tx.now() >= top_up.ended_at + window:
         return "too_late"
     if any(row["closed_at"] is None for row in await reversals.disputes_of(tx, account.customer_id, top_up.top_up_id)):
         return "disputed"
+    if any(one.state == "requested" for one in made):  # what it takes is in the wallet still
+        return "refund_on_its_way"
     return await _unspent(tx, keyring, account, top_up, payment)
 
 

@@ -49,6 +49,7 @@ def _not_taken_back(words: Words, why: str) -> str:
         "too_late": t("The time in which this top-up could be taken back has passed."),
         "taken_back": t("You have taken this top-up back already."),
         "disputed": t("This payment is questioned by its bank: it is decided there."),
+        "refund_on_its_way": t("A refund of this top-up is on its way: try again once it has been made."),
         "nothing_left": t("Nothing is left of this top-up."),
     }
     return known.get(why, t("This did not work. Nothing was changed."))

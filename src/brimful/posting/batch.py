@@ -17,6 +17,7 @@ import psycopg_pool
 from brimful import auto_top_up, grants, ledger, observability, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.db.citus.nodes import NodeConnections
+from brimful.db.columns import Texts
 from brimful.db.pool import Database, Query, Tx
 from brimful.posting import decide
 from brimful.posting.holds import BatchHolds
@@ -91,25 +92,41 @@ class BatchWriter:
     ) -> list[Verdict]:
         """One batch under its locks; first what is due on its accounts.
 
-        What a hold kept of a lot that has expired goes when the hold ends, before anything that follows in the same
-        batch: such a batch is posted movement by movement.
+        What a hold kept of a lot that has expired goes as soon as something frees it, before anything that follows in
+        the same batch: on such accounts movements are posted one by one.
         """
         now = await tx.now()
         due = {key for key, one in accounts.items() if one.lots_due_at is not None and one.lots_due_at <= now}
         if not due:
             return await self._post(tx, accounts, known, movements)
         await self._post_due(tx, accounts, due)
-        accounts, known = await _lock(tx, movements)  # a credit that began has taken its key
-        kept = {key for key in due if grants.due.is_due(accounts[key], now)}
-        if not any(move.kind in HOLDING and (move.customer_id, move.asset) in kept for move in movements):
-            return await self._post(tx, accounts, known, movements, due)
-        verdicts = []
-        for movement in movements:
-            one, written = await _lock(tx, [movement])
-            verdicts += await self._post(tx, one, written, [movement], one)
-            await self._post_due(tx, await ledger.accounts.lock(tx, one), one)
-        await auto_top_up.evaluate.reevaluate(tx, due, self._pace)
-        return verdicts
+        frees = {(move.customer_id, move.asset) for move in movements if move.kind in HOLDING or move.amount > _NOTHING}
+        again = await _again(tx, due & frees)
+        one_by_one = {key for key, one in again.items() if grants.due.is_due(one, now)}
+        verdicts: dict[int, Verdict] = {}
+        together = [n for n, move in enumerate(movements) if (move.customer_id, move.asset) not in one_by_one]
+        if together:
+            verdicts |= await self._post_some(tx, movements, together, due - one_by_one)
+        for number in [n for n in range(len(movements)) if n not in verdicts]:
+            move = movements[number]
+            key = move.customer_id, move.asset
+            verdicts |= await self._post_some(tx, movements, [number], ())
+            await self._post_due(tx, await _again(tx, [key]), [key])
+        await auto_top_up.evaluate.reevaluate(tx, one_by_one, self._pace)
+        return [verdicts[number] for number in range(len(movements))]
+
+    async def _post_some(
+        self,
+        tx: Tx,
+        movements: Sequence[Movement],
+        numbers: Sequence[int],
+        changed: Collection[ledger.accounts.AccountKey],
+    ) -> dict[int, Verdict]:
+        """Those of a batch, on accounts that it holds and has changed meanwhile; the moment stays the batch's."""
+        some = [movements[number] for number in numbers]
+        accounts = await _again(tx, {(move.customer_id, move.asset) for move in some})
+        known = await tx.ask(ledger.keys.known_query(_used(some)))  # a credit that began has taken its key
+        return dict(zip(numbers, await self._post(tx, accounts, known, some, changed), strict=True))
 
     async def _post_due(self, tx: Tx, accounts: _Accounts, keys: Iterable[ledger.accounts.AccountKey]) -> None:
         for key in sorted(keys):
@@ -125,17 +142,17 @@ class BatchWriter:
     ) -> list[Verdict]:
         """Decide, write, and evaluate the accounts that crossed their trigger, and those that have changed already."""
         possible = [_kept(m, accounts) for m in movements if (m.customer_id, m.asset) in accounts]
+        plain = _PLAIN.issuperset([movement.kind for movement in possible])
         await known.complete(tx)
         batch_holds = await self._batch_holds(tx, accounts, possible)
         now = await tx.now()
         written = known.entries
-        plain = _PLAIN.issuperset([movement.kind for movement in possible])
         if not plain:
             written = {**written, **await _scheduled(tx, possible)}
         decided = decide.decide(possible, _balances(accounts), written, now, batch_holds)
         applied = _applied(possible, decided)
         if not plain:
-            applied = _schedule(tx, applied, now)
+            applied = self._schedule(tx, applied, now)
         await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
@@ -149,14 +166,32 @@ class BatchWriter:
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
 
+    def _schedule(self, tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
+        """Write down those that begin later. Returns the others, which become entries at once."""
+        at_once, moments = list[Movement](), dict[ledger.accounts.AccountKey, dt.datetime]()
+        for move in applied:
+            if move.terms is None or move.terms.effective_at is None or move.terms.effective_at <= now:
+                at_once.append(move)
+                continue
+            credit = grants.scheduled.Scheduled(
+                move.customer_id, move.key, move.asset, move.amount, move.terms.purpose, move.terms.priority,
+                move.terms.effective_at, move.terms.expires_at, move.description, move.metadata, now,
+            )  # fmt: skip
+            grants.scheduled.write(tx, credit.signed(self._keyring))
+            key = move.customer_id, move.asset
+            moments[key] = min(moments.get(key, move.terms.effective_at), move.terms.effective_at)
+        if moments:
+            ledger.accounts.lots_due_by(tx, moments)
+        return at_once
+
     async def _write_at(self, node: Database, movements: Sequence[Movement]) -> dict[int, Verdict]:
-        """A customer with an account that is missing, that crosses a line or gets something, or with a hold, is absent
-        from the verdicts with all that is theirs.
+        """A customer with an account that is missing, that crosses a line or gets something, with a hold, or with what
+        may begin later, is absent from the verdicts with all that is theirs.
         """
         async with node.transaction("T1") as tx:
             accounts, known = await _lock(tx, movements)
             await known.complete(tx)
-            absent = {m.customer_id for m in movements if m.kind in HOLDING or (m.customer_id, m.asset) not in accounts}
+            absent = {m.customer_id for m in movements if m.kind != "usage" or (m.customer_id, m.asset) not in accounts}
             now = await tx.now()
             absent |= {account.customer_id for account in accounts.values() if grants.due.is_due(account, now)}
             numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
@@ -187,10 +222,32 @@ class BatchWriter:
         return BatchHolds(held, known, bridges)
 
 
+_LOCK_KEYS = """
+    SELECT pg_advisory_xact_lock(hashtextextended(k.key, 5))
+    FROM (SELECT key FROM unnest(%s::text[]) AS w (key) ORDER BY key) AS k
+"""
+
+
 async def _lock(tx: Tx, movements: Sequence[Movement]) -> tuple[_Accounts, ledger.keys.Known]:
-    keys = {(movement.customer_id, movement.asset) for movement in movements}
-    used = {(movement.customer_id, movement.source, movement.key) for movement in movements}
-    return await tx.ask(ledger.accounts.lock_query(keys) & ledger.keys.known_query(used))
+    """Lock the accounts, and the keys that an entry may take, or a credit that begins later, on two assets at once: the
+    second waits, and then finds it.
+    """
+    accounts = ledger.accounts.lock_query({(movement.customer_id, movement.asset) for movement in movements})
+    known = ledger.keys.known_query(_used(movements))
+    taken = {f"{move.customer_id} {move.key}" for move in movements if move.kind not in _PLAIN}
+    if not taken:
+        return await tx.ask(accounts & known)
+    (locked, _), written = await tx.ask(accounts & Query(_LOCK_KEYS, (Texts(taken),), len) & known)
+    return locked, written
+
+
+async def _again(tx: Tx, keys: Collection[ledger.accounts.AccountKey]) -> _Accounts:
+    """Accounts that are locked already, as they stand now. Nothing was waited for: the moment stays the same."""
+    return await tx.ask(ledger.accounts.lock_query(keys))
+
+
+def _used(movements: Sequence[Movement]) -> set[ledger.keys.Key]:
+    return {(movement.customer_id, movement.source, movement.key) for movement in movements}
 
 
 def _balances(accounts: _Accounts) -> dict[ledger.accounts.AccountKey, Decimal]:
@@ -219,27 +276,6 @@ async def _scheduled(tx: Tx, movements: Sequence[Movement]) -> dict[ledger.keys.
         )
         for one in await grants.scheduled.by_keys(tx, wanted)
     }
-
-
-def _schedule(tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
-    """Write down those that begin later. Returns the others, which become entries at once."""
-    at_once, moments = list[Movement](), dict[ledger.accounts.AccountKey, dt.datetime]()
-    for move in applied:
-        if move.terms is None or move.terms.effective_at is None or move.terms.effective_at <= now:
-            at_once.append(move)
-            continue
-        grants.scheduled.write(
-            tx,
-            grants.scheduled.Scheduled(
-                move.customer_id, move.key, move.asset, move.amount, move.terms.purpose, move.terms.priority,
-                move.terms.effective_at, move.terms.expires_at, move.description, move.metadata, now,
-            ),
-        )  # fmt: skip
-        key = move.customer_id, move.asset
-        moments[key] = min(moments.get(key, move.terms.effective_at), move.terms.effective_at)
-    if moments:
-        ledger.accounts.lots_due_by(tx, moments)
-    return at_once
 
 
 def _by_account(movements: Sequence[Movement]) -> dict[ledger.accounts.AccountKey, list[str]]:

@@ -128,14 +128,12 @@ async def post_due_credits(deps: Deps) -> None:
     await _each_due(deps, dt.timedelta(0), post)
 
 
-async def advance_lots(deps: Deps, *, due_only: bool) -> None:
-    """Keep checkpoints of the lots of accounts that many entries came to: each minute where something expires, each
-    hour everywhere.
-    """
+async def advance_lots(deps: Deps) -> None:
+    """Each minute: keep checkpoints of the lots of accounts that many entries came to."""
     after: ledger.accounts.AccountKey = (NOBODY, "")
     while True:
         async with deps.database.transaction() as tx:
-            behind = await ledger.lot_store.behind(tx, after, due_only=due_only, limit=_SWEEP_MAX)
+            behind = await ledger.lot_store.behind(tx, after, limit=_SWEEP_MAX)
         if not behind:
             return
         await _each([functools.partial(_advance, deps, key, seq) for key, seq in behind])
@@ -203,7 +201,6 @@ async def roll_up(deps: Deps) -> None:
         await ledger.usage_hours.delete_old(tx)
         await auto_top_up.thresholds.delete_old(tx)
         await top_ups.timing.measure(tx)
-    await advance_lots(deps, due_only=False)
     after = (NOBODY, "")
     while True:
         async with deps.database.transaction() as tx:

@@ -221,7 +221,7 @@ class JobHandlers:
     async def sweep(self, timestamp: int) -> None:  # noqa: ARG002 - procrastinate passes it
         await periodic.reconcile_if_restored(self._deps)
         await periodic.sweep(self._deps)
-        await periodic.advance_lots(self._deps, due_only=True)
+        await periodic.advance_lots(self._deps)
 
     async def expire(self, timestamp: int) -> None:  # noqa: ARG002
         while await posting.expire_holds.expire_due(self._deps.database, self._deps.keyring, self._deps.pace):

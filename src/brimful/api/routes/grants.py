@@ -115,7 +115,9 @@ async def set_offers(tx: Transaction, code: str, body: schemas.requests.SetOffer
         wanted.append(
             grants.offers.Offer(
                 currency=offer.currency,
-                from_minor=money.minor_exact(amount, offer.currency, field="amount_from"),
+                from_minor=money.chargeable(
+                    money.minor_exact(amount, offer.currency, field="amount_from"), offer.currency, field="amount_from"
+                ),
                 percent=money.parse(offer.percent, scale=2, field="percent"),
                 expires_after_days=offer.expires_after_days,
                 valid_from=offer.valid_from or now,

@@ -10,7 +10,8 @@ ALTER TABLE entries
     ADD COLUMN expires_at timestamptz,
     -- Each statement reads its checks anew, so this one is short; that the terms are right is signed.
     ADD CONSTRAINT entries_lot CHECK (
-        priority BETWEEN 0 AND 100 AND (purpose IS NULL) = (priority IS NULL) AND (lot_seq IS NULL OR amount < 0)),
+        priority BETWEEN 0 AND 100 AND (purpose IS NULL) = (priority IS NULL) AND (lot_seq IS NULL OR amount < 0)
+        AND (purpose IS NOT NULL OR (effective_at IS NULL AND expires_at IS NULL))),
     DROP CONSTRAINT entries_money,
     ADD CONSTRAINT entries_money CHECK (
         (money_minor IS NULL) = (currency IS NULL) AND (money_minor IS NULL) = (payment_id IS NULL)
@@ -57,6 +58,7 @@ CREATE TABLE scheduled_credits (
     description text CHECK (length(description) <= 500),
     metadata jsonb,
     created_at timestamptz NOT NULL,
+    mac bytea NOT NULL CHECK (octet_length(mac) = 17),
     PRIMARY KEY (customer_id, key),
     FOREIGN KEY (customer_id, asset) REFERENCES accounts
 );
@@ -98,6 +100,10 @@ ALTER TABLE top_ups ADD COLUMN credit_expires_at timestamptz,
 -- Units that were taken back and had been used already.
 ALTER TABLE refunds ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
 ALTER TABLE disputes ADD COLUMN loss numeric(38, 12) CHECK (loss >= 0);
+
+-- What is set aside for a refund has an id that nobody can ask for.
+ALTER TABLE holds DROP CONSTRAINT holds_hold_id_check,
+    ADD CONSTRAINT holds_hold_id_check CHECK (hold_id ~ '^(refund/)?[A-Za-z0-9._:~-]{1,128}$');
 
 -- Whether promotional credit counts for the threshold; as ever where it is not said.
 ALTER TABLE consents ADD COLUMN promotional_counts boolean;

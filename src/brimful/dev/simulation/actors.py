@@ -294,7 +294,7 @@ async def look_after_credits(h: "History") -> None:
 
     async def act() -> None:
         await worker.periodic.post_due_credits(deps)
-        await worker.periodic.advance_lots(deps, due_only=h.dice.random() < 0.5)
+        await worker.periodic.advance_lots(deps)
 
     h.world.scheduler.spawn(act())
 

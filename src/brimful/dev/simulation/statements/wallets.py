@@ -5,7 +5,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, cards, customers, grants, ledger
+from brimful import assets, cards, customers, grants, ledger, posting
 from brimful.auth import audit
 from brimful.db.citus import shards
 from brimful.dev.simulation.statements import registry
@@ -243,8 +243,7 @@ def _lots_behind(t: Tables, p: Any) -> list[Row]:
     for row in sorted(t.all("accounts"), key=lambda one: (one["customer_id"], one["asset"])):
         kept = t.where("lot_checkpoints", customer_id=row["customer_id"], asset=row["asset"])
         behind = row["seq"] - max((one["seq"] for one in kept), default=0) >= p["step"]
-        due = row["lots_due_at"] is not None or not p["due"]
-        if behind and due and (row["customer_id"], row["asset"]) > (p["customer_id"], p["asset"]):
+        if behind and (row["customer_id"], row["asset"]) > (p["customer_id"], p["asset"]):
             found.append({name: row[name] for name in ("customer_id", "asset", "seq")})
     return found[: p["limit"]]
 
@@ -288,6 +287,11 @@ def _held(t: Tables, p: Any) -> int:
             t.update("accounts", row, held=held)
             changed += 1
     return changed
+
+
+@registry.on(posting.batch._LOCK_KEYS)
+def _lock_keys(_t: Tables, p: Any) -> list[Row]:
+    return [{"pg_advisory_xact_lock": ""} for _ in p[0]]  # transactions do not overlap here
 
 
 _SCHEDULED = [field.name for field in dataclasses.fields(grants.scheduled.Scheduled)]
