@@ -207,23 +207,27 @@ async def test_in_one_batch_what_a_release_lets_go_is_not_there_for_the_next(har
     assert refused["code"] == "insufficient_funds"
 
 
-async def test_in_one_batch_a_credit_does_not_keep_what_has_expired(harness):
-    """What it makes free of an expired credit goes at once: the debit after it finds the new credit's units alone."""
+@pytest.mark.parametrize(
+    ("freeing", "next_one", "posted"),
+    [
+        ({"kind": "adjustment", "key": "new", "amount": Decimal(20), "terms": Terms.of("paid")}, -20, [20, -20]),
+        ({"kind": "release", "key": "job", "amount": Decimal(0)}, -41, [-20]),
+    ],
+)
+async def test_in_one_batch_what_is_freed_of_an_expired_credit_goes_at_once(harness, freeing, next_one, posted):
+    """A debit after it, in the same batch, does not find it; other accounts are posted together."""
     customer_id, _ = await lapsing(harness)
-    key = harness.engine.keyring
     writer = posting.batch.BatchWriter(
-        harness.engine.database, key, harness.engine.pace, suspended=payments.suspensions.SUSPENDED
+        harness.engine.database, harness.engine.keyring, harness.engine.pace, suspended=payments.suspensions.SUSPENDED
     )
     asked = [
-        posting.model.Movement("adjustment", customer_id, "USD", "new", Decimal(20), terms=Terms.of("paid")),
-        posting.model.Movement("usage", customer_id, "USD", "next", Decimal(-20), covered_only=True),
+        posting.model.Movement(customer_id=customer_id, asset="USD", **freeing),
+        posting.model.Movement("usage", customer_id, "USD", "next", Decimal(next_one), covered_only=True),
         posting.model.Movement("usage", await harness.customer(), "USD", "another's", Decimal(-1)),
     ]
     first, second, third = await writer.write(asked)
     assert (first.outcome, second.code, third.outcome) == ("applied", "insufficient_funds", "applied")
-    assert await kinds(harness, customer_id) == [
-        ("adjustment", 60), ("adjustment", 40), ("expiry", -40), ("adjustment", 20), ("expiry", -20),
-    ]  # fmt: skip
+    assert [amount for _, amount in await kinds(harness, customer_id)] == [60, 40, -40, *posted]
 
 
 # --- money that goes back --------------------------------------------------------------------------------------------
