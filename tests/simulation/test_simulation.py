@@ -26,6 +26,7 @@ REGRESSIONS = {
 }
 
 
+@pytest.mark.timeout(300)
 def test_short_histories_hold_every_invariant_and_meet_every_kind_of_fault():
     """F1 to F51 in one process, with every order that the dice find."""
     result = simulation.simulate(histories=300, seed="lots", processes=1)
