@@ -116,39 +116,26 @@ class Consent:
     agent: str | None
 
 
-_READ = """
-    SELECT c.consent_id, c.kind, c.asset, c.card_id, c.terms_version, c.locale, c.text_hash, c.recorded_at,
-        w.recorded_at AS withdrawn_at, e.rendered, e.address, e.agent
-    FROM consents AS c
-    LEFT JOIN consents AS w ON w.customer_id = c.customer_id AND w.withdraws = c.consent_id
-    LEFT JOIN consent_evidence AS e ON e.customer_id = c.customer_id AND e.consent_id = c.consent_id
-    WHERE c.customer_id = %s AND c.consent_id = %s AND c.action = 'given'
-"""
-
-
-async def read(tx: Tx, customer_id: CustomerId, consent_id: str) -> Consent:
-    """One consent of this customer, word for word; refuses any other."""
-    row = await tx.one(_READ, (customer_id, consent_id))
-    if row is None:
-        raise Refused("not_found", "There is no such consent.")
-    return Consent(**row)
-
-
 _RECORD = """
     SELECT c.consent_id, c.kind, c.asset, c.card_id, c.terms_version, c.locale, c.text_hash, c.recorded_at,
-        w.recorded_at AS withdrawn_at, NULL AS rendered, NULL AS address, NULL AS agent
+        w.recorded_at AS withdrawn_at
     FROM consents AS c
     LEFT JOIN consents AS w ON w.customer_id = c.customer_id AND w.withdraws = c.consent_id
     WHERE c.customer_id = %s AND c.consent_id = %s AND c.action = 'given'
 """
+_WORDS = "SELECT rendered, address, agent FROM consent_evidence WHERE customer_id = %s AND consent_id = %s"
+_NO_WORDS = {"rendered": None, "address": None, "agent": None}
 
 
-async def record(tx: Tx, customer_id: CustomerId, consent_id: str) -> Consent:
-    """The same without its words and circumstances, which no service but the portal may read."""
+async def read(tx: Tx, customer_id: CustomerId, consent_id: str, *, words: bool = True) -> Consent:
+    """One consent of this customer, word for word; refuses any other. Without `words` and circumstances for services
+    that may not read them: all but the portal.
+    """
     row = await tx.one(_RECORD, (customer_id, consent_id))
     if row is None:
         raise Refused("not_found", "There is no such consent.")
-    return Consent(**row)
+    said = await tx.one(_WORDS, (customer_id, consent_id)) if words else None
+    return Consent(**row, **(said or _NO_WORDS))
 
 
 _CARDS = "SELECT card_id, backup_card_id FROM consents WHERE customer_id = %s AND consent_id = %s"

@@ -18,6 +18,7 @@ from brimful.ledger.keys import Known, slots
 from brimful.ledger.lots import Purpose, Terms
 
 Kind = Literal["usage", "charge", "adjustment", "top_up", "refund", "dispute", "reinstatement", "bonus", "expiry"]
+SPENDING: tuple[Kind, ...] = ("usage", "charge")
 Source = Literal["usage", "hold", "api", "stripe", "system"]
 
 

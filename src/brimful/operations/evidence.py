@@ -7,6 +7,7 @@ read the circumstances of a consent. A person reads it, and a person submits it:
 
 import dataclasses
 import datetime as dt
+import functools
 import hashlib
 import json
 from collections.abc import Awaitable, Callable, Mapping
@@ -81,7 +82,7 @@ async def gather(tx: Tx, dispute_id: str, policy: Policy, *, circumstances: bool
     payment = await top_ups.store.paid_by(tx, top_up)
     assert payment is not None
     asset = await assets.get(tx, top_up.asset)
-    read = cards.consents.read if circumstances else cards.consents.record
+    read = functools.partial(cards.consents.read, words=circumstances)
     consent = await _consent(tx, top_up, payment, read)
     fields = {
         "customer_name": customer.name,
@@ -179,7 +180,7 @@ def _receipt(payment: Payment) -> str:
 
 _SINCE = """
     SELECT count(*) AS n, coalesce(-sum(amount), 0) AS used, min(recorded_at) AS first, max(recorded_at) AS last
-    FROM entries WHERE customer_id = %s AND asset = %s AND seq > %s AND kind IN ('usage', 'charge')
+    FROM entries WHERE customer_id = %s AND asset = %s AND seq > %s AND kind = ANY(%s)
 """
 
 
@@ -188,7 +189,7 @@ async def _usage(tx: Tx, top_up: TopUp, payment: Payment) -> str:
     key = top_up.customer_id, top_up.asset
     credit = await ledger.entries.find_by_key(tx, payment.customer_id, "stripe", payment.payment_id)
     assert credit is not None
-    row = await tx.one(_SINCE, (*key, credit["seq"]))
+    row = await tx.one(_SINCE, (*key, credit["seq"], [*ledger.entries.SPENDING]))
     assert row is not None
     if not row["n"]:
         return "Nothing was used since this payment."
@@ -197,7 +198,7 @@ async def _usage(tx: Tx, top_up: TopUp, payment: Payment) -> str:
         f"{row['n']} times, {money.text(row['used'])} {top_up.asset} in all, from {clock.rfc3339(row['first'])} to "
         f"{clock.rfc3339(row['last'])}. The latest, in UTC:"
     )
-    rows = await ledger.entries.newest(tx, *key, before=None, limit=_LINES, kinds=("usage", "charge"))
+    rows = await ledger.entries.newest(tx, *key, before=None, limit=_LINES, kinds=ledger.entries.SPENDING)
     return "\n".join([head, *(_line(one) for one in rows if one["seq"] > credit["seq"])])
 
 

@@ -267,7 +267,7 @@ class Auditor:
             entries = self._tables.where("entries", customer_id=row["customer_id"], asset=row["asset"])
             used = -sum(
                 one["amount"] for one in entries
-                if one["kind"] in {"usage", "charge"} and row["first_seq"] <= one["seq"] <= row["last_seq"]
+                if one["kind"] in ledger.entries.SPENDING and row["first_seq"] <= one["seq"] <= row["last_seq"]
             )  # fmt: skip
             _must(used == row["used"], "I15", f"{row['customer_id']} {row['hour']}: {row['used']}, not {used}")
 

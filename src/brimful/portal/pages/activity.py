@@ -20,9 +20,8 @@ from brimful.portal.context import Page
 
 _PAGE = 200
 _CURSOR = re.compile(r"(?:[A-Z][A-Z0-9_]{1,31}\.[0-9]{1,18}~)*(?:(?:top|pay)_[0-9a-f]{32})?", re.ASCII)
-_SPENDING = ("usage", "charge")
 _ADDITIONS = ("top_up", "refund", "dispute", "reinstatement", "adjustment", "bonus", "expiry")
-_KINDS = {"all": None, "spending": _SPENDING, "money": _ADDITIONS}
+_KINDS = {"all": None, "spending": ledger.entries.SPENDING, "money": _ADDITIONS}
 _CSV_CHUNK = 1000
 _READ_MAX = 5_000  # entries, to say what a page's spending used
 
@@ -137,7 +136,7 @@ async def _rows(
 
 async def _purposes(page: Page, tx: Tx, asset: str, rows: Sequence[Row]) -> dict[int, frozenset[str]]:
     """The purposes of the credits that this spending used: of rows that lie far back from one another, the newest."""
-    seqs = [row["seq"] for row in rows if row["kind"] in _SPENDING]
+    seqs = [row["seq"] for row in rows if row["kind"] in ledger.entries.SPENDING]
     if not seqs:
         return {}
     key = page.session.customer_id, asset
@@ -146,7 +145,7 @@ async def _purposes(page: Page, tx: Tx, asset: str, rows: Sequence[Row]) -> dict
 
 def _movement(page: Page, row: Row, asset: assets.Asset, purposes: frozenset[str]) -> Item:
     words = page.words
-    spending = row["kind"] in _SPENDING
+    spending = row["kind"] in ledger.entries.SPENDING
     what = row["description"] or presenters.activity(words, row["kind"], row["amount"])
     top_up_id = row["top_up_id"] if row["kind"] == "top_up" else None
     return Item(

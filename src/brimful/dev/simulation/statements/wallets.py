@@ -412,7 +412,7 @@ def _roll_up(t: Tables, p: Any) -> int:
                 continue
             begins = entry["recorded_at"].replace(minute=0, second=0, microsecond=0)
             hour = begins if hour is None else max(hour, begins)  # noqa: PLW2901 - it only rises
-            used = -entry["amount"] if entry["kind"] in {"usage", "charge"} else Decimal(0)
+            used = -entry["amount"] if entry["kind"] in ledger.entries.SPENDING else Decimal(0)
             row = t.get("usage_hours", customer_id, asset, hour)
             if row is None:
                 t.insert("usage_hours", {"customer_id": customer_id, "asset": asset, "hour": hour, "used": used,
