@@ -7,17 +7,8 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from brimful import payments, top_ups
 from brimful.core import money
+from support.credits import paid
 from support.seed import key_with
-
-
-async def paid(harness, **more):
-    """A customer whose automatic top-up of $25 was paid: balance 34, line 10. Returns (customer_id, PaymentIntent)."""
-    customer_id, _ = await harness.funded(balance=12, threshold="10", **more)
-    await harness.use(customer_id, "3", "crossing")
-    await harness.work()
-    [intent] = [item for item in (await harness.sandbox.get("/v1/payment_intents")).json()["data"]
-                if item["status"] == "succeeded"]  # fmt: skip
-    return customer_id, intent["id"]
 
 
 async def entries(harness, customer_id, *kinds):

@@ -48,6 +48,8 @@ OTHERS = "tests/integration/test_others.py"
 LATE = "tests/integration/test_late_changes.py"
 CARDS = "tests/integration/test_cards.py"
 LOTS = "tests/integration/test_lots.py"
+REVERSED = "tests/integration/test_reversed_credits.py"
+TAKING_BACK = "tests/integration/test_taking_back.py"
 LOT_RULES = "tests/unit/test_lots.py"
 CONSOLE = "tests/integration/test_console.py"
 SIGN_IN = "tests/integration/test_signing_in.py"
@@ -451,16 +453,16 @@ THREATS = (
     t("a checkpoint must be signed", "ledger/lot_store.py", "    if keyring is not None and not genuine(row, keyring, key):\n", "    if False:\n", f"{LOTS}::test_a_checkpoint_is_kept_and_one_that_was_forged_is_not_believed"),
     t("the terms of a credit are signed with its entry", "ledger/hash_chain.py", "    if lot_seq is None and purpose is None and priority is None and effective_at is None and expires_at is None:\n", "    if True:\n", f"{LOTS}::test_terms_that_were_changed_afterwards_are_named"),
     t("the key of a credit that begins later is taken", "posting/batch.py", "            written = {**written, **await _scheduled(tx, possible)}\n", "            pass\n", f"{LOTS}::test_a_credit_begins_at_its_moment"),
-    t("what is taken back is set aside", "payments/take_back.py", "    await refunds.set_aside(tx, account, refund, found.units)\n", "", f"{LOTS}::test_what_is_taken_back_cannot_be_used_meanwhile"),
-    t("it is taken back once", "payments/take_back.py", '        return "taken_back"\n', "        pass\n", f"{LOTS}::test_a_customer_takes_the_unspent_part_of_an_automatic_top_up_back"),
-    t("a bonus goes back with its payment", "payments/reversals.py", "    drafts = [draft] if bonus is None else [draft, bonus]\n", "    drafts = [draft]\n", f"{LOTS}::test_a_bonus_comes_with_its_payment_and_goes_back_in_proportion"),
-    t("what expired of a bonus is not taken once more", "grants/bonuses.py", 'first["amount"] - row["expired"]', 'first["amount"]', f"{LOTS}::test_what_expired_of_a_bonus_is_not_taken_once_more"),
-    t("a bonus that was away when it expired gets its days again", "grants/bonuses.py", "        expires_at = now + dt.timedelta(days=top_up.bonus_days or 0)\n", "        return None\n", f"{LOTS}::test_a_bonus_that_was_away_when_it_expired_gets_its_days_again"),
+    t("what is taken back is set aside", "payments/take_back.py", "    await refunds.set_aside(tx, account, refund, found.units)\n", "", f"{TAKING_BACK}::test_what_is_taken_back_cannot_be_used_meanwhile"),
+    t("it is taken back once", "payments/take_back.py", '        return "taken_back"\n', "        pass\n", f"{TAKING_BACK}::test_a_customer_takes_the_unspent_part_of_an_automatic_top_up_back"),
+    t("a bonus goes back with its payment", "payments/reversals.py", "    drafts = [draft] if bonus is None else [draft, bonus]\n", "    drafts = [draft]\n", f"{REVERSED}::test_a_bonus_comes_with_its_payment_and_goes_back_in_proportion"),
+    t("what expired of a bonus is not taken once more", "grants/bonuses.py", 'first["amount"] - row["expired"]', 'first["amount"]', f"{REVERSED}::test_what_expired_of_a_bonus_is_not_taken_once_more"),
+    t("a bonus that was away when it expired gets its days again", "grants/bonuses.py", "        expires_at = now + dt.timedelta(days=top_up.bonus_days or 0)\n", "        return None\n", f"{REVERSED}::test_a_bonus_that_was_away_when_it_expired_gets_its_days_again"),
     t("a planned credit is one that we signed", "grants/due.py", "        if not one.genuine(keyring):\n", "        if False:\n", f"{LOTS}::test_a_planned_credit_that_we_did_not_sign_never_begins"),
     t("in a batch what is freed of an expired lot goes at once", "posting/batch.py", "for key, one in again.items() if grants.due.is_due(one, now)}", "for key in again if False}", f"{LOTS}::test_in_one_batch_what_is_freed_of_an_expired_credit_goes_at_once"),
-    t("beside another refund nothing is taken back", "payments/take_back.py", '        return "refund_on_its_way"\n', "        pass\n", f"{LOTS}::test_while_another_refund_is_on_its_way_nothing_is_taken_back"),
-    t("what was set aside is no loss", "payments/reversals.py", "    if aside:\n", "    if False:\n", f"{LOTS}::test_what_is_set_aside_is_no_hold_of_the_platforms_and_no_loss"),
-    t("each event of a dispute names its loss", "payments/reversals.py", 'before["closed_at"] is None, before["loss"]', 'before["closed_at"] is None, None', f"{LOTS}::test_each_event_of_a_reversal_names_its_loss"),
+    t("beside another refund nothing is taken back", "payments/take_back.py", '        return "refund_on_its_way"\n', "        pass\n", f"{TAKING_BACK}::test_while_another_refund_is_on_its_way_nothing_is_taken_back"),
+    t("what was set aside is no loss", "payments/reversals.py", "    if aside:\n", "    if False:\n", f"{TAKING_BACK}::test_what_is_set_aside_is_no_hold_of_the_platforms_and_no_loss"),
+    t("each event of a dispute names its loss", "payments/reversals.py", 'before["closed_at"] is None, before["loss"]', 'before["closed_at"] is None, None', f"{REVERSED}::test_each_event_of_a_reversal_names_its_loss"),
     t("promotional credit that does not count raises the trigger", "auto_top_up/policy.py", "trigger_below=facts.threshold + facts.promotional)", "trigger_below=facts.threshold)", f"{LOTS}::test_a_rule_may_leave_promotional_credit_out"),
     t("no longer counting it needs another consent", "auto_top_up/agreement.py", "        or (before.promotional_counts is not False and not form.promotional_counts)\n", "", f"{LOTS}::test_leaving_promotional_credit_out_is_agreed_to"),
 )  # fmt: skip
