@@ -18,7 +18,7 @@ from brimful.db.pool import Row, Tx
 from brimful.top_ups.model import Bonus
 
 PERCENT_MAX = Decimal(100)
-_OFFERS_MAX = 20
+OFFERS_MAX = 20  # of one asset; the API takes no more
 _NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 
 
@@ -113,8 +113,6 @@ async def replace(tx: Tx, asset: Asset, offers: Sequence[Offer]) -> OfferList:
 
 
 def _validate(asset: Asset, offers: Sequence[Offer]) -> None:
-    if len(offers) > _OFFERS_MAX:
-        raise Refused("invalid_field", f"An asset has at most {_OFFERS_MAX} offers.", field="offers")
     for offer in offers:
         if not 0 < offer.percent <= PERCENT_MAX:
             raise Refused(

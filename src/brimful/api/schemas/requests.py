@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from brimful import ledger
+from brimful import grants, ledger
 from brimful.api.json_body import AmountText, Instant, Metadata, Place, Text, Whole
 from brimful.core import money
 
@@ -159,7 +159,7 @@ class NewOffer(_Body):
 class SetOffers(_Body):
     """All the offers of an asset, from now on; none end them."""
 
-    offers: list[NewOffer] = Field(max_length=20)
+    offers: list[NewOffer] = Field(max_length=grants.offers.OFFERS_MAX)
 
 
 class CreateSession(_Body):
