@@ -7,7 +7,7 @@ import time
 import psycopg
 import pytest
 
-from brimful import db, operations, settings
+from brimful import db, operations, settings, suspensions
 from support.harness import LEDGER_KEYS
 
 
@@ -220,9 +220,7 @@ async def test_what_waits_for_a_person_and_what_is_stuck(harness, examine):
 
 async def test_charging_that_is_held(harness, examine):
     async with harness.engine.database.transaction() as tx:
-        from brimful import payments
-
-        await payments.suspensions.suspend(tx, "operator", "a look", actor="test")
+        await suspensions.store.suspend(tx, "operator", "a look", actor="test")
     assert "a look" in bad(await examine())["charging"]
 
 

@@ -9,10 +9,10 @@ import psycopg
 import psycopg.errors
 import pytest
 
-from brimful import cards, db, operations, payments, top_ups, worker
+from brimful import cards, db, operations, payments, suspensions, top_ups, worker
 from brimful.core.errors import ConfigurationError
 from brimful.gateway.limits import Breaker, SharedLimits
-from brimful.payments.restore_guard import RestoreDetector
+from brimful.suspensions.restore_guard import RestoreDetector
 from support.harness import LEDGER_KEYS
 
 # --- what is written -------------------------------------------------------------------------------------------
@@ -91,12 +91,12 @@ async def intent_created(harness, **more):
     """A top-up whose PaymentIntent is made and not yet confirmed."""
     customer_id, _ = await harness.funded(balance=12, threshold="10", **more)
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.suspend(tx, "operator", "for the story", actor="test")
+        await suspensions.store.suspend(tx, "operator", "for the story", actor="test")
     await harness.use(customer_id, "3", "crossing")
     [row] = await harness.sql("SELECT top_up_id FROM top_ups")
     context = harness.engine.payments
     async with context.database.transaction() as tx:
-        await payments.suspensions.resume(tx, "operator", actor="test")
+        await suspensions.store.resume(tx, "operator", actor="test")
         top_up = await top_ups.store.get(tx, customer_id, row["top_up_id"])
         payment = await top_ups.store.add_payment(
             tx, top_up, kind="intent", presence="off_session", card_id=top_up.card_id

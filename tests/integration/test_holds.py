@@ -8,7 +8,7 @@ import psycopg.errors
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from brimful import payments, posting
+from brimful import posting, suspensions
 from brimful.posting.holds import BatchHolds
 from brimful.posting.model import Movement
 from brimful.top_ups.bridges import Bridge
@@ -162,13 +162,13 @@ async def test_a_top_up_that_waits_while_charging_is_suspended_bridges_nothing(h
     customer_id, _ = await harness.funded(balance=30, threshold="10", amount="25")
     await harness.call("PATCH", "/assets/USD", {"hold_bridge": "4"}, expect=200)
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.suspend(tx, "operator", "a test", actor="opr")
+        await suspensions.store.suspend(tx, "operator", "a test", actor="opr")
     await harness.use(customer_id, "25", "crossing")
     assert (await hold(harness, customer_id, "job", "9", expect=402))["code"] == "insufficient_funds"
     await hold(harness, customer_id, "covered", "5")
     await release(harness, customer_id, "covered")
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.resume(tx, "operator", actor="opr")
+        await suspensions.store.resume(tx, "operator", actor="opr")
     await hold(harness, customer_id, "bridged", "9")
 
 

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import ledger, operations, payments, posting, worker
+from brimful import ledger, operations, posting, worker
 from brimful.cli import importing
 from brimful.core import clock
 from brimful.ledger.lots import Terms
@@ -186,9 +186,7 @@ async def test_in_one_batch_what_a_release_lets_go_is_not_there_for_the_next(har
 async def test_in_one_batch_what_is_freed_of_an_expired_credit_goes_at_once(harness, freeing, next_one, posted):
     """A debit after it, in the same batch, does not find it; other accounts are posted together."""
     customer_id, _ = await lapsing(harness)
-    writer = posting.batch.BatchWriter(
-        harness.engine.database, harness.engine.keyring, harness.engine.pace, suspended=payments.suspensions.SUSPENDED
-    )
+    writer = posting.batch.BatchWriter(harness.engine.database, harness.engine.keyring, harness.engine.pace)
     asked = [
         posting.model.Movement(customer_id=customer_id, asset="USD", **freeing),
         posting.model.Movement("usage", customer_id, "USD", "next", Decimal(next_one), covered_only=True),

@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import operations, payments
+from brimful import operations, payments, suspensions
 from integration.test_reconcile import compare
 from support.harness import LEDGER_KEYS
 from support.stripe_events import signed
@@ -43,7 +43,7 @@ async def test_reconciliation_leaves_the_payments_of_others_alone(harness, metad
     for kind in ("refund", "dispute", "warning", "card"):
         await foreign(harness, kind, names)
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.suspend(tx, "restore", "test", actor="test")
+        await suspensions.store.suspend(tx, "restore", "test", actor="test")
     report = await compare(harness)
     assert (report.repaired, report.differences) == ([], [])
     assert report.foreign == 7

@@ -8,7 +8,7 @@ from decimal import Decimal
 import psycopg.conninfo
 import pytest
 
-from brimful import payments, runtime, worker
+from brimful import payments, runtime, suspensions, worker
 from brimful.core import errors
 from support.harness import Harness
 
@@ -106,7 +106,7 @@ async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster,
     """F26: back up, go on, restore the old copy: charging is suspended, payments are booked again, charging goes on."""
     if request.config.getoption("--postgres") != "18":
         pytest.skip("pg_dump of the wheel's 18")
-    detector = payments.restore_guard.RestoreDetector(str(tmp_path / "epoch"))
+    detector = suspensions.restore_guard.RestoreDetector(str(tmp_path / "epoch"))
     ada, _ = await harness.funded(balance=12, threshold="10")
     grace, _ = await harness.funded(balance=12, threshold="10", name="Grace")
     await worker.periodic.heartbeat(harness.engine, detector)
@@ -125,7 +125,7 @@ async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster,
         extra = {"STRIPE_API_URL": harness.environment["STRIPE_API_URL"], "BRIMFUL_EPOCH_FILE": str(tmp_path / "epoch")}
         async with Harness.opened(cluster.url("restored_copy"), **extra) as restored:
             await restored.use(ada, "3", "crossing again")
-            reason = await held(restored, payments.restore_guard.RestoreDetector(str(tmp_path / "epoch")))
+            reason = await held(restored, suspensions.restore_guard.RestoreDetector(str(tmp_path / "epoch")))
             assert "went back in time" in reason
             await restored.work()
             assert await harness.charged() == charged  # held: not charged a second time for the same need
@@ -144,7 +144,7 @@ async def test_an_old_copy_is_restored_and_every_payment_is_found_again(cluster,
 async def held(harness, detector):
     async with harness.engine.database.transaction() as tx:
         reason = await detector.heartbeat(tx)
-        [hold] = await payments.suspensions.list_all(tx)
+        [hold] = await suspensions.store.list_all(tx)
     detector.committed()
     assert hold.kind == "restore"
     return reason
@@ -153,7 +153,7 @@ async def held(harness, detector):
 async def test_an_operator_stops_charging_and_starts_it_again(harness):
     customer_id, _ = await harness.funded(balance=12, threshold="10")
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.suspend(tx, "operator", "a look at the numbers", actor="op")
+        await suspensions.store.suspend(tx, "operator", "a look at the numbers", actor="op")
     await harness.use(customer_id, "3", "crossing")
     await harness.work()
     assert await harness.charged() == 0
@@ -161,14 +161,14 @@ async def test_an_operator_stops_charging_and_starts_it_again(harness):
     assert shown["charging"]["open"] is False
     assert "a look at the numbers" in shown["explanation"]
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.resume(tx, "operator", actor="op")
+        await suspensions.store.resume(tx, "operator", actor="op")
     await harness.pass_time(minutes=2)
     assert await harness.balance(customer_id) == Decimal(34)
 
 
 async def test_workers_that_share_a_file_raise_no_false_alarm(harness, tmp_path):
     """Each beats as fast as it can; none takes another's newer file for a database that went back."""
-    detectors = [payments.restore_guard.RestoreDetector(str(tmp_path / "epoch")) for _ in range(3)]
+    detectors = [suspensions.restore_guard.RestoreDetector(str(tmp_path / "epoch")) for _ in range(3)]
 
     async def beat(detector):
         for _ in range(100):
@@ -195,7 +195,7 @@ async def lost_customer(harness):
 async def test_a_payment_of_an_unknown_customer_holds_up_nothing_once_somebody_takes_it_as_it_is(harness):
     await lost_customer(harness)
     async with harness.engine.database.transaction() as tx:
-        await payments.suspensions.suspend(tx, "restore", "test", actor="test")
+        await suspensions.store.suspend(tx, "restore", "test", actor="test")
         since = await payments.reconcile.since_last(tx)
     for dry_run in (True, False):
         report = await payments.reconcile.run(harness.engine.payments, since=since, dry_run=dry_run)

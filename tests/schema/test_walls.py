@@ -15,18 +15,18 @@ OWNERS = {
     "assets": "assets rates",
     "auth": "api_keys audit operator_sessions operator_tries operators portal_links portal_sessions step_up_codes",
     "auto_top_up": "presets rule_states rules threshold_changes",
+    "budgets": "budget_windows budgets",
     "cards": "card_attempts card_setups card_tries cards consent_evidence consents",
     "customers": "aliases customers",
     "email": "emails",
     "grants": "expiry_notices offers scheduled_credits",
     "gateway": "breakers token_buckets",
-    "ledger": "accounts archive_marks archived_keys entries entry_notes holds lot_checkpoints usage_hours",
+    "ledger": "accounts archive_marks archived_keys entries entry_notes holds lot_checkpoints spend_days usage_hours",
+    "leases": "leases",
     "notifications": "alerts deliveries delivery_attempts outgoing_events webhook_endpoints",
     "operations": "installation verifications verified_marks workers",
-    "payments": (
-        "accepted_differences disputes installation_key refunds restore_guard stripe_events suspensions "
-        "webhook_rejections"
-    ),
+    "payments": ("accepted_differences disputes installation_key refunds stripe_events webhook_rejections"),
+    "suspensions": "restore_guard suspensions",
     "top_ups": "credit_times payments top_ups",
     "web": "rate_limit_uses",
 }

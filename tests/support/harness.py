@@ -16,7 +16,7 @@ import psycopg
 import psycopg.rows
 import uvicorn
 
-from brimful import api, console, ledger, payments, portal, posting, runtime, settings, wiring, worker
+from brimful import api, console, ledger, portal, posting, runtime, settings, wiring, worker
 from brimful.auth import api_keys
 from brimful.auto_top_up.policy import Pace
 from brimful.core.clock import Clock
@@ -114,7 +114,7 @@ def recorder(database, **sizes):
     """A recorder of its own over a database, as a process of the API has one."""
     keyring = ledger.hash_chain.Keyring(LEDGER_KEYS)
     pace = Pace(5, dt.timedelta(seconds=60))
-    return posting.group_commit.Recorder(database, keyring, pace, suspended=payments.suspensions.SUSPENDED, **sizes)
+    return posting.group_commit.Recorder(database, keyring, pace, **sizes)
 
 
 @dataclasses.dataclass

@@ -4,12 +4,12 @@ from decimal import Decimal
 
 import pytest
 
-from brimful import auto_top_up, cards, ledger, payments, portal, top_ups
+from brimful import auto_top_up, cards, ledger, payments, portal, suspensions, top_ups
 from brimful.auth import permissions
 from brimful.web import pages as web_pages
 
 BEFORE_A_CHARGE = {
-    "whether charging is suspended": (payments.suspensions, "charging_allowed"),
+    "whether charging is suspended": (suspensions.store, "charging_allowed"),
     "whether the card may be tried": (cards.decline_budget, "claim"),
     "whether the card is forbidden": (cards.decline_budget, "forbidden"),
     "the facts under the lock": (auto_top_up.facts, "read_facts"),

@@ -56,7 +56,6 @@ def build(deps: Deps) -> FastAPI:
         posting,
         deps.keyring,
         deps.pace,
-        suspended=payments.suspensions.SUSPENDED,
         batch_max=settings.batch_max,
         queue_max=settings.queue_max,
         writers=settings.writers,

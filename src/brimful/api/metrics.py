@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 from starlette.requests import Request
 from starlette.responses import Response
 
-from brimful import observability, operations, payments, top_ups
+from brimful import observability, operations, payments, suspensions, top_ups
 from brimful.db.pool import Tx
 from brimful.wiring import Deps
 
@@ -77,7 +77,7 @@ async def _verified(tx: Tx) -> list[Metric]:
 
 async def _held(tx: Tx) -> list[Metric]:
     held = GaugeMetricFamily("brimful_charging_suspended", "1 while charging is suspended", labels=["kind"])
-    now = {hold.kind for hold in await payments.suspensions.list_all(tx)}
+    now = {hold.kind for hold in await suspensions.store.list_all(tx)}
     for kind in ("key", "operator", "restore"):
         held.add_metric([kind], int(kind in now))
     return [held]

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from typing import Any
 
 from brimful import top_ups
+from brimful.api import schemas
 from brimful.core import money
 from brimful.db.pool import Database
 from brimful.ledger.accounts import AccountKey
@@ -16,9 +17,22 @@ CODE = "insufficient_funds"
 _AMOUNT: dict[str, Any] = {"type": "string", "pattern": r"^-?[0-9]+(\.[0-9]+)?$"}
 # Of an answer that tells a balance.
 AVAILABLE = {**_AMOUNT, "description": "The balance less what is held."}
-# Of a refusal with `insufficient_funds`.
+# Of a refusal with `insufficient_funds`, or with `budget_exceeded`.
 SCHEMA: dict[str, Any] = {
     "requested": {**_AMOUNT, "description": "What it would have taken."},
+    "budget": {
+        "description": "The hard budget that does not cover it; of `budget_exceeded`.",
+        "type": "object",
+        "required": ["id", "name", "amount", "used", "held", "resets_at"],
+        "properties": {
+            "id": {"type": "string"},
+            "name": {"type": ["string", "null"]},
+            "amount": _AMOUNT,
+            "used": _AMOUNT,
+            "held": _AMOUNT,
+            "resets_at": {"type": ["string", "null"], "format": "date-time"},
+        },
+    },
     "top_up": {
         "description": "The automatic top-up that is on its way, or null.",
         "anyOf": [
@@ -45,6 +59,8 @@ def facts(verdict: Verdict, top_up: TopUp | None) -> dict[str, Any]:
     """What the answer says besides the code: amounts in the asset, as text."""
     amounts = {"balance": verdict.balance, "available": verdict.available, "requested": verdict.requested}
     found: dict[str, Any] = {name: money.text(amount) for name, amount in amounts.items() if amount is not None}
+    if verdict.exceeded is not None:
+        found["budget"] = schemas.budgets.Exceeded.of(verdict.exceeded).model_dump()
     if verdict.code == CODE:
         found["top_up"] = None
         if top_up is not None:

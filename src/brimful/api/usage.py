@@ -19,6 +19,7 @@ from brimful.api.auth import Auth
 from brimful.api.json_body import AMOUNT_SCHEMA, UNUSUAL
 from brimful.api.problems import DATABASE_ERRORS
 from brimful.auth import permissions
+from brimful.budgets import tags
 from brimful.core import money, text, text as texts
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
@@ -51,6 +52,8 @@ class Event(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
     occurred_at: dt.datetime | None = None
     description: str | None = None
     if_insufficient: Literal["record", "refuse"] = "record"
+    subject: str | None = None
+    dimensions: dict[str, str] | None = None
 
 
 class Batch(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -197,6 +200,8 @@ class UsageRoute:
             return Refused("customer_not_found", "There is no customer with this external_id.")
         try:
             amount = money.positive(money.from_json(bytes(event.amount), scale=asset.scale))
+            subject = None if event.subject is None else tags.subject(event.subject)
+            dimensions = None if event.dimensions is None else tags.dimensions(event.dimensions)
         except Refused as refused:
             return refused
         return Movement(
@@ -208,6 +213,8 @@ class UsageRoute:
             covered_only=event.if_insufficient == "refuse",
             occurred_at=event.occurred_at,
             description=event.description,
+            subject=subject,
+            dimensions=dimensions,
         )
 
 
@@ -292,6 +299,18 @@ _EVENT_SCHEMA: dict[str, Any] = {
         "occurred_at": {"type": "string", "format": "date-time"},
         "description": {"type": "string", "maxLength": _DESCRIPTION_MAX},
         "if_insufficient": {"type": "string", "enum": ["record", "refuse"], "default": "record"},
+        "subject": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": tags.SUBJECT_MAX,
+            "description": "Whom or what it was used for: an API key, an agent, a user, a run.",
+        },
+        "dimensions": {
+            "type": "object",
+            "maxProperties": tags.DIMENSIONS_MAX,
+            "additionalProperties": {"type": "string", "minLength": 1, "maxLength": tags.VALUE_MAX},
+            "examples": [{"team": "research"}],
+        },
     },
 }
 _EXAMPLE = {"id": "job-81-tokens", "customer_external_id": "acme", "asset": "USD", "amount": "0.0125"}

@@ -10,7 +10,7 @@ from brimful.core.errors import Refused
 from brimful.db.pool import Tx
 
 # What a key may do. No scope writes rules, cards or consents: that is the customer's own hand only.
-SCOPES = ("customers", "assets", "wallets", "usage", "top_ups", "portal", "webhooks")
+SCOPES = ("customers", "assets", "wallets", "usage", "budgets", "top_ups", "portal", "webhooks")
 # Off unless it is asked for by name: it sends money away.
 RARE_SCOPES = ("refunds",)
 _FORM = re.compile(r"[A-Za-z0-9_-]{24,128}", re.ASCII)

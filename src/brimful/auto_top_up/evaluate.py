@@ -10,8 +10,8 @@ import datetime as dt
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from brimful import grants, jobs, ledger, top_ups
-from brimful.auto_top_up import facts, policy, thresholds
+from brimful import grants, jobs, leases, ledger, suspensions, top_ups
+from brimful.auto_top_up import coming, facts, policy, thresholds
 from brimful.auto_top_up.facts import RuleStatus
 from brimful.auto_top_up.policy import Judgement, Pace, Reason
 from brimful.core import clock, money
@@ -26,11 +26,26 @@ LIMIT_NEAR_PERCENT = 80  # of the month's limit
 async def reevaluate(tx: Tx, keys: Iterable[ledger.accounts.AccountKey], pace: Pace) -> None:
     """Evaluate these accounts and write what follows: `trigger_below`, reasons, waits, top-ups and their jobs.
 
-    The caller holds the accounts' locks. Balance alerts are evaluated as well, because every change of a balance
-    passes here. Accounts without a rule are left alone.
+    The caller holds the accounts' locks. Balance alerts are evaluated as well, and leases, because every change of a
+    balance passes here. Accounts without a rule are left alone.
     """
     keys = list(keys)
     await balance_alerts.evaluate(tx, keys)
+    await _apply_rules(tx, keys, pace)
+    await _evaluate_leases(tx, keys, pace)
+
+
+async def _evaluate_leases(tx: Tx, keys: Sequence[ledger.accounts.AccountKey], pace: Pace) -> None:
+    """The leases of these accounts, now that it is known whether a top-up comes."""
+    open_leases = await leases.store.open_on(tx, keys) if keys else []
+    if open_leases:
+        suspended = await tx.ask(suspensions.store.SUSPENDED)
+        accounts = {(lease.customer_id, lease.asset) for lease, _ in open_leases}
+        comes = await coming.read(tx, accounts, pace, suspended=suspended)
+        await leases.evaluate.evaluate(tx, open_leases, comes, suspended=suspended)
+
+
+async def _apply_rules(tx: Tx, keys: Sequence[ledger.accounts.AccountKey], pace: Pace) -> None:
     statuses = await facts.read_facts(tx, keys)
     if not statuses:
         return

@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from brimful import observability, settings
+from brimful import observability, settings, suspensions
 from brimful.cli import common
 from brimful.cli.common import DATA, JSON_FILE
 from brimful.core.errors import ConfigurationError, Refused
@@ -150,10 +150,9 @@ def charging_group() -> None:
 @DATA
 def charging_stop(reason: str, data: pathlib.Path | None) -> None:
     """Send no payment until `start`. Debits go on; top-ups are requested and wait."""
-    from brimful import payments
 
     async def stop(tx: "Tx") -> bool:
-        return await payments.suspensions.suspend(tx, "operator", reason, actor=_ACTOR)
+        return await suspensions.store.suspend(tx, "operator", reason, actor=_ACTOR)
 
     click.echo("Charging is stopped." if common.as_engine(data, stop) else "Charging was stopped already.")
 
@@ -163,11 +162,10 @@ def charging_stop(reason: str, data: pathlib.Path | None) -> None:
 @DATA
 def charging_start(reason: str | None, data: pathlib.Path | None) -> None:
     """Resume charging that an operator stopped. Suspensions for other reasons stand on, and are named."""
-    from brimful import payments
 
-    async def start(tx: "Tx") -> list[payments.suspensions.Suspension]:
-        await payments.suspensions.resume(tx, "operator", actor=_ACTOR, reason=reason)
-        return await payments.suspensions.list_all(tx)
+    async def start(tx: "Tx") -> list[suspensions.store.Suspension]:
+        await suspensions.store.resume(tx, "operator", actor=_ACTOR, reason=reason)
+        return await suspensions.store.list_all(tx)
 
     left = common.as_engine(data, start)
     for suspension in left:
@@ -181,9 +179,7 @@ def charging_start(reason: str | None, data: pathlib.Path | None) -> None:
 @DATA
 def charging_show(data: pathlib.Path | None) -> None:
     """Every suspension that stands, with its reason."""
-    from brimful import payments
-
-    found = common.as_engine(data, payments.suspensions.list_all)
+    found = common.as_engine(data, suspensions.store.list_all)
     if not found:
         click.echo("Charging is on: nothing suspends it.")
     for suspension in found:

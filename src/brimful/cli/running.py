@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from brimful import observability, settings
+from brimful import observability, settings, suspensions
 from brimful.cli import common
 from brimful.cli.common import DATA, JSON_FILE
 from brimful.core import garbage
@@ -127,11 +127,11 @@ def _require_migrated(url: str) -> None:
 
 async def _report_signing(config: settings.model.Settings) -> None:
     """Customers may pay through this process: it too must know whether the database went back in time."""
-    from brimful import payments, wiring
+    from brimful import wiring
 
     engine = wiring.build(config, "brimful_engine")
     await wiring.open_all(engine)
-    warning = payments.restore_guard.RestoreDetector(config.epoch_file)
+    warning = suspensions.restore_guard.RestoreDetector(config.epoch_file)
     async with engine.database.transaction() as tx:
         await warning.heartbeat(tx)
     warning.committed()

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
-from brimful import payments
+from brimful import suspensions
 from brimful.auth import operators, permissions
 from brimful.auth.operators import OperatorSession
 from brimful.console import context
@@ -125,7 +125,7 @@ class _Guard:
                 form = await pages.form_fields(request)
                 context.require_csrf(form, session)
             async with self._context.deps.database.transaction() as tx:
-                suspended = await payments.suspensions.list_all(tx)
+                suspended = await suspensions.store.list_all(tx)
             return await view(Page(self._context, request, session, form, suspended))
 
         return handle

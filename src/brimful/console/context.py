@@ -16,7 +16,7 @@ from brimful.console.view_model import View
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Database
-from brimful.payments.suspensions import Suspension
+from brimful.suspensions.store import Suspension
 from brimful.wiring import Deps
 
 BASE = "/console"

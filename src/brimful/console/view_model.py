@@ -7,9 +7,9 @@ from typing import Literal
 
 from brimful.console import words
 from brimful.core import money
-from brimful.payments.suspensions import Suspension
 from brimful.settings.model import Settings
 from brimful.settings.values import LIVE_KEYS
+from brimful.suspensions.store import Suspension
 
 Tone = Literal["good", "bad", "warn", "soft"]
 

@@ -17,6 +17,7 @@ CREATE TABLE public.accounts (
     alert_below numeric(38,12),
     erased boolean DEFAULT false NOT NULL,
     lots_due_at timestamp with time zone,
+    budgeted boolean DEFAULT false NOT NULL,
     CONSTRAINT accounts_check CHECK ((octet_length(mac) =
 CASE
     WHEN (seq = 0) THEN 0
@@ -447,13 +448,18 @@ CREATE TABLE public.holds (
     expires_at timestamp with time zone NOT NULL,
     created_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
-    CONSTRAINT holds_amount_check CHECK ((amount > (0)::numeric)),
+    subject text,
+    dimensions jsonb,
+    counted jsonb,
+    leased boolean DEFAULT false NOT NULL,
+    CONSTRAINT holds_amount_check CHECK (((amount > (0)::numeric) OR (leased AND (amount = (0)::numeric)))),
     CONSTRAINT holds_captured_check CHECK ((captured > (0)::numeric)),
     CONSTRAINT holds_check CHECK (((ended_at IS NULL) = (state = 'open'::text))),
     CONSTRAINT holds_check1 CHECK (((captured IS NOT NULL) = (state = 'captured'::text))),
     CONSTRAINT holds_description_check CHECK ((length(description) <= 500)),
     CONSTRAINT holds_hold_id_check CHECK ((hold_id ~ '^(refund/)?[A-Za-z0-9._:~-]{1,128}$'::text)),
-    CONSTRAINT holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text])))
+    CONSTRAINT holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text]))),
+    CONSTRAINT holds_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 128)))
 );
 CREATE VIEW public.broken_i1_holds AS
  SELECT a.customer_id,
@@ -626,6 +632,46 @@ CREATE VIEW public.broken_i9 AS
      LEFT JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id) AND (c.action = 'given'::text) AND (c.kind = 'auto_top_up'::text) AND (c.asset = t.asset))))
      LEFT JOIN public.consents w ON (((w.customer_id = c.customer_id) AND (w.withdraws = c.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((c.consent_id IS NULL) OR (c.recorded_at > p.confirm_sent_at) OR (w.recorded_at < p.confirm_sent_at)));
+CREATE TABLE public.budget_windows (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    used numeric(38,12) NOT NULL,
+    held numeric(38,12) NOT NULL,
+    beyond numeric(38,12) NOT NULL,
+    most numeric(38,12) NOT NULL,
+    announced smallint NOT NULL,
+    CONSTRAINT budget_windows_check CHECK ((ends_at > starts_at)),
+    CONSTRAINT budget_windows_check1 CHECK (((beyond >= (0)::numeric) AND (beyond <= used))),
+    CONSTRAINT budget_windows_held_check CHECK ((held >= (0)::numeric)),
+    CONSTRAINT budget_windows_used_check CHECK ((used >= (0)::numeric))
+)
+WITH (fillfactor='70');
+CREATE TABLE public.budgets (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    asset text NOT NULL,
+    tag text NOT NULL,
+    name text,
+    span text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    hard boolean NOT NULL,
+    ancestors text[] DEFAULT '{}'::text[] NOT NULL,
+    set_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    since_seq bigint NOT NULL,
+    used_before numeric(38,12) DEFAULT 0 NOT NULL,
+    CONSTRAINT budgets_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT budgets_budget_id_check CHECK ((budget_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
+    CONSTRAINT budgets_check CHECK (((cardinality(ancestors) <= 3) AND (NOT (budget_id = ANY (ancestors))))),
+    CONSTRAINT budgets_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT budgets_set_by_check CHECK ((set_by = ANY (ARRAY['platform'::text, 'customer'::text]))),
+    CONSTRAINT budgets_since_seq_check CHECK ((since_seq >= 0)),
+    CONSTRAINT budgets_span_check CHECK ((span = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'rolling_24h'::text, 'total'::text]))),
+    CONSTRAINT budgets_tag_check CHECK ((length(tag) <= 700))
+);
 CREATE TABLE public.card_attempts (
     address_hash bytea NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -770,7 +816,11 @@ CREATE TABLE public.entry_notes (
     seq bigint NOT NULL,
     description text,
     metadata jsonb,
-    CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500))
+    subject text,
+    dimensions jsonb,
+    counted jsonb,
+    CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT entry_notes_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 128)))
 );
 CREATE TABLE public.expiry_notices (
     customer_id uuid NOT NULL,
@@ -800,6 +850,27 @@ CREATE TABLE public.installation_key (
     key text DEFAULT ('ins_'::text || replace((gen_random_uuid())::text, '-'::text, ''::text)) NOT NULL,
     CONSTRAINT installation_key_key_check CHECK (((length(key) >= 8) AND (length(key) <= 60))),
     CONSTRAINT installation_key_one_check CHECK (one)
+);
+CREATE TABLE public.leases (
+    customer_id uuid NOT NULL,
+    hold_id text NOT NULL,
+    asset text NOT NULL,
+    chunk numeric(38,12) NOT NULL,
+    wind_down_s integer NOT NULL,
+    expires_in_s integer NOT NULL,
+    used numeric(38,12) DEFAULT 0 NOT NULL,
+    recent_units numeric(38,12) DEFAULT 0 NOT NULL,
+    recent_s numeric(20,6) DEFAULT 0 NOT NULL,
+    interval_s numeric(20,6) DEFAULT 0 NOT NULL,
+    used_at timestamp with time zone NOT NULL,
+    state text NOT NULL,
+    why text,
+    good_until timestamp with time zone,
+    CONSTRAINT leases_chunk_check CHECK ((chunk > (0)::numeric)),
+    CONSTRAINT leases_expires_in_s_check CHECK ((expires_in_s > 0)),
+    CONSTRAINT leases_state_check CHECK ((state = ANY (ARRAY['running'::text, 'bridged'::text, 'winding_down'::text, 'ended'::text]))),
+    CONSTRAINT leases_used_check CHECK ((used >= (0)::numeric)),
+    CONSTRAINT leases_wind_down_s_check CHECK ((wind_down_s >= 0))
 );
 CREATE TABLE public.lot_checkpoints (
     customer_id uuid NOT NULL,
@@ -982,6 +1053,13 @@ CREATE TABLE public.scheduled_credits (
     CONSTRAINT scheduled_credits_priority_check CHECK (((priority >= 0) AND (priority <= 100))),
     CONSTRAINT scheduled_credits_purpose_check CHECK ((purpose = ANY (ARRAY['paid'::text, 'promotional'::text, 'bonus'::text, 'correction'::text])))
 );
+CREATE TABLE public.spend_days (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    day date NOT NULL,
+    tag text NOT NULL,
+    used numeric(38,12) NOT NULL
+);
 CREATE TABLE public.step_up_codes (
     session_id text NOT NULL,
     sent_at timestamp with time zone NOT NULL,
@@ -1132,6 +1210,10 @@ ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
 ALTER TABLE ONLY public.breakers
     ADD CONSTRAINT breakers_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.budget_windows
+    ADD CONSTRAINT budget_windows_pkey PRIMARY KEY (customer_id, budget_id, ends_at);
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_pkey PRIMARY KEY (customer_id, budget_id);
 ALTER TABLE ONLY public.card_attempts
     ADD CONSTRAINT card_attempts_pkey PRIMARY KEY (address_hash, hour);
 ALTER TABLE ONLY public.card_setups
@@ -1174,6 +1256,8 @@ ALTER TABLE ONLY public.installation_key
     ADD CONSTRAINT installation_key_pkey PRIMARY KEY (one);
 ALTER TABLE ONLY public.installation
     ADD CONSTRAINT installation_pkey PRIMARY KEY (one);
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (customer_id, hold_id);
 ALTER TABLE ONLY public.lot_checkpoints
     ADD CONSTRAINT lot_checkpoints_pkey PRIMARY KEY (customer_id, asset, seq);
 ALTER TABLE ONLY public.offers
@@ -1218,6 +1302,8 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_pkey PRIMARY KEY (customer_id, asset);
 ALTER TABLE ONLY public.scheduled_credits
     ADD CONSTRAINT scheduled_credits_pkey PRIMARY KEY (customer_id, key);
+ALTER TABLE ONLY public.spend_days
+    ADD CONSTRAINT spend_days_pkey PRIMARY KEY (customer_id, asset, day, tag);
 ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_pkey PRIMARY KEY (session_id, sent_at);
 ALTER TABLE ONLY public.stripe_events
@@ -1245,6 +1331,7 @@ ALTER TABLE ONLY public.workers
 CREATE INDEX accounts_lots_due ON public.accounts USING btree (lots_due_at) WHERE (lots_due_at IS NOT NULL);
 CREATE INDEX accounts_triggered ON public.accounts USING btree (customer_id, asset) WHERE (trigger_below IS NOT NULL);
 CREATE INDEX audit_by_customer ON public.audit USING btree (customer_id, audit_id);
+CREATE INDEX budgets_by_tag ON public.budgets USING btree (customer_id, asset, tag) WHERE (ended_at IS NULL);
 CREATE INDEX card_setups_completed ON public.card_setups USING btree (created_at) WHERE (state = 'completed'::text);
 CREATE INDEX card_setups_recent ON public.card_setups USING btree (customer_id, created_at);
 CREATE INDEX card_tries_recent ON public.card_tries USING btree (fingerprint, at);
@@ -1261,6 +1348,7 @@ CREATE INDEX holds_expiring ON public.holds USING btree (expires_at) WHERE (stat
 CREATE INDEX holds_newest ON public.holds USING btree (customer_id, created_at, hold_id);
 CREATE INDEX holds_open ON public.holds USING btree (customer_id, asset) WHERE (state = 'open'::text);
 CREATE INDEX idempotency_by_age ON public.idempotency USING btree (created_at);
+CREATE INDEX leases_open ON public.leases USING btree (customer_id, asset) WHERE (state <> 'ended'::text);
 CREATE INDEX operator_sessions_over ON public.operator_sessions USING btree (expires_at);
 CREATE INDEX outgoing_events_by_customer ON public.outgoing_events USING btree (customer_id, event_id);
 CREATE INDEX payments_by_top_up ON public.payments USING btree (customer_id, top_up_id, created_at);
@@ -1289,6 +1377,10 @@ ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.budget_windows
+    ADD CONSTRAINT budget_windows_customer_id_budget_id_fkey FOREIGN KEY (customer_id, budget_id) REFERENCES public.budgets(customer_id, budget_id);
+ALTER TABLE ONLY public.budgets
+    ADD CONSTRAINT budgets_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.card_setups
     ADD CONSTRAINT card_setups_customer_id_card_id_fkey FOREIGN KEY (customer_id, card_id) REFERENCES public.cards(customer_id, card_id);
 ALTER TABLE ONLY public.card_setups
@@ -1321,6 +1413,8 @@ ALTER TABLE ONLY public.expiry_notices
     ADD CONSTRAINT expiry_notices_customer_id_asset_seq_fkey FOREIGN KEY (customer_id, asset, seq) REFERENCES public.entries(customer_id, asset, seq);
 ALTER TABLE ONLY public.holds
     ADD CONSTRAINT holds_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.leases
+    ADD CONSTRAINT leases_customer_id_hold_id_fkey FOREIGN KEY (customer_id, hold_id) REFERENCES public.holds(customer_id, hold_id);
 ALTER TABLE ONLY public.lot_checkpoints
     ADD CONSTRAINT lot_checkpoints_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.offers
@@ -1351,6 +1445,8 @@ ALTER TABLE ONLY public.rules
     ADD CONSTRAINT rules_customer_id_consent_id_fkey FOREIGN KEY (customer_id, consent_id) REFERENCES public.consents(customer_id, consent_id);
 ALTER TABLE ONLY public.scheduled_credits
     ADD CONSTRAINT scheduled_credits_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.spend_days
+    ADD CONSTRAINT spend_days_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.step_up_codes
     ADD CONSTRAINT step_up_codes_session_id_fkey FOREIGN KEY (session_id) REFERENCES public.portal_sessions(session_id) ON DELETE CASCADE;
 ALTER TABLE ONLY public.threshold_changes
@@ -1390,6 +1486,9 @@ GRANT UPDATE(alert_below) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_api;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_portal;
 GRANT SELECT ON TABLE public.alerts TO brimful_engine;
@@ -1456,12 +1555,21 @@ GRANT SELECT ON TABLE public.broken_i15 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_portal;
 GRANT SELECT ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_engine;
 GRANT UPDATE(state) ON TABLE public.holds TO brimful_api;
 GRANT UPDATE(state) ON TABLE public.holds TO brimful_engine;
 GRANT UPDATE(captured) ON TABLE public.holds TO brimful_api;
 GRANT UPDATE(captured) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_engine;
 GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_api;
 GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_engine;
@@ -1489,6 +1597,36 @@ GRANT SELECT ON TABLE public.broken_i8 TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i9 TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_portal;
+GRANT SELECT,INSERT,DELETE ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.budgets TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.budgets TO brimful_portal;
+GRANT SELECT ON TABLE public.budgets TO brimful_engine;
+GRANT UPDATE(name) ON TABLE public.budgets TO brimful_api;
+GRANT UPDATE(name) ON TABLE public.budgets TO brimful_portal;
+GRANT UPDATE(amount) ON TABLE public.budgets TO brimful_api;
+GRANT UPDATE(amount) ON TABLE public.budgets TO brimful_portal;
+GRANT UPDATE(hard) ON TABLE public.budgets TO brimful_api;
+GRANT UPDATE(hard) ON TABLE public.budgets TO brimful_portal;
+GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_api;
+GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_portal;
+GRANT UPDATE(used_before) ON TABLE public.budgets TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.card_attempts TO brimful_portal;
 GRANT SELECT,DELETE ON TABLE public.card_attempts TO brimful_engine;
 GRANT SELECT ON TABLE public.card_setups TO brimful_api;
@@ -1551,6 +1689,33 @@ GRANT SELECT,UPDATE ON TABLE public.installation TO brimful_engine;
 GRANT SELECT ON TABLE public.installation_key TO brimful_api;
 GRANT SELECT ON TABLE public.installation_key TO brimful_portal;
 GRANT SELECT ON TABLE public.installation_key TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.leases TO brimful_api;
+GRANT SELECT ON TABLE public.leases TO brimful_portal;
+GRANT SELECT ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(used) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(used) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(used) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(recent_units) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(recent_units) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(recent_units) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(recent_s) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(recent_s) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(recent_s) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(interval_s) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(interval_s) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(interval_s) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(used_at) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(used_at) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(used_at) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(state) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(state) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(why) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(why) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(why) ON TABLE public.leases TO brimful_engine;
+GRANT UPDATE(good_until) ON TABLE public.leases TO brimful_api;
+GRANT UPDATE(good_until) ON TABLE public.leases TO brimful_portal;
+GRANT UPDATE(good_until) ON TABLE public.leases TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.lot_checkpoints TO brimful_engine;
@@ -1588,6 +1753,10 @@ GRANT SELECT,UPDATE ON TABLE public.restore_guard TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.scheduled_credits TO brimful_api;
 GRANT SELECT,DELETE ON TABLE public.scheduled_credits TO brimful_portal;
 GRANT SELECT,DELETE ON TABLE public.scheduled_credits TO brimful_engine;
+GRANT SELECT ON TABLE public.spend_days TO brimful_api;
+GRANT SELECT ON TABLE public.spend_days TO brimful_portal;
+GRANT SELECT,INSERT,DELETE ON TABLE public.spend_days TO brimful_engine;
+GRANT UPDATE(used) ON TABLE public.spend_days TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.step_up_codes TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.stripe_events TO brimful_api;
 GRANT SELECT ON TABLE public.stripe_events TO brimful_portal;

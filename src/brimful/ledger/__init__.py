@@ -10,6 +10,7 @@ from brimful.ledger import (
     lots as lots,
     post as post,
     runway as runway,
+    spend as spend,
     statements as statements,
     usage_hours as usage_hours,
 )

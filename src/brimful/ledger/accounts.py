@@ -19,7 +19,7 @@ class Account(NamedTuple):
     `held` is what its open holds set aside. `trigger_below` is the threshold while a debit alone may start a top-up,
     else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available. Of a
     customer who was `erased` no free text is kept any more. `lots_due_at` is when the next of its lots begins or
-    expires, or earlier; None where none does.
+    expires, or earlier; None where none does. `budgeted` says that budgets stand for it.
     """
 
     customer_id: CustomerId
@@ -30,6 +30,7 @@ class Account(NamedTuple):
     alert_below: Decimal | None
     erased: bool
     lots_due_at: dt.datetime | None = None
+    budgeted: bool = False
 
     @property
     def key(self) -> AccountKey:
@@ -57,7 +58,7 @@ def unused(customer_id: CustomerId, asset: str) -> Account:
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted
     FROM accounts
     WHERE customer_id = ANY(%s) AND asset = ANY(%s)
     ORDER BY customer_id, asset
@@ -101,7 +102,7 @@ async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey
 
 
 _LOCK_WALLET = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
 """
 
@@ -257,6 +258,14 @@ async def with_lots_due(tx: Tx, by: dt.datetime, after: AccountKey, *, limit: in
     return [(row["customer_id"], row["asset"]) for row in rows]
 
 
+_SET_BUDGETED = "UPDATE accounts SET budgeted = %s WHERE customer_id = %s AND asset = %s"
+
+
+def set_budgeted(tx: Tx, key: AccountKey, *, budgeted: bool) -> None:
+    """Write whether budgets stand for a locked account, at the latest before the commit."""
+    tx.later(_SET_BUDGETED, (budgeted, *key), rows=1)
+
+
 _MISSED = """
     SELECT customer_id, asset FROM accounts WHERE trigger_below IS NOT NULL AND balance - held < trigger_below LIMIT %s
 """
@@ -277,4 +286,5 @@ def _account(row: Row) -> Account:
         row["alert_below"],
         row["erased"],
         row["lots_due_at"],
+        row["budgeted"],
     )

@@ -27,7 +27,8 @@ class Draft(NamedTuple):
 
     `amount` is signed, in the asset. Entries that come from a payment also carry what moved at Stripe:
     `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever. `terms` are a
-    credit's, where they are not the usual ones of its kind; `lot_seq` is the lot that an expiry takes from.
+    credit's, where they are not the usual ones of its kind; `lot_seq` is the lot that an expiry takes from. `subject`
+    and `dimensions` say what a debit was for, `counted` in which budgets what was captured of a hold counts.
     """
 
     customer_id: CustomerId
@@ -44,6 +45,9 @@ class Draft(NamedTuple):
     metadata: Mapping[str, Any] | None = None
     terms: Terms | None = None
     lot_seq: int | None = None
+    subject: str | None = None
+    dimensions: Mapping[str, str] | None = None
+    counted: Sequence[str] = ()
 
 
 class Entry(NamedTuple):
@@ -119,9 +123,10 @@ def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
     if not entries:
         return
     drafts = [entry.draft for entry in entries]
-    customers, assets, kinds, amounts, sources, keys, occurred, payments, minors, currencies, _, _, terms, lot_seqs = (
-        zip(*drafts, strict=True)
+    customers, assets, kinds, amounts, sources, keys, occurred, payments, minors, currencies, *beside = zip(
+        *drafts, strict=True
     )
+    _, _, terms, lot_seqs, *_ = beside
     _, seqs, balances, recorded, macs = zip(*entries, strict=True)
     digests = Numbers(map(known.place, zip(customers, sources, keys, strict=True)))
     columns = [
@@ -139,8 +144,9 @@ def insert(tx: Tx, entries: Sequence[Entry], known: Known) -> None:
 
 
 _INSERT_NOTES = """
-    INSERT INTO entry_notes (customer_id, asset, seq, description, metadata)
-    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[])
+    INSERT INTO entry_notes (customer_id, asset, seq, description, metadata, subject, dimensions, counted)
+    SELECT * FROM unnest(%s::uuid[], %s::text[], %s::bigint[], %s::text[], %s::jsonb[], %s::text[], %s::jsonb[],
+        %s::jsonb[])
 """
 
 
@@ -153,12 +159,19 @@ def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
             entry.seq,
             entry.draft.description,
             None if entry.draft.metadata is None else Jsonb(dict(entry.draft.metadata)),
+            entry.draft.subject,
+            None if entry.draft.dimensions is None else Jsonb(dict(entry.draft.dimensions)),
+            Jsonb(list(entry.draft.counted)) if entry.draft.counted else None,
         )
         for entry in entries
-        if entry.draft.description or entry.draft.metadata
+        if _has_notes(entry.draft)
     ]
     if rows:
         tx.later(_INSERT_NOTES, [list(column) for column in zip(*rows, strict=True)], rows=len(rows))
+
+
+def _has_notes(draft: Draft) -> bool:
+    return bool(draft.description or draft.metadata or draft.subject or draft.dimensions or draft.counted)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,7 +195,7 @@ async def remaining_of_payment(tx: Tx, customer_id: CustomerId, payment_id: str)
 
 
 _COLUMNS = """
-    SELECT e.*, n.description, n.metadata
+    SELECT e.*, n.description, n.metadata, n.subject, n.dimensions
     FROM entries AS e
     LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
 """

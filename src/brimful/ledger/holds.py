@@ -7,7 +7,9 @@ expired. Each hold ends once, under the lock of its account.
 import datetime as dt
 from collections.abc import Collection, Mapping, Sequence
 from decimal import Decimal
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
+
+from psycopg.types.json import Jsonb
 
 from brimful.core.ids import CustomerId
 from brimful.db.columns import CustomerIds, Moments, Numbers, Texts
@@ -17,10 +19,12 @@ from brimful.ledger.accounts import AccountKey
 
 HoldKey = tuple[CustomerId, str]  # customer_id, hold_id
 State = Literal["open", "captured", "released", "expired"]
+# Where a hold is set aside in budgets as well: a budget's id, and the end of its window.
+Counted = tuple[tuple[str, dt.datetime], ...]
 
 
 class Hold(NamedTuple):
-    """One hold. Amounts are positive, in the asset."""
+    """One hold. Amounts are in the asset. One that is `leased` renews itself, and may be empty for a while."""
 
     customer_id: CustomerId
     hold_id: str
@@ -32,6 +36,10 @@ class Hold(NamedTuple):
     expires_at: dt.datetime
     created_at: dt.datetime
     ended_at: dt.datetime | None
+    subject: str | None = None
+    dimensions: Mapping[str, str] | None = None
+    counted: Counted = ()
+    leased: bool = False
 
     @property
     def key(self) -> HoldKey:
@@ -67,11 +75,21 @@ async def find(tx: Tx, customer_id: CustomerId, hold_id: str) -> Hold | None:
 
 
 _BEGIN = """
-    INSERT INTO holds (customer_id, hold_id, asset, amount, state, description, expires_at, created_at)
-    SELECT customer_id, hold_id, asset, amount, 'open', description, expires_at, %(now)s
+    INSERT INTO holds (customer_id, hold_id, asset, amount, state, description, expires_at, created_at, subject,
+        dimensions, counted, leased)
+    SELECT customer_id, hold_id, asset, amount, 'open', description, expires_at, %(now)s, subject, dimensions, counted,
+        leased
     FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(assets)s::text[], %(amounts)s::numeric[],
-        %(descriptions)s::text[], %(expiries)s::timestamptz[])
-        AS new (customer_id, hold_id, asset, amount, description, expires_at)
+        %(descriptions)s::text[], %(expiries)s::timestamptz[], %(subjects)s::text[], %(dimensions)s::jsonb[],
+        %(counted)s::jsonb[], %(leased)s::boolean[])
+        AS new (customer_id, hold_id, asset, amount, description, expires_at, subject, dimensions, counted, leased)
+"""
+_RENEW = """
+    UPDATE holds SET amount = new.amount, expires_at = new.expires_at, counted = new.counted
+    FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(amounts)s::numeric[], %(expiries)s::timestamptz[],
+        %(counted)s::jsonb[]) AS new (customer_id, hold_id, amount, expires_at, counted)
+    WHERE holds.customer_id = new.customer_id AND holds.hold_id = new.hold_id AND holds.state = 'open'
+        AND holds.customer_id = ANY(%(customers)s)
 """
 _END = """
     UPDATE holds SET state = new.state, captured = new.captured, ended_at = %(now)s
@@ -83,9 +101,16 @@ _END = """
 
 
 def save(
-    tx: Tx, *, begun: Sequence[Hold], ended: Sequence[Hold], held: Mapping[AccountKey, Decimal], now: dt.datetime
+    tx: Tx,
+    *,
+    begun: Sequence[Hold],
+    ended: Sequence[Hold],
+    held: Mapping[AccountKey, Decimal],
+    now: dt.datetime,
+    renewed: Sequence[Hold] = (),
 ) -> None:
-    """Write new holds, then those that end, then what their accounts hold now; at the latest before the commit.
+    """Write new holds, then those that are renewed, those that end, and what their accounts hold now; at the latest
+    before the commit.
 
     The caller has the accounts' locks. `ended` carry the state and amount they end with; one that is not open any more
     breaks the transaction.
@@ -99,8 +124,21 @@ def save(
             "amounts": Numbers(hold.amount for hold in begun),
             "descriptions": Texts(hold.description for hold in begun),
             "expiries": Moments(hold.expires_at for hold in begun),
+            "subjects": Texts(hold.subject for hold in begun),
+            "dimensions": [None if hold.dimensions is None else Jsonb(dict(hold.dimensions)) for hold in begun],
+            "counted": [_counted_json(hold.counted) for hold in begun],
+            "leased": [hold.leased for hold in begun],
         }
         tx.later(_BEGIN, columns, rows=len(begun))
+    if renewed:
+        columns = {
+            "customers": CustomerIds(hold.customer_id for hold in renewed),
+            "ids": Texts(hold.hold_id for hold in renewed),
+            "amounts": Numbers(hold.amount for hold in renewed),
+            "expiries": Moments(hold.expires_at for hold in renewed),
+            "counted": [_counted_json(hold.counted) for hold in renewed],
+        }
+        tx.later(_RENEW, columns, rows=len(renewed))
     if ended:
         columns = {
             "now": now,
@@ -134,7 +172,7 @@ _DUE = f"""
 
 async def due(tx: Tx, account: AccountKey) -> list[Hold]:
     """Those of one account, under its lock."""
-    return [Hold(**row) for row in await tx.all(_DUE, (*account, await tx.now()))]
+    return [_hold(row) for row in await tx.all(_DUE, (*account, await tx.now()))]
 
 
 _PAGE = f"""
@@ -160,8 +198,18 @@ async def list_page(
     """A customer's holds, newest first."""
     moment, hold_id = before or (None, None)
     values = {"customer_id": customer_id, "asset": asset, "state": state, "before": moment, "before_id": hold_id}
-    return [Hold(**row) for row in await tx.all(_PAGE, {**values, "limit": limit})]
+    return [_hold(row) for row in await tx.all(_PAGE, {**values, "limit": limit})]
 
 
 def _by_key(rows: Sequence[Row]) -> dict[HoldKey, Hold]:
-    return {(row["customer_id"], row["hold_id"]): Hold(**row) for row in rows}
+    return {(row["customer_id"], row["hold_id"]): _hold(row) for row in rows}
+
+
+def _hold(row: Row) -> Hold:
+    counted = row["counted"] or ()
+    return Hold(**{**row, "counted": tuple((name, dt.datetime.fromisoformat(end)) for name, end in counted)})
+
+
+def _counted_json(counted: Counted) -> Jsonb | None:
+    listed: list[Any] = [[name, end.isoformat()] for name, end in counted]
+    return Jsonb(listed) if listed else None

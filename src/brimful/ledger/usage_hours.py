@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from brimful.db.pool import Row, Tx
+from brimful.ledger import spend
 from brimful.ledger.accounts import AccountKey
 
 KEPT = dt.timedelta(days=35)  # nobody asks for more than thirty
@@ -78,16 +79,14 @@ async def roll_up(tx: Tx, after: AccountKey, *, limit: int) -> AccountKey | None
     if not behind:
         return None
     pieces = _pieces(behind, _ENTRIES_MAX)
-    await tx.execute(
-        _ROLL_UP,
-        {
-            "customers": [piece.key[0] for piece in pieces],
-            "assets": [piece.key[1] for piece in pieces],
-            "after": [piece.after_seq for piece in pieces],
-            "through": [piece.through_seq for piece in pieces],
-            "hours": [piece.hour for piece in pieces],
-        },
-    )
+    columns = {
+        "customers": [piece.key[0] for piece in pieces],
+        "assets": [piece.key[1] for piece in pieces],
+        "after": [piece.after_seq for piece in pieces],
+        "through": [piece.through_seq for piece in pieces],
+    }
+    await tx.execute(_ROLL_UP, {**columns, "hours": [piece.hour for piece in pieces]})
+    await tx.execute(spend.ROLL_UP, columns)
     done = [piece.key for piece in pieces if piece.whole]
     return done[-1] if done else after
 
@@ -114,8 +113,10 @@ _DELETE_OLD = """
 
 
 async def delete_old(tx: Tx) -> None:
-    """Delete hours that nobody asks for any more."""
-    await tx.execute(_DELETE_OLD, {"before": await tx.now() - KEPT})
+    """Delete hours that nobody asks for any more, and days of what was spent for whom."""
+    now = await tx.now()
+    await tx.execute(_DELETE_OLD, {"before": now - KEPT})
+    await tx.execute(spend.DELETE_OLD, ((now - spend.KEPT).date(),))
 
 
 _READ = """

@@ -88,8 +88,16 @@ _LATE = (
     "UPDATE accounts SET erased = true WHERE customer_id = %(customer_id)s AND NOT erased",
     "DELETE FROM entry_notes WHERE customer_id = %(customer_id)s",
     "DELETE FROM usage_hours WHERE customer_id = %(customer_id)s",
+    "DELETE FROM spend_days WHERE customer_id = %(customer_id)s",
+    # What budgets are for is written by people, and is where they look for it.
+    "DELETE FROM budget_windows WHERE customer_id = %(customer_id)s",
+    "DELETE FROM budgets WHERE customer_id = %(customer_id)s",
+    "UPDATE accounts SET budgeted = false WHERE customer_id = %(customer_id)s AND budgeted",
     "DELETE FROM threshold_changes WHERE customer_id = %(customer_id)s",
-    "UPDATE holds SET description = NULL WHERE customer_id = %(customer_id)s AND description IS NOT NULL",
+    """
+    UPDATE holds SET description = NULL, subject = NULL, dimensions = NULL, counted = NULL
+    WHERE customer_id = %(customer_id)s
+    """,
     "UPDATE scheduled_credits SET description = NULL, metadata = NULL WHERE customer_id = %(customer_id)s",
 )
 # Ids at Stripe stay: by them a late refund or dispute finds its payment.
@@ -127,6 +135,10 @@ _WIPE = (
     "DELETE FROM presets WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_sessions WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_links WHERE customer_id = %(customer_id)s",
+    """
+    UPDATE outgoing_events SET payload = payload #- '{data,subject}' #- '{data,dimension}' #- '{data,name}'
+    WHERE customer_id = %(customer_id)s AND type LIKE 'budget.%%'
+    """,
     """
     UPDATE outgoing_events SET payload = jsonb_set(jsonb_set(payload, '{data,last4}', '"0000"', false),
         '{data,brand}', '"unknown"', false)

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 from typing import Any, LiteralString
 
-from brimful import payments
+from brimful import suspensions
 from brimful.db.pool import Tx
 from brimful.operations import installation
 
@@ -96,7 +96,7 @@ async def examine(tx: Tx) -> list[Examination]:
     paid = await tx.one(_PAID)
     assert paid is not None
     return [
-        _charging(await payments.suspensions.list_all(tx)),
+        _charging(await suspensions.store.list_all(tx)),
         _workers(report, await installation.outdated(tx)),
         _queue(report),
         _top_ups(report),
@@ -105,7 +105,7 @@ async def examine(tx: Tx) -> list[Examination]:
     ]
 
 
-def _charging(held: list[payments.suspensions.Suspension]) -> Examination:
+def _charging(held: list[suspensions.store.Suspension]) -> Examination:
     if held:
         reasons = "; ".join(f"{one.kind} since {one.since:%Y-%m-%d %H:%M}: {one.reason}" for one in held)
         return Examination("charging", ok=False, detail=f"suspended ({reasons}): `brimful charging show`")

@@ -10,12 +10,10 @@ from brimful.payments import (
     poll as poll,
     reconcile as reconcile,
     refunds as refunds,
-    restore_guard as restore_guard,
     reversals as reversals,
     settle as settle,
     stripe_customers as stripe_customers,
     stripe_events as stripe_events,
-    suspensions as suspensions,
     take_back as take_back,
     turns as turns,
 )

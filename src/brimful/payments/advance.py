@@ -15,14 +15,14 @@ import functools
 import logging
 from collections.abc import Awaitable, Callable
 
-from brimful import auto_top_up, cards, ledger, observability, top_ups
+from brimful import auto_top_up, cards, ledger, observability, suspensions, top_ups
 from brimful.auth.portal_sessions import PortalSession
 from brimful.core import clock
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import FailureKind, PaymentIntentSnapshot
-from brimful.payments import create, declined, poll, settle, suspensions
+from brimful.payments import create, declined, poll, settle
 from brimful.payments.context import ANSWER_S, FORBIDDEN, RECOVER_S, PaymentContext, Step
 from brimful.top_ups.model import Payment, TopUp
 
@@ -144,11 +144,11 @@ async def _requested(context: PaymentContext, top_up: TopUp, payment: Payment | 
     # before, the payment is made anew, and what Stripe knows of this one was never confirmed.
     async with context.database.transaction("payment", flushed=False) as tx:
         (standing, _), fresh = await tx.ask(
-            suspensions.STANDING
+            suspensions.store.STANDING
             & ledger.accounts.lock_wallet_query(top_up.customer_id)
             & top_ups.store.lock_query(top_up.customer_id, top_up.top_up_id)
         )
-        if not context.gateway.reachable or not await suspensions.charging_allowed(tx, standing):
+        if not context.gateway.reachable or not await suspensions.store.charging_allowed(tx, standing):
             await top_ups.store.poll_later(tx, top_up, at_least_s=30)
             return Step.WAIT
         if payment is None:
@@ -184,7 +184,7 @@ async def _confirm_or_refuse(
         claim = await cards.decline_budget.claim(tx, card.fingerprint, payment.payment_id)
     async with context.database.transaction("T2") as tx:
         account, fresh = await settle.lock_both(tx, top_up.customer_id, top_up.top_up_id)
-        held = not context.gateway.reachable or not await suspensions.charging_allowed(tx)
+        held = not context.gateway.reachable or not await suspensions.store.charging_allowed(tx)
         if held or claim is cards.decline_budget.Claim.BUSY:
             await top_ups.store.poll_later(tx, fresh, at_least_s=_CLAIM_WAIT_S)
             return Step.WAIT

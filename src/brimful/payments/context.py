@@ -4,12 +4,11 @@ import dataclasses
 import datetime as dt
 import enum
 
-from brimful import ledger
+from brimful import ledger, suspensions
 from brimful.auto_top_up.policy import Pace
 from brimful.db.pool import Database
 from brimful.gateway.gateway import Failure, FailureKind, Gateway
 from brimful.gateway.limits import CustomerLocks
-from brimful.payments import suspensions
 from brimful.payments.ownership import Installation
 
 RECOVER_S = 30  # a step that goes on by itself is picked up by the sweep after this, should its worker die
@@ -58,9 +57,9 @@ class PaymentContext:
         answered = not isinstance(answer, Failure) or (answer.kind is FailureKind.REFUSED and not answer.missing)
         if opens and answered:
             async with self.database.transaction() as tx:
-                await suspensions.resume(tx, "key", actor="stripe")
+                await suspensions.store.resume(tx, "key", actor="stripe")
 
     async def suspend_charging(self, reason: str) -> None:
         """The platform's key or account is wrong: nothing is sent until a payment, tried now and then, goes through."""
         async with self.database.transaction() as tx:
-            await suspensions.suspend(tx, "key", reason, actor="stripe")
+            await suspensions.store.suspend(tx, "key", reason, actor="stripe")

@@ -5,11 +5,10 @@ import datetime as dt
 from collections.abc import Sequence
 from decimal import Decimal
 
-from brimful import auto_top_up, cards, ledger, top_ups
+from brimful import auto_top_up, cards, ledger, suspensions, top_ups
 from brimful.auto_top_up.policy import Facts, Pace, Reason
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
-from brimful.payments import suspensions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Explanation:
     pending: Decimal
     card: cards.store.Card
     card_declines: int
-    suspensions: Sequence[suspensions.Suspension]
+    suspensions: Sequence[suspensions.store.Suspension]
     top_up: top_ups.model.TopUp | None
     pace: Pace
     next_at: dt.datetime | None
@@ -100,7 +99,7 @@ async def explain(tx: Tx, customer_id: CustomerId, asset: str, pace: Pace) -> Ex
         pending=await top_ups.store.pending_units(tx, customer_id, asset),
         card=card,
         card_declines=await cards.decline_budget.count_declines(tx, card.fingerprint),
-        suspensions=await suspensions.list_all(tx),
+        suspensions=await suspensions.store.list_all(tx),
         top_up=live,
         pace=pace,
         next_at=next_at,

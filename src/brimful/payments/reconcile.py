@@ -16,7 +16,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from brimful import auto_top_up, customers, ledger, top_ups
+from brimful import auto_top_up, customers, ledger, suspensions, top_ups
 from brimful.auth import audit
 from brimful.auto_top_up.policy import Ask
 from brimful.core import clock, money
@@ -24,7 +24,7 @@ from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Tx
 from brimful.gateway.gateway import DisputeSnapshot, Failure, PaymentIntentSnapshot, RefundSnapshot
-from brimful.payments import ownership, settle, stripe_events, suspensions
+from brimful.payments import ownership, settle, stripe_events
 from brimful.payments.context import PaymentContext
 from brimful.top_ups.model import Payment
 
@@ -421,15 +421,12 @@ async def _reversal(
         report.repaired.append(what)
 
 
-_RECONCILED = "UPDATE restore_guard SET reconciled_at = %s, restored_to = NULL"
-
-
 async def _close(context: PaymentContext, report: Report) -> None:
     """Everything was compared. What is left for a person keeps a restore's hold."""
     async with context.database.transaction() as tx:
         if report.ok:
-            await tx.execute(_RECONCILED, (await tx.now(),))
-            await suspensions.resume(tx, "restore", actor="reconcile", reason=f"{len(report.repaired)} repaired")
+            await suspensions.restore_guard.reconciled(tx)
+            await suspensions.store.resume(tx, "restore", actor="reconcile", reason=f"{len(report.repaired)} repaired")
     for what in report.repaired:
         _log.warning("reconciled: %s", what)
     for what in report.differences:

@@ -14,7 +14,7 @@ import psycopg
 import psycopg.errors
 import psycopg_pool
 
-from brimful import auto_top_up, grants, ledger, observability, top_ups
+from brimful import auto_top_up, budgets, grants, leases, ledger, observability, suspensions, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.db.citus.nodes import NodeConnections
 from brimful.db.columns import Texts
@@ -27,6 +27,8 @@ _log = logging.getLogger(__name__)
 _NO_CUSTOMER = Verdict("refused", "customer_not_found", "There is no such customer.")
 _PLAIN = frozenset({"usage", *HOLDING})  # none of these begins later, or takes the key of what does
 _NO_ENTRY = frozenset({"hold", "release"})
+_CAPTURING = frozenset({"capture", "use"})
+_COUNTED = frozenset({"usage", "charge", "hold"})
 _NOTHING = Decimal(0)
 _Accounts = dict[ledger.accounts.AccountKey, ledger.accounts.Account]
 # A node that cannot do this at all: the coordinator can.
@@ -34,15 +36,12 @@ _CANNOT = (psycopg.ProgrammingError, psycopg.NotSupportedError, psycopg.Internal
 
 
 class BatchWriter:
-    """Writes batches. `suspended` tells whether charging is: what is in flight then covers no hold."""
+    """Writes batches."""
 
-    def __init__(
-        self, database: Database, keyring: ledger.hash_chain.Keyring, pace: Pace, *, suspended: Query[bool]
-    ) -> None:
+    def __init__(self, database: Database, keyring: ledger.hash_chain.Keyring, pace: Pace) -> None:
         self._database = database
         self._keyring = keyring
         self._pace = pace
-        self._suspended = suspended
         self._nodes = NodeConnections(database)
 
     async def close(self) -> None:
@@ -151,20 +150,36 @@ class BatchWriter:
             written = {**written, **await _scheduled(tx, possible)}
         decided = decide.decide(possible, _balances(accounts), written, now, batch_holds)
         applied = _applied(possible, decided)
+        if batch_holds.counted:
+            applied = [batch_holds.marked(move) if move.kind in _CAPTURING else move for move in applied]
         if not plain:
             applied = self._schedule(tx, applied, now)
         await ledger.post.post(tx, self._keyring, accounts, [_draft(movement) for movement in applied], known)
-        if batch_holds.touched:
-            held = {key: batch_holds.held[key] for key in batch_holds.touched}
-            ledger.holds.save(tx, begun=batch_holds.begun, ended=batch_holds.ended, held=held, now=now)
+        await self._save_holds(tx, batch_holds, now)
         if to_evaluate := _to_evaluate(accounts, possible, decided, {*batch_holds.touched, *changed}):
             if observability.tracing.on():
                 observability.tracing.posting(_by_account(applied))
             await auto_top_up.evaluate.reevaluate(tx, to_evaluate, self._pace)
+        if batch_holds.leases:
+            decided = await _with_leases(tx, possible, decided, batch_holds)
         if len(possible) == len(movements):
             return decided
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
+
+    @staticmethod
+    async def _save_holds(tx: Tx, batch_holds: BatchHolds, now: dt.datetime) -> None:
+        """Holds, leases, and what budgets have counted."""
+        if batch_holds.touched:
+            held = {key: batch_holds.held[key] for key in batch_holds.touched}
+            renewed = list(batch_holds.renewed.values())
+            ledger.holds.save(tx, begun=batch_holds.begun, renewed=renewed, ended=batch_holds.ended, held=held, now=now)
+            for hold in batch_holds.begun:
+                if hold.leased:
+                    leases.store.begin(tx, batch_holds.leased[hold.key])
+            leases.store.save(tx, list(batch_holds.leased.values()))
+            leases.store.end(tx, batch_holds.ended)
+        await budgets.store.save(tx, batch_holds.counting)
 
     def _schedule(self, tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
         """Write down those that begin later. Returns the others, which become entries at once."""
@@ -185,15 +200,15 @@ class BatchWriter:
         return at_once
 
     async def _write_at(self, node: Database, movements: Sequence[Movement]) -> dict[int, Verdict]:
-        """A customer with an account that is missing, that crosses a line or gets something, with a hold, or with what
-        may begin later, is absent from the verdicts with all that is theirs.
+        """A customer with an account that is missing, that crosses a line or gets something, with a hold, a budget, or
+        with what may begin later, is absent from the verdicts with all that is theirs.
         """
         async with node.transaction("T1") as tx:
             accounts, known = await _lock(tx, movements)
             await known.complete(tx)
             absent = {m.customer_id for m in movements if m.kind != "usage" or (m.customer_id, m.asset) not in accounts}
             now = await tx.now()
-            absent |= {account.customer_id for account in accounts.values() if grants.due.is_due(account, now)}
+            absent |= {one.customer_id for one in accounts.values() if one.budgeted or grants.due.is_due(one, now)}
             numbers = [number for number, movement in enumerate(movements) if movement.customer_id not in absent]
             possible = [_kept(movements[number], accounts) for number in numbers]
             held = BatchHolds(_held(accounts))
@@ -208,18 +223,53 @@ class BatchWriter:
         }
 
     async def _batch_holds(self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement]) -> BatchHolds:
-        """What is held on these accounts; holds and bridges are read only for a batch that names any."""
+        """What is held on these accounts; holds and bridges are read only for a batch that names any, and budgets for
+        one of accounts that have some.
+        """
         held = _held(accounts)
         holding = [movement for movement in movements if movement.kind in HOLDING]
         if not holding:
-            return BatchHolds(held)
-        known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.key) for move in holding}))
-        new = {(move.customer_id, move.asset) for move in holding if move.kind == "hold"}
+            return BatchHolds(held, counting=await _counting(tx, accounts, movements, ()))
+        known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.hold_id) for move in holding}))
+        leased = {hold.key for hold in known.values() if hold.leased}
+        known_leases = await tx.ask(leases.store.query(leased)) if leased else {}
+        new = {(move.customer_id, move.asset) for move in holding if move.kind in {"hold", "use"}}
         bridges = await tx.ask(top_ups.bridges.bridges_query(new)) if new else {}
         in_flight = any(bridge.bound and bridge.in_flight for bridge in bridges.values())
-        if in_flight and await tx.ask(self._suspended):
+        if in_flight and await tx.ask(suspensions.store.SUSPENDED):
             bridges = {}  # what is in flight waits for as long as charging is suspended
-        return BatchHolds(held, known, bridges)
+        counting = await _counting(tx, accounts, movements, known.values())
+        return BatchHolds(held, known, bridges, known_leases, counting)
+
+
+async def _counting(
+    tx: Tx, accounts: _Accounts, movements: Sequence[Movement], holds: Collection[ledger.holds.Hold]
+) -> budgets.counting.Counting:
+    """What budgets have counted: asked for where an account of the batch has any, or a hold is set aside in some."""
+    wanted = set[tuple[ledger.accounts.AccountKey, str]]()
+    for move in movements:
+        key = move.customer_id, move.asset
+        if accounts[key].budgeted and move.kind in _COUNTED:
+            wanted |= {(key, tag) for tag in budgets.tags.of(move.subject, move.dimensions)}
+    for hold in holds:
+        if (hold.leased or hold.counted) and hold.account in accounts and accounts[hold.account].budgeted:
+            wanted |= {(hold.account, tag) for tag in budgets.tags.of(hold.subject, hold.dimensions)}
+    if not wanted and not any(hold.counted for hold in holds):
+        return budgets.counting.Counting()
+    return await budgets.store.read(tx, wanted, holds)
+
+
+async def _with_leases(
+    tx: Tx, movements: Sequence[Movement], decided: Sequence[Verdict], batch_holds: BatchHolds
+) -> list[Verdict]:
+    """The verdicts with the state of each lease after all that happened in the batch."""
+    after = await tx.ask(leases.store.query(batch_holds.leases.keys()))
+    found = []
+    for move, verdict in zip(movements, decided, strict=True):
+        key = move.customer_id, move.hold_id
+        has_lease = verdict.outcome != "refused" and move.kind in {"hold", "use"} and key in after
+        found.append(verdict._replace(lease=after[key], held=batch_holds.known[key].amount) if has_lease else verdict)
+    return found
 
 
 _LOCK_KEYS = """
@@ -263,7 +313,7 @@ def _applied(movements: Sequence[Movement], decided: Sequence[Verdict]) -> list[
     return [
         movement
         for movement, verdict in zip(movements, decided, strict=True)
-        if verdict.outcome == "applied" and movement.kind not in _NO_ENTRY
+        if verdict.outcome == "applied" and movement.kind not in _NO_ENTRY and movement.amount
     ]
 
 
@@ -313,14 +363,16 @@ def _to_evaluate(
 def _kept(movement: Movement, accounts: _Accounts) -> Movement:
     """What is kept of it: of a customer who was erased the figures, and nothing that somebody wrote."""
     erased = accounts[movement.customer_id, movement.asset].erased
-    return movement._replace(description=None, metadata=None) if erased else movement
+    if not erased:
+        return movement
+    return movement._replace(description=None, metadata=None, subject=None, dimensions=None)
 
 
 def _draft(movement: Movement) -> ledger.entries.Draft:
     return ledger.entries.Draft(
         movement.customer_id,
         movement.asset,
-        "usage" if movement.kind == "capture" else movement.kind,  # type: ignore[arg-type] # the others write none
+        "usage" if movement.kind in _CAPTURING else movement.kind,  # type: ignore[arg-type] # the others write none
         movement.amount,
         movement.source,
         movement.key,
@@ -328,4 +380,7 @@ def _draft(movement: Movement) -> ledger.entries.Draft:
         description=movement.description,
         metadata=movement.metadata,
         terms=movement.terms,
+        subject=movement.subject,
+        dimensions=movement.dimensions,
+        counted=movement.counted,
     )

@@ -2,7 +2,7 @@
 
 import logging
 
-from brimful import auto_top_up, grants, ledger
+from brimful import auto_top_up, budgets, grants, leases, ledger
 from brimful.auto_top_up.policy import Pace
 from brimful.core import money
 from brimful.db.pool import Database
@@ -41,6 +41,11 @@ async def _expire(database: Database, key: ledger.accounts.AccountKey, keyring: 
         for hold in ended:
             data = {"asset": hold.asset, "hold_id": hold.hold_id, "amount": money.text(hold.amount)}
             await events.emit(tx, Topic.HOLD_EXPIRED, hold.customer_id, data)
+        leases.store.end(tx, ended)
+        counting = await budgets.store.read(tx, (), ended)
+        for hold in ended:
+            counting.give_back(hold)
+        await budgets.store.save(tx, counting)
         await grants.due.post(tx, keyring, account._replace(held=held))  # what they kept of a lot that has expired
         await auto_top_up.evaluate.reevaluate(tx, [key], pace)
     return len(ended)

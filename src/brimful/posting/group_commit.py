@@ -27,7 +27,7 @@ from brimful.auto_top_up.policy import Pace
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
 from brimful.db.citus.shards import Shards
-from brimful.db.pool import Database, Query
+from brimful.db.pool import Database
 from brimful.posting.batch import BatchWriter
 from brimful.posting.model import Movement, Verdict
 
@@ -74,7 +74,6 @@ class Recorder:
         database: with `PLANS` among its options.
         keyring: signs the entries.
         pace: of automatic top-ups.
-        suspended: whether charging is; what is in flight then covers no hold.
         batch_max: movements in one commit; a single request may bring more.
         queue_max: movements that may wait. More are refused, so that a queued one waits for a bounded time.
         aside_again_s: how often what waits for a locked account is tried.
@@ -87,14 +86,13 @@ class Recorder:
         keyring: ledger.hash_chain.Keyring,
         pace: Pace,
         *,
-        suspended: Query[bool],
         batch_max: int,
         queue_max: int,
         writers: int,
         aside_again_s: float = _ASIDE_AGAIN_S,
     ) -> None:
         self._database = database
-        self._writer = BatchWriter(database, keyring, pace, suspended=suspended)
+        self._writer = BatchWriter(database, keyring, pace)
         self._batch_max = batch_max
         self._queue_max = queue_max
         self._places = Shards(database)

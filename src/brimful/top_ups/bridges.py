@@ -17,6 +17,7 @@ class Bridge(NamedTuple):
 
 
 # In flight: automatic top-ups that need nobody's act. One that waits for its customer or for a retry may never come.
+COMING_STATES = frozenset({"requested", "intent_created", "confirming", "processing", "unknown"})
 _BRIDGES = """
     SELECT a.customer_id, a.asset, s.bridge_max AS bound, (
         SELECT coalesce(sum(t.units), 0) FROM top_ups AS t

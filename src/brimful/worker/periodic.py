@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from brimful import auto_top_up, cards, grants, ledger, operations, payments, top_ups
+from brimful import auto_top_up, cards, grants, ledger, operations, payments, suspensions, top_ups
 from brimful.auth import operators, portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.ids import NOBODY, CustomerId
@@ -22,7 +22,7 @@ _PARALLEL = 8
 _ENTRIES_MAX = 50_000  # in one transaction
 
 
-async def heartbeat(deps: Deps, detector: payments.restore_guard.RestoreDetector) -> None:
+async def heartbeat(deps: Deps, detector: suspensions.restore_guard.RestoreDetector) -> None:
     """Note that the database is the one it was. If it is not, payments are compared with Stripe before any other."""
     async with deps.database.transaction() as tx:
         reason = await detector.heartbeat(tx)
@@ -34,7 +34,7 @@ async def heartbeat(deps: Deps, detector: payments.restore_guard.RestoreDetector
 async def reconcile_if_restored(deps: Deps) -> None:
     """Reconcile while charging is suspended after a restore: that resumes it."""
     async with deps.database.transaction() as tx:
-        found = await payments.suspensions.list_all(tx)
+        found = await suspensions.store.list_all(tx)
     if deps.payments is not None and any(suspension.kind == "restore" for suspension in found):
         await reconcile_since_last(deps, deps.payments)
 

@@ -14,7 +14,7 @@ import procrastinate
 import psycopg
 import psycopg_pool
 
-from brimful import auto_top_up, email, jobs, observability, operations, payments, posting
+from brimful import auto_top_up, email, jobs, observability, operations, payments, posting, suspensions
 from brimful.core.ids import CustomerId
 from brimful.jobs import Name, with_ids
 from brimful.notifications import webhooks
@@ -181,7 +181,7 @@ class JobHandlers:
 
     def __init__(self, deps: Deps) -> None:
         self._deps = deps
-        self._detector = payments.restore_guard.RestoreDetector(deps.settings.epoch_file)
+        self._detector = suspensions.restore_guard.RestoreDetector(deps.settings.epoch_file)
         self._worker = operations.installation.membership(deps.settings)
         self._beat_s = -math.inf
         self.superseded = asyncio.Event()  # by a worker that started later, with other settings

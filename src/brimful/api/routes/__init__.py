@@ -5,6 +5,7 @@ from brimful.api.routes import (
     auto_top_up,
     balance_alerts,
     balance_tokens,
+    budgets,
     customers,
     grants,
     holds,
@@ -18,6 +19,7 @@ from brimful.api.routes import (
 ROUTERS = (
     customers.router,
     assets.router,
+    budgets.router,  # before the wallet's too
     holds.router,  # before the wallet's: an account could be named holds
     wallets.router,
     grants.router,

@@ -4,7 +4,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, customers, grants, ledger, top_ups
+from brimful import assets, budgets, customers, grants, ledger, top_ups
 from brimful.api import context, pagination, schemas, shortage
 from brimful.api.context import AppContext, Context, KnownCustomer, Transaction
 from brimful.api.pagination import Limit
@@ -113,13 +113,16 @@ async def _post(
         amount = -money.positive(amount)
     elif not amount:
         raise Refused("amount_invalid", "amount must not be zero.", field="amount")
+    subject = dimensions = None
+    if isinstance(body, schemas.requests.Charge):
+        subject, dimensions = budgets.tags.subject(body.subject), budgets.tags.dimensions(body.dimensions)
     terms = _terms(body, amount, now) if isinstance(body, schemas.requests.Adjustment) else None
     [verdict] = await context.recorder.submit(
         [
             Movement(
                 kind=kind, customer_id=customer_id, asset=asset.code, key=body.transaction_id, amount=amount,
                 covered_only=kind == "charge", description=body.description, metadata=metadata or None,
-                terms=terms,
+                terms=terms, subject=subject, dimensions=dimensions,
             )
         ]
     )  # fmt: skip

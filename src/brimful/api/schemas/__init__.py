@@ -6,6 +6,7 @@ Amounts are decimal strings in plain notation, times RFC 3339 in UTC.
 from brimful.api.schemas import (
     balances as balances,
     base as base,
+    budgets as budgets,
     events as events,
     explanation as explanation,
     grants as grants,

@@ -5,13 +5,15 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from brimful import assets, customers, grants, ledger
+from brimful import assets, customers, grants, leases, ledger
 from brimful.api.schemas.base import Amount, Moment, NextCursor, Paged
 from brimful.core import clock, money
 from brimful.core.ids import CustomerId
 from brimful.db.pool import Row
 from brimful.notifications import balance_alerts
 from brimful.posting.model import Verdict
+
+LeaseState = Literal["running", "bridged", "winding_down", "ended"]
 
 
 class ExternalAccount(BaseModel):
@@ -226,6 +228,8 @@ class Entry(BaseModel):
     currency: str | None
     description: str | None
     metadata: dict[str, Any] | None
+    subject: str | None
+    dimensions: dict[str, str] | None
     occurred_at: Moment
     recorded_at: Moment
 
@@ -233,6 +237,8 @@ class Entry(BaseModel):
     def of(cls, row: Row) -> Self:
         return cls(
             id=ledger.entries.public_id(row["mac"]),
+            subject=row["subject"],
+            dimensions=row["dimensions"],
             seq=row["seq"],
             kind=row["kind"],
             amount=money.text(row["amount"]),
@@ -322,8 +328,47 @@ class Transaction(BaseModel):
         )
 
 
+class Lease(BaseModel):
+    """How a hold renews itself, what was used of it so far, and its state: `why` it winds down, and until when its
+    share lasts at the present burn, as far as an end can be seen.
+    """
+
+    chunk: Amount
+    wind_down_s: int
+    used: Amount
+    state: LeaseState
+    why: str | None
+    good_until: Moment | None
+
+    @classmethod
+    def of(cls, lease: leases.model.Lease) -> Self:
+        return cls(
+            chunk=money.text(lease.chunk),
+            wind_down_s=lease.wind_down_s,
+            used=money.text(lease.used),
+            state=lease.state,
+            why=lease.why,
+            good_until=None if lease.good_until is None else clock.rfc3339(lease.good_until),
+        )
+
+
+class LeaseUse(BaseModel):
+    """What became of a use of a lease, and the lease's state after it."""
+
+    id: str
+    hold_id: str
+    status: Literal["applied", "duplicate"]
+    state: LeaseState
+    why: str | None
+    held: Amount
+    used: Amount
+    good_until: Moment | None
+    balance: Amount
+    available: Amount
+
+
 class Hold(BaseModel):
-    """Units set aside."""
+    """Units set aside; with a `lease`, they are set aside again with every use."""
 
     id: str
     customer_id: CustomerId
@@ -332,12 +377,15 @@ class Hold(BaseModel):
     state: Literal["open", "captured", "released", "expired"]
     captured: Amount | None
     description: str | None
+    subject: str | None
+    dimensions: dict[str, str] | None
+    lease: Lease | None
     expires_at: Moment
     created_at: Moment
     ended_at: Moment | None
 
     @classmethod
-    def of(cls, hold: ledger.holds.Hold) -> Self:
+    def of(cls, hold: ledger.holds.Hold, lease: leases.model.Lease | None = None) -> Self:
         return cls(
             id=hold.hold_id,
             customer_id=hold.customer_id,
@@ -346,6 +394,9 @@ class Hold(BaseModel):
             state=hold.state,
             captured=None if hold.captured is None else money.text(hold.captured),
             description=hold.description,
+            subject=hold.subject,
+            dimensions=None if hold.dimensions is None else dict(hold.dimensions),
+            lease=None if lease is None else Lease.of(lease),
             expires_at=clock.rfc3339(hold.expires_at),
             created_at=clock.rfc3339(hold.created_at),
             ended_at=None if hold.ended_at is None else clock.rfc3339(hold.ended_at),

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from brimful.api.schemas.base import Amount, Moment
+from brimful.api.schemas.budgets import Dimension
 from brimful.api.schemas.top_ups import TopUp
+from brimful.budgets.model import Span
 from brimful.core.ids import CustomerId
 from brimful.notifications.events import Topic
 
@@ -117,6 +119,31 @@ class HoldEvent(AssetEvent):
     amount: Amount
 
 
+class LeaseEvent(AssetEvent):
+    """A lease whose job is to finish, and `why`; or one that may go on."""
+
+    hold_id: str
+    state: Literal["running", "bridged", "winding_down"]
+    why: str | None
+    used: Amount
+    good_until: Moment | None
+
+
+class BudgetEvent(AssetEvent):
+    """A budget as its window stands; `used` is more than `amount` where usage was recorded that it did not cover."""
+
+    budget_id: str
+    name: str | None
+    subject: str | None
+    dimension: Dimension | None
+    window: Span
+    hard: bool
+    amount: Amount
+    used: Amount
+    held: Amount
+    resets_at: Moment | None
+
+
 class CreditExpiredEvent(AssetEvent):
     """What was left of a credit, and has expired."""
 
@@ -206,6 +233,11 @@ DATA: dict[Topic, type[BaseModel]] = {
     Topic.BALANCE_LOW: BalanceEvent,
     Topic.BALANCE_DEPLETED: BalanceEvent,
     Topic.HOLD_EXPIRED: HoldEvent,
+    Topic.LEASE_WINDING_DOWN: LeaseEvent,
+    Topic.LEASE_RESUMABLE: LeaseEvent,
+    Topic.BUDGET_NEAR: BudgetEvent,
+    Topic.BUDGET_REACHED: BudgetEvent,
+    Topic.BUDGET_EXCEEDED: BudgetEvent,
     Topic.CREDIT_EXPIRING: CreditExpiringEvent,
     Topic.CREDIT_EXPIRED: CreditExpiredEvent,
     Topic.CARD_ADDED: CardEvent,
@@ -239,6 +271,11 @@ SUMMARIES: dict[Topic, str] = {
     Topic.BALANCE_LOW: "What is available fell below its alert.",
     Topic.BALANCE_DEPLETED: "Nothing is available any more.",
     Topic.HOLD_EXPIRED: "A hold's time ran out; its units are available again.",
+    Topic.LEASE_WINDING_DOWN: "What there is for a lease ends soon, and nothing more comes: its job should finish.",
+    Topic.LEASE_RESUMABLE: "A lease that wound down can be whole again: its job may go on.",
+    Topic.BUDGET_NEAR: "Four fifths of a budget are used. Once for each of its windows.",
+    Topic.BUDGET_REACHED: "A budget is used up. Once for each of its windows.",
+    Topic.BUDGET_EXCEEDED: "Usage was recorded that a hard budget did not cover. Once for each of its windows.",
     Topic.CREDIT_EXPIRING: "A credit expires soon, and some of it is left: seven days and one day before.",
     Topic.CREDIT_EXPIRED: "A credit has expired; what was left of it is no part of the balance any more.",
     Topic.CARD_ADDED: "The customer added a card.",
@@ -274,6 +311,11 @@ _CARD: dict[str, Any] = {"card_id": "card_0198a1", "brand": "visa", "last4": "42
 _REVERSAL: dict[str, Any] = {"top_up_id": "top_0198a1", "asset": "USD", "amount": "25", "currency": "USD", "loss": "0"}
 _CREDIT: dict[str, Any] = {
     "asset": "USD", "grant_id": "ent_0198a1", "purpose": "promotional", "amount": "4.5", "expires_at": _LATER,
+}  # fmt: skip
+_LEASE: dict[str, Any] = {"asset": "USD", "hold_id": "run-81", "used": "3.2", "good_until": _LATER}
+_BUDGET: dict[str, Any] = {
+    "asset": "USD", "budget_id": "key-1-a-day", "name": "Key 1", "subject": "key-1", "dimension": None, "window": "day",
+    "hard": True, "amount": "50", "held": "0", "resets_at": "2026-11-25T00:00:00.000000Z",
 }  # fmt: skip
 _SAMPLES: dict[Topic, dict[str, Any]] = {
     Topic.TOP_UP_SUCCEEDED: _TOP_UP,
@@ -311,6 +353,11 @@ _SAMPLES: dict[Topic, dict[str, Any]] = {
     Topic.BALANCE_LOW: {"asset": "USD", "available": "4.5", "threshold": "5"},
     Topic.BALANCE_DEPLETED: {"asset": "USD", "available": "0", "threshold": "5"},
     Topic.HOLD_EXPIRED: {"asset": "USD", "hold_id": "job-81", "amount": "3"},
+    Topic.LEASE_WINDING_DOWN: {**_LEASE, "state": "winding_down", "why": "limit_reached"},
+    Topic.LEASE_RESUMABLE: {**_LEASE, "state": "running", "why": None, "good_until": None},
+    Topic.BUDGET_NEAR: {**_BUDGET, "used": "41"},
+    Topic.BUDGET_REACHED: {**_BUDGET, "used": "50"},
+    Topic.BUDGET_EXCEEDED: {**_BUDGET, "used": "52.5"},
     Topic.CREDIT_EXPIRING: {**_CREDIT, "days": 1},
     Topic.CREDIT_EXPIRED: _CREDIT,
     Topic.CARD_ADDED: _CARD,

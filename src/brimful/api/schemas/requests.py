@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool
 
-from brimful import grants, ledger
+from brimful import budgets, grants, leases, ledger
 from brimful.api.json_body import AmountText, Instant, Metadata, Place, Text, Whole
 from brimful.core import money
 
@@ -105,7 +105,8 @@ class Adjustment(_Transaction):
 class Charge(_Transaction):
     """A fee that the balance must cover, keyed by `transaction_id`. The amount is positive."""
 
-    subject: Text | None = None
+    subject: Text | None = Field(None, min_length=1, max_length=budgets.tags.SUBJECT_MAX)
+    dimensions: dict[str, Text] | None = None
     input_units: Whole | None = None
     input_volume: Whole | None = None
     unit_price: AmountText | None = None
@@ -188,14 +189,57 @@ class UpdateAsset(_Body):
     hold_bridge: AmountText
 
 
+class LeaseTerms(_Body):
+    """How a hold renews itself: `chunk` is set aside again with every use, and its job hears of the end of the balance
+    `wind_down_s` seconds before it.
+    """
+
+    chunk: AmountText
+    wind_down_s: Whole = Field(60, ge=0, le=leases.model.WIND_DOWN_MAX_S)
+
+
 class CreateHold(_Body):
-    """Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive."""
+    """Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive; a hold that renews
+    itself has a `lease` in its place, and ends `expires_in_s` seconds after its last use.
+    """
 
     id: Annotated[Text, Field(pattern=r"^[A-Za-z0-9_:~-][A-Za-z0-9._:~-]{0,127}$")]
     asset: Text
-    amount: AmountText
+    amount: AmountText | None = None
+    lease: LeaseTerms | None = None
     expires_in_s: Whole = Field(3600, ge=1, le=7 * 86_400)
     description: Text | None = None
+    subject: Text | None = Field(None, min_length=1, max_length=budgets.tags.SUBJECT_MAX)
+    dimensions: dict[str, Text] | None = None
+
+
+class UseLease(_Body):
+    """What was used of a lease since its last use, keyed by `id`. An amount of zero is a sign of life."""
+
+    id: Annotated[Text, Field(pattern=r"^[A-Za-z0-9._:~-]{1,126}$")]
+    amount: AmountText
+
+
+class Dimension(_Body):
+    """One value of a dimension."""
+
+    key: Text = Field(min_length=1, max_length=budgets.tags.KEY_MAX)
+    value: Text = Field(min_length=1, max_length=budgets.tags.VALUE_MAX)
+
+
+class SetBudget(_Body):
+    """At most `amount` of an asset in each window: for one subject, for one value of a dimension, or for all. A hard
+    budget refuses what it does not cover, a soft one announces it. What counts in a budget counts in its parents.
+    """
+
+    asset: Text
+    amount: AmountText
+    window: Literal["day", "week", "month", "rolling_24h", "total"]
+    hard: StrictBool = True
+    name: Text | None = Field(None, min_length=1, max_length=100)
+    subject: Text | None = Field(None, min_length=1, max_length=budgets.tags.SUBJECT_MAX)
+    dimension: Dimension | None = None
+    parent_id: Text | None = None
 
 
 class CaptureHold(_Body):

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from starlette.responses import Response
 
-from brimful import operations, payments
+from brimful import operations, payments, suspensions
 from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.view_model import Cell, Sign, Table, View
@@ -24,7 +24,7 @@ async def overview(page: Page) -> Response:
     """Holds, invariants, what waits for a person, what is live, what ended."""
     async with page.database.transaction() as tx:
         now = await tx.now()
-        suspended = await payments.suspensions.list_all(tx)
+        suspended = await suspensions.store.list_all(tx)
         found = await operations.verify.last(tx)
         disputed, _ = await payments.reversals.count_open(tx)
         states = await tx.all(_STATES)

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 import uvloop
 
-from brimful import ledger, payments, posting, settings
+from brimful import ledger, posting, settings
 from brimful.auto_top_up.policy import Pace
 from brimful.core import garbage
 from brimful.core.ids import CustomerId
@@ -162,7 +162,6 @@ async def in_process(
         database,
         ledger.hash_chain.Keyring(settings.environment.ledger_keyring(ground.keys)),
         Pace(5, dt.timedelta(seconds=60)),
-        suspended=payments.suspensions.SUSPENDED,
         batch_max=batch_max,
         queue_max=100_000,
         writers=_WRITERS,

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from brimful import auto_top_up, ledger, payments, top_ups, worker
+from brimful import auto_top_up, ledger, payments, suspensions, top_ups, worker
 from brimful.core import money
 from brimful.core.ids import NOBODY
 from brimful.dev.simulation import world
@@ -250,10 +250,10 @@ async def operate(h: "History") -> None:
     if chance < 0.25:
         h.met("held_by_operator")
         async with h.world.database.transaction() as tx:
-            await payments.suspensions.suspend(tx, "operator", "looking at something", actor="operator")
+            await suspensions.store.suspend(tx, "operator", "looking at something", actor="operator")
     elif chance < 0.6:
         async with h.world.database.transaction() as tx:
-            await payments.suspensions.resume(tx, "operator", actor="operator")
+            await suspensions.store.resume(tx, "operator", actor="operator")
     elif chance < 0.8:
         await our_refund(h)
     elif chance < 0.9:

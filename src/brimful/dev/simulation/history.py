@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful import auto_top_up, jobs, ledger, payments, worker
+from brimful import auto_top_up, jobs, ledger, payments, suspensions, worker
 from brimful.auto_top_up.policy import Ask
 from brimful.core import ids
 from brimful.core.errors import Refused
@@ -338,7 +338,7 @@ class History:
         self.world.sandbox.switches.active.clear()
         for kind in ("operator", "key"):
             async with self.world.database.transaction() as tx:
-                await payments.suspensions.resume(tx, kind, actor="operator")
+                await suspensions.store.resume(tx, kind, actor="operator")
         self._resend_events()
         until = self.world.time.now + _HORIZON
         for _ in range(_ROUNDS_MAX):

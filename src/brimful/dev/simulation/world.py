@@ -9,7 +9,7 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
-from brimful import assets, ledger, payments, posting
+from brimful import assets, ledger, posting
 from brimful.auth import portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.ids import CustomerId
@@ -65,7 +65,6 @@ class SimulatedWorld:
             self.database,
             self.keyring,
             PACE,
-            suspended=payments.suspensions.SUSPENDED,
             batch_max=50,
             queue_max=1000,
             writers=2,

@@ -11,7 +11,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import assets, auto_top_up, cards, i18n, payments, top_ups
+from brimful import assets, auto_top_up, cards, i18n, payments, suspensions, top_ups
 from brimful.auto_top_up.policy import Reason
 from brimful.auto_top_up.rules import RuleForm
 from brimful.core.errors import Refused
@@ -315,7 +315,7 @@ async def _follows(page: Page, tx: Tx, context: RuleFormContext, draft: RuleForm
     found = await auto_top_up.foresee.foresee(
         tx, page.session.customer_id, context.asset, draft, rate=context.rate, pace=page.deps.pace
     )
-    allowed, judgement, follows = await payments.suspensions.charging_allowed(tx), found.judgement, []
+    allowed, judgement, follows = await suspensions.store.charging_allowed(tx), found.judgement, []
     amount = words.cash(found.amount_minor, context.currency)
     if judgement.reason in _LATER and found.below and judgement.wake_at is not None:
         follows.append(words.t("Saved now. {amount} is charged at {moment} at the earliest.",

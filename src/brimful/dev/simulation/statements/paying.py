@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 from typing import Any
 
-from brimful import payments, top_ups
+from brimful import payments, suspensions, top_ups
 from brimful.dev.simulation.statements import registry
 from brimful.dev.simulation.tables import Row, Tables
 
@@ -229,12 +229,12 @@ def _may(_t: Tables, _p: Any) -> list[Row]:
     return [{"may": True}]
 
 
-@registry.on(payments.suspensions._STANDS)
+@registry.on(suspensions.store._STANDS)
 def _stands(t: Tables, _p: Any) -> list[Row]:
     return [{"suspended": any(t.all("suspensions")), "turned": False}]  # a history has one server
 
 
-@registry.on(payments.suspensions._PROBE)
+@registry.on(suspensions.store._PROBE)
 def _probe(t: Tables, p: Any) -> list[Row]:
     row = t.get("suspensions", "key")
     others = [other for other in t.all("suspensions") if other["kind"] != "key"]
@@ -243,7 +243,7 @@ def _probe(t: Tables, p: Any) -> list[Row]:
     return [t.update("suspensions", row, probed_at=p["now"])]
 
 
-@registry.on(payments.suspensions._SUSPEND)
+@registry.on(suspensions.store._SUSPEND)
 def _hold(t: Tables, p: Any) -> int:
     if t.get("suspensions", p[0]) is not None:
         return 0

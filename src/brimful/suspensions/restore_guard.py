@@ -11,7 +11,7 @@ import os
 import pathlib
 
 from brimful.db.pool import Tx
-from brimful.payments import suspensions
+from brimful.suspensions import store
 
 _log = logging.getLogger(__name__)
 
@@ -50,9 +50,7 @@ class RestoreDetector:
         elif row["heartbeat"] < latest:
             reason = f"the database went back in time (heartbeat {row['heartbeat']} after {latest})"
         if reason is not None:
-            await suspensions.suspend(
-                tx, "restore", f"{reason}: payments are compared with Stripe first", actor="engine"
-            )
+            await store.suspend(tx, "restore", f"{reason}: payments are compared with Stripe first", actor="engine")
         values = {
             "least": latest,
             "later": int(reason is not None),
@@ -90,3 +88,11 @@ async def restored_to(tx: Tx) -> dt.datetime | None:
     """The last moment that the database remembers from before it went back; None when it has not."""
     row = await tx.one("SELECT restored_to FROM restore_guard")
     return None if row is None else row["restored_to"]
+
+
+_RECONCILED = "UPDATE restore_guard SET reconciled_at = %s, restored_to = NULL"
+
+
+async def reconciled(tx: Tx) -> None:
+    """Note that everything was compared with Stripe, as of now."""
+    await tx.execute(_RECONCILED, (await tx.now(),))

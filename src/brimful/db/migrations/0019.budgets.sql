@@ -1,0 +1,104 @@
+-- Budgets and leases. Subject and dimensions say what a debit was for; they stand beside the entry, and can be erased. A budget
+-- limits what is used of an account for some of them; what it has counted is a row for each of its windows.
+SET LOCAL ROLE brimful_owner;
+
+-- `counted` are the budgets that what was captured of a hold counts in, where there are any: those in which it was set aside.
+ALTER TABLE entry_notes ADD COLUMN subject text CHECK (length(subject) BETWEEN 1 AND 128), ADD COLUMN dimensions jsonb,
+    ADD COLUMN counted jsonb;
+
+-- Whether any budget stands for an account: a debit sees it in the row that it locks anyway.
+ALTER TABLE accounts ADD COLUMN budgeted boolean NOT NULL DEFAULT false;
+
+-- `tag` is what a debit must be marked with to count: [] for all, ["subject"], or ["dimension", "value"]. What counts in a
+-- budget counts in its ancestors, nearest first.
+CREATE TABLE budgets (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL CHECK (budget_id ~ '^[A-Za-z0-9._:~-]{1,128}$'),
+    asset text NOT NULL,
+    tag text NOT NULL CHECK (length(tag) <= 700),
+    name text CHECK (length(name) BETWEEN 1 AND 100),
+    span text NOT NULL CHECK (span IN ('day', 'week', 'month', 'rolling_24h', 'total')),
+    amount numeric(38, 12) NOT NULL CHECK (amount >= 0),
+    hard boolean NOT NULL,
+    ancestors text[] NOT NULL DEFAULT '{}' CHECK (cardinality(ancestors) <= 3 AND NOT budget_id = ANY (ancestors)),
+    set_by text NOT NULL CHECK (set_by IN ('platform', 'customer')),
+    created_at timestamptz NOT NULL,
+    ended_at timestamptz,
+    -- It counts entries after this one. What windows that were deleted had counted stays as a sum.
+    since_seq bigint NOT NULL CHECK (since_seq >= 0),
+    used_before numeric(38, 12) NOT NULL DEFAULT 0,
+    PRIMARY KEY (customer_id, budget_id),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts
+);
+CREATE INDEX budgets_by_tag ON budgets (customer_id, asset, tag) WHERE ended_at IS NULL;
+
+-- What was used, and what open holds set aside, between two moments. `beyond` is the part of what was used that a hard budget did
+-- not cover, recorded because it had happened; `most` is the highest amount that the budget had meanwhile.
+CREATE TABLE budget_windows (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    starts_at timestamptz NOT NULL,
+    ends_at timestamptz NOT NULL CHECK (ends_at > starts_at),
+    used numeric(38, 12) NOT NULL CHECK (used >= 0),
+    held numeric(38, 12) NOT NULL CHECK (held >= 0),
+    beyond numeric(38, 12) NOT NULL CHECK (beyond BETWEEN 0 AND used),
+    most numeric(38, 12) NOT NULL,
+    announced smallint NOT NULL,  -- which events were sent: 1 at 80 %, 2 at 100 %, 4 beyond
+    PRIMARY KEY (customer_id, budget_id, ends_at),
+    FOREIGN KEY (customer_id, budget_id) REFERENCES budgets
+) WITH (fillfactor = 70);
+
+-- `counted` are the windows that a hold is set aside in: [["budget", "end of the window"], ...]. A lease may hold nothing for a while.
+ALTER TABLE holds ADD COLUMN subject text CHECK (length(subject) BETWEEN 1 AND 128), ADD COLUMN dimensions jsonb,
+    ADD COLUMN counted jsonb,
+    ADD COLUMN leased boolean NOT NULL DEFAULT false,
+    DROP CONSTRAINT holds_amount_check,
+    ADD CONSTRAINT holds_amount_check CHECK (amount > 0 OR (leased AND amount = 0));
+
+-- A hold that renews itself. Its burn is `recent_units` in `recent_s` seconds.
+CREATE TABLE leases (
+    customer_id uuid NOT NULL,
+    hold_id text NOT NULL,
+    asset text NOT NULL,
+    chunk numeric(38, 12) NOT NULL CHECK (chunk > 0),
+    wind_down_s integer NOT NULL CHECK (wind_down_s >= 0),
+    expires_in_s integer NOT NULL CHECK (expires_in_s > 0),
+    used numeric(38, 12) NOT NULL DEFAULT 0 CHECK (used >= 0),
+    recent_units numeric(38, 12) NOT NULL DEFAULT 0,
+    recent_s numeric(20, 6) NOT NULL DEFAULT 0,
+    interval_s numeric(20, 6) NOT NULL DEFAULT 0,
+    used_at timestamptz NOT NULL,
+    state text NOT NULL CHECK (state IN ('running', 'bridged', 'winding_down', 'ended')),
+    why text,
+    good_until timestamptz,
+    PRIMARY KEY (customer_id, hold_id),
+    FOREIGN KEY (customer_id, hold_id) REFERENCES holds
+);
+CREATE INDEX leases_open ON leases (customer_id, asset) WHERE state <> 'ended';
+
+-- What was spent for each subject and each value of a dimension, by the days of its customer.
+CREATE TABLE spend_days (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    day date NOT NULL,
+    tag text NOT NULL,
+    used numeric(38, 12) NOT NULL,
+    PRIMARY KEY (customer_id, asset, day, tag),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts
+);
+
+GRANT SELECT ON budgets, budget_windows, leases, spend_days TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT, UPDATE (name, amount, hard, ended_at) ON budgets TO brimful_api, brimful_portal;
+GRANT UPDATE (used_before) ON budgets TO brimful_engine;
+GRANT DELETE ON budget_windows TO brimful_engine;
+GRANT INSERT ON budget_windows TO brimful_api, brimful_portal, brimful_engine;
+GRANT UPDATE (used, held, beyond, most, announced) ON budget_windows TO brimful_api, brimful_portal, brimful_engine;
+GRANT UPDATE (budgeted) ON accounts TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT ON leases TO brimful_api;
+GRANT UPDATE (used, recent_units, recent_s, interval_s, used_at, state, why, good_until) ON leases
+    TO brimful_api, brimful_portal, brimful_engine;
+GRANT UPDATE (amount, expires_at, counted) ON holds TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT, DELETE ON spend_days TO brimful_engine;
+GRANT UPDATE (used) ON spend_days TO brimful_engine;
+
+RESET ROLE;
