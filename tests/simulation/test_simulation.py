@@ -9,7 +9,7 @@ import psycopg.rows
 import pytest
 from psycopg.types.json import Jsonb
 
-from brimful import auto_top_up
+from brimful import auto_top_up, budgets, leases
 from brimful.db.columns import ADAPTERS
 from brimful.dev.simulation import run as simulation
 from brimful.dev.simulation.history import FAULTS, History
@@ -59,6 +59,9 @@ def first_violation(prefix, most=300):
 GUARDS = {
     "F20, I9: what changed since is seen": (auto_top_up.policy, "superseded", lambda _facts, _version: None),
     "F33, I8: the limit is checked": (auto_top_up.charges, "room_minor", lambda _facts, _now: 10**12),
+    "I17: a hard budget is checked": (budgets.counting.Counting, "exceeded", lambda *_: None),
+    "I17: what a hold sets aside counts": (budgets.counting.Counting, "set_aside", lambda *_: ()),
+    "leases: notice is given before the end": (leases.model, "_funds", lambda *_: ("running", None)),
     "F18: a hard decline is told from a soft one": (declines, "classify", lambda _decline, **_: DeclineKind.SOFT),
 }
 
@@ -139,7 +142,10 @@ def plain(value):
 
 def put(connection, table, row, *, again):
     if table == "assets" and row["code"] == "USD":
-        connection.execute("UPDATE assets SET name = %(name)s, created_at = %(created_at)s WHERE code = 'USD'", row)
+        connection.execute(
+            "UPDATE assets SET name = %(name)s, created_at = %(created_at)s, bridge_max = %(bridge_max)s "
+            "WHERE code = 'USD'", row,
+        )  # fmt: skip
         return False
     if again:
         connection.execute("UPDATE rates SET valid_to = %s WHERE asset = %s AND valid_to IS NULL",

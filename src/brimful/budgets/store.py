@@ -225,6 +225,8 @@ async def set_budget(tx: Tx, customer_id: CustomerId, form: Form, set_by: SetBy)
             stays; a budget of somebody else's, one that has ended, too many.
     """
     [account] = (await ledger.accounts.lock(tx, [(customer_id, form.asset)])).values()
+    if account.erased:
+        raise Refused("customer_erased", "This customer was erased: nothing of them can be changed or opened again.")
     known = await _any(tx, customer_id, form.budget_id)
     if known is None:
         ancestors = await ancestors_for(tx, customer_id, form)

@@ -9,7 +9,9 @@ from decimal import Decimal
 from typing import Any
 
 from brimful import auto_top_up, ledger
+from brimful.dev.simulation.budget_books import BudgetBooks
 from brimful.dev.simulation.tables import Row
+from brimful.dev.simulation.violation import must as _must
 from brimful.dev.simulation.world import SimulatedWorld
 from brimful.gateway import declines
 
@@ -20,15 +22,6 @@ _MESSAGE = (
     "money_minor", "currency", "occurred_at", "recorded_at",
 )  # fmt: skip
 _LOT = ("lot_seq", "purpose", "priority", "effective_at", "expires_at")
-
-
-class Violation(AssertionError):  # noqa: N818 - the word of the field
-    """An invariant does not hold."""
-
-
-def _must(holds: bool, invariant: str, detail: Any) -> None:
-    if not holds:
-        raise Violation(f"{invariant}: {detail}")
 
 
 class _Wallet:
@@ -96,6 +89,8 @@ class Auditor:
         self._order: dict[str, int] = {}
         self._hard_known: dict[str, dt.datetime] = {}  # since when we know that a card was declined for good
         self.acknowledged: dict[tuple[str, str, str], Decimal] = {}  # what was acknowledged to the platform
+        self.covered: set[tuple[str, str, str]] = set()  # what was to be refused unless it is covered
+        self._budgets = BudgetBooks(self._tables, self.covered, world.time)
 
     @property
     def _customers(self) -> set[str]:
@@ -111,6 +106,8 @@ class Auditor:
         self._exposure()
         self._triggers()
         self._tries()
+        self._held()
+        self._budgets.step()
 
     def end(self) -> None:
         """What must hold once faults are off and everything has run."""
@@ -143,7 +140,37 @@ class Auditor:
     def _held_at(self, key: tuple[str, str], at: dt.datetime) -> Decimal:
         holds = self._tables.where("holds", customer_id=key[0], asset=key[1])
         open_then = [row for row in holds if row["created_at"] <= at and (row["ended_at"] or at) >= at]
-        return sum((row["amount"] for row in open_then), Decimal(0))
+        return sum((self._most_held(row) for row in open_then), Decimal(0))
+
+    def _most_held(self, hold: Row) -> Decimal:
+        """What a hold may have set aside; a lease's amount changes with every use."""
+        lease = self._tables.get("leases", hold["customer_id"], hold["hold_id"])
+        amount: Decimal = hold["amount"] if lease is None else lease["chunk"]
+        return amount
+
+    # I1: what an account holds is the sum of its open holds
+    def _held(self) -> None:
+        held: collections.Counter[tuple[str, str]] = collections.Counter()
+        for row in self._tables.where("holds", state="open"):
+            held[row["customer_id"], row["asset"]] += row["amount"]
+        for account in self._tables.all("accounts"):
+            key = account["customer_id"], account["asset"]
+            _must(account["held"] == held[key], "I1", f"{key} holds {account['held']}, not {held[key]}")
+
+    def warned_in_time(
+        self, name: str, lease: Any, good_until: dt.datetime | None, at: dt.datetime, held: Decimal | None
+    ) -> None:
+        """A lease that winds down hears it before the end that it was promised, and before it holds nothing."""
+        if lease.state == "winding_down":
+            _must(
+                good_until is None or at < good_until, "leases", f"{name} was warned at {at}, good until {good_until}"
+            )
+            _must(bool(held), "leases", f"{name} was cut: it hears that it winds down, and holds nothing")
+
+    def within_bridge(self, name: str, available: Decimal | None, bound: Decimal) -> None:
+        """Leases take an account no further below zero than its bridge."""
+        assert available is not None
+        _must(available >= -bound, "leases", f"{name} took available to {available}, {bound} is the bridge")
 
     # I16: what is left of each credit, as each checkpoint has it; of a bonus, as much as of its payment
     def _lots(self) -> None:

@@ -21,10 +21,11 @@ from brimful.core.errors import Refused
 from brimful.core.failpoints import CrashError
 from brimful.core.ids import CustomerId
 from brimful.dev.simulation import actors, database, provider_events
-from brimful.dev.simulation.auditor import Auditor, Violation
+from brimful.dev.simulation.auditor import Auditor
 from brimful.dev.simulation.database import Job
 from brimful.dev.simulation.provider import CALL_FAULTS, DRIPS
 from brimful.dev.simulation.scheduler import Parked
+from brimful.dev.simulation.violation import Violation
 from brimful.dev.simulation.world import PACE, Actor, SimulatedWorld
 from brimful.gateway.stripe import adapter
 from brimful.sandbox import intents
@@ -40,13 +41,16 @@ FAULTS = (
     "card_detached", "card_renewed", "rate_gone", "same_key_other_amount", "held_by_operator", "price_rose",
     *(f"asked:{why.value}" for why in Ask), "backup_paid",
     "credit_expires", "credit_begins_later", "credit_expired", "bonus_paid", "loss", "taken_back",
+    "budget_exceeded", "winding_down", "resumable",
 )  # fmt: skip
 _STEPS = (25, 70)
 _LOTS_MET = {"expiry": "credit_expired", "bonus": "bonus_paid"}  # by kind of entry
+_EVENTS_MET = {"auto_top_up.backup_used": "backup_paid", "lease.resumable": "resumable"}
 _CHECKPOINT_STEP = 8  # entries: a history has few
 _ROUNDS_MAX = 600
 _FUNDED = 0.6  # of histories begin with a rule, so that more is paid in them
 _WITH_PAST = 0.2  # and some with days of quiet use
+_BUDGETED = 0.3  # or with a budget
 _HORIZON = dt.timedelta(days=40)
 
 
@@ -120,7 +124,11 @@ class History:
     async def _begin(self) -> None:
         """What was before the first step, in some of them."""
         self.dice = random.Random(f"{self.seed}/begin")
-        for share, act in ((_WITH_PAST, actors.live_quietly), (_FUNDED, actors.save_rule)):
+        for share, act in (
+            (_WITH_PAST, actors.live_quietly),
+            (_FUNDED, actors.save_rule),
+            (_BUDGETED, actors.set_budget),
+        ):
             if self.dice.random() < share:
                 await act(self)
                 await self._rest()
@@ -172,11 +180,10 @@ class History:
     def _happened(self) -> Iterator[tuple[str, str]]:
         """What our own rows say has happened, each under a name of its own."""
         tables = self.world.tables
-        for row in tables.all("top_ups"):
-            if row["asked"] is not None:
-                yield f"asked:{row['asked']}", row["top_up_id"]
-        for row in tables.where("outgoing_events", type="auto_top_up.backup_used"):
-            yield "backup_paid", row["event_id"]
+        yield from ((f"asked:{row['asked']}", row["top_up_id"]) for row in tables.all("top_ups") if row["asked"])
+        for row in tables.all("outgoing_events"):
+            if row["type"] in _EVENTS_MET:
+                yield _EVENTS_MET[row["type"]], row["event_id"]
         for row in tables.all("entries"):
             if row["kind"] in _LOTS_MET and (row["kind"] == "expiry" or row["amount"] > 0):
                 yield _LOTS_MET[row["kind"]], row["key"]

@@ -41,6 +41,11 @@ _KEYS = {
     "scheduled_credits": ("customer_id", "key"),
     "holds": ("customer_id", "hold_id"),
     "offers": ("asset", "version", "place"),
+    "entry_notes": ("customer_id", "asset", "seq"),
+    "budgets": ("customer_id", "budget_id"),
+    "budget_windows": ("customer_id", "budget_id", "ends_at"),
+    "leases": ("customer_id", "hold_id"),
+    "spend_days": ("customer_id", "asset", "day", "tag"),
 }
 
 

@@ -90,7 +90,8 @@ class SimulatedWorld:
         self.recorder.start()
         await asyncio.sleep(0)
         for asset in (USD, CREDIT):
-            await self._put("assets", dataclasses.asdict(asset))
+            bridge = Decimal(self.dice.choice((0, 0, 15, 60)))
+            await self._put("assets", {**dataclasses.asdict(asset), "bridge_max": bridge})
         await self.set_rate(Decimal("0.10"))
         if self.dice.random() < 0.5:
             await self._put("offers", {

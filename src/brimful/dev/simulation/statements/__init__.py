@@ -4,7 +4,7 @@ Each handler does what its SQL says, no more: the money core above runs unchange
 a new statement is noticed at once. `tests/simulation` holds these against PostgreSQL.
 """
 
-from brimful.dev.simulation.statements import paying, reversals, rules, wallets
+from brimful.dev.simulation.statements import holding, paying, reversals, rules, wallets
 from brimful.dev.simulation.statements.registry import HANDLERS
 
-__all__ = ["HANDLERS", "paying", "reversals", "rules", "wallets"]
+__all__ = ["HANDLERS", "holding", "paying", "reversals", "rules", "wallets"]

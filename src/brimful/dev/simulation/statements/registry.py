@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from brimful.dev.simulation.tables import Row, Tables
 
 Handler = Callable[[Tables, Any], "list[Row] | int"]
@@ -25,6 +27,11 @@ def on(*statements: str) -> Callable[[Handler], Handler]:
 def columns(values: Any, *names: str) -> list[tuple[Any, ...]]:
     """Arrays of parameters as rows."""
     return list(zip(*(values[name] for name in names), strict=True))
+
+
+def plain(value: Any) -> Any:
+    """A parameter as its column keeps it."""
+    return value.obj if isinstance(value, Jsonb) else value
 
 
 def maybe(row: Row | None) -> list[Row]:

@@ -5,7 +5,7 @@ import datetime as dt
 from decimal import Decimal
 from typing import Any
 
-from brimful import assets, cards, customers, grants, ledger, posting
+from brimful import assets, budgets, cards, customers, grants, ledger, posting
 from brimful.auth import audit
 from brimful.db.citus import shards
 from brimful.dev.simulation.statements import registry
@@ -63,9 +63,20 @@ def _deliver(_t: Tables, _p: Any) -> int:
     return 0  # no endpoints
 
 
-@registry.on(audit._INSERT, cards.consents._INSERT_EVIDENCE, ledger.entries._INSERT_NOTES)
+@registry.on(audit._INSERT, cards.consents._INSERT_EVIDENCE)
 def _beside_the_point(_t: Tables, _p: Any) -> int:
     return 1
+
+
+_NOTES = ("customer_id", "asset", "seq", "description", "metadata", "subject", "dimensions", "counted")
+
+
+@registry.on(ledger.entries._INSERT_NOTES)
+def _insert_notes(t: Tables, p: Any) -> int:
+    rows = [dict(zip(_NOTES, map(registry.plain, values), strict=True)) for values in zip(*p, strict=True)]
+    for row in rows:
+        t.insert("entry_notes", row)
+    return len(rows)
 
 
 # --- wallets and ledger --------------------------------------------------------------------------------------
@@ -107,7 +118,7 @@ def _create_accounts(t: Tables, p: Any) -> int:
     for customer_id, asset in sorted(registry.columns(p, "customers", "assets")):
         if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
             t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
-                                  "mac": b"", "held": Decimal(0), "lots_due_at": None,
+                                  "mac": b"", "held": Decimal(0), "lots_due_at": None, "budgeted": False,
                                   "trigger_below": None, "alert_below": None, "erased": False,
                                   "created_at": p["now"]})  # fmt: skip
             made += 1
@@ -207,6 +218,15 @@ def _set_lots_due(t: Tables, p: Any) -> int:
     return 1
 
 
+@registry.on(ledger.accounts._SET_BUDGETED)
+def _set_budgeted(t: Tables, p: Any) -> int:
+    row = t.get("accounts", p[1], p[2])
+    if row is None:
+        return 0
+    t.update("accounts", row, budgeted=p[0])
+    return 1
+
+
 @registry.on(ledger.accounts._LOTS_DUE)
 def _lots_due(t: Tables, p: Any) -> list[Row]:
     rows = [row for row in t.all("accounts") if row["lots_due_at"] is not None and row["lots_due_at"] <= p[0]
@@ -246,36 +266,6 @@ def _lots_behind(t: Tables, p: Any) -> list[Row]:
         if behind and (row["customer_id"], row["asset"]) > (p["customer_id"], p["asset"]):
             found.append({name: row[name] for name in ("customer_id", "asset", "seq")})
     return found[: p["limit"]]
-
-
-# --- holds: of refunds alone ----------------------------------------------------------------------------------
-
-
-@registry.on(ledger.holds._FIND)
-def _find_holds(t: Tables, p: Any) -> list[Row]:
-    found = (t.get("holds", *key) for key in registry.columns(p, "customers", "ids"))
-    return [row for row in found if row is not None]
-
-
-@registry.on(ledger.holds._BEGIN)
-def _begin_holds(t: Tables, p: Any) -> int:
-    names = ("customer_id", "hold_id", "asset", "amount", "description", "expires_at")
-    columns = ("customers", "ids", "assets", "amounts", "descriptions", "expiries")
-    for values in registry.columns(p, *columns):
-        t.insert("holds", {**dict(zip(names, values, strict=True)), "state": "open", "captured": None,
-                           "created_at": p["now"], "ended_at": None})  # fmt: skip
-    return len(p["ids"])
-
-
-@registry.on(ledger.holds._END)
-def _end_holds(t: Tables, p: Any) -> int:
-    changed = 0
-    for customer_id, hold_id, state, captured in registry.columns(p, "customers", "ids", "states", "captured"):
-        row = t.get("holds", customer_id, hold_id)
-        if row is not None and row["state"] == "open":
-            t.update("holds", row, state=state, captured=captured, ended_at=p["now"])
-            changed += 1
-    return changed
 
 
 @registry.on(ledger.accounts._UPDATE_HELD)
@@ -399,6 +389,26 @@ def _behind(t: Tables, p: Any) -> list[Row]:
             hour = None if latest is None else latest["hour"]
             found.append({**row, "head": row["seq"], "seq": seq, "hour": hour})
     return found[: p["limit"]]
+
+
+@registry.on(ledger.spend.ROLL_UP)
+def _roll_up_spend(t: Tables, p: Any) -> int:
+    spent: dict[tuple[Any, ...], Decimal] = {}
+    for customer_id, asset, after, through in registry.columns(p, "customers", "assets", "after", "through"):
+        for row in t.where("entries", customer_id=customer_id, asset=asset):
+            note = t.get("entry_notes", customer_id, asset, row["seq"])
+            if note is None or not after < row["seq"] <= through or row["kind"] not in ledger.entries.SPENDING:
+                continue
+            for tag in budgets.tags.of(note["subject"], note["dimensions"])[1:]:
+                key = customer_id, asset, row["recorded_at"].date(), tag
+                spent[key] = spent.get(key, Decimal(0)) - row["amount"]
+    for key, used in spent.items():
+        known = t.get("spend_days", *key)
+        if known is None:
+            t.insert("spend_days", dict(zip(("customer_id", "asset", "day", "tag", "used"), (*key, used), strict=True)))
+        else:
+            t.update("spend_days", known, used=known["used"] + used)
+    return len(spent)
 
 
 @registry.on(ledger.usage_hours._ROLL_UP)
