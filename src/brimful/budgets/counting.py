@@ -204,10 +204,11 @@ class Counting:
         before = one.used + one.held if alive else window.used + window.held
         window.used += used
         window.held += held
-        window.most = max(window.most, budget.amount)
         if alive:
             one.used += used
             one.held += held
+        total = one.used + one.held if alive else window.used + window.held
+        window.most = max(window.most, budget.amount if budget.hard else total)
         self.changed[budget.customer_id, budget.budget_id, window.ends_at] = window
         if used:
             after = before + used + held

@@ -437,6 +437,46 @@ CREATE VIEW public.broken_i15 AS
   WHERE ((u.first_seq > COALESCE(r.seq, (0)::bigint)) AND (u.used <> ( SELECT COALESCE((- sum(e.amount) FILTER (WHERE (e.kind = ANY (ARRAY['usage'::text, 'charge'::text])))), (0)::numeric) AS "coalesce"
            FROM public.entries e
           WHERE ((e.customer_id = u.customer_id) AND (e.asset = u.asset) AND ((e.seq >= u.first_seq) AND (e.seq <= u.last_seq))))));
+CREATE TABLE public.budget_windows (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    used numeric(38,12) NOT NULL,
+    held numeric(38,12) NOT NULL,
+    beyond numeric(38,12) NOT NULL,
+    most numeric(38,12) NOT NULL,
+    announced smallint NOT NULL,
+    CONSTRAINT budget_windows_check CHECK ((ends_at > starts_at)),
+    CONSTRAINT budget_windows_check1 CHECK (((beyond >= (0)::numeric) AND (beyond <= used))),
+    CONSTRAINT budget_windows_held_check CHECK ((held >= (0)::numeric)),
+    CONSTRAINT budget_windows_used_check CHECK ((used >= (0)::numeric))
+)
+WITH (fillfactor='70');
+CREATE TABLE public.budgets (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    asset text NOT NULL,
+    tag text NOT NULL,
+    name text,
+    span text NOT NULL,
+    amount numeric(38,12) NOT NULL,
+    hard boolean NOT NULL,
+    ancestors text[] DEFAULT '{}'::text[] NOT NULL,
+    set_by text NOT NULL,
+    created_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    since_seq bigint NOT NULL,
+    used_before numeric(38,12) DEFAULT 0 NOT NULL,
+    CONSTRAINT budgets_amount_check CHECK ((amount >= (0)::numeric)),
+    CONSTRAINT budgets_budget_id_check CHECK ((budget_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
+    CONSTRAINT budgets_check CHECK (((cardinality(ancestors) <= 3) AND (NOT (budget_id = ANY (ancestors))))),
+    CONSTRAINT budgets_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
+    CONSTRAINT budgets_set_by_check CHECK ((set_by = ANY (ARRAY['platform'::text, 'customer'::text]))),
+    CONSTRAINT budgets_since_seq_check CHECK ((since_seq >= 0)),
+    CONSTRAINT budgets_span_check CHECK ((span = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'rolling_24h'::text, 'total'::text]))),
+    CONSTRAINT budgets_tag_check CHECK ((length(tag) <= 700))
+);
 CREATE TABLE public.holds (
     customer_id uuid NOT NULL,
     hold_id text NOT NULL,
@@ -461,6 +501,87 @@ CREATE TABLE public.holds (
     CONSTRAINT holds_state_check CHECK ((state = ANY (ARRAY['open'::text, 'captured'::text, 'released'::text, 'expired'::text]))),
     CONSTRAINT holds_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 128)))
 );
+CREATE VIEW public.broken_i17 AS
+ SELECT w.customer_id,
+    w.budget_id AS thing,
+    'more was used and held than it allowed'::text AS what
+   FROM (public.budget_windows w
+     JOIN public.budgets b ON (((b.customer_id = w.customer_id) AND (b.budget_id = w.budget_id))))
+  WHERE (b.hard AND ( SELECT (sum(((o.used + o.held) - o.beyond)) > max(o.most))
+           FROM public.budget_windows o
+          WHERE ((o.customer_id = w.customer_id) AND (o.budget_id = w.budget_id) AND (o.ends_at <= w.ends_at) AND ((o.ends_at = w.ends_at) OR ((b.span = 'rolling_24h'::text) AND (o.ends_at > (w.ends_at - '24:15:00'::interval)))))))
+UNION ALL
+ SELECT COALESCE(c.customer_id, h.customer_id) AS customer_id,
+    COALESCE(c.budget_id, h.budget_id) AS thing,
+    'what it holds is not what is held for it'::text AS what
+   FROM (( SELECT budget_windows.customer_id,
+            budget_windows.budget_id,
+            sum(budget_windows.held) AS held
+           FROM public.budget_windows
+          GROUP BY budget_windows.customer_id, budget_windows.budget_id) c
+     FULL JOIN ( SELECT o.customer_id,
+            (e.part ->> 0) AS budget_id,
+            sum(o.amount) AS held
+           FROM (public.holds o
+             CROSS JOIN LATERAL jsonb_array_elements(o.counted) e(part))
+          WHERE (o.state = 'open'::text)
+          GROUP BY o.customer_id, (e.part ->> 0)) h ON (((h.customer_id = c.customer_id) AND (h.budget_id = c.budget_id))))
+  WHERE (COALESCE(c.held, (0)::numeric) <> COALESCE(h.held, (0)::numeric));
+CREATE TABLE public.entry_notes (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    seq bigint NOT NULL,
+    description text,
+    metadata jsonb,
+    subject text,
+    dimensions jsonb,
+    counted jsonb,
+    CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500)),
+    CONSTRAINT entry_notes_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 128)))
+);
+CREATE VIEW public.broken_i17_used AS
+ SELECT b.customer_id,
+    b.budget_id AS thing,
+    'what it counted is not what was used'::text AS what
+   FROM (((public.budgets b
+     LEFT JOIN public.archive_marks r ON (((r.customer_id = b.customer_id) AND (r.asset = b.asset))))
+     LEFT JOIN ( SELECT budget_windows.customer_id,
+            budget_windows.budget_id,
+            sum(budget_windows.used) AS used
+           FROM public.budget_windows
+          GROUP BY budget_windows.customer_id, budget_windows.budget_id) c ON (((c.customer_id = b.customer_id) AND (c.budget_id = b.budget_id))))
+     LEFT JOIN ( SELECT u.customer_id,
+            u.budget_id,
+            (- sum(u.amount)) AS used
+           FROM ( SELECT DISTINCT e_1.customer_id,
+                    e_1.asset,
+                    e_1.seq,
+                    e_1.amount,
+                    f.budget_id
+                   FROM ((((public.entries e_1
+                     LEFT JOIN public.entry_notes n ON (((n.customer_id = e_1.customer_id) AND (n.asset = e_1.asset) AND (n.seq = e_1.seq))))
+                     CROSS JOIN LATERAL ( SELECT '[]'::text AS tag
+                        UNION ALL
+                         SELECT (jsonb_build_array(n.subject))::text AS jsonb_build_array
+                          WHERE (n.subject IS NOT NULL)
+                        UNION ALL
+                         SELECT (jsonb_build_array(d.key, d.value))::text AS jsonb_build_array
+                           FROM jsonb_each_text(COALESCE(n.dimensions, '{}'::jsonb)) d(key, value)) t)
+                     JOIN public.budgets m ON (((m.customer_id = e_1.customer_id) AND (m.asset = e_1.asset) AND (m.tag = t.tag) AND (m.since_seq < e_1.seq) AND ((m.ended_at IS NULL) OR (m.ended_at > e_1.recorded_at)))))
+                     CROSS JOIN LATERAL unnest((m.budget_id || m.ancestors)) f(budget_id))
+                  WHERE ((e_1.kind = ANY (ARRAY['usage'::text, 'charge'::text])) AND (e_1.source <> 'hold'::text))
+                UNION ALL
+                 SELECT e_1.customer_id,
+                    e_1.asset,
+                    e_1.seq,
+                    e_1.amount,
+                    f.budget_id
+                   FROM ((public.entries e_1
+                     JOIN public.entry_notes n ON (((n.customer_id = e_1.customer_id) AND (n.asset = e_1.asset) AND (n.seq = e_1.seq))))
+                     CROSS JOIN LATERAL jsonb_array_elements_text(n.counted) f(budget_id))
+                  WHERE (e_1.source = 'hold'::text)) u
+          GROUP BY u.customer_id, u.budget_id) e ON (((e.customer_id = b.customer_id) AND (e.budget_id = b.budget_id))))
+  WHERE ((COALESCE(r.seq, (0)::bigint) <= b.since_seq) AND ((b.used_before + COALESCE(c.used, (0)::numeric)) <> COALESCE(e.used, (0)::numeric)));
 CREATE VIEW public.broken_i1_holds AS
  SELECT a.customer_id,
     a.asset AS thing,
@@ -632,46 +753,6 @@ CREATE VIEW public.broken_i9 AS
      LEFT JOIN public.consents c ON (((c.customer_id = t.customer_id) AND (c.consent_id = t.consent_id) AND (c.action = 'given'::text) AND (c.kind = 'auto_top_up'::text) AND (c.asset = t.asset))))
      LEFT JOIN public.consents w ON (((w.customer_id = c.customer_id) AND (w.withdraws = c.consent_id))))
   WHERE ((t.kind = 'automatic'::text) AND (p.presence = 'off_session'::text) AND (p.confirm_sent_at IS NOT NULL) AND ((c.consent_id IS NULL) OR (c.recorded_at > p.confirm_sent_at) OR (w.recorded_at < p.confirm_sent_at)));
-CREATE TABLE public.budget_windows (
-    customer_id uuid NOT NULL,
-    budget_id text NOT NULL,
-    starts_at timestamp with time zone NOT NULL,
-    ends_at timestamp with time zone NOT NULL,
-    used numeric(38,12) NOT NULL,
-    held numeric(38,12) NOT NULL,
-    beyond numeric(38,12) NOT NULL,
-    most numeric(38,12) NOT NULL,
-    announced smallint NOT NULL,
-    CONSTRAINT budget_windows_check CHECK ((ends_at > starts_at)),
-    CONSTRAINT budget_windows_check1 CHECK (((beyond >= (0)::numeric) AND (beyond <= used))),
-    CONSTRAINT budget_windows_held_check CHECK ((held >= (0)::numeric)),
-    CONSTRAINT budget_windows_used_check CHECK ((used >= (0)::numeric))
-)
-WITH (fillfactor='70');
-CREATE TABLE public.budgets (
-    customer_id uuid NOT NULL,
-    budget_id text NOT NULL,
-    asset text NOT NULL,
-    tag text NOT NULL,
-    name text,
-    span text NOT NULL,
-    amount numeric(38,12) NOT NULL,
-    hard boolean NOT NULL,
-    ancestors text[] DEFAULT '{}'::text[] NOT NULL,
-    set_by text NOT NULL,
-    created_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    since_seq bigint NOT NULL,
-    used_before numeric(38,12) DEFAULT 0 NOT NULL,
-    CONSTRAINT budgets_amount_check CHECK ((amount >= (0)::numeric)),
-    CONSTRAINT budgets_budget_id_check CHECK ((budget_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
-    CONSTRAINT budgets_check CHECK (((cardinality(ancestors) <= 3) AND (NOT (budget_id = ANY (ancestors))))),
-    CONSTRAINT budgets_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
-    CONSTRAINT budgets_set_by_check CHECK ((set_by = ANY (ARRAY['platform'::text, 'customer'::text]))),
-    CONSTRAINT budgets_since_seq_check CHECK ((since_seq >= 0)),
-    CONSTRAINT budgets_span_check CHECK ((span = ANY (ARRAY['day'::text, 'week'::text, 'month'::text, 'rolling_24h'::text, 'total'::text]))),
-    CONSTRAINT budgets_tag_check CHECK ((length(tag) <= 700))
-);
 CREATE TABLE public.card_attempts (
     address_hash bytea NOT NULL,
     hour timestamp with time zone NOT NULL,
@@ -809,18 +890,6 @@ CREATE TABLE public.emails (
     created_at timestamp with time zone NOT NULL,
     sent_at timestamp with time zone,
     CONSTRAINT emails_address_check CHECK ((length(address) <= 320))
-);
-CREATE TABLE public.entry_notes (
-    customer_id uuid NOT NULL,
-    asset text NOT NULL,
-    seq bigint NOT NULL,
-    description text,
-    metadata jsonb,
-    subject text,
-    dimensions jsonb,
-    counted jsonb,
-    CONSTRAINT entry_notes_description_check CHECK ((length(description) <= 500)),
-    CONSTRAINT entry_notes_subject_check CHECK (((length(subject) >= 1) AND (length(subject) <= 128)))
 );
 CREATE TABLE public.expiry_notices (
     customer_id uuid NOT NULL,
@@ -1552,51 +1621,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_hours TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_engine;
-GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.holds TO brimful_portal;
-GRANT SELECT ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(amount) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(amount) ON TABLE public.holds TO brimful_portal;
-GRANT UPDATE(amount) ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(state) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(state) ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(captured) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(captured) ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_portal;
-GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_engine;
-GRANT UPDATE(counted) ON TABLE public.holds TO brimful_api;
-GRANT UPDATE(counted) ON TABLE public.holds TO brimful_portal;
-GRANT UPDATE(counted) ON TABLE public.holds TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_engine;
-GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_portal;
-GRANT SELECT,INSERT,UPDATE ON TABLE public.refunds TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i2 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i2 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i2 TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i2_units TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i2_units TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i2_units TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i3 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i3 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i3 TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i4 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i4 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i4 TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i5 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i5 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i5 TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i8 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i8 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i8 TO brimful_engine;
-GRANT SELECT ON TABLE public.broken_i9 TO brimful_api;
-GRANT SELECT ON TABLE public.broken_i9 TO brimful_portal;
-GRANT SELECT ON TABLE public.broken_i9 TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_portal;
 GRANT SELECT,INSERT,DELETE ON TABLE public.budget_windows TO brimful_engine;
@@ -1627,6 +1651,60 @@ GRANT UPDATE(hard) ON TABLE public.budgets TO brimful_portal;
 GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_api;
 GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_portal;
 GRANT UPDATE(used_before) ON TABLE public.budgets TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.holds TO brimful_portal;
+GRANT SELECT ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(amount) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(state) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(state) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(captured) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(captured) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(expires_at) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(ended_at) ON TABLE public.holds TO brimful_engine;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_api;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_portal;
+GRANT UPDATE(counted) ON TABLE public.holds TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i17 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i17 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i17 TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i17_used TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i17_used TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i17_used TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i1_holds TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.refunds TO brimful_portal;
+GRANT SELECT,INSERT,UPDATE ON TABLE public.refunds TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i2 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i2_units TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i3 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i4 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i5 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i8 TO brimful_engine;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_api;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_portal;
+GRANT SELECT ON TABLE public.broken_i9 TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.card_attempts TO brimful_portal;
 GRANT SELECT,DELETE ON TABLE public.card_attempts TO brimful_engine;
 GRANT SELECT ON TABLE public.card_setups TO brimful_api;
@@ -1674,9 +1752,6 @@ GRANT SELECT ON TABLE public.disputes TO brimful_portal;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.disputes TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.emails TO brimful_api;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.emails TO brimful_engine;
-GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_portal;
-GRANT SELECT,INSERT ON TABLE public.entry_notes TO brimful_engine;
 GRANT SELECT ON TABLE public.expiry_notices TO brimful_api;
 GRANT SELECT ON TABLE public.expiry_notices TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.expiry_notices TO brimful_engine;

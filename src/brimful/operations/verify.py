@@ -60,7 +60,7 @@ async def run(url: str, keys: Mapping[int, bytes], *, full: bool = False) -> lis
         chain, marks, lots = await _chain(connection, keyring, full=full)
         held = await _nothing_in(connection, "I1", ("broken_i1_holds",), chain.detail)
         findings = [held if chain.ok else chain, *lots]
-        for name, views, good in (*_CHECKS, *(_FULL_CHECKS if full else ())):
+        for name, (views, good) in {**_CHECKS, **(_FULL_CHECKS if full else {})}.items():
             found = await _nothing_in(connection, name, views, good)
             if name == "I2" and full and found.ok:
                 found = await _check_fairness(connection, found)
@@ -318,19 +318,26 @@ async def _keep_marks(connection: Connection, keyring: Keyring, moved: list[dict
 
 # --- The others, each a view of what must not be ------------------------------------------------------------
 
-_CHECKS = (
-    ("I2", ("broken_i2", "broken_i2_units"), "money taken, less what went back, equals money credited and reversed"),
-    ("I3", ("broken_i3",), "no account has two live automatic top-ups"),
-    ("I4", ("broken_i4",), "each succeeded payment is credited once, no other is"),
-    ("I5", ("broken_i5",), "no top-up was paid twice"),
-    ("I8", ("broken_i8",), "no monthly limit was exceeded"),
-    ("I9", ("broken_i9",), "every automatic charge had a valid consent"),
-    ("I10", ("broken_i10",), "every automatic charge was of the consented card and amount"),
-    ("I12", ("broken_i12",), "every account below its threshold has a live top-up or a reason"),
-    ("I14", ("broken_i14",), "no more was charged in 24 hours than was stated with the consent"),
-)
+_CHECKS = {
+    "I2": (("broken_i2", "broken_i2_units"), "money taken, less what went back, equals money credited and reversed"),
+    "I3": (("broken_i3",), "no account has two live automatic top-ups"),
+    "I4": (("broken_i4",), "each succeeded payment is credited once, no other is"),
+    "I5": (("broken_i5",), "no top-up was paid twice"),
+    "I8": (("broken_i8",), "no monthly limit was exceeded"),
+    "I9": (("broken_i9",), "every automatic charge had a valid consent"),
+    "I10": (("broken_i10",), "every automatic charge was of the consented card and amount"),
+    "I12": (("broken_i12",), "every account below its threshold has a live top-up or a reason"),
+    "I14": (("broken_i14",), "no more was charged in 24 hours than was stated with the consent"),
+    "I17": (("broken_i17",), "no hard budget was exceeded but by what is listed"),
+}
 # These read the entries again.
-_FULL_CHECKS = (("I15", ("broken_i15",), "each hour of use is the sum of its entries"),)
+_FULL_CHECKS = {
+    "I15": (("broken_i15",), "each hour of use is the sum of its entries"),
+    "I17": (
+        ("broken_i17", "broken_i17_used"),
+        "no hard budget was exceeded but by what is listed; each counts its entries",
+    ),
+}
 
 
 _CURRENCIES = "SELECT DISTINCT currency FROM payments"

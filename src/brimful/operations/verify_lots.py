@@ -21,8 +21,9 @@ _CHECKPOINTS: LiteralString = """
     SELECT seq, state, mac FROM lot_checkpoints WHERE customer_id = %s AND asset = %s ORDER BY seq
 """
 _HELD: LiteralString = """
-    SELECT coalesce(sum(amount), 0) AS held FROM holds
-    WHERE customer_id = %s AND asset = %s AND created_at <= %s AND (ended_at IS NULL OR ended_at >= %s)
+    SELECT coalesce(sum(coalesce(l.chunk, h.amount)), 0) AS held  -- a lease's amount changes: at most its chunk
+    FROM holds AS h LEFT JOIN leases AS l ON l.customer_id = h.customer_id AND l.hold_id = h.hold_id
+    WHERE h.customer_id = %s AND h.asset = %s AND h.created_at <= %s AND (h.ended_at IS NULL OR h.ended_at >= %s)
 """
 # The first bonus of a payment, against the list of offers that its top-up names.
 _UNOFFERED: LiteralString = """

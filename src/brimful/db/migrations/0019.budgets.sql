@@ -87,6 +87,62 @@ CREATE TABLE spend_days (
     FOREIGN KEY (customer_id, asset) REFERENCES accounts
 );
 
+-- A hard budget holds, but for what was recorded beyond it, and what is set aside in it is what open holds say.
+CREATE VIEW broken_i17 AS
+SELECT w.customer_id, w.budget_id AS thing, 'more was used and held than it allowed' AS what
+FROM budget_windows AS w
+JOIN budgets AS b ON b.customer_id = w.customer_id AND b.budget_id = w.budget_id
+WHERE b.hard AND (
+    SELECT sum(o.used + o.held - o.beyond) > max(o.most) FROM budget_windows AS o
+    WHERE o.customer_id = w.customer_id AND o.budget_id = w.budget_id AND o.ends_at <= w.ends_at
+        AND (o.ends_at = w.ends_at OR (b.span = 'rolling_24h' AND o.ends_at > w.ends_at - interval '24 hours 15 minutes')))
+UNION ALL
+SELECT coalesce(c.customer_id, h.customer_id), coalesce(c.budget_id, h.budget_id), 'what it holds is not what is held for it'
+FROM (SELECT customer_id, budget_id, sum(held) AS held FROM budget_windows GROUP BY customer_id, budget_id) AS c
+FULL JOIN (
+    SELECT o.customer_id, e.part ->> 0 AS budget_id, sum(o.amount) AS held
+    FROM holds AS o CROSS JOIN LATERAL jsonb_array_elements(o.counted) AS e (part)
+    WHERE o.state = 'open' GROUP BY 1, 2
+) AS h ON h.customer_id = c.customer_id AND h.budget_id = c.budget_id
+WHERE coalesce(c.held, 0) <> coalesce(h.held, 0);
+
+-- What a budget has counted is the sum of the entries that are for it, or for one below it.
+CREATE VIEW broken_i17_used AS
+SELECT b.customer_id, b.budget_id AS thing, 'what it counted is not what was used' AS what
+FROM budgets AS b
+LEFT JOIN archive_marks AS r ON r.customer_id = b.customer_id AND r.asset = b.asset
+LEFT JOIN (
+    SELECT customer_id, budget_id, sum(used) AS used FROM budget_windows GROUP BY customer_id, budget_id
+) AS c ON c.customer_id = b.customer_id AND c.budget_id = b.budget_id
+LEFT JOIN (
+    SELECT u.customer_id, u.budget_id, -sum(u.amount) AS used
+    FROM (
+        SELECT DISTINCT e.customer_id, e.asset, e.seq, e.amount, f.budget_id
+        FROM entries AS e
+        LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
+        CROSS JOIN LATERAL (
+            SELECT '[]' AS tag
+            UNION ALL
+            SELECT jsonb_build_array(n.subject)::text WHERE n.subject IS NOT NULL
+            UNION ALL
+            SELECT jsonb_build_array(d.key, d.value)::text FROM jsonb_each_text(coalesce(n.dimensions, '{}')) AS d
+        ) AS t
+        JOIN budgets AS m ON m.customer_id = e.customer_id AND m.asset = e.asset AND m.tag = t.tag
+            AND m.since_seq < e.seq AND (m.ended_at IS NULL OR m.ended_at > e.recorded_at)
+        CROSS JOIN LATERAL unnest(m.budget_id || m.ancestors) AS f (budget_id)
+        WHERE e.kind IN ('usage', 'charge') AND e.source <> 'hold'
+        UNION ALL
+        SELECT e.customer_id, e.asset, e.seq, e.amount, f.budget_id
+        FROM entries AS e
+        JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
+        CROSS JOIN LATERAL jsonb_array_elements_text(n.counted) AS f (budget_id)
+        WHERE e.source = 'hold'
+    ) AS u
+    GROUP BY u.customer_id, u.budget_id
+) AS e ON e.customer_id = b.customer_id AND e.budget_id = b.budget_id
+WHERE coalesce(r.seq, 0) <= b.since_seq AND b.used_before + coalesce(c.used, 0) <> coalesce(e.used, 0);
+
+GRANT SELECT ON broken_i17, broken_i17_used TO brimful_engine;
 GRANT SELECT ON budgets, budget_windows, leases, spend_days TO brimful_api, brimful_portal, brimful_engine;
 GRANT INSERT, UPDATE (name, amount, hard, ended_at) ON budgets TO brimful_api, brimful_portal;
 GRANT UPDATE (used_before) ON budgets TO brimful_engine;
