@@ -6,9 +6,10 @@ from typing import Any
 
 # What the client's operations answer; the types that these are made of come with them.
 _ANSWERS = (
-    "AccountDetails", "Alert", "Asset", "BalanceToken", "Card", "CreatedAsset", "CreatedWebhook", "Customer", "Entry",
-    "Grant", "GrantEntry", "Hold", "Id", "PaymentLink", "PortalLink", "Posted", "Quote", "Replayed", "Rule",
-    "TopUp", "Transaction", "UsageResult", "UsageResults", "Wallet", "Webhook", "WebhookItem",
+    "AccountDetails", "Alert", "Asset", "BalanceToken", "Budget", "Card", "CreatedAsset", "CreatedWebhook",
+    "Customer", "DebitExplanation", "Entry", "Grant", "GrantEntry", "Hold", "Id", "LeaseUse", "PaymentLink",
+    "PortalLink", "Posted", "Quote", "Replayed", "Rule", "Spend", "TopUp", "Transaction", "UsageResult",
+    "UsageResults", "Wallet", "Webhook", "WebhookItem",
 )  # fmt: skip
 _REF = "#/components/schemas/"
 _HEAD = '''"""What the API answers, as types. Amounts are Decimal, times are aware. Unknown fields are ignored.

@@ -226,16 +226,16 @@ async def test_what_was_spent_for_whom(harness):
         await harness.use(customer_id, "2", f"u{number}", subject=subject, dimensions={"team": team})
     path = f"/customers/{customer_id}/wallet/default:USD/spend"
     expected = [{"value": "a", "used": "4"}, {"value": "b", "used": "2"}]
-    assert (await harness.call("GET", path, expect=200))["items"] == expected
+    assert (await harness.call("GET", path, expect=200))["spent"] == expected
     await worker.periodic.roll_up(harness.engine)
     await harness.use(customer_id, "3", "later", subject="b", dimensions={"team": "blue"})
     shown = await harness.call("GET", path, expect=200)
-    assert shown["items"] == [{"value": "b", "used": "5"}, {"value": "a", "used": "4"}]
+    assert shown["spent"] == [{"value": "b", "used": "5"}, {"value": "a", "used": "4"}]
     by_team = await harness.call("GET", f"{path}?dimension=team", expect=200)
-    assert by_team["items"] == [{"value": "blue", "used": "5"}, {"value": "red", "used": "4"}]
+    assert by_team["spent"] == [{"value": "blue", "used": "5"}, {"value": "red", "used": "4"}]
     today = dt.date.fromisoformat(shown["last_day"])
     past = f"{path}?first_day={today - dt.timedelta(days=9)}&last_day={today - dt.timedelta(days=1)}"
-    assert (await harness.call("GET", past, expect=200))["items"] == []
+    assert (await harness.call("GET", past, expect=200))["spent"] == []
     entries = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD/entries", expect=200)
     [entry, *_] = entries["items"]
     assert (entry["subject"], entry["dimensions"]) == ("b", {"team": "blue"})

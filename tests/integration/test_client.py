@@ -14,6 +14,7 @@ import pytest
 from brimful_client import calls
 from brimful_client.client import AsyncClient, Client
 from brimful_client.errors import ConnectionFailedError, Problem
+from brimful_client.lease import WindDown
 from support.harness import API_KEY, HOME
 
 ROOT = pathlib.Path(__file__).parents[2]
@@ -202,3 +203,67 @@ def _answer(document, method, path):
     name = answer["content"]["application/json"]["schema"]["$ref"].rsplit("/", 1)[1]
     items = document["components"]["schemas"][name]["properties"].get("items")
     return name if items is None else f"[{items['items']['$ref'].rsplit('/', 1)[1]}]"
+
+
+async def test_a_lease_warns_once_and_gives_back_what_is_left(harness, client):
+    customer = await client.create_customer(name="Ada")
+    await client.adjust(customer.id, transaction_id="gift", asset="USD", amount=3)
+    made = await client.set_budget(
+        customer.id, "team", asset="USD", amount=20, window="month", dimension=("team", "red"), hard=False
+    )
+    assert (made.left, made.dimension.value) == (20, "red")
+    terms = {"chunk": 1, "wind_down_s": 10, "subject": "agent", "dimensions": {"team": "red"}}
+    async with client.lease(customer.id, "USD", **terms) as lease:
+        notices = []
+        for _ in range(5):
+            harness.clock.offset += dt.timedelta(seconds=5)
+            try:
+                await lease.use("0.5")
+            except WindDown as notice:
+                notices.append(notice)
+        [notice] = notices
+        assert notice.why == "no_rule"
+        assert 0 < notice.seconds_left <= 30
+        assert not await lease.wait(timeout_s=0)
+        await client.adjust(customer.id, transaction_id="more", asset="USD", amount=3)
+        assert await lease.wait(timeout_s=5, every_s=0.01)
+        assert lease.used == Decimal("2.5")
+    assert (await client.get_hold(customer.id, lease.hold_id)).state == "released"
+    assert (await client.get_account(customer.id, "USD")).available == Decimal("3.5")
+    assert (await client.list_budgets(customer.id, asset="USD")).items[0].used == Decimal("2.5")
+    assert (await client.get_spend(customer.id, "USD", dimension="team")).spent[0].used == Decimal("2.5")
+    why = await client.explain_debit(customer.id, "USD", amount=9, subject="a", dimensions={"team": "red"})
+    assert (why.allowed, why.code, len(why.budgets)) == (False, "insufficient_funds", 1)
+    assert (await client.get_budget(customer.id, "team")).held == 0
+    await client.end_budget(customer.id, "team")
+
+
+def test_a_lease_that_waits_for_each_answer():
+    sent = []
+
+    def answer(request):
+        sent.append((request.method, request.url.path, json.loads(request.content or b"null")))
+        if request.url.path.endswith("/use"):
+            state = "winding_down" if len(sent) > 2 else "running"
+            body = {"id": "u", "hold_id": "run", "status": "applied", "state": state, "why": "paused", "held": "1",
+                    "used": "1", "at": "2026-11-24T10:00:00Z", "good_until": "2026-11-24T10:00:30Z", "balance": "1",
+                    "available": "1"}  # fmt: skip
+            return httpx.Response(200, json=body)
+        if request.url.path.endswith("/release"):
+            return httpx.Response(409, json={"code": "hold_ended", "detail": "It has expired."})
+        body = {"id": "run", "customer_id": "c", "asset": "USD", "amount": "1", "state": "open",
+                "expires_at": "2026-11-24T10:00:00Z", "created_at": "2026-11-24T10:00:00Z"}  # fmt: skip
+        return httpx.Response(201, json=body)
+
+    with (
+        Client("http://brimful.test", "key", transport=httpx.MockTransport(answer)) as client,
+        client.lease("c", "USD", chunk="1", id="run") as lease,
+    ):
+        lease.use(1)
+        with pytest.raises(WindDown, match="in 30 s: paused") as notice:
+            lease.use(1)
+        assert notice.value.seconds_left <= 30
+        lease.use(1)
+        assert not lease.wait(timeout_s=0)
+    ids = [body["id"] for _, path, body in sent if path.endswith("/use")]
+    assert len(set(ids)) == 4

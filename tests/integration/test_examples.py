@@ -11,7 +11,7 @@ import sys
 import pytest
 
 from support import node
-from support.harness import free_port
+from support.harness import API_KEY, free_port
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
 
@@ -67,6 +67,35 @@ async def received(harness, command):
         "data": {"customer_id": customer_id, "asset": "USD", "available": "1", "threshold": "5"},
     }  # fmt: skip
     assert rest == b""
+
+
+async def test_a_stream_stops_between_tokens_and_goes_on_after_a_top_up(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 1)
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, str(EXAMPLES / "python" / "stream.py"), customer_id, stdout=subprocess.PIPE,
+        env={**os.environ, "BRIMFUL_URL": harness.url, "BRIMFUL_API_KEY": API_KEY, "TOKENS": "200", "PATIENCE_S": "20"},
+    )  # fmt: skip
+    written = []
+    try:
+        while not (line := await asyncio.wait_for(process.stdout.readline(), 30)).startswith(b"[paused"):
+            written.append(line)
+        assert b"no_rule" in line
+        await harness.give(customer_id, 5)
+        rest = await asyncio.wait_for(process.stdout.read(), 30)
+    finally:
+        if process.returncode is None:
+            process.terminate()
+        await process.wait()
+    assert b"[it goes on]" in rest
+    words = (b" ".join(written) + rest).split()
+    assert [word for word in words if word.startswith(b"token-")] == [b"token-%d" % n for n in range(200)]
+    assert b"[done: 2.00 USD]" in rest or b"[done: 2 USD]" in rest
+    assert await harness.balance(customer_id) == 4
+    [hold] = (await harness.call("GET", f"/customers/{customer_id}/wallet/holds", expect=200))["items"]
+    assert hold["state"] == "released"
+    shown = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD/spend", expect=200)
+    assert shown["spent"] == [{"value": "stream", "used": "2"}]
 
 
 async def test_the_python_receiver(harness):

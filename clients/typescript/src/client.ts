@@ -61,7 +61,7 @@ export interface Options {
 
 const AGAIN = new Set([429, 502, 503, 504]);
 /** What these do is named by an id in the body or the path, or may be done twice: no other key is needed. */
-const KEYED = /\/(usage|adjustments|charges|holds|capture|release|balance-tokens)$/;
+const KEYED = /\/(usage|adjustments|charges|holds|capture|release|use|balance-tokens)$/;
 const WAIT_MS = 250;
 const WAIT_MAX_MS = 8_000;
 const ASKED_MAX_MS = 60_000;

@@ -2,4 +2,5 @@
 
 export { Brimful, type Options, type Schemas } from "./client.js";
 export { ConnectionFailedError, Problem } from "./errors.js";
+export { Lease, WindDown, type LeaseTerms } from "./lease.js";
 export { verifyWebhook, WebhookVerificationError, type Event } from "./webhooks.js";

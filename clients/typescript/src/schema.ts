@@ -151,6 +151,94 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/v1/customers/{customer_id}/budgets/{budget_id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * One budget with what its window has counted
+         * @description One budget with what its window has counted.
+         */
+        get: operations["get_budget"];
+        /**
+         * Make a budget under an id of your own, or change its name, amount and hardness
+         * @description Make a budget under an id of your own, or change its name, amount and hardness. It counts from now on.
+         */
+        put: operations["set_budget"];
+        post?: never;
+        /**
+         * End a budget of the platform's
+         * @description End a budget of the platform's. Its id stays taken.
+         */
+        delete: operations["end_budget"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/budgets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * A customer's budgets, those of the platform and their own, by their ids
+         * @description A customer's budgets, those of the platform and their own, by their ids.
+         */
+        get: operations["list_budgets"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/wallet/{account_id}/spend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * What was spent for each subject, or with each value of a dimension: in the last 30 days, or in those given
+         * @description What was spent for each subject, or with each value of a dimension: in the last 30 days, or in those given.
+         */
+        get: operations["read_spend"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/wallet/{account_id}/explain": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Whether a debit that must be covered would be refused now, and by what
+         * @description Whether a debit that must be covered would be refused now, and by what. A dimension is given as `key=value`.
+         */
+        get: operations["explain_debit"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/v1/customers/{customer_id}/wallet/holds": {
         parameters: {
             query?: never;
@@ -165,8 +253,10 @@ export interface paths {
         get: operations["list_holds"];
         put?: never;
         /**
-         * Set units aside, if what is available covers them
-         * @description Set units aside, if what is available covers them. The same id is one hold.
+         * Set units aside, if what is available covers them, and the budgets
+         * @description Set units aside, if what is available covers them, and the budgets. The same id is one hold.
+         *
+         *     With a `lease`, the hold renews itself: see `POST .../use`.
          */
         post: operations["create_hold"];
         delete?: never;
@@ -189,6 +279,29 @@ export interface paths {
         get: operations["get_hold"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/v1/customers/{customer_id}/wallet/holds/{hold_id}/use": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Take what was used of a lease, and set its chunk aside again
+         * @description Take what was used of a lease, and set its chunk aside again. The same id and amount is one use.
+         *
+         *     The answer says what the job may do: go on (`running`, or `bridged` by a top-up that is in flight), or finish
+         *     (`winding_down`: what there is ends soon, and `why` nothing more comes). An amount of zero is a sign of life.
+         */
+        post: operations["use_lease"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1334,6 +1447,106 @@ export interface webhooks {
         patch?: never;
         trace?: never;
     };
+    "lease.winding_down": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What there is for a lease ends soon, and nothing more comes: its job should finish.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_lease_winding_down"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "lease.resumable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A lease that wound down can be whole again: its job may go on.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_lease_resumable"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "budget.near": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Four fifths of a budget are used. Once for each of its windows.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_budget_near"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "budget.reached": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * A budget is used up. Once for each of its windows.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_budget_reached"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "budget.exceeded": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Usage was recorded that a hard budget did not cover. Once for each of its windows.
+         * @description Signed by Standard Webhooks: `webhook-id`, `webhook-timestamp`, `webhook-signature`.
+         */
+        post: operations["on_budget_exceeded"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "credit.expiring": {
         parameters: {
             query?: never;
@@ -1766,6 +1979,47 @@ export interface components {
             high: string;
         };
         /**
+         * @description A budget with what its window has counted: `left` is below zero where more was recorded than it covers, and
+         *     `beyond` is how much of it. `notices` says what is allowed and may surprise.
+         */
+        Budget: {
+            id: string;
+            customer_id: string;
+            asset: string;
+            name: string | null;
+            subject: string | null;
+            dimension: components["schemas"]["Dimension"] | null;
+            /** @enum {string} */
+            window: "day" | "week" | "month" | "rolling_24h" | "total";
+            /** @example 12.5 */
+            amount: string;
+            hard: boolean;
+            parent_id: string | null;
+            /** @enum {string} */
+            set_by: "platform" | "customer";
+            /** @example 12.5 */
+            used: string;
+            /** @example 12.5 */
+            held: string;
+            /** @example 12.5 */
+            left: string;
+            /** @example 12.5 */
+            beyond: string;
+            resets_at: string | null;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            created_at: string;
+            notices: string[];
+        };
+        /** @description Budgets by their ids. */
+        Budgets: {
+            items: components["schemas"]["Budget"][];
+            /** @description Where the next page begins; null on the last one. */
+            next_cursor: string | null;
+        };
+        /**
          * @description Turn a hold into a debit of what the job cost; the rest becomes available. `overrun` says what an amount above
          *     the hold may do: be refused, take what is available besides, or be recorded in any case.
          * @example {
@@ -1835,6 +2089,9 @@ export interface components {
                 [key: string]: string;
             } | null;
             subject?: string | null;
+            dimensions?: {
+                [key: string]: string;
+            } | null;
             input_units?: number | null;
             input_volume?: number | null;
             unit_price?: (string | number) | null;
@@ -1903,7 +2160,8 @@ export interface components {
             external_accounts: components["schemas"]["NewExternalAccount"][];
         };
         /**
-         * @description Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive.
+         * @description Set units aside for a job whose cost is not known yet, keyed by `id`. The amount is positive; a hold that renews
+         *     itself has a `lease` in its place, and ends `expires_in_s` seconds after its last use.
          * @example {
          *       "id": "job-81",
          *       "asset": "USD",
@@ -1914,14 +2172,15 @@ export interface components {
         CreateHold: {
             id: string;
             asset: string;
-            /**
-             * @description A plain decimal, as text or as a number.
-             * @example 12.50
-             */
-            amount: string | number;
+            amount?: (string | number) | null;
+            lease?: components["schemas"]["LeaseTerms"] | null;
             /** @default 3600 */
             expires_in_s: number;
             description?: string | null;
+            subject?: string | null;
+            dimensions?: {
+                [key: string]: string;
+            } | null;
         };
         /**
          * @description Give money of a paid top-up back. `amount` is money in its currency; all that is left without it.
@@ -2052,6 +2311,19 @@ export interface components {
             next_cursor: string | null;
             items: components["schemas"]["Customer"][];
         };
+        /**
+         * @description Whether a debit that must be covered would be refused now, and by what; every budget that it would count in, the
+         *     tightest first.
+         */
+        DebitExplanation: {
+            allowed: boolean;
+            code: ("insufficient_funds" | "budget_exceeded") | null;
+            detail: string;
+            /** @example 12.5 */
+            available: string;
+            exceeded: components["schemas"]["Exceeded"] | null;
+            budgets: components["schemas"]["Budget"][];
+        };
         /** @description Deliveries, newest first. */
         Deliveries: {
             models: components["schemas"]["DeliveryItem"][];
@@ -2081,6 +2353,16 @@ export interface components {
             asset: string;
             exchange_rate?: (string | number) | null;
         };
+        /** @description One value of a dimension. */
+        Dimension: {
+            key: string;
+            value: string;
+        };
+        /** @description One value of a dimension. */
+        DimensionValue: {
+            key: string;
+            value: string;
+        };
         /** @description The ledger of one balance, newest first. */
         Entries: {
             items: components["schemas"]["Entry"][];
@@ -2102,6 +2384,10 @@ export interface components {
             description: string | null;
             metadata: {
                 [key: string]: unknown;
+            } | null;
+            subject: string | null;
+            dimensions: {
+                [key: string]: string;
             } | null;
             /**
              * Format: date-time
@@ -2127,6 +2413,18 @@ export interface components {
             data: unknown;
             deliveries: components["schemas"]["DeliveryItem"][];
             attempts: components["schemas"]["Attempt"][];
+        };
+        /** @description The hard budget that does not cover a debit. */
+        Exceeded: {
+            id: string;
+            name: string | null;
+            /** @example 12.5 */
+            amount: string;
+            /** @example 12.5 */
+            used: string;
+            /** @example 12.5 */
+            held: string;
+            resets_at: string | null;
         };
         /** @description Why a rule charges, or does not: the last evaluation with every fact behind it. */
         Explanation: {
@@ -2259,7 +2557,7 @@ export interface components {
             items: components["schemas"]["Grant"][];
             scheduled: components["schemas"]["Grant"][];
         };
-        /** @description Units set aside. */
+        /** @description Units set aside; with a `lease`, they are set aside again with every use. */
         Hold: {
             id: string;
             customer_id: string;
@@ -2270,6 +2568,11 @@ export interface components {
             state: "open" | "captured" | "released" | "expired";
             captured: string | null;
             description: string | null;
+            subject: string | null;
+            dimensions: {
+                [key: string]: string;
+            } | null;
+            lease: components["schemas"]["Lease"] | null;
             /**
              * Format: date-time
              * @example 2026-11-24T10:00:00.000000Z
@@ -2291,6 +2594,58 @@ export interface components {
         /** @description What was made, or was known already. */
         Id: {
             id: string;
+        };
+        /**
+         * @description How a hold renews itself, what was used of it so far, and its state: `why` it winds down, and until when its
+         *     share lasts at the present burn, as far as an end can be seen.
+         */
+        Lease: {
+            /** @example 12.5 */
+            chunk: string;
+            wind_down_s: number;
+            /** @example 12.5 */
+            used: string;
+            /** @enum {string} */
+            state: "running" | "bridged" | "winding_down" | "ended";
+            why: string | null;
+            good_until: string | null;
+        };
+        /**
+         * @description How a hold renews itself: `chunk` is set aside again with every use, and its job hears of the end of the balance
+         *     `wind_down_s` seconds before it.
+         */
+        LeaseTerms: {
+            /**
+             * @description A plain decimal, as text or as a number.
+             * @example 12.50
+             */
+            chunk: string | number;
+            /** @default 60 */
+            wind_down_s: number;
+        };
+        /** @description What became of a use of a lease, and the lease's state after it: as of `at`, by the server's clock. */
+        LeaseUse: {
+            id: string;
+            hold_id: string;
+            /** @enum {string} */
+            status: "applied" | "duplicate";
+            /** @enum {string} */
+            state: "running" | "bridged" | "winding_down" | "ended";
+            why: string | null;
+            /** @example 12.5 */
+            held: string;
+            /** @example 12.5 */
+            used: string;
+            /**
+             * Format: date-time
+             * @example 2026-11-24T10:00:00.000000Z
+             */
+            at: string;
+            good_until: string | null;
+            /** @example 12.5 */
+            balance: string;
+            /** @example 12.5 */
+            available: string;
         };
         /** @description The customer's limit, and what is left of it this month (UTC). */
         MonthlyLimit: {
@@ -2560,6 +2915,33 @@ export interface components {
             threshold: string | number;
         };
         /**
+         * @description At most `amount` of an asset in each window: for one subject, for one value of a dimension, or for all. A hard
+         *     budget refuses what it does not cover, a soft one announces it. What counts in a budget counts in its parents.
+         * @example {
+         *       "asset": "USD",
+         *       "amount": "50",
+         *       "window": "day",
+         *       "subject": "key-1",
+         *       "name": "Key 1"
+         *     }
+         */
+        SetBudget: {
+            asset: string;
+            /**
+             * @description A plain decimal, as text or as a number.
+             * @example 12.50
+             */
+            amount: string | number;
+            /** @enum {string} */
+            window: "day" | "week" | "month" | "rolling_24h" | "total";
+            /** @default true */
+            hard: boolean;
+            name?: string | null;
+            subject?: string | null;
+            dimension?: components["schemas"]["DimensionValue"] | null;
+            parent_id?: string | null;
+        };
+        /**
          * @description All the offers of an asset, from now on; none end them.
          * @example {
          *       "offers": [
@@ -2596,6 +2978,20 @@ export interface components {
             threshold_max?: (string | number) | null;
             amount_min?: (string | number) | null;
             amount_max?: (string | number) | null;
+        };
+        /** @description What was spent for whom, the most first, in whole days of the customer's. */
+        Spend: {
+            asset: string;
+            dimension: string | null;
+            first_day: string;
+            last_day: string;
+            spent: components["schemas"]["SpentFor"][];
+        };
+        /** @description What was spent for one subject, or with one value of the dimension. */
+        SpentFor: {
+            value: string;
+            /** @example 12.5 */
+            used: string;
         };
         /** @description A price of one unit from now on: `rate` in the source currency, or `inverse_rate` units for one of it. */
         StartingRate: {
@@ -2734,6 +3130,21 @@ export interface components {
             topics?: string[] | null;
             enabled?: boolean | null;
         };
+        /**
+         * @description What was used of a lease since its last use, keyed by `id`. An amount of zero is a sign of life.
+         * @example {
+         *       "id": "tokens-1",
+         *       "amount": "0.0125"
+         *     }
+         */
+        UseLease: {
+            id: string;
+            /**
+             * @description A plain decimal, as text or as a number.
+             * @example 12.50
+             */
+            amount: string | number;
+        };
         /** @description Every balance of a customer. */
         Wallet: {
             accounts: components["schemas"]["Account"][];
@@ -2812,7 +3223,7 @@ export interface components {
             title: string;
             status: number;
             /** @enum {string} */
-            code: "account_not_found" | "amount_below_one_unit" | "amount_invalid" | "amount_out_of_range" | "asset_exists" | "asset_not_found" | "body_too_large" | "card_unavailable" | "consent_required" | "customer_erased" | "customer_not_found" | "customer_only" | "dispute_closed" | "event_failed" | "event_not_found" | "external_id_taken" | "forbidden" | "grant_not_found" | "hold_ended" | "hold_not_found" | "idempotency_mismatch" | "insufficient_funds" | "internal_error" | "invalid_field" | "key_reused" | "link_expired" | "malformed_json" | "method_not_allowed" | "not_found" | "not_refundable" | "offer_overlaps" | "origin_not_allowed" | "overrun_refused" | "payments_unavailable" | "rate_missing" | "rate_overlaps" | "request_in_progress" | "rule_changed" | "too_many_payments" | "too_many_requests" | "top_up_not_found" | "top_up_not_payable" | "transaction_not_found" | "unauthorized" | "unavailable" | "unknown_account_name" | "url_not_allowed" | "webhook_not_found";
+            code: "account_not_found" | "amount_below_one_unit" | "amount_invalid" | "amount_out_of_range" | "asset_exists" | "asset_not_found" | "body_too_large" | "budget_ended" | "budget_exceeded" | "budget_fixed" | "budget_has_children" | "budget_not_found" | "budget_not_yours" | "card_unavailable" | "consent_required" | "customer_erased" | "customer_not_found" | "customer_only" | "dispute_closed" | "event_failed" | "event_not_found" | "external_id_taken" | "forbidden" | "grant_not_found" | "hold_ended" | "hold_not_found" | "idempotency_mismatch" | "insufficient_funds" | "internal_error" | "invalid_field" | "key_reused" | "link_expired" | "malformed_json" | "method_not_allowed" | "no_lease" | "not_found" | "not_refundable" | "offer_overlaps" | "origin_not_allowed" | "overrun_refused" | "payments_unavailable" | "rate_missing" | "rate_overlaps" | "request_in_progress" | "rule_changed" | "too_many_budgets" | "too_many_payments" | "too_many_requests" | "top_up_not_found" | "top_up_not_payable" | "transaction_not_found" | "unauthorized" | "unavailable" | "unknown_account_name" | "url_not_allowed" | "webhook_not_found";
             detail: string;
             request_id: string | null;
             errors?: {
@@ -2824,6 +3235,16 @@ export interface components {
             available?: string;
             /** @description What it would have taken. */
             requested?: string;
+            /** @description The hard budget that does not cover it; of `budget_exceeded`. */
+            budget?: {
+                id: string;
+                name: string | null;
+                amount: string;
+                used: string;
+                held: string;
+                /** Format: date-time */
+                resets_at: string | null;
+            };
             /** @description The automatic top-up that is on its way, or null. */
             top_up?: {
                 id: string;
@@ -2843,6 +3264,16 @@ export interface components {
             available?: string;
             /** @description What it would have taken. */
             requested?: string;
+            /** @description The hard budget that does not cover it; of `budget_exceeded`. */
+            budget?: {
+                id: string;
+                name: string | null;
+                amount: string;
+                used: string;
+                held: string;
+                /** Format: date-time */
+                resets_at: string | null;
+            };
             /** @description The automatic top-up that is on its way, or null. */
             top_up?: {
                 id: string;
@@ -2911,6 +3342,25 @@ export interface components {
             available: string;
             /** @example 12.5 */
             threshold: string;
+        };
+        /** @description A budget as its window stands; `used` is more than `amount` where usage was recorded that it did not cover. */
+        BudgetEvent: {
+            customer_id: string;
+            asset: string;
+            budget_id: string;
+            name: string | null;
+            subject: string | null;
+            dimension: components["schemas"]["Dimension"] | null;
+            /** @enum {string} */
+            window: "day" | "week" | "month" | "rolling_24h" | "total";
+            hard: boolean;
+            /** @example 12.5 */
+            amount: string;
+            /** @example 12.5 */
+            used: string;
+            /** @example 12.5 */
+            held: string;
+            resets_at: string | null;
         };
         /** @description A card. */
         CardEvent: {
@@ -3005,6 +3455,18 @@ export interface components {
             hold_id: string;
             /** @example 12.5 */
             amount: string;
+        };
+        /** @description A lease whose job is to finish, and `why`; or one that may go on. */
+        LeaseEvent: {
+            customer_id: string;
+            asset: string;
+            hold_id: string;
+            /** @enum {string} */
+            state: "running" | "bridged" | "winding_down";
+            why: string | null;
+            /** @example 12.5 */
+            used: string;
+            good_until: string | null;
         };
         /** @description How much of a limit is used, in its currency. */
         LimitEvent: {
@@ -3579,6 +4041,255 @@ export interface operations {
             };
         };
     };
+    get_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                budget_id: string;
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    set_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+                budget_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetBudget"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budget"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    end_budget: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                budget_id: string;
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            204: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    list_budgets: {
+        parameters: {
+            query?: {
+                asset?: string | null;
+                set_by?: ("platform" | "customer") | null;
+                limit?: number;
+                cursor?: string | null;
+            };
+            header?: never;
+            path: {
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Budgets"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    read_spend: {
+        parameters: {
+            query?: {
+                dimension?: string | null;
+                first_day?: string | null;
+                last_day?: string | null;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                account_id: string;
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Spend"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    explain_debit: {
+        parameters: {
+            query: {
+                amount: string;
+                subject?: string | null;
+                dimension?: string[];
+            };
+            header?: never;
+            path: {
+                account_id: string;
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DebitExplanation"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     list_holds: {
         parameters: {
             query?: {
@@ -3690,6 +4401,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Hold"];
+                };
+            };
+            /** @description A problem; its `code` says which. */
+            default: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    use_lease: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Of one API key: the same key with the same body replays the first answer, for a day at least. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The customer's id, or `external_id:` and your own, such as `external_id:acme`. */
+                customer_id: string;
+                hold_id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["UseLease"];
+            };
+        };
+        responses: {
+            /** @description Successful Response */
+            200: {
+                headers: {
+                    "Request-Id": components["headers"]["RequestId"];
+                    RateLimit: components["headers"]["RateLimit"];
+                    "RateLimit-Policy": components["headers"]["RateLimitPolicy"];
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LeaseUse"];
                 };
             };
             /** @description A problem; its `code` says which. */
@@ -5557,6 +6314,16 @@ export interface operations {
                      * @enum {string}
                      */
                     if_insufficient?: "record" | "refuse";
+                    /** @description Whom or what it was used for: an API key, an agent, a user, a run. */
+                    subject?: string;
+                    /**
+                     * @example {
+                     *       "team": "research"
+                     *     }
+                     */
+                    dimensions?: {
+                        [key: string]: string;
+                    };
                 } | {
                     events: {
                         /** @description Your id; the same id is one use. */
@@ -5578,6 +6345,16 @@ export interface operations {
                          * @enum {string}
                          */
                         if_insufficient?: "record" | "refuse";
+                        /** @description Whom or what it was used for: an API key, an agent, a user, a run. */
+                        subject?: string;
+                        /**
+                         * @example {
+                         *       "team": "research"
+                         *     }
+                         */
+                        dimensions?: {
+                            [key: string]: string;
+                        };
                     }[];
                 };
             };
@@ -6100,6 +6877,146 @@ export interface operations {
                     /** Format: date-time */
                     timestamp: string;
                     data: components["schemas"]["HoldEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_lease_winding_down: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "lease.winding_down";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["LeaseEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_lease_resumable: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "lease.resumable";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["LeaseEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_budget_near: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "budget.near";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["BudgetEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_budget_reached: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "budget.reached";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["BudgetEvent"];
+                };
+            };
+        };
+        responses: {
+            /** @description Received. Anything else is tried again. */
+            "2XX": {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    on_budget_exceeded: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @constant */
+                    type: "budget.exceeded";
+                    /** Format: date-time */
+                    timestamp: string;
+                    data: components["schemas"]["BudgetEvent"];
                 };
             };
         };

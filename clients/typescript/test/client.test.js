@@ -5,7 +5,7 @@ import { createServer } from "node:http";
 import { buffer } from "node:stream/consumers";
 import test from "node:test";
 
-import { Brimful, ConnectionFailedError, Problem } from "brimful-client";
+import { Brimful, ConnectionFailedError, Lease, Problem, WindDown } from "brimful-client";
 
 const url = process.env.BRIMFUL_URL;
 const key = process.env.BRIMFUL_API_KEY;
@@ -45,6 +45,36 @@ test("a customer uses, holds and is asked to top up", async () => {
   await brimful.put("/v1/customers/{customer_id}/alerts/{asset}", { path: { ...acme, asset: "USD" }, body: { threshold: "5" } });
   assert.equal(await brimful.delete("/v1/customers/{customer_id}/alerts/{asset}", { path: { ...acme, asset: "USD" } }), undefined);
   assert.equal(await brimful.patch("/v1/customers/{customer_id}", { path: acme, body: { name: "Acme Ltd" } }), undefined);
+});
+
+test("a lease is paid while it runs, and warns once before the balance ends", async () => {
+  const { id: customer_id } = await brimful.post("/v1/customers", { body: { name: "Streamer" } });
+  const path = { customer_id };
+  const gift = { transaction_id: "gift", asset: "USD", amount: "1", reason: "gift" };
+  await brimful.post("/v1/customers/{customer_id}/wallet/adjustments", { path, body: gift });
+  const budget = { asset: "USD", amount: "5", window: "day", subject: "agent" };
+  const made = await brimful.put("/v1/customers/{customer_id}/budgets/{budget_id}", { path: { customer_id, budget_id: "b" }, body: budget });
+  assert.equal(made.left, "5");
+  const lease = await Lease.begin(brimful, { customer_id, asset: "USD", chunk: "0.4", wind_down_s: 0, subject: "agent" });
+  let uses = 0;
+  const warned = await assert.rejects(
+    async () => {
+      for (; uses < 9; uses += 1) {
+        await new Promise((resolve) => setTimeout(resolve, 150)); // a burn needs time
+        await lease.use("0.1");
+      }
+    },
+    (notice) => notice instanceof WindDown && notice.why === "no_rule",
+  );
+  assert.equal(warned, undefined);
+  assert.ok(uses >= 5 && Number(lease.last.held) > 0);
+  await lease.use("0.05"); // warned once
+  await brimful.post("/v1/customers/{customer_id}/wallet/adjustments", { path, body: { ...gift, transaction_id: "more" } });
+  assert.equal(await lease.wait(5_000), true);
+  await lease.end();
+  await lease.end();
+  const shown = await brimful.get("/v1/customers/{customer_id}/budgets/{budget_id}", { path: { customer_id, budget_id: "b" } });
+  assert.deepEqual([shown.held, shown.used], ["0", lease.last.used]);
 });
 
 test("a part of a path that is missing is said before anything is sent", async () => {

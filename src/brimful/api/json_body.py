@@ -69,7 +69,7 @@ def _validate(value: Any, depth: int) -> None:
 UNUSUAL = "A time must lie between the years 2000 and 2100."
 
 
-def within_usual_length(moment: dt.datetime) -> bool:
+def within_usual_length(moment: dt.date) -> bool:
     """Whether a time is one that happens: the first and last days of time have no UTC in some zones."""
     return _YEARS[0] <= moment.year < _YEARS[1]
 

@@ -74,6 +74,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
     "Adjustment": {"transaction_id": "welcome-acme", "asset": "USD", "amount": "5", "reason": "gift"},
     "Charge": {"transaction_id": "seat-2026-11", "asset": "USD", "amount": "12", "description": "One seat"},
     "CreateHold": {"id": "job-81", "asset": "USD", "amount": "3", "expires_in_s": 900},
+    "UseLease": {"id": "tokens-1", "amount": "0.0125"},
+    "SetBudget": {"asset": "USD", "amount": "50", "window": "day", "subject": "key-1", "name": "Key 1"},
     "CaptureHold": {"amount": "2.4", "overrun": "covered"},
     "SetAlert": {"threshold": "5"},
     "SetPreset": {"threshold": "20", "amount": "50", "monthly_limit": "600", "threshold_max": "100"},

@@ -130,6 +130,8 @@ class UsageEvent(TypedDict, total=False):
     occurred_at: dt.datetime
     description: str
     if_insufficient: Literal["record", "refuse"]
+    subject: str
+    dimensions: Mapping[str, str]
 
 
 def record_usage(**event: Unpack[UsageEvent]) -> Call[shapes.UsageResult]:
@@ -183,11 +185,14 @@ def charge(
     amount: Amount,
     description: str | None = None,
     metadata: Mapping[str, str] | None = None,
+    subject: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
 ) -> Call[shapes.Posted]:
-    """Take a fee that what is available must cover. Keyed by `transaction_id`."""
+    """Take a fee that what is available must cover, and the budgets. Keyed by `transaction_id`."""
     body = _present(
-        transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata
-    )
+        transaction_id=transaction_id, asset=asset, amount=_text(amount), description=description, metadata=metadata,
+        subject=subject, dimensions=dimensions,
+    )  # fmt: skip
     return Call("POST", f"{_wallet(customer_id)}/charges", shapes.Posted, body)
 
 
@@ -227,12 +232,23 @@ def hold(
     *,
     id: str,  # noqa: A002 - the field's name
     asset: str,
-    amount: Amount,
+    amount: Amount | None = None,
+    lease_chunk: Amount | None = None,
+    wind_down_s: int | None = None,
     expires_in_s: int | None = None,
     description: str | None = None,
+    subject: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
 ) -> Call[shapes.Hold]:
-    """Set units aside for a job whose cost is not known yet. Keyed by `id`."""
-    body = _present(id=id, asset=asset, amount=_text(amount), expires_in_s=expires_in_s, description=description)
+    """Set units aside for a job whose cost is not known yet. Keyed by `id`. With a `lease_chunk` in place of an amount
+    it renews itself; `Client.lease` looks after one.
+    """
+    chunk = None if lease_chunk is None else _text(lease_chunk)
+    lease = None if chunk is None else _present(chunk=chunk, wind_down_s=wind_down_s)
+    body = _present(
+        id=id, asset=asset, amount=None if amount is None else _text(amount), lease=lease, expires_in_s=expires_in_s,
+        description=description, subject=subject, dimensions=dimensions,
+    )  # fmt: skip
     return Call("POST", f"{_wallet(customer_id)}/holds", shapes.Hold, body)
 
 
@@ -253,6 +269,18 @@ def list_holds(
     return Call("GET", f"{_wallet(customer_id)}/holds", shapes.Page[shapes.Hold], query=query)
 
 
+def use_lease(
+    customer_id: str,
+    hold_id: str,
+    *,
+    id: str,  # noqa: A002 - the field's name
+    amount: Amount,
+) -> Call[shapes.LeaseUse]:
+    """Take what was used of a lease, and set its chunk aside again. Keyed by `id`; zero is a sign of life."""
+    path = f"{_wallet(customer_id)}/holds/{_part(hold_id)}/use"
+    return Call("POST", path, shapes.LeaseUse, {"id": id, "amount": _text(amount)})
+
+
 def capture(
     customer_id: str,
     hold_id: str,
@@ -269,6 +297,81 @@ def capture(
 def release(customer_id: str, hold_id: str) -> Call[shapes.Hold]:
     """Make a hold available again. Keyed by the hold."""
     return Call("POST", f"{_wallet(customer_id)}/holds/{_part(hold_id)}/release", shapes.Hold)
+
+
+def set_budget(
+    customer_id: str,
+    budget_id: str,
+    *,
+    asset: str,
+    amount: Amount,
+    window: Literal["day", "week", "month", "rolling_24h", "total"],
+    hard: bool | None = None,
+    name: str | None = None,
+    subject: str | None = None,
+    dimension: tuple[str, str] | None = None,
+    parent_id: str | None = None,
+) -> Call[shapes.Budget]:
+    """Allow at most an amount in each window: for a subject, for a dimension's value, or for all. Keyed by the id."""
+    pair = None if dimension is None else {"key": dimension[0], "value": dimension[1]}
+    body = _present(
+        asset=asset, amount=_text(amount), window=window, hard=hard, name=name, subject=subject, dimension=pair,
+        parent_id=parent_id,
+    )  # fmt: skip
+    return Call("PUT", f"{_budget(customer_id, budget_id)}", shapes.Budget, body)
+
+
+def get_budget(customer_id: str, budget_id: str) -> Call[shapes.Budget]:
+    """One budget with what its window has counted."""
+    return Call("GET", f"{_budget(customer_id, budget_id)}", shapes.Budget)
+
+
+def list_budgets(
+    customer_id: str,
+    *,
+    asset: str | None = None,
+    set_by: Literal["platform", "customer"] | None = None,
+    limit: int | None = None,
+    cursor: str | None = None,
+) -> Call[shapes.Page[shapes.Budget]]:
+    """A customer's budgets, by their ids."""
+    query = _present(asset=asset, set_by=set_by, limit=limit, cursor=cursor)
+    return Call("GET", f"/customers/{_part(customer_id)}/budgets", shapes.Page[shapes.Budget], query=query)
+
+
+def end_budget(customer_id: str, budget_id: str) -> Call[None]:
+    """End a budget. Its id stays taken."""
+    return Call("DELETE", f"{_budget(customer_id, budget_id)}", type(None))
+
+
+def get_spend(
+    customer_id: str,
+    asset: str,
+    *,
+    dimension: str | None = None,
+    first_day: dt.date | None = None,
+    last_day: dt.date | None = None,
+    limit: int | None = None,
+) -> Call[shapes.Spend]:
+    """What was spent for each subject, or with each value of a dimension; in the last 30 days, or in those given."""
+    first, last = (None if day is None else day.isoformat() for day in (first_day, last_day))
+    query = _present(dimension=dimension, first_day=first, last_day=last, limit=limit)
+    return Call("GET", f"{_wallet(customer_id)}/default:{_part(asset)}/spend", shapes.Spend, query=query)
+
+
+def explain_debit(
+    customer_id: str,
+    asset: str,
+    *,
+    amount: Amount,
+    subject: str | None = None,
+    dimensions: Mapping[str, str] | None = None,
+) -> Call[shapes.DebitExplanation]:
+    """Whether a debit that must be covered would be refused now, and by what."""
+    pairs = [f"{key}={value}" for key, value in (dimensions or {}).items()]
+    query = _present(amount=_text(amount), subject=subject, dimension=pairs or None)
+    path = f"{_wallet(customer_id)}/default:{_part(asset)}/explain"
+    return Call("GET", path, shapes.DebitExplanation, query=query)
 
 
 def set_alert(customer_id: str, asset: str, *, threshold: Amount) -> Call[shapes.Alert]:
@@ -436,6 +539,10 @@ def _moment(moment: dt.datetime | None) -> str | None:
 
 def _part(text: str) -> str:
     return urllib.parse.quote(text, safe=":")
+
+
+def _budget(customer_id: str, budget_id: str) -> str:
+    return f"/customers/{_part(customer_id)}/budgets/{_part(budget_id)}"
 
 
 def _wallet(customer_id: str) -> str:

@@ -4,7 +4,7 @@ import asyncio
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
+from typing import Any, Generic, ParamSpec, Self, TypeVar, Unpack, overload
 
 import httpx
 
@@ -12,6 +12,7 @@ from brimful_client import calls
 from brimful_client.calls import Call
 from brimful_client.decode import DecodeError, decode
 from brimful_client.errors import ApiError, ConnectionFailedError, Problem
+from brimful_client.lease import AsyncLease, Lease, LeaseTerms
 
 P = ParamSpec("P")
 Shape = TypeVar("Shape")
@@ -66,8 +67,15 @@ class _Operations:
     hold = _Operation(calls.hold)
     get_hold = _Operation(calls.get_hold)
     list_holds = _Operation(calls.list_holds)
+    use_lease = _Operation(calls.use_lease)
     capture = _Operation(calls.capture)
     release = _Operation(calls.release)
+    set_budget = _Operation(calls.set_budget)
+    get_budget = _Operation(calls.get_budget)
+    list_budgets = _Operation(calls.list_budgets)
+    end_budget = _Operation(calls.end_budget)
+    get_spend = _Operation(calls.get_spend)
+    explain_debit = _Operation(calls.explain_debit)
     set_alert = _Operation(calls.set_alert)
     list_alerts = _Operation(calls.list_alerts)
     remove_alert = _Operation(calls.remove_alert)
@@ -145,6 +153,10 @@ class Client(_Operations):
             time.sleep(wait_s)
             attempt += 1
 
+    def lease(self, customer_id: str, asset: str, **terms: Unpack[LeaseTerms]) -> Lease:
+        """A lease for a running job, to be entered with `with`: see `Lease`."""
+        return Lease(self.send, customer_id, asset, terms)
+
 
 class AsyncClient(_Operations):
     """The same with coroutines. Takes what `Client` takes."""
@@ -186,6 +198,10 @@ class AsyncClient(_Operations):
                 wait_s = pause_s
             await asyncio.sleep(wait_s)
             attempt += 1
+
+    def lease(self, customer_id: str, asset: str, **terms: Unpack[LeaseTerms]) -> AsyncLease:
+        """A lease for a running job, to be entered with `async with`: see `AsyncLease`."""
+        return AsyncLease(self.send, customer_id, asset, terms)
 
 
 def _options(url: str, key: str, timeout_s: float) -> dict[str, Any]:

@@ -95,6 +95,40 @@ class BalanceToken:
 
 
 @dataclasses.dataclass(frozen=True)
+class Dimension:
+    """One value of a dimension."""
+
+    key: str
+    value: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Budget:
+    """A budget with what its window has counted: `left` is below zero where more was recorded than it covers, and
+    `beyond` is how much of it. `notices` says what is allowed and may surprise.
+    """
+
+    id: str
+    customer_id: str
+    asset: str
+    window: Literal["day", "week", "month", "rolling_24h", "total"]
+    amount: Decimal
+    hard: bool
+    set_by: Literal["platform", "customer"]
+    used: Decimal
+    held: Decimal
+    left: Decimal
+    beyond: Decimal
+    created_at: dt.datetime
+    notices: list[str]
+    name: str | None = None
+    subject: str | None = None
+    dimension: Dimension | None = None
+    parent_id: str | None = None
+    resets_at: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Card:
     """A card, masked."""
 
@@ -151,6 +185,32 @@ class Customer:
 
 
 @dataclasses.dataclass(frozen=True)
+class Exceeded:
+    """The hard budget that does not cover a debit."""
+
+    id: str
+    amount: Decimal
+    used: Decimal
+    held: Decimal
+    name: str | None = None
+    resets_at: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class DebitExplanation:
+    """Whether a debit that must be covered would be refused now, and by what; every budget that it would count in,
+    the tightest first.
+    """
+
+    allowed: bool
+    detail: str
+    available: Decimal
+    budgets: list[Budget]
+    code: Literal["insufficient_funds", "budget_exceeded"] | None = None
+    exceeded: Exceeded | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Entry:
     """One line of the ledger."""
 
@@ -166,6 +226,8 @@ class Entry:
     currency: str | None = None
     description: str | None = None
     metadata: dict[str, Any] | None = None
+    subject: str | None = None
+    dimensions: dict[str, str] | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -202,8 +264,22 @@ class GrantEntry:
 
 
 @dataclasses.dataclass(frozen=True)
+class Lease:
+    """How a hold renews itself, what was used of it so far, and its state: `why` it winds down, and until when its
+    share lasts at the present burn, as far as an end can be seen.
+    """
+
+    chunk: Decimal
+    wind_down_s: int
+    used: Decimal
+    state: Literal["running", "bridged", "winding_down", "ended"]
+    why: str | None = None
+    good_until: dt.datetime | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class Hold:
-    """Units set aside."""
+    """Units set aside; with a `lease`, they are set aside again with every use."""
 
     id: str
     customer_id: str
@@ -214,6 +290,9 @@ class Hold:
     created_at: dt.datetime
     captured: Decimal | None = None
     description: str | None = None
+    subject: str | None = None
+    dimensions: dict[str, str] | None = None
+    lease: Lease | None = None
     ended_at: dt.datetime | None = None
 
 
@@ -222,6 +301,23 @@ class Id:
     """What was made, or was known already."""
 
     id: str
+
+
+@dataclasses.dataclass(frozen=True)
+class LeaseUse:
+    """What became of a use of a lease, and the lease's state after it: as of `at`, by the server's clock."""
+
+    id: str
+    hold_id: str
+    status: Literal["applied", "duplicate"]
+    state: Literal["running", "bridged", "winding_down", "ended"]
+    held: Decimal
+    used: Decimal
+    at: dt.datetime
+    balance: Decimal
+    available: Decimal
+    why: str | None = None
+    good_until: dt.datetime | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -331,6 +427,25 @@ class Rule:
 
 
 @dataclasses.dataclass(frozen=True)
+class SpentFor:
+    """What was spent for one subject, or with one value of the dimension."""
+
+    value: str
+    used: Decimal
+
+
+@dataclasses.dataclass(frozen=True)
+class Spend:
+    """What was spent for whom, the most first, in whole days of the customer's."""
+
+    asset: str
+    first_day: str
+    last_day: str
+    spent: list[SpentFor]
+    dimension: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class TopUpDestination:
     """Where a top-up goes."""
 
@@ -387,6 +502,7 @@ class UsageResult:
     balance: Decimal | None = None
     available: Decimal | None = None
     requested: Decimal | None = None
+    budget: dict[str, Any] | None = None
     top_up: dict[str, Any] | None = None
     code: str | None = None
     detail: str | None = None

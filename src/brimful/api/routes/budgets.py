@@ -10,7 +10,7 @@ from fastapi import Query
 from starlette.responses import Response
 
 from brimful import budgets, customers, ledger
-from brimful.api import context, pagination, schemas
+from brimful.api import context, json_body, pagination, schemas
 from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.api.pagination import Limit
 from brimful.api.routes import wallets
@@ -22,6 +22,8 @@ from brimful.db.pool import Tx
 router = context.router_for("Budgets")
 _ID = re.compile(r"[A-Za-z0-9_:~-][A-Za-z0-9._:~-]{0,127}", re.ASCII)
 _DAYS = 30
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+Day = Annotated[str, Query(pattern=r"^\d{4}-\d{2}-\d{2}$", json_schema_extra={"format": "date"})]
 _SPAN_MAX = 400
 
 
@@ -82,15 +84,15 @@ async def read_spend(
     customer: KnownCustomer,
     account_id: str,
     dimension: Annotated[str | None, Query(max_length=budgets.tags.KEY_MAX)] = None,
-    first_day: dt.date | None = None,
-    last_day: dt.date | None = None,
+    first_day: Day | None = None,
+    last_day: Day | None = None,
     limit: Limit = 50,
 ) -> schemas.budgets.Spend:
     """What was spent for each subject, or with each value of a dimension: in the last 30 days, or in those given."""
     account = await wallets.account_of(tx, customer.customer_id, account_id)
     today = (await tx.now()).astimezone(zoneinfo.ZoneInfo(customer.time_zone)).date()
-    last = last_day or today
-    first = first_day or last - dt.timedelta(days=_DAYS - 1)
+    last = today if last_day is None else _day(last_day, "last_day")
+    first = last - dt.timedelta(days=_DAYS - 1) if first_day is None else _day(first_day, "first_day")
     if not dt.timedelta(0) <= last - first <= dt.timedelta(days=_SPAN_MAX):
         detail = f"first_day must not lie after last_day, nor more than {_SPAN_MAX} days before it."
         raise Refused("invalid_field", detail, field="first_day")
@@ -100,7 +102,7 @@ async def read_spend(
         dimension=dimension,
         first_day=first.isoformat(),
         last_day=last.isoformat(),
-        items=[
+        spent=[
             schemas.budgets.SpentFor(value=budgets.tags.parts(one.tag)[1] or "", used=money.text(one.used))
             for one in spent
         ],
@@ -132,6 +134,16 @@ async def explain_debit(
         exceeded=None if found.exceeded is None else schemas.budgets.Exceeded.of(found.exceeded),
         budgets=[schemas.budgets.Budget.of(one, []) for one in found.budgets],
     )
+
+
+def _day(given: str, field: str) -> dt.date:
+    try:
+        day = dt.date.fromisoformat(given if _DAY.fullmatch(given) else "")
+    except ValueError:
+        raise Refused("invalid_field", f"{field} must be a day such as 2026-11-24.", field=field) from None
+    if not json_body.within_usual_length(day):
+        raise Refused("invalid_field", json_body.UNUSUAL, field=field)
+    return day
 
 
 async def _shown(tx: Tx, customer_id: CustomerId, budget_id: str) -> schemas.budgets.Budget:

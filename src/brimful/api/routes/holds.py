@@ -96,6 +96,7 @@ async def use_lease(
     return schemas.balances.LeaseUse(
         id=body.id, hold_id=hold_id, status="duplicate" if verdict.outcome == "duplicate" else "applied",
         state=lease.state, why=lease.why, held=money.text(verdict.held), used=money.text(lease.used),
+        at=clock.rfc3339(lease.used_at),
         good_until=None if lease.good_until is None else clock.rfc3339(lease.good_until),
         balance=money.text(verdict.balance), available=money.text(verdict.available),
     )  # fmt: skip

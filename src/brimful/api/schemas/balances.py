@@ -353,7 +353,7 @@ class Lease(BaseModel):
 
 
 class LeaseUse(BaseModel):
-    """What became of a use of a lease, and the lease's state after it."""
+    """What became of a use of a lease, and the lease's state after it: as of `at`, by the server's clock."""
 
     id: str
     hold_id: str
@@ -362,6 +362,7 @@ class LeaseUse(BaseModel):
     why: str | None
     held: Amount
     used: Amount
+    at: Moment
     good_until: Moment | None
     balance: Amount
     available: Amount

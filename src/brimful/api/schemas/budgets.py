@@ -45,7 +45,7 @@ class Budget(BaseModel):
     beyond: Amount
     resets_at: Moment | None
     created_at: Moment
-    notices: list[str] = []
+    notices: list[str]
 
     @classmethod
     def of(cls, running: budgets.counting.Running, notices: list[str]) -> Self:
@@ -130,4 +130,4 @@ class Spend(BaseModel):
     dimension: str | None
     first_day: str
     last_day: str
-    items: list[SpentFor]
+    spent: list[SpentFor]

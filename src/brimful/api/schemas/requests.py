@@ -220,7 +220,7 @@ class UseLease(_Body):
     amount: AmountText
 
 
-class Dimension(_Body):
+class DimensionValue(_Body):
     """One value of a dimension."""
 
     key: Text = Field(min_length=1, max_length=budgets.tags.KEY_MAX)
@@ -238,7 +238,7 @@ class SetBudget(_Body):
     hard: StrictBool = True
     name: Text | None = Field(None, min_length=1, max_length=100)
     subject: Text | None = Field(None, min_length=1, max_length=budgets.tags.SUBJECT_MAX)
-    dimension: Dimension | None = None
+    dimension: DimensionValue | None = None
     parent_id: Text | None = None
 
 
