@@ -239,3 +239,58 @@ async def test_what_was_spent_for_whom(harness):
     entries = await harness.call("GET", f"/customers/{customer_id}/wallet/default:USD/entries", expect=200)
     [entry, *_] = entries["items"]
     assert (entry["subject"], entry["dimensions"]) == ("b", {"team": "blue"})
+
+
+@pytest.mark.flow
+async def test_a_customer_sets_a_limit_of_their_own(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    await budget(harness, customer_id, name="Key 1", amount="60")
+    for number, subject in enumerate(("key-1", "key-2", "key-1")):
+        await harness.use(customer_id, "4", f"u{number}", subject=subject, dimensions={"team": "red"})
+    await worker.periodic.roll_up(harness.engine)
+    visitor = await harness.visitor(customer_id)
+    page = await visitor.get("/limits/USD")
+    assert "Key 1 · key-1" in page.text
+    assert "set by" in page.text
+    assert page.text.index("key-1") < page.text.index("key-2")
+    assert "red" in (await visitor.get("/limits/USD?by=team")).text
+    wanted = {"subject": "key-2", "span": "week", "amount": "10", "hard": "yes"}
+    page = await visitor.submit(page, "/billing/limits/USD", wanted)
+    assert "Your limit is saved." in page.text
+    [own] = (await harness.call("GET", f"/customers/{customer_id}/budgets?set_by=customer", expect=200))["items"]
+    assert (own["subject"], own["window"], own["amount"], own["hard"]) == ("key-2", "week", "10", True)
+    assert (await use(harness, customer_id, "10.01", "x", subject="key-2"))["budget"]["id"] == own["id"]
+    theirs = await budget(harness, customer_id, own["id"], subject="key-2", window="week", expect=409)
+    assert theirs["code"] == "budget_not_yours"
+    page = await visitor.get(f"/limits/USD?change={own['id']}")
+    page = await visitor.submit(page, "/billing/limits/USD", {"amount": "20", "hard": "no"})
+    assert "Your limit is saved." in page.text
+    assert (await use(harness, customer_id, "20", "x", subject="key-2"))["status"] == "applied"
+    page = await visitor.get(f"/limits/USD?change={own['id']}")
+    page = await visitor.submit(page, "/billing/limits/USD/end", {})
+    assert "Your limit was removed." in page.text
+    assert (await harness.call("GET", f"/customers/{customer_id}/budgets?set_by=customer", expect=200))["items"] == []
+    csv = await visitor.get("/activity.csv")
+    assert '"key-1","team=red"' in csv.text
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"amount": "0"}, "Enter an amount greater than zero."),
+        ({"amount": "x"}, "Enter an amount with up to"),
+        ({"subject": "s" * 129}, "Enter up to 128 plain characters."),
+        ({"span": "year"}, "This did not work. Nothing was changed."),
+    ],
+)
+async def test_a_limit_that_cannot_be_is_refused_in_words(harness, wrong, words):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    visitor = await harness.visitor(customer_id)
+    page = await visitor.get("/limits/USD")
+    fields = {"subject": "", "span": "day", "amount": "10", "hard": "yes", **wrong}
+    page = await visitor.submit(page, "/billing/limits/USD", fields)
+    assert page.status_code == 422
+    assert words in page.text
+    assert (await harness.call("GET", f"/customers/{customer_id}/budgets", expect=200))["items"] == []

@@ -81,7 +81,7 @@ def test_the_compiler_knows_every_path_and_field(client):
 def test_the_package_holds_what_is_run_and_no_more(client):
     [packed] = json.loads(node.run("npm", "pack", "--dry-run", "--json", cwd=client))
     names = {entry["path"] for entry in packed["files"]}
-    parts = ("balance", "client", "errors", "index", "schema", "webhooks")
+    parts = ("balance", "client", "errors", "index", "lease", "schema", "webhooks")
     assert names == {
         "package.json",
         "README.md",

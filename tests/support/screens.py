@@ -26,6 +26,7 @@ class Cast:
         self.pending = self._pending()
         self.held = self._held()
         self.gifted = self._gifted()
+        self.limited = self._limited()
 
     def _full(self):
         stage = self.stage
@@ -107,6 +108,28 @@ class Cast:
         stage.call("PUT", "/assets/USD/offers", {"offers": []})
         return customer_id
 
+    def _limited(self):
+        """Spending for keys and teams; limits of the platform, one below the other, and one of the customer's own."""
+        stage = self.stage
+        customer_id = stage.customer("Radia Perlman", time_zone="Europe/Berlin")
+        stage.give(customer_id, "300")
+        team = {"asset": "USD", "amount": "100", "window": "month", "dimension": {"key": "team", "value": "search"}}
+        stage.call("PUT", f"/customers/{customer_id}/budgets/team", {**team, "name": "Search"})
+        for number, amount in enumerate(("25", "40", "10")):
+            body = {"asset": "USD", "amount": amount, "window": "day", "subject": f"key-{number}", "parent_id": "team"}
+            stage.call("PUT", f"/customers/{customer_id}/budgets/key-{number}", body)
+        for number, amount in enumerate(("12.5", "33.10", "9.99", "18")):
+            more = {"subject": f"key-{number}", "dimensions": {"team": "search" if number < 3 else "ads"}}
+            stage.use(customer_id, amount, f"limited-{number}", **more)
+
+        async def own(visitor):
+            page = await visitor.get("/limits/USD")
+            fields = {"subject": "key-3", "span": "week", "amount": "20", "hard": "no"}
+            await visitor.submit(page, "/billing/limits/USD", fields)
+
+        stage.act(own, customer_id)
+        return customer_id
+
     def top_up(self, customer_id):
         return self.stage.top_ups(customer_id)[0]["id"]
 
@@ -160,6 +183,9 @@ def screens(cast):
         ("result-failed", cast.paused, f"/top-ups/{cast.top_up(cast.paused)}"),
         ("receipt", full, f"/receipts/{cast.top_up(full)}"),
         ("consent", full, f"/consents/{cast.consent(full)}"),
+        ("limits", cast.limited, "/limits/USD"),
+        ("limits-by-team", cast.limited, "/limits/USD?by=team"),
+        ("limits-none", cast.fresh, "/limits/USD"),
         ("credits", cast.gifted, "/credits/USD"),
         ("credits-overview", cast.gifted, "/"),
         ("credits-activity", cast.gifted, "/activity"),

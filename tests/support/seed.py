@@ -37,13 +37,15 @@ async def one_of_everything(harness):
     [event] = await harness.sql("SELECT event_id FROM outgoing_events LIMIT 1")
     hold = {"id": "job-1", "asset": "USD", "amount": "1"}
     await harness.call("POST", f"/customers/{ada}/wallet/holds", hold, expect=201)
+    budget = {"asset": "USD", "amount": "500", "window": "month"}
+    await harness.call("PUT", f"/customers/{ada}/budgets/all-use", budget, expect=200)
     path = f"/customers/{ada}/wallet/default:USD/grants"
     [grant, *_] = (await harness.call("GET", path, expect=200))["items"]
     wanted = {"customer_id": ada, "amount": "40", "currency": "USD", "return_url": HOME, "failure_url": HOME}
     paid = await harness.call("POST", "/top-ups", wanted, expect=201)
     return {
         "customer_id": ada, "asset": "USD", "code": "USD", "account_id": "default:USD", "hold_id": "job-1",
-        "grant_id": grant["id"], "dispute_id": "du_x",
+        "budget_id": "all-use", "grant_id": grant["id"], "dispute_id": "du_x",
         "transaction_id": "gift-USD-31.4159", "top_up_id": top_up["id"], "card_id": card["card_id"],
         "setup_id": setup["setup_id"], "consent_id": consent["consent_id"], "webhook_id": hook["id"],
         "endpoint_id": hook["id"], "event_id": event["event_id"], "topic": "balance.low", "token": "x" * 43,

@@ -60,9 +60,9 @@ class Stage:
                 "description": "Welcome credit"}  # fmt: skip
         self.call("POST", f"/customers/{customer_id}/wallet/adjustments", body)
 
-    def use(self, customer_id, amount, event_id, asset="USD", description="Video generation"):
+    def use(self, customer_id, amount, event_id, asset="USD", description="Video generation", **more):
         event = {"id": event_id, "customer_id": customer_id, "asset": asset, "amount": str(amount),
-                 "description": description}  # fmt: skip
+                 "description": description, **more}  # fmt: skip
         return self.call("POST", "/usage", event)
 
     def link(self, customer_id, **more):

@@ -7,6 +7,7 @@ export type LeaseTerms = { customer_id: string; asset: string; chunk: string; wi
 >;
 
 const EXPIRES_IN_S = 600;
+const WIND_DOWN_S = 60;
 const ENDED = new Set(["hold_ended", "hold_not_found"]);
 
 /** The balance ends soon, and nothing more comes. Thrown once; what was used is paid. */
@@ -40,9 +41,8 @@ export class Lease {
 
   /** @throws {Problem} What is available does not cover the chunk, or a budget does not. */
   static async begin(brimful: Brimful, terms: LeaseTerms): Promise<Lease> {
-    const { customer_id, chunk, wind_down_s, id = `lease-${globalThis.crypto.randomUUID()}`, ...rest } = terms;
-    const lease = wind_down_s === undefined ? { chunk } : { chunk, wind_down_s };
-    const body = { expires_in_s: EXPIRES_IN_S, ...rest, id, lease };
+    const { customer_id, chunk, wind_down_s = WIND_DOWN_S, id = `lease-${globalThis.crypto.randomUUID()}`, ...rest } = terms;
+    const body = { expires_in_s: EXPIRES_IN_S, ...rest, id, lease: { chunk, wind_down_s } };
     await brimful.post("/v1/customers/{customer_id}/wallet/holds", { path: { customer_id }, body });
     return new Lease(brimful, customer_id, id);
   }

@@ -134,6 +134,8 @@ _BILLING: Sequence[tuple[str, str, str, bool]] = (
     ("GET POST", "/cards/{card_id}/remove", "", True),
     ("POST", "/cards/{card_id}/default", "", True),
     ("GET", "/credits/{asset}", "", False),
+    ("GET POST", "/limits/{asset}", "", False),
+    ("POST", "/limits/{asset}/end", "", False),
     ("GET POST", "/take-back/{top_up_id}", "", False),
     ("GET", "/activity", "", False),
     ("GET", "/activity.csv", "", False),

@@ -171,6 +171,7 @@ def _event_data(announced: Announcement) -> dict[str, Any]:
         "dimension": None if key is None else {"key": key, "value": value},
         "window": budget.span,
         "hard": budget.hard,
+        "set_by": budget.set_by,
         "amount": money.text(budget.amount),
         "used": money.text(announced.running.used),
         "held": money.text(announced.running.held),

@@ -9,7 +9,25 @@ from typing import Any
 import uuid_utils
 
 PREFIXES = frozenset(
-    {"cus", "ent", "card", "top", "pay", "con", "evt", "whk", "wrk", "ses", "key", "set", "req", "ref", "opr", "ose"}
+    {
+        "cus",
+        "ent",
+        "card",
+        "top",
+        "pay",
+        "con",
+        "evt",
+        "whk",
+        "wrk",
+        "ses",
+        "key",
+        "set",
+        "req",
+        "ref",
+        "opr",
+        "ose",
+        "bud",
+    }
 )
 
 

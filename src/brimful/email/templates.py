@@ -293,6 +293,24 @@ async def _balance_depleted(s: Sources, data: Mapping[str, Any]) -> Email:
     )
 
 
+async def _limit(s: Sources, data: Mapping[str, Any]) -> Email | None:
+    if data["set_by"] != "customer":
+        return None  # the platform's budgets are the platform's to watch
+    t, asset = s.words.t, await s.asset(data)
+    used, limit = (s.words.amount(Decimal(data[name]), asset) for name in ("used", "amount"))
+    reached = Decimal(data["used"]) >= Decimal(data["amount"])
+    what = data["subject"] or t("All spending")
+    near = t("Most of your limit of {limit} is used", limit=limit)
+    subject = t("Your limit of {limit} is reached", limit=limit) if reached else near
+    after = t("Further spending is stopped until it begins anew, or you change it.")
+    return s.mail(
+        subject,
+        t("{what}: {used} of {limit} is used.", what=what, used=used, limit=limit),
+        *((after,) if reached and data["hard"] else ()),
+        action=(t("See your limits"), await s.link(flow="overview")),
+    )
+
+
 async def _credit_expiring(s: Sources, data: Mapping[str, Any]) -> Email:
     t, asset = s.words.t, await s.asset(data)
     left, until = s.words.amount(Decimal(data["amount"]), asset), dt.datetime.fromisoformat(data["expires_at"])
@@ -369,6 +387,8 @@ _WRITERS: Mapping[str, Callable[[Sources, Mapping[str, Any]], Awaitable[Email | 
     Topic.AUTO_TOP_UP_LIMIT_REACHED: _limit_reached,
     Topic.BALANCE_LOW: _balance_low,
     Topic.BALANCE_DEPLETED: _balance_depleted,
+    Topic.BUDGET_NEAR: _limit,
+    Topic.BUDGET_REACHED: _limit,
     Topic.CREDIT_EXPIRING: _credit_expiring,
     Topic.CREDIT_EXPIRED: _credit_expired,
     Topic.CARD_ADDED: _card_added,

@@ -79,12 +79,19 @@ async def read(
 
 
 _DIMENSIONS = """
-    SELECT DISTINCT d.tag::jsonb ->> 0 AS key FROM spend_days AS d
-    WHERE d.customer_id = %s AND d.asset = %s AND d.day >= %s AND jsonb_array_length(d.tag::jsonb) = 2
+    SELECT d.tag::jsonb ->> 0 AS key FROM spend_days AS d
+    WHERE d.customer_id = %(customer_id)s AND d.asset = %(asset)s AND d.day >= %(since)s
+        AND jsonb_array_length(d.tag::jsonb) = 2
+    UNION
+    SELECT jsonb_object_keys(n.dimensions) FROM entry_notes AS n
+    WHERE n.customer_id = %(customer_id)s AND n.asset = %(asset)s AND n.dimensions IS NOT NULL
+        AND n.seq > coalesce((SELECT max(u.last_seq) FROM usage_hours AS u
+            WHERE u.customer_id = %(customer_id)s AND u.asset = %(asset)s), 0)
     ORDER BY key LIMIT 20
 """
 
 
 async def dimensions(tx: Tx, key: AccountKey, since: dt.date) -> Sequence[str]:
-    """The names of the dimensions that debits had since that day, as far as they are rolled up."""
-    return [row["key"] for row in await tx.all(_DIMENSIONS, (*key, since))]
+    """The names of the dimensions that debits had since that day."""
+    values = {"customer_id": key[0], "asset": key[1], "since": since}
+    return [row["key"] for row in await tx.all(_DIMENSIONS, values)]

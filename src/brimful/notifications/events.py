@@ -68,6 +68,8 @@ _EMAILS = frozenset(
         Topic.AUTO_TOP_UP_LIMIT_REACHED,
         Topic.BALANCE_LOW,
         Topic.BALANCE_DEPLETED,
+        Topic.BUDGET_NEAR,  # of the customer's own, alone
+        Topic.BUDGET_REACHED,
         Topic.CREDIT_EXPIRING,
         Topic.CREDIT_EXPIRED,
         Topic.CARD_ADDED,

@@ -24,7 +24,17 @@ from brimful.core.errors import Refused
 from brimful.portal import csrf, step_up
 from brimful.portal.context import AppContext, Page
 from brimful.portal.live import Hub
-from brimful.portal.pages import activity, balance_alerts, cards, overview, own_credits, pay, rules, top_up
+from brimful.portal.pages import (
+    activity,
+    balance_alerts,
+    cards,
+    overview,
+    own_credits,
+    pay,
+    rules,
+    spending_limits,
+    top_up,
+)
 from brimful.portal.theme import Theme
 from brimful.web import pages
 from brimful.web.pages import AddressRateLimit, SecurityHeaders
@@ -93,6 +103,8 @@ _VIEWS: tuple[tuple[str, Callable[[Page], Awaitable[Response]]], ...] = (
     ("/cards/{card_id}/remove", cards.card_remove),
     ("/cards/{card_id}/default", cards.card_default),
     ("/credits/{asset}", own_credits.credits_of),
+    ("/limits/{asset}", spending_limits.spending_limits),
+    ("/limits/{asset}/end", spending_limits.end_limit),
     ("/take-back/{top_up_id}", own_credits.take_back),
     ("/activity", activity.activity),
     ("/activity.csv", activity.activity_csv),

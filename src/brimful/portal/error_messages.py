@@ -14,6 +14,8 @@ def text(words: Words, refused: Refused) -> str:
     t = words.t
     if refused.code == "amount_invalid":
         return _unreadable(words, refused)
+    if refused.code == "invalid_field" and refused.field == "subject":
+        return t("Enter up to 128 plain characters.")
     if refused.code == "amount_out_of_range":
         return _range(words, refused)
     if refused.code == "too_many_requests" and "retry_after_s" in refused.extra:
@@ -25,6 +27,10 @@ def text(words: Words, refused: Refused) -> str:
         return t("You have paid as often as is allowed in 24 hours. You can pay again at {until}.",
                  until=words.moment(until))  # fmt: skip
     known = {
+        "too_many_budgets": t("There are too many limits like this one. Remove one first."),
+        "budget_not_found": t("This limit was removed in another window."),
+        "budget_ended": t("This limit was removed in another window."),
+        "budget_not_yours": t("You can change your own limits only."),
         "rule_changed": t("These settings were changed in another window. Review and save again."),
         "card_unavailable": t("This card cannot be charged. Choose another card or add one."),
         "consent_required": t("Tick the box to agree."),

@@ -16,6 +16,8 @@ Done = Literal[
     "card_removed",
     "card_first",
     "taken_back",
+    "limit_saved",
+    "limit_removed",
 ]
 
 
@@ -31,5 +33,7 @@ def text(words: Words, done: str) -> str | None:
         "card_added": t("Your card is saved."),
         "card_removed": t("Your card was removed."),
         "taken_back": t("Your money is on its way back to your card. Auto top-up is paused."),
+        "limit_saved": t("Your limit is saved."),
+        "limit_removed": t("Your limit was removed."),
         "card_first": t("This card is preselected from now on."),
     }.get(done)

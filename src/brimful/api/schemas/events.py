@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from brimful.api.schemas.base import Amount, Moment
 from brimful.api.schemas.budgets import Dimension
 from brimful.api.schemas.top_ups import TopUp
-from brimful.budgets.model import Span
+from brimful.budgets.model import SetBy, Span
 from brimful.core.ids import CustomerId
 from brimful.notifications.events import Topic
 
@@ -138,6 +138,7 @@ class BudgetEvent(AssetEvent):
     dimension: Dimension | None
     window: Span
     hard: bool
+    set_by: SetBy
     amount: Amount
     used: Amount
     held: Amount
@@ -315,7 +316,7 @@ _CREDIT: dict[str, Any] = {
 _LEASE: dict[str, Any] = {"asset": "USD", "hold_id": "run-81", "used": "3.2", "good_until": _LATER}
 _BUDGET: dict[str, Any] = {
     "asset": "USD", "budget_id": "key-1-a-day", "name": "Key 1", "subject": "key-1", "dimension": None, "window": "day",
-    "hard": True, "amount": "50", "held": "0", "resets_at": "2026-11-25T00:00:00.000000Z",
+    "hard": True, "set_by": "platform", "amount": "50", "held": "0", "resets_at": "2026-11-25T00:00:00.000000Z",
 }  # fmt: skip
 _SAMPLES: dict[Topic, dict[str, Any]] = {
     Topic.TOP_UP_SUCCEEDED: _TOP_UP,

@@ -1,10 +1,12 @@
 """Customers: find one, see everything about them, read a ledger, pause a rule."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Literal
 
 from starlette.responses import Response
 
-from brimful import auto_top_up, cards, customers, grants, ledger, operations, payments, top_ups
+from brimful import auto_top_up, budgets, cards, customers, grants, leases, ledger, operations, payments, top_ups
 from brimful.console import view_model, words
 from brimful.console.context import Page
 from brimful.console.pages.top_ups import disputes
@@ -62,6 +64,8 @@ async def customer(page: Page) -> Response:
         saved = await cards.store.list_for(tx, customer_id)
         latest = await top_ups.store.list_page(tx, customer_id, limit=_LATEST)
         held = await ledger.holds.list_page(tx, customer_id, limit=_LATEST)
+        leased = await leases.store.of_holds(tx, held)
+        limits = await budgets.store.page(tx, customer_id, limit=_PAGE)
         contested = await payments.reversals.disputes_of(tx, customer_id)
         trail = await operations.lookup.audit_trail(tx, customer_id=customer_id, limit=_LATEST)
     facts: list[tuple[str, Cell | str]] = [
@@ -81,7 +85,8 @@ async def customer(page: Page) -> Response:
         Table("Cards", ("Card", "Expires", "State", "Why"), saved_rows),
         _top_ups(customer_id, latest),
         *([disputes(page, contested)] if contested else []),
-        _holds(held),
+        _holds(held, leased),
+        *([_budgets(limits)] if limits else []),
         Table("Audit", ("At", "Who", "What", "Changed"), trail_rows),
     ]
     hint = "Portal sessions, and every link that is still valid: one was stolen, or went to somebody else."
@@ -108,12 +113,40 @@ def _top_ups(customer_id: CustomerId, latest: Sequence[top_ups.model.TopUp]) -> 
     return Table("Latest top-ups", ("Top-up", "Amount", "State", "Reason", "Requested"), rows)
 
 
-def _holds(held: Sequence[ledger.holds.Hold]) -> Table:
-    rows = [
-        [one.hold_id, f"{money.text(one.amount)} {one.asset}", one.state, view_model.moment(one.expires_at)]
+def _holds(held: Sequence[ledger.holds.Hold], leased: Mapping[str, leases.model.Lease]) -> Table:
+    rows: list[list[Cell | str]] = [
+        [one.hold_id, f"{money.text(one.amount)} {one.asset}", one.state, _lease(leased.get(one.hold_id)),
+         view_model.moment(one.expires_at)]
         for one in held
-    ]
-    return Table("Latest holds", ("Hold", "Amount", "State", "Expires"), rows)
+    ]  # fmt: skip
+    return Table("Latest holds", ("Hold", "Amount", "State", "Lease", "Expires"), rows)
+
+
+def _lease(lease: leases.model.Lease | None) -> Cell | str:
+    if lease is None:
+        return ""
+    why = "" if lease.why is None else f": {lease.why}"
+    tone: Literal["warn"] | None = "warn" if lease.state == "winding_down" else None
+    return Cell(f"{lease.state.replace('_', ' ')}{why}, {money.text(lease.used)} used", None, tone)
+
+
+def _budgets(limits: Sequence[budgets.counting.Running]) -> Table:
+    """Those that stand, with what their windows have counted."""
+    rows: list[list[Cell | str]] = []
+    for one in limits:
+        budget = one.budget
+        key, value = budgets.tags.parts(budget.tag)
+        what = "all" if value is None else value if key is None else f"{key}: {value}"
+        beyond = sum((window.beyond for window in one.windows), Decimal(0))
+        rows.append([
+            budget.title, what, budget.parent_id or "",
+            budget.span.replace("_", " "), "hard" if budget.hard else "soft", budget.set_by,
+            f"{money.text(budget.amount)} {budget.asset}",
+            Cell(money.text(one.used), None, "warn" if one.used >= budget.amount else None), money.text(one.held),
+            money.text(beyond) if beyond else "",
+        ])  # fmt: skip
+    columns = ("Budget", "For", "Below", "Window", "At the limit", "Set by", "Amount", "Used", "Held", "Beyond")
+    return Table("Budgets", columns, rows)
 
 
 async def _rules(page: Page, tx: Tx, customer_id: CustomerId) -> tuple[Table, list[Act]]:

@@ -4,7 +4,7 @@ import dataclasses
 import datetime as dt
 import re
 import zoneinfo
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -246,8 +246,12 @@ async def activity_csv(page: Page) -> Response:
     return StreamingResponse(_csv(page, chosen), media_type="text/csv; charset=utf-8", headers=headers)
 
 
+def _dimensions(dimensions: Mapping[str, str] | None) -> str:
+    return "; ".join(f"{key}={value}" for key, value in (dimensions or {}).items())
+
+
 async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]:
-    names = ("date", "type", "description", "asset", "amount", "balance_after", "reference")
+    names = ("date", "type", "description", "asset", "amount", "balance_after", "reference", "subject", "dimensions")
     yield csv.csv_row(names)
     zone = zoneinfo.ZoneInfo(page.session.time_zone)
     for asset in wanted:
@@ -265,7 +269,7 @@ async def _csv(page: Page, wanted: Sequence[assets.Asset]) -> AsyncIterator[str]
                 csv.csv_row((
                     row["recorded_at"].astimezone(zone).isoformat(timespec="seconds"), row["kind"],
                     row["description"] or "", asset.code, money.text(row["amount"]), money.text(row["balance_after"]),
-                    row["top_up_id"] or row["key"],
+                    row["top_up_id"] or row["key"], row["subject"] or "", _dimensions(row["dimensions"]),
                 ))
                 for row in rows
             )  # fmt: skip
