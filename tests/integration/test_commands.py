@@ -98,9 +98,18 @@ async def test_a_wrong_customer_or_amount_is_one_line(harness):
 
 
 async def test_a_rule_is_explained_to_whoever_has_but_an_external_id(harness):
-    await harness.funded(external_id="ada-1", name="Ada Lovelace")
+    ada, _ = await harness.funded(external_id="ada-1", name="Ada Lovelace")
     for who in ("ada-1", "lovelace"):
         assert "not below the threshold" in await command(harness, "explain", who, "usd")
+    budget = {"asset": "USD", "amount": "2", "window": "day", "subject": "key-1"}
+    await harness.call("PUT", f"/customers/{ada}/budgets/daily", budget, expect=200)
+    debit = ("explain", ada, "usd", "--amount", "3")
+    said = await command(harness, *debit, "--subject", "key-1", "--dimension", "team=red")
+    assert "The budget 'daily' has 2 left." in said
+    assert "0 used and 0 held of 2 each day" in said
+    assert "It would be applied." in await command(harness, *debit)
+    assert "give its --amount" in await command(harness, "explain", ada, "USD", "--subject", "x", status=2,
+                                                stream="stderr")  # fmt: skip
     assert "Nobody is found" in await command(harness, "explain", "nobody", "USD", status=2, stream="stderr")
     await harness.customer("Ada Byron")
     assert "names several" in await command(harness, "explain", "ada", "USD", status=2, stream="stderr")

@@ -20,6 +20,7 @@ class Explanation:
 
     code: Literal["insufficient_funds", "budget_exceeded"] | None
     detail: str
+    available: Decimal
     exceeded: Exceeded | None
     budgets: Sequence[Running]
 
@@ -35,8 +36,8 @@ async def explain(
         name = exceeded.name or exceeded.budget_id
         left = exceeded.amount - exceeded.used - exceeded.held
         detail = f"The budget {name!r} has {money.text(left)} left. A top-up would not change that."
-        return Explanation("budget_exceeded", detail, exceeded, budgets)
+        return Explanation("budget_exceeded", detail, account.available, exceeded, budgets)
     if account.available < amount:
         detail = f"{money.text(account.available)} is available. What is recorded after the fact may go below zero."
-        return Explanation("insufficient_funds", detail, None, budgets)
-    return Explanation(None, "It would be applied.", None, budgets)
+        return Explanation("insufficient_funds", detail, account.available, None, budgets)
+    return Explanation(None, "It would be applied.", account.available, None, budgets)

@@ -5,7 +5,7 @@ A tag is a JSON array: `[]` for anything, `["key-1"]` for a subject, `["team", "
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from brimful.core import text
 from brimful.core.errors import Refused
@@ -75,6 +75,18 @@ def dimensions(given: Mapping[str, str] | None) -> dict[str, str] | None:
     if len(kept) < len(given):
         raise Refused("invalid_field", "Two keys of dimensions are written alike.", field="dimensions")
     return kept
+
+
+def pairs(given: Sequence[str]) -> dict[str, str]:
+    """Dimensions that are written as `key=value`.
+
+    Raises:
+        Refused: one is written otherwise.
+    """
+    parted = [one.partition("=") for one in given]
+    if any(not equals for _, equals, _ in parted):
+        raise Refused("invalid_field", "A dimension is given as key=value.", field="dimension")
+    return {key: value for key, _, value in parted}
 
 
 def _checked(given: str, field: str, most: int, what: str | None = None) -> str:

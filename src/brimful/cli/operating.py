@@ -189,13 +189,33 @@ def charging_show(data: pathlib.Path | None) -> None:
 @common.cli.command()
 @click.argument("customer")
 @click.argument("asset")
+@click.option("--amount", help="Of a debit: whether it would be refused now, and by what.")
+@click.option("--subject", help="Whom the debit is for.")
+@click.option(
+    "--dimension", "dimensions", multiple=True, help="Of the debit, as KEY=VALUE; may be given several times."
+)
 @DATA
 @JSON_FILE
-def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pathlib.Path | None) -> None:
+def explain(
+    customer: str,
+    asset: str,
+    amount: str | None,
+    subject: str | None,
+    dimensions: tuple[str, ...],
+    data: pathlib.Path | None,
+    json_file: pathlib.Path | None,
+) -> None:
     """Why a customer's rule charges, or does not: the last evaluation with every fact behind it.
+
+    With --amount, why a debit would be refused: by what is available, or by which budget.
 
     CUSTOMER is an id, an external id, a name or an e-mail address.
     """
+    if amount is not None:
+        _explain_debit(customer, asset.upper(), amount, subject, dimensions, data, json_file)
+        return
+    if subject is not None or dimensions:
+        raise click.UsageError("--subject and --dimension are of a debit: give its --amount.")
     from brimful import operations, payments
     from brimful.api import schemas
     from brimful.auto_top_up.policy import Pace
@@ -213,6 +233,39 @@ def explain(customer: str, asset: str, data: pathlib.Path | None, json_file: pat
     for name, value in shown.items():
         if name != "explanation":
             common.say(f"  {name:<16} {value if not isinstance(value, dict) else json.dumps(value)}")
+    common.write_json(json_file, shown)
+
+
+def _explain_debit(
+    customer: str,
+    asset: str,
+    amount: str,
+    subject: str | None,
+    dimensions: tuple[str, ...],
+    data: pathlib.Path | None,
+    json_file: pathlib.Path | None,
+) -> None:
+    from brimful import assets, budgets, ledger, operations
+    from brimful.api import schemas
+    from brimful.core import money
+
+    async def look(tx: "Tx") -> schemas.budgets.DebitExplanation:
+        customer_id = await operations.lookup.find_one(tx, customer)
+        known = await assets.get(tx, asset)
+        account = await ledger.accounts.get(tx, customer_id, asset) or ledger.accounts.unused(customer_id, asset)
+        wanted = money.positive(money.parse(amount, scale=known.scale))
+        pairs = budgets.tags.dimensions(budgets.tags.pairs(dimensions))
+        found = await budgets.explain.explain(tx, account, wanted, budgets.tags.subject(subject), pairs)
+        return schemas.budgets.DebitExplanation.of(found)
+
+    shown = common.as_engine(data, look).model_dump()
+    common.say(shown["detail"])
+    for one in shown["budgets"]:
+        window = (
+            "" if one["window"] == "total" else f" each {one['window']}".replace("each rolling_24h", "in any 24 hours")
+        )
+        kind = "hard" if one["hard"] else "soft"
+        common.say(f"  {one['id']:<24} {kind}  {one['used']} used and {one['held']} held of {one['amount']}{window}")
     common.write_json(json_file, shown)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful import auto_top_up, cards, customers, ledger, payments, top_ups
+from brimful import auto_top_up, budgets, cards, customers, ledger, payments, top_ups
 from brimful.auto_top_up.policy import Pace
 from brimful.core import clock, money
 from brimful.core.errors import Refused
@@ -259,8 +259,11 @@ async def describe(tx: Tx, customer_id: CustomerId, top_up_id: str) -> dict[str,
     }
 
 
+_BUDGETS_MAX = 100
+
+
 async def customer_record(tx: Tx, customer_id: CustomerId, pace: Pace) -> dict[str, Any]:
-    """A customer with balances, rules and why they charge or do not, cards, and the latest top-ups, as JSON."""
+    """A customer with balances, rules and why they charge or do not, cards, budgets and the latest top-ups, as JSON."""
     one = await customers.get(tx, customer_id)
     rules = []
     for rule in await auto_top_up.rules.list_rules(tx, customer_id):
@@ -270,6 +273,7 @@ async def customer_record(tx: Tx, customer_id: CustomerId, pace: Pace) -> dict[s
     accounts = await ledger.accounts.list_for(tx, customer_id)
     saved = await cards.store.list_for(tx, customer_id)
     latest = await top_ups.store.list_page(tx, customer_id, limit=_LATEST)
+    limits = await budgets.store.page(tx, customer_id, limit=_BUDGETS_MAX)
     return {
         **_json(dataclasses.asdict(one)),
         "accounts": [
@@ -282,6 +286,12 @@ async def customer_record(tx: Tx, customer_id: CustomerId, pace: Pace) -> dict[s
             {"card_id": card.card_id, "card": card.label, "expires": card.expiry, "state": card.state,
              "state_reason": card.state_reason}
             for card in saved
+        ],
+        "budgets": [
+            {"budget_id": item.budget.budget_id, "asset": item.budget.asset, "for": item.budget.tag,
+             "window": item.budget.span, "amount": money.text(item.budget.amount), "used": money.text(item.used),
+             "held": money.text(item.held), "hard": item.budget.hard, "set_by": item.budget.set_by}
+            for item in limits
         ],
         "top_ups": [
             {"top_up_id": item.top_up_id, "kind": item.kind, "asset": item.asset, "state": item.state,

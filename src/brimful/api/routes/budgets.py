@@ -124,16 +124,9 @@ async def explain_debit(
     asset = await context.deps.catalogue.get(tx, account.asset)
     wanted = money.positive(money.parse(amount, scale=asset.scale))
     found = await budgets.explain.explain(
-        tx, account, wanted, budgets.tags.subject(subject), budgets.tags.dimensions(_pairs(dimension))
+        tx, account, wanted, budgets.tags.subject(subject), budgets.tags.dimensions(budgets.tags.pairs(dimension))
     )
-    return schemas.budgets.DebitExplanation(
-        allowed=found.code is None,
-        code=found.code,
-        detail=found.detail,
-        available=money.text(account.available),
-        exceeded=None if found.exceeded is None else schemas.budgets.Exceeded.of(found.exceeded),
-        budgets=[schemas.budgets.Budget.of(one, []) for one in found.budgets],
-    )
+    return schemas.budgets.DebitExplanation.of(found)
 
 
 def _day(given: str, field: str) -> dt.date:
@@ -165,13 +158,6 @@ def _amount(given: str, scale: int) -> Decimal:
     if amount < 0:
         raise Refused("amount_invalid", "amount must not be negative: zero allows nothing.", field="amount")
     return amount
-
-
-def _pairs(given: list[str]) -> dict[str, str]:
-    pairs = [one.partition("=") for one in given]
-    if any(not equals for _, equals, _ in pairs):
-        raise Refused("invalid_field", "A dimension is given as key=value.", field="dimension")
-    return {key: value for key, _, value in pairs}
 
 
 def _tag(body: schemas.requests.SetBudget) -> str:

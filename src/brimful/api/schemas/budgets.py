@@ -7,6 +7,7 @@ from pydantic import BaseModel
 
 from brimful import budgets
 from brimful.api.schemas.base import Amount, Moment, NextCursor
+from brimful.budgets.explain import Explanation
 from brimful.core import clock, money
 from brimful.core.ids import CustomerId
 
@@ -114,6 +115,17 @@ class DebitExplanation(BaseModel):
     available: Amount
     exceeded: Exceeded | None
     budgets: list[Budget]
+
+    @classmethod
+    def of(cls, found: Explanation) -> Self:
+        return cls(
+            allowed=found.code is None,
+            code=found.code,
+            detail=found.detail,
+            available=money.text(found.available),
+            exceeded=None if found.exceeded is None else Exceeded.of(found.exceeded),
+            budgets=[Budget.of(one, []) for one in found.budgets],
+        )
 
 
 class SpentFor(BaseModel):
