@@ -113,7 +113,7 @@ async def test_a_hold_is_set_aside_where_it_was_made(harness):
     assert refused["code"] == "budget_exceeded"
     await harness.call("POST", f"{path}/job/capture", {"amount": "40", "overrun": "covered"}, expect=200)
     assert (await read(harness, customer_id))["used"] == "50"
-    first, second = await harness.sql("SELECT used, held, beyond FROM budget_windows ORDER BY ends_at")
+    first, second = await harness.sql("SELECT used, held, beyond FROM all_budget_windows ORDER BY ends_at")
     assert (first["used"], first["held"], first["beyond"]) == (40, 0, 0)
     assert (second["used"], second["held"]) == (50, 0)
 

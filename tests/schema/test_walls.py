@@ -15,7 +15,7 @@ OWNERS = {
     "assets": "assets rates",
     "auth": "api_keys audit operator_sessions operator_tries operators portal_links portal_sessions step_up_codes",
     "auto_top_up": "presets rule_states rules threshold_changes",
-    "budgets": "budget_windows budgets",
+    "budgets": "budget_counters budget_windows budgets",
     "cards": "card_attempts card_setups card_tries cards consent_evidence consents",
     "customers": "aliases customers",
     "email": "emails",

@@ -2,6 +2,7 @@
 
 from brimful.budgets import (
     counting as counting,
+    definitions as definitions,
     explain as explain,
     model as model,
     store as store,

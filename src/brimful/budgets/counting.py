@@ -20,22 +20,48 @@ from brimful.ledger.holds import Counted, Hold
 _NOTHING = Decimal(0)
 NEAR, REACHED, BEYOND = 1, 2, 4  # events of a window
 _NEAR_PERCENT = 80
+_ANY = (tags.ALL,)
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
 BudgetKey = tuple[CustomerId, str]
+BundleKey = tuple[CustomerId, str, int]  # customer_id, asset, number
 
 
-@dataclasses.dataclass(slots=True)
+@dataclasses.dataclass(slots=True, eq=False)
 class Window:
-    """What one window of a budget has counted; `key` has its end."""
+    """What one window of a budget has counted. It counts for `lasts_s` after its end. `beyond` is the part of what was
+    used that a hard budget did not cover, `most` the highest amount that was allowed, and `announced` which events were
+    sent.
+    """
 
     budget_id: str
     starts_at: dt.datetime
     ends_at: dt.datetime
+    lasts_s: int
     used: Decimal = _NOTHING
     held: Decimal = _NOTHING
     beyond: Decimal = _NOTHING
     most: Decimal = _NOTHING
     announced: int = 0
+
+    def counts(self, now: dt.datetime) -> bool:
+        """Whether it does at this moment."""
+        if self.lasts_s:
+            return self.ends_at + dt.timedelta(seconds=self.lasts_s) > now
+        return self.ends_at > now
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Bundle:
+    """The windows of some budgets of an account that are kept together."""
+
+    customer_id: CustomerId
+    asset: str
+    number: int
+    windows: list[Window]
+
+    @property
+    def key(self) -> BundleKey:
+        return self.customer_id, self.asset, self.number
 
 
 @dataclasses.dataclass(slots=True)
@@ -80,39 +106,55 @@ class Announcement(NamedTuple):
 
 
 def running(budget: Budget, zone: str, windows: Iterable[Window], now: dt.datetime) -> Running:
-    """A budget with those of its windows that count at this moment."""
-    alive = sorted((one for one in windows if one.ends_at + budget.lasts > now), key=lambda one: one.ends_at)
-    used, held = sum((one.used for one in alive), _NOTHING), sum((one.held for one in alive), _NOTHING)
+    """A budget with those of these windows that are its own and count at this moment."""
+    alive, used, held = list[Window](), _NOTHING, _NOTHING
+    for window in windows:
+        if window.budget_id == budget.budget_id and window.counts(now):
+            alive.append(window)
+            used += window.used
+            held += window.held
+    if len(alive) > 1:
+        alive.sort(key=lambda one: one.ends_at)
     return Running(budget, zone, alive, used, held, now)
 
 
 class Counting:
     """The budgets of a batch's accounts.
 
-    `changed` are the windows that differ, `due` the events that follow. Budgets that have ended are there for the
-    windows in which holds are still set aside, and count nothing new.
+    `changed` are the bundles with a window that differs, `closed` the windows that have ended long ago and differ, and
+    `due` the events that follow. Budgets that have ended are there for the windows in which holds are still set aside,
+    and count nothing new.
+
+    Args:
+        budgets: each with its customer's zone.
+        bundles: those of the budgets, as far as there are any.
+        closed: windows that are in no bundle any more, and in which holds of the batch are set aside.
+        now: the moment of the batch.
     """
 
     def __init__(
         self,
-        budgets: Sequence[Running] = (),
+        budgets: Iterable[tuple[Budget, str]] = (),
+        bundles: Iterable[Bundle] = (),
+        closed: Iterable[tuple[CustomerId, Window]] = (),
         now: dt.datetime = _LONG_AGO,
-        others: Iterable[tuple[CustomerId, Window]] = (),
     ) -> None:
         self._now = now
-        self._by_id = {(one.budget.customer_id, one.budget.budget_id): one for one in budgets}
+        self._bundles = {bundle.key: bundle for bundle in bundles}
+        self._by_id: dict[BudgetKey, Running] = {}
         self._by_tag: dict[tuple[CustomerId, str, str], list[Running]] = {}
-        for one in budgets:
-            if one.budget.ended_at is None:
-                budget = one.budget
+        self._accounts: set[AccountKey] = set()
+        for budget, zone in budgets:
+            bundle = self._bundles.get((budget.customer_id, budget.asset, budget.bundle))
+            one = running(budget, zone, () if bundle is None else bundle.windows, now)
+            self._by_id[budget.customer_id, budget.budget_id] = one
+            self._accounts.add((budget.customer_id, budget.asset))
+            if budget.ended_at is None:
                 self._by_tag.setdefault((budget.customer_id, budget.asset, budget.tag), []).append(one)
-        self._accounts = {(one.budget.customer_id, one.budget.asset) for one in budgets}
-        self._windows = {(customer_id, window.budget_id, window.ends_at): window for customer_id, window in others}
-        for one in budgets:
-            for window in one.windows:
-                self._windows[one.budget.customer_id, one.budget.budget_id, window.ends_at] = window
+        self._closed = {(customer_id, window.budget_id, window.ends_at): window for customer_id, window in closed}
         self._found: dict[tuple[AccountKey, tuple[str, ...]], list[Running]] = {}
-        self.changed: dict[tuple[CustomerId, str, dt.datetime], Window] = {}
+        self.changed: dict[BundleKey, Bundle] = {}
+        self.closed: dict[tuple[CustomerId, str, dt.datetime], Window] = {}
         self.due: list[Announcement] = []
 
     def __bool__(self) -> bool:
@@ -122,7 +164,7 @@ class Counting:
         """The budgets that a debit of this account counts in, by their ids."""
         if account not in self._accounts:
             return []
-        wanted = account, tuple(tags.of(subject, dimensions))
+        wanted = account, _ANY if subject is None and not dimensions else tuple(tags.of(subject, dimensions))
         found = self._found.get(wanted)
         if found is None:
             found = self._found[wanted] = self._find(*wanted)
@@ -153,7 +195,8 @@ class Counting:
         """The same for more than a hold set aside, in the windows in which it is."""
         tightest: tuple[Decimal, Exceeded] | None = None
         for budget_id, ends_at in hold.counted:
-            one, window = self._by_id[hold.customer_id, budget_id], self._windows[hold.customer_id, budget_id, ends_at]
+            one = self._by_id[hold.customer_id, budget_id]
+            window = self._window(one, ends_at)
             alive = any(window is own for own in one.windows)
             used, held = (one.used, one.held) if alive else (window.used, window.held)
             left, budget = one.budget.amount - used - held, one.budget
@@ -184,18 +227,31 @@ class Counting:
     def give_back(self, hold: Hold, *, used: Decimal = _NOTHING) -> None:
         """Count what a hold set aside no longer, and what of it was used, in the windows in which it was made."""
         for budget_id, ends_at in hold.counted:
-            window = self._windows[hold.customer_id, budget_id, ends_at]
-            self._add(self._by_id[hold.customer_id, budget_id], window, used=used, held=-hold.amount)
+            one = self._by_id[hold.customer_id, budget_id]
+            self._add(one, self._window(one, ends_at), used=used, held=-hold.amount)
+
+    def _window(self, one: Running, ends_at: dt.datetime) -> Window:
+        """A window in which a hold is set aside: in its bundle, or closed."""
+        budget = one.budget
+        bundle = self._bundles.get((budget.customer_id, budget.asset, budget.bundle))
+        for window in bundle.windows if bundle is not None else ():
+            if window.budget_id == budget.budget_id and window.ends_at == ends_at:
+                return window
+        return self._closed[budget.customer_id, budget.budget_id, ends_at]
 
     def _current(self, one: Running) -> Window:
         """The window for what counts now: the one that has begun, as it began, or the next."""
+        rolling = bool(one.budget.lasts)
+        if not rolling and one.windows:
+            return one.windows[0]
         bounds = model.window_at(one.budget, one.zone, self._now)
         for window in one.windows:
-            if window.ends_at == bounds.ends_at or (not one.budget.lasts and window.ends_at > self._now):
+            if window.ends_at == bounds.ends_at:
                 return window
-        made = Window(one.budget.budget_id, bounds.starts_at, bounds.ends_at)
+        made = Window(one.budget.budget_id, *bounds, int(one.budget.lasts.total_seconds()))
         one.windows.append(made)
-        self._windows[one.budget.customer_id, one.budget.budget_id, made.ends_at] = made
+        key = one.budget.customer_id, one.budget.asset, one.budget.bundle
+        self._bundles.setdefault(key, Bundle(*key, [])).windows.append(made)
         return made
 
     def _add(self, one: Running, window: Window, *, used: Decimal = _NOTHING, held: Decimal = _NOTHING) -> None:
@@ -209,7 +265,11 @@ class Counting:
             one.held += held
         total = one.used + one.held if alive else window.used + window.held
         window.most = max(window.most, budget.amount if budget.hard else total)
-        self.changed[budget.customer_id, budget.budget_id, window.ends_at] = window
+        key = budget.customer_id, budget.asset, budget.bundle
+        if (budget.customer_id, budget.budget_id, window.ends_at) in self._closed:
+            self.closed[budget.customer_id, budget.budget_id, window.ends_at] = window
+        else:
+            self.changed[key] = self._bundles[key]
         if used:
             after = before + used + held
             if budget.hard and after > budget.amount:

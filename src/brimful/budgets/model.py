@@ -20,7 +20,9 @@ _NEVER = dt.datetime(9999, 12, 31, tzinfo=dt.UTC)
 
 
 class Budget(NamedTuple):
-    """At most `amount` of an asset in each window, for what `tag` says. `ancestors` stand above it, nearest first."""
+    """At most `amount` of an asset in each window, for what `tag` says. `ancestors` stand above it, nearest first; its
+    windows are kept with those of the others in its `bundle`.
+    """
 
     customer_id: CustomerId
     budget_id: str
@@ -34,6 +36,7 @@ class Budget(NamedTuple):
     set_by: SetBy
     created_at: dt.datetime
     ended_at: dt.datetime | None
+    bundle: int
 
     @property
     def parent_id(self) -> str | None:

@@ -2,125 +2,111 @@
 
 import dataclasses
 import datetime as dt
-from collections.abc import Collection, Iterable, Sequence
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from brimful import ledger
-from brimful.budgets import counting, model, tags
-from brimful.budgets.counting import Announcement, Counting, Running, Window
+from brimful.budgets import counting, definitions as budget_definitions, model, tags
+from brimful.budgets.counting import Announcement, Bundle, BundleKey, Counting, Running, Window
+from brimful.budgets.definitions import COLUMNS, Definitions, budget_of
 from brimful.budgets.model import Budget, SetBy, Span
 from brimful.core import clock, money
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
-from brimful.db.columns import CustomerIds, Moments, Numbers, Texts
+from brimful.db.columns import CustomerIds, Moments, Names, Numbers, Texts
 from brimful.db.pool import Query, Row, Tx
-from brimful.ledger.accounts import AccountKey
+from brimful.ledger.accounts import Account, AccountKey
 from brimful.ledger.holds import Hold
 from brimful.notifications import events
 from brimful.notifications.events import Topic
 
-_COLUMNS = ", ".join(f"b.{name}" for name in Budget._fields)
-_COUNTED = "w.starts_at, w.ends_at, w.used, w.held, w.beyond, w.most, w.announced"
-
 # --- counting -----------------------------------------------------------------------------------------------
 
-# LATERAL, and each customer asked for once more: look-ups by key, and a coordinator knows the node.
-_FIND = f"""
-    WITH named AS (
-        SELECT b.* FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(tags)s::text[])
-            AS t (customer_id, asset, tag)
-        CROSS JOIN LATERAL (
-            SELECT * FROM budgets AS f
-            WHERE f.customer_id = t.customer_id AND f.asset = t.asset AND f.tag = t.tag AND f.ended_at IS NULL
-                AND f.customer_id = ANY(%(customers)s)
-            LIMIT {model.ALIKE_MAX}
-        ) AS b
-    ), family AS (
-        SELECT * FROM named
-        UNION
-        SELECT a.* FROM named AS n
-        CROSS JOIN LATERAL (
-            SELECT * FROM budgets AS f
-            WHERE f.customer_id = n.customer_id AND f.budget_id = ANY(n.ancestors)
-                AND f.customer_id = ANY(%(customers)s)
-            LIMIT {model.DEPTH_MAX}
-        ) AS a
-    )
-    SELECT {_COLUMNS}, c.time_zone, {_COUNTED}
-    FROM family AS b
-    JOIN customers AS c ON c.customer_id = b.customer_id AND c.customer_id = ANY(%(customers)s)
-    LEFT JOIN LATERAL (
-        SELECT * FROM budget_windows AS f
-        WHERE f.customer_id = b.customer_id AND f.budget_id = b.budget_id
-            AND f.ends_at > CASE WHEN b.span = 'rolling_24h' THEN %(day_ago)s ELSE %(now)s END::timestamptz
-            AND f.customer_id = ANY(%(customers)s)
-        ORDER BY f.ends_at LIMIT 200
-    ) AS w ON true
-"""
-_HELD = f"""
-    SELECT {_COLUMNS}, c.time_zone, {_COUNTED}
-    FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(ends)s::timestamptz[]) AS t (customer_id, budget_id, ends_at)
+# Rows of up to a page: a bundle beyond it would be kept out of line, and rewritten whole.
+_BUNDLE_MAX = 8
+_BUNDLES = """
+    SELECT w.customer_id, w.asset, w.bundle, w.windows
+    FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(bundles)s::integer[]) AS b (customer_id, asset, bundle)
     CROSS JOIN LATERAL (
-        SELECT * FROM budgets AS f WHERE f.customer_id = t.customer_id AND f.budget_id = t.budget_id
-            AND f.customer_id = ANY(%(customers)s)
+        SELECT * FROM budget_counters AS f
+        WHERE f.customer_id = b.customer_id AND f.asset = b.asset AND f.bundle = b.bundle
+            AND (f.customer_id = %(one)s OR f.customer_id = ANY(%(customers)s))
         LIMIT 1
-    ) AS b
+    ) AS w
+"""
+_CLOSED = """
+    SELECT w.* FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(ends)s::timestamptz[])
+        AS t (customer_id, budget_id, ends_at)
     CROSS JOIN LATERAL (
         SELECT * FROM budget_windows AS f
         WHERE f.customer_id = t.customer_id AND f.budget_id = t.budget_id AND f.ends_at = t.ends_at
             AND f.customer_id = ANY(%(customers)s)
         LIMIT 1
     ) AS w
-    JOIN customers AS c ON c.customer_id = b.customer_id AND c.customer_id = ANY(%(customers)s)
 """
-Wanted = Collection[tuple[AccountKey, str]]  # an account, a tag
 
 
-async def read(tx: Tx, wanted: Wanted, holds: Iterable[Hold] = ()) -> Counting:
-    """What the budgets of these tags have counted, and those in which these holds are set aside. To be asked under the
-    accounts' locks, in a statement after them.
+async def read(
+    tx: Tx,
+    wanted: Collection[tuple[Account, str]],
+    holds: Iterable[Hold] = (),
+    definitions: Definitions | None = None,
+) -> Counting:
+    """What the budgets of these accounts and tags have counted, and those in which these holds are set aside. To be
+    asked under the accounts' locks, in a statement after them. `definitions` remembers what budgets there are.
     """
-    now = await tx.now()
-    rows = await tx.ask(_found_query(wanted, now)) if wanted else []
+    found = await (definitions or Definitions(0)).read(tx, wanted) if wanted else {}
     kept = {(hold.customer_id, name, end) for hold in holds for name, end in hold.counted}
-    rows = [*rows, *(await tx.ask(_held_query(kept)) if kept else [])]
-    if not rows:
-        return counting.Counting()
-    budgets: dict[counting.BudgetKey, Budget] = {}
-    zones: dict[counting.BudgetKey, str] = {}
-    windows: dict[tuple[CustomerId, str, dt.datetime], Window] = {}
-    for row in rows:
-        budget = _budget(row)
-        key = budget.customer_id, budget.budget_id
-        budgets[key], zones[key] = budget, row["time_zone"]
-        if row["ends_at"] is not None:
-            windows[*key, row["ends_at"]] = _window(row)
-    by_budget: dict[counting.BudgetKey, list[Window]] = {}
-    for (customer_id, budget_id, _), window in windows.items():
-        by_budget.setdefault((customer_id, budget_id), []).append(window)
-    runs = [counting.running(one, zones[key], by_budget.get(key, ()), now) for key, one in budgets.items()]
-    return counting.Counting(runs, now, [(customer_id, window) for (customer_id, *_), window in windows.items()])
+    closed: list[tuple[CustomerId, Window]] = []
+    if kept:
+        found = {**await budget_definitions.of_ids(tx, {(customer_id, name) for customer_id, name, _ in kept}), **found}
+        closed = [(row["customer_id"], _window(row)) for row in await tx.ask(_closed_query(kept))]
+    if not found:
+        return Counting()
+    bundles = await _read_bundles(tx, {(one.customer_id, one.asset, one.bundle) for one, _ in found.values()})
+    return Counting(found.values(), bundles, closed, await tx.now())
 
 
-def _found_query(wanted: Wanted, now: dt.datetime) -> Query[list[Row]]:
-    pairs = sorted(wanted)
+async def _read_bundles(tx: Tx, keys: Collection[BundleKey]) -> list[Bundle]:
+    customers, assets, numbers = zip(*sorted(keys), strict=True)
     values = {
-        "customers": CustomerIds(key[0] for key, _ in pairs),
-        "assets": Texts(key[1] for key, _ in pairs),
-        "tags": Texts(tag for _, tag in pairs),
-        "now": now,
-        "day_ago": now - dt.timedelta(hours=24),
-    }
-    return Query(_FIND, values, list)
+        "customers": CustomerIds(customers), "assets": Names(assets), "bundles": Numbers(numbers), "one": customers[0],
+    }  # fmt: skip
+    return [
+        Bundle(row["customer_id"], row["asset"], row["bundle"], _parsed(row["windows"]))
+        for row in await tx.all(_BUNDLES, values)
+    ]
 
 
-def _held_query(kept: Collection[tuple[CustomerId, str, dt.datetime]]) -> Query[list[Row]]:
+def _closed_query(kept: Collection[tuple[CustomerId, str, dt.datetime]]) -> Query[list[Row]]:
     customers, ids, ends = zip(*sorted(kept), strict=True)
-    return Query(_HELD, {"customers": CustomerIds(customers), "ids": Texts(ids), "ends": Moments(ends)}, list)
+    return Query(_CLOSED, {"customers": CustomerIds(customers), "ids": Texts(ids), "ends": Moments(ends)}, list)
+
+
+def _parsed(windows: str) -> list[Window]:
+    moment, number = dt.datetime.fromisoformat, Decimal
+    return [
+        Window(name, moment(start), moment(end), lasts, number(used), number(held), number(beyond), number(most), done)
+        for name, start, end, lasts, used, held, beyond, most, done in json.loads(windows)
+    ]
+
+
+def _dumped(windows: Sequence[Window]) -> str:
+    return json.dumps([
+        (one.budget_id, one.starts_at.isoformat(), one.ends_at.isoformat(), one.lasts_s, str(one.used), str(one.held),
+         str(one.beyond), str(one.most), one.announced)
+        for one in windows
+    ])  # fmt: skip
 
 
 _SAVE = """
+    INSERT INTO budget_counters (customer_id, asset, bundle, windows)
+    SELECT * FROM unnest(%(customers)s::uuid[], %(assets)s::text[], %(bundles)s::integer[], %(windows)s::text[])
+    ON CONFLICT (customer_id, asset, bundle) DO UPDATE SET windows = excluded.windows
+"""
+_SAVE_CLOSED = """
     INSERT INTO budget_windows (customer_id, budget_id, starts_at, ends_at, used, held, beyond, most, announced)
     SELECT * FROM unnest(%(customers)s::uuid[], %(ids)s::text[], %(starts)s::timestamptz[], %(ends)s::timestamptz[],
         %(used)s::numeric[], %(held)s::numeric[], %(beyond)s::numeric[], %(most)s::numeric[], %(announced)s::smallint[])
@@ -130,15 +116,40 @@ _SAVE = """
 
 
 async def save(tx: Tx, counted: Counting) -> None:
-    """Write the windows that changed, at the latest before the commit, and emit what is due. The caller holds the
-    accounts' locks.
+    """Write what changed, at the latest before the commit, and emit what is due. The caller holds the accounts' locks.
+    A window that counts no longer leaves its bundle, and becomes a row of its own.
     """
-    if not counted.changed:
-        return
-    keys, windows = list(counted.changed), list(counted.changed.values())
+    now = await tx.now()
+    closed = dict(counted.closed)
+    for bundle in counted.changed.values():
+        for window in bundle.windows:
+            if not window.counts(now):
+                closed[bundle.customer_id, window.budget_id, window.ends_at] = window
+    if counted.changed:
+        _save_bundles(tx, list(counted.changed.values()), now)
+    if closed:
+        _save_closed(tx, closed)
+    for event, topic in _TOPICS.items() if counted.due else ():
+        data = [(one.running.budget.customer_id, _event_data(one)) for one in counted.due if one.event == event]
+        await events.emit_each(tx, topic, data)
+
+
+def _save_bundles(tx: Tx, bundles: Sequence[Bundle], now: dt.datetime) -> None:
+    """The windows that still count."""
     columns = {
-        "customers": CustomerIds(key[0] for key in keys),
-        "ids": Texts(key[1] for key in keys),
+        "customers": CustomerIds(bundle.customer_id for bundle in bundles),
+        "assets": Names([bundle.asset for bundle in bundles]),
+        "bundles": Numbers(bundle.number for bundle in bundles),
+        "windows": Texts(_dumped([one for one in bundle.windows if one.counts(now)]) for bundle in bundles),
+    }
+    tx.later(_SAVE, columns, rows=len(bundles))
+
+
+def _save_closed(tx: Tx, closed: Mapping[tuple[CustomerId, str, dt.datetime], Window]) -> None:
+    windows = closed.values()
+    columns = {
+        "customers": CustomerIds(key[0] for key in closed),
+        "ids": Texts(key[1] for key in closed),
         "starts": Moments(window.starts_at for window in windows),
         "ends": Moments(window.ends_at for window in windows),
         "used": Numbers(window.used for window in windows),
@@ -147,10 +158,7 @@ async def save(tx: Tx, counted: Counting) -> None:
         "most": Numbers(window.most for window in windows),
         "announced": Numbers(window.announced for window in windows),
     }
-    tx.later(_SAVE, columns, rows=len(windows))
-    for event, topic in _TOPICS.items():
-        data = [(one.running.budget.customer_id, _event_data(one)) for one in counted.due if one.event == event]
-        await events.emit_each(tx, topic, data)
+    tx.later(_SAVE_CLOSED, columns, rows=len(closed))
 
 
 _TOPICS = {
@@ -198,9 +206,9 @@ class Form:
 
 _INSERT = """
     INSERT INTO budgets (customer_id, budget_id, asset, tag, name, span, amount, hard, ancestors, set_by, created_at,
-        since_seq)
+        since_seq, bundle)
     VALUES (%(customer_id)s, %(budget_id)s, %(asset)s, %(tag)s, %(name)s, %(span)s, %(amount)s, %(hard)s,
-        %(ancestors)s, %(set_by)s, %(now)s, %(since_seq)s)
+        %(ancestors)s, %(set_by)s, %(now)s, %(since_seq)s, %(bundle)s)
 """
 _UPDATE = """
     UPDATE budgets SET name = %(name)s, amount = %(amount)s, hard = %(hard)s
@@ -234,14 +242,34 @@ async def set_budget(tx: Tx, customer_id: CustomerId, form: Form, set_by: SetBy)
         await _require_room(tx, customer_id, form)
         values = {**dataclasses.asdict(form), "customer_id": customer_id, "set_by": set_by, "now": await tx.now()}
         values |= {"ancestors": list(ancestors), "since_seq": account.head.seq}
-        await tx.execute(_INSERT, values)
-        ledger.accounts.set_budgeted(tx, account.key, budgeted=True)
+        await tx.execute(_INSERT, {**values, "bundle": await _bundle_for(tx, customer_id, form)})
     else:
         _require_changeable(known, form, set_by, await _is_below(tx, customer_id, form))
         await tx.execute(_UPDATE, {**dataclasses.asdict(form), "customer_id": customer_id})
+    ledger.accounts.set_budgeted(tx, account.key, budgeted=True)
     made = await _any(tx, customer_id, form.budget_id)
     assert made is not None
     return made
+
+
+_FILLED = """
+    SELECT bundle, count(*) FILTER (WHERE ended_at IS NULL) AS filled, bool_or(span = 'rolling_24h') AS rolling,
+        bool_or(budget_id = %s) AS parents
+    FROM budgets WHERE customer_id = %s AND asset = %s GROUP BY bundle ORDER BY bundle
+"""
+
+
+async def _bundle_for(tx: Tx, customer_id: CustomerId, form: Form) -> int:
+    """Its parent's, or the newest, where there is room; one that rolls has many windows, and a bundle of its own."""
+    rows = await tx.all(_FILLED, (form.parent_id, customer_id, form.asset))
+    new: int = rows[-1]["bundle"] + 1 if rows else 0
+    if form.span == "rolling_24h":
+        return new
+    free = [row for row in rows if row["filled"] < _BUNDLE_MAX and not row["rolling"]]
+    beside = next((row["bundle"] for row in free if row["parents"]), None)
+    if beside is not None:
+        return int(beside)
+    return int(free[-1]["bundle"]) if free and form.parent_id is None else new
 
 
 def _require_changeable(known: Budget, form: Form, set_by: SetBy, is_below: bool) -> None:
@@ -309,7 +337,14 @@ async def end(tx: Tx, customer_id: CustomerId, budget_id: str, set_by: SetBy) ->
     below = await tx.one(_CHILDREN, (customer_id, budget_id))
     if below is not None:
         raise Refused("budget_has_children", f"{below['budget_id']} stands below this budget: end that one first.")
-    await tx.execute(_END, {"customer_id": customer_id, "budget_id": budget_id, "now": await tx.now()})
+    now = await tx.now()
+    await tx.execute(_END, {"customer_id": customer_id, "budget_id": budget_id, "now": now})
+    for bundle in await _read_bundles(tx, [(customer_id, known.asset, known.bundle)]):
+        its = {(customer_id, budget_id, one.ends_at): one for one in bundle.windows if one.budget_id == budget_id}
+        if its:
+            bundle.windows = [one for one in bundle.windows if one.budget_id != budget_id]
+            _save_bundles(tx, [bundle], now)
+            _save_closed(tx, its)
     row = await tx.one(_ALIKE, (tags.ALL, customer_id, known.asset))
     ledger.accounts.set_budgeted(tx, (customer_id, known.asset), budgeted=row is not None and row["total"] > 0)
 
@@ -318,12 +353,12 @@ _END = """
     UPDATE budgets SET ended_at = %(now)s
     WHERE customer_id = %(customer_id)s AND budget_id = %(budget_id)s AND ended_at IS NULL
 """
-_ANY = f"SELECT {_COLUMNS} FROM budgets AS b WHERE b.customer_id = %s AND b.budget_id = %s"
+_ANY = f"SELECT {COLUMNS} FROM budgets AS b WHERE b.customer_id = %s AND b.budget_id = %s"
 
 
 async def _any(tx: Tx, customer_id: CustomerId, budget_id: str) -> Budget | None:
     row = await tx.one(_ANY, (customer_id, budget_id))
-    return None if row is None else _budget(row)
+    return None if row is None else budget_of(row)
 
 
 async def get(tx: Tx, customer_id: CustomerId, budget_id: str) -> Budget:
@@ -341,16 +376,12 @@ async def get(tx: Tx, customer_id: CustomerId, budget_id: str) -> Budget:
 # --- reading ------------------------------------------------------------------------------------------------
 
 _PAGE = f"""
-    SELECT {_COLUMNS}, c.time_zone
+    SELECT {COLUMNS}, c.time_zone
     FROM budgets AS b JOIN customers AS c ON c.customer_id = b.customer_id
     WHERE b.customer_id = %(customer_id)s AND b.ended_at IS NULL AND b.budget_id > %(after)s
         AND (%(asset)s::text IS NULL OR b.asset = %(asset)s) AND (%(set_by)s::text IS NULL OR b.set_by = %(set_by)s)
         AND (%(only)s::text IS NULL OR b.budget_id = %(only)s)
     ORDER BY b.budget_id LIMIT %(limit)s
-"""
-_WINDOWS = f"""
-    SELECT w.budget_id, {_COUNTED} FROM budget_windows AS w
-    WHERE w.customer_id = %s AND w.budget_id = ANY(%s) AND w.ends_at > %s
 """
 
 
@@ -367,21 +398,22 @@ async def page(
     """Budgets that stand, by their ids, with what they have counted."""
     values = {"customer_id": customer_id, "asset": asset, "set_by": set_by, "after": after, "only": only}
     rows = await tx.all(_PAGE, {**values, "limit": limit})
-    now = await tx.now()
-    windows: dict[str, list[Window]] = {}
-    ids = [row["budget_id"] for row in rows]
-    for row in await tx.all(_WINDOWS, (customer_id, ids, now - dt.timedelta(hours=24))) if ids else []:
-        windows.setdefault(row["budget_id"], []).append(_window(row))
-    return [counting.running(_budget(row), row["time_zone"], windows.get(row["budget_id"], ()), now) for row in rows]
-
-
-def _budget(row: Row) -> Budget:
-    return Budget(**{**{name: row[name] for name in Budget._fields}, "ancestors": tuple(row["ancestors"])})
+    if not rows:
+        return []
+    now, found = await tx.now(), [(budget_of(row), row["time_zone"]) for row in rows]
+    bundles = {
+        bundle.key: bundle.windows
+        for bundle in await _read_bundles(tx, {(one.customer_id, one.asset, one.bundle) for one, _ in found})
+    }
+    return [
+        counting.running(one, zone, bundles.get((one.customer_id, one.asset, one.bundle), ()), now)
+        for one, zone in found
+    ]
 
 
 def _window(row: Row) -> Window:
     return Window(
-        row["budget_id"], row["starts_at"], row["ends_at"], row["used"], row["held"], row["beyond"], row["most"],
+        row["budget_id"], row["starts_at"], row["ends_at"], 0, row["used"], row["held"], row["beyond"], row["most"],
         row["announced"],
     )  # fmt: skip
 

@@ -18,6 +18,7 @@ CREATE TABLE public.accounts (
     erased boolean DEFAULT false NOT NULL,
     lots_due_at timestamp with time zone,
     budgeted boolean DEFAULT false NOT NULL,
+    budgets_version bigint DEFAULT 0 NOT NULL,
     CONSTRAINT accounts_check CHECK ((octet_length(mac) =
 CASE
     WHEN (seq = 0) THEN 0
@@ -43,6 +44,51 @@ CREATE TABLE public.aliases (
     target_id text NOT NULL,
     CONSTRAINT aliases_kind_check CHECK ((kind = ANY (ARRAY['external_id'::text, 'stripe_customer'::text, 'payment_intent'::text, 'checkout_session'::text, 'payment_method'::text, 'top_up'::text])))
 );
+CREATE TABLE public.budget_counters (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    bundle integer NOT NULL,
+    windows text NOT NULL,
+    CONSTRAINT budget_counters_bundle_check CHECK ((bundle >= 0))
+)
+WITH (fillfactor='50');
+CREATE TABLE public.budget_windows (
+    customer_id uuid NOT NULL,
+    budget_id text NOT NULL,
+    starts_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    used numeric(38,12) NOT NULL,
+    held numeric(38,12) NOT NULL,
+    beyond numeric(38,12) NOT NULL,
+    most numeric(38,12) NOT NULL,
+    announced smallint NOT NULL,
+    CONSTRAINT budget_windows_check CHECK ((ends_at > starts_at)),
+    CONSTRAINT budget_windows_check1 CHECK (((beyond >= (0)::numeric) AND (beyond <= used))),
+    CONSTRAINT budget_windows_held_check CHECK ((held >= (0)::numeric)),
+    CONSTRAINT budget_windows_used_check CHECK ((used >= (0)::numeric))
+)
+WITH (fillfactor='70');
+CREATE VIEW public.all_budget_windows AS
+ SELECT c.customer_id,
+    (e.w ->> 0) AS budget_id,
+    ((e.w ->> 1))::timestamp with time zone AS starts_at,
+    ((e.w ->> 2))::timestamp with time zone AS ends_at,
+    ((e.w ->> 4))::numeric AS used,
+    ((e.w ->> 5))::numeric AS held,
+    ((e.w ->> 6))::numeric AS beyond,
+    ((e.w ->> 7))::numeric AS most
+   FROM (public.budget_counters c
+     CROSS JOIN LATERAL jsonb_array_elements((c.windows)::jsonb) e(w))
+UNION ALL
+ SELECT budget_windows.customer_id,
+    budget_windows.budget_id,
+    budget_windows.starts_at,
+    budget_windows.ends_at,
+    budget_windows.used,
+    budget_windows.held,
+    budget_windows.beyond,
+    budget_windows.most
+   FROM public.budget_windows;
 CREATE TABLE public.api_keys (
     key_id text NOT NULL,
     name text NOT NULL,
@@ -437,22 +483,6 @@ CREATE VIEW public.broken_i15 AS
   WHERE ((u.first_seq > COALESCE(r.seq, (0)::bigint)) AND (u.used <> ( SELECT COALESCE((- sum(e.amount) FILTER (WHERE (e.kind = ANY (ARRAY['usage'::text, 'charge'::text])))), (0)::numeric) AS "coalesce"
            FROM public.entries e
           WHERE ((e.customer_id = u.customer_id) AND (e.asset = u.asset) AND ((e.seq >= u.first_seq) AND (e.seq <= u.last_seq))))));
-CREATE TABLE public.budget_windows (
-    customer_id uuid NOT NULL,
-    budget_id text NOT NULL,
-    starts_at timestamp with time zone NOT NULL,
-    ends_at timestamp with time zone NOT NULL,
-    used numeric(38,12) NOT NULL,
-    held numeric(38,12) NOT NULL,
-    beyond numeric(38,12) NOT NULL,
-    most numeric(38,12) NOT NULL,
-    announced smallint NOT NULL,
-    CONSTRAINT budget_windows_check CHECK ((ends_at > starts_at)),
-    CONSTRAINT budget_windows_check1 CHECK (((beyond >= (0)::numeric) AND (beyond <= used))),
-    CONSTRAINT budget_windows_held_check CHECK ((held >= (0)::numeric)),
-    CONSTRAINT budget_windows_used_check CHECK ((used >= (0)::numeric))
-)
-WITH (fillfactor='70');
 CREATE TABLE public.budgets (
     customer_id uuid NOT NULL,
     budget_id text NOT NULL,
@@ -467,9 +497,11 @@ CREATE TABLE public.budgets (
     created_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
     since_seq bigint NOT NULL,
+    bundle integer NOT NULL,
     used_before numeric(38,12) DEFAULT 0 NOT NULL,
     CONSTRAINT budgets_amount_check CHECK ((amount >= (0)::numeric)),
     CONSTRAINT budgets_budget_id_check CHECK ((budget_id ~ '^[A-Za-z0-9._:~-]{1,128}$'::text)),
+    CONSTRAINT budgets_bundle_check CHECK ((bundle >= 0)),
     CONSTRAINT budgets_check CHECK (((cardinality(ancestors) <= 3) AND (NOT (budget_id = ANY (ancestors))))),
     CONSTRAINT budgets_name_check CHECK (((length(name) >= 1) AND (length(name) <= 100))),
     CONSTRAINT budgets_set_by_check CHECK ((set_by = ANY (ARRAY['platform'::text, 'customer'::text]))),
@@ -505,20 +537,20 @@ CREATE VIEW public.broken_i17 AS
  SELECT w.customer_id,
     w.budget_id AS thing,
     'more was used and held than it allowed'::text AS what
-   FROM (public.budget_windows w
+   FROM (public.all_budget_windows w
      JOIN public.budgets b ON (((b.customer_id = w.customer_id) AND (b.budget_id = w.budget_id))))
   WHERE (b.hard AND ( SELECT (sum(((o.used + o.held) - o.beyond)) > max(o.most))
-           FROM public.budget_windows o
+           FROM public.all_budget_windows o
           WHERE ((o.customer_id = w.customer_id) AND (o.budget_id = w.budget_id) AND (o.ends_at <= w.ends_at) AND ((o.ends_at = w.ends_at) OR ((b.span = 'rolling_24h'::text) AND (o.ends_at > (w.ends_at - '24:15:00'::interval)))))))
 UNION ALL
  SELECT COALESCE(c.customer_id, h.customer_id) AS customer_id,
     COALESCE(c.budget_id, h.budget_id) AS thing,
     'what it holds is not what is held for it'::text AS what
-   FROM (( SELECT budget_windows.customer_id,
-            budget_windows.budget_id,
-            sum(budget_windows.held) AS held
-           FROM public.budget_windows
-          GROUP BY budget_windows.customer_id, budget_windows.budget_id) c
+   FROM (( SELECT all_budget_windows.customer_id,
+            all_budget_windows.budget_id,
+            sum(all_budget_windows.held) AS held
+           FROM public.all_budget_windows
+          GROUP BY all_budget_windows.customer_id, all_budget_windows.budget_id) c
      FULL JOIN ( SELECT o.customer_id,
             (e.part ->> 0) AS budget_id,
             sum(o.amount) AS held
@@ -545,11 +577,11 @@ CREATE VIEW public.broken_i17_used AS
     'what it counted is not what was used'::text AS what
    FROM (((public.budgets b
      LEFT JOIN public.archive_marks r ON (((r.customer_id = b.customer_id) AND (r.asset = b.asset))))
-     LEFT JOIN ( SELECT budget_windows.customer_id,
-            budget_windows.budget_id,
-            sum(budget_windows.used) AS used
-           FROM public.budget_windows
-          GROUP BY budget_windows.customer_id, budget_windows.budget_id) c ON (((c.customer_id = b.customer_id) AND (c.budget_id = b.budget_id))))
+     LEFT JOIN ( SELECT all_budget_windows.customer_id,
+            all_budget_windows.budget_id,
+            sum(all_budget_windows.used) AS used
+           FROM public.all_budget_windows
+          GROUP BY all_budget_windows.customer_id, all_budget_windows.budget_id) c ON (((c.customer_id = b.customer_id) AND (c.budget_id = b.budget_id))))
      LEFT JOIN ( SELECT u.customer_id,
             u.budget_id,
             (- sum(u.amount)) AS used
@@ -1279,6 +1311,8 @@ ALTER TABLE ONLY public.audit
     ADD CONSTRAINT audit_pkey PRIMARY KEY (audit_id);
 ALTER TABLE ONLY public.breakers
     ADD CONSTRAINT breakers_pkey PRIMARY KEY (name);
+ALTER TABLE ONLY public.budget_counters
+    ADD CONSTRAINT budget_counters_pkey PRIMARY KEY (customer_id, asset, bundle);
 ALTER TABLE ONLY public.budget_windows
     ADD CONSTRAINT budget_windows_pkey PRIMARY KEY (customer_id, budget_id, ends_at);
 ALTER TABLE ONLY public.budgets
@@ -1446,6 +1480,8 @@ ALTER TABLE ONLY public.accounts
     ADD CONSTRAINT accounts_customer_id_fkey FOREIGN KEY (customer_id) REFERENCES public.customers(customer_id);
 ALTER TABLE ONLY public.alerts
     ADD CONSTRAINT alerts_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
+ALTER TABLE ONLY public.budget_counters
+    ADD CONSTRAINT budget_counters_customer_id_asset_fkey FOREIGN KEY (customer_id, asset) REFERENCES public.accounts(customer_id, asset);
 ALTER TABLE ONLY public.budget_windows
     ADD CONSTRAINT budget_windows_customer_id_budget_id_fkey FOREIGN KEY (customer_id, budget_id) REFERENCES public.budgets(customer_id, budget_id);
 ALTER TABLE ONLY public.budgets
@@ -1558,6 +1594,9 @@ GRANT UPDATE(lots_due_at) ON TABLE public.accounts TO brimful_engine;
 GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_api;
 GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_portal;
 GRANT UPDATE(budgeted) ON TABLE public.accounts TO brimful_engine;
+GRANT UPDATE(budgets_version) ON TABLE public.accounts TO brimful_api;
+GRANT UPDATE(budgets_version) ON TABLE public.accounts TO brimful_portal;
+GRANT UPDATE(budgets_version) ON TABLE public.accounts TO brimful_engine;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_api;
 GRANT SELECT,INSERT,DELETE ON TABLE public.alerts TO brimful_portal;
 GRANT SELECT ON TABLE public.alerts TO brimful_engine;
@@ -1571,6 +1610,33 @@ GRANT UPDATE(updated_at) ON TABLE public.alerts TO brimful_portal;
 GRANT SELECT,INSERT,DELETE ON TABLE public.aliases TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_portal;
 GRANT SELECT,INSERT ON TABLE public.aliases TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.budget_counters TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.budget_counters TO brimful_portal;
+GRANT SELECT,INSERT ON TABLE public.budget_counters TO brimful_engine;
+GRANT UPDATE(windows) ON TABLE public.budget_counters TO brimful_api;
+GRANT UPDATE(windows) ON TABLE public.budget_counters TO brimful_portal;
+GRANT UPDATE(windows) ON TABLE public.budget_counters TO brimful_engine;
+GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_api;
+GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_portal;
+GRANT SELECT,INSERT,DELETE ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_engine;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_api;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_portal;
+GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_engine;
+GRANT SELECT ON TABLE public.all_budget_windows TO brimful_api;
+GRANT SELECT ON TABLE public.all_budget_windows TO brimful_portal;
+GRANT SELECT ON TABLE public.all_budget_windows TO brimful_engine;
 GRANT SELECT,INSERT,UPDATE ON TABLE public.api_keys TO brimful_api;
 GRANT SELECT ON TABLE public.archive_marks TO brimful_api;
 GRANT SELECT ON TABLE public.archive_marks TO brimful_portal;
@@ -1621,24 +1687,6 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE public.usage_hours TO brimful_engine;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_api;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_portal;
 GRANT SELECT ON TABLE public.broken_i15 TO brimful_engine;
-GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_api;
-GRANT SELECT,INSERT ON TABLE public.budget_windows TO brimful_portal;
-GRANT SELECT,INSERT,DELETE ON TABLE public.budget_windows TO brimful_engine;
-GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_api;
-GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_portal;
-GRANT UPDATE(used) ON TABLE public.budget_windows TO brimful_engine;
-GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_api;
-GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_portal;
-GRANT UPDATE(held) ON TABLE public.budget_windows TO brimful_engine;
-GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_api;
-GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_portal;
-GRANT UPDATE(beyond) ON TABLE public.budget_windows TO brimful_engine;
-GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_api;
-GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_portal;
-GRANT UPDATE(most) ON TABLE public.budget_windows TO brimful_engine;
-GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_api;
-GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_portal;
-GRANT UPDATE(announced) ON TABLE public.budget_windows TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.budgets TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.budgets TO brimful_portal;
 GRANT SELECT ON TABLE public.budgets TO brimful_engine;

@@ -8,7 +8,7 @@ from brimful.budgets.counting import Counting
 from brimful.db.pool import Tx
 from brimful.leases import model, store
 from brimful.leases.model import Coming, Lease, Standing
-from brimful.ledger.accounts import AccountKey
+from brimful.ledger.accounts import Account, AccountKey
 from brimful.ledger.holds import Hold, HoldKey
 
 _NOTHING = Decimal(0)
@@ -32,7 +32,7 @@ async def evaluate(
     budgeted = [lease for lease, _ in leases if accounts[lease.customer_id, lease.asset].budgeted]
     names = {(lease.customer_id, lease.hold_id) for lease in budgeted}
     holds = await tx.ask(ledger.holds.existing_query(names)) if names else {}
-    counting = await _counting(tx, holds.values())
+    counting = await _counting(tx, accounts, holds.values())
     now = await tx.now()
     changed: dict[HoldKey, tuple[Lease, Lease]] = {}
     for key in sorted(keys):
@@ -57,8 +57,8 @@ async def evaluate(
     await store.announce(tx, changed)
 
 
-async def _counting(tx: Tx, holds: Collection[Hold]) -> Counting:
-    wanted = {(hold.account, tag) for hold in holds for tag in budgets.tags.of(hold.subject, hold.dimensions)}
+async def _counting(tx: Tx, accounts: Mapping[AccountKey, Account], holds: Collection[Hold]) -> Counting:
+    wanted = {(accounts[hold.account], tag) for hold in holds for tag in budgets.tags.of(hold.subject, hold.dimensions)}
     return await budgets.store.read(tx, wanted)
 
 

@@ -19,7 +19,8 @@ class Account(NamedTuple):
     `held` is what its open holds set aside. `trigger_below` is the threshold while a debit alone may start a top-up,
     else None; `alert_below` is the threshold of the next alert, else None. Both are compared with available. Of a
     customer who was `erased` no free text is kept any more. `lots_due_at` is when the next of its lots begins or
-    expires, or earlier; None where none does. `budgeted` says that budgets stand for it.
+    expires, or earlier; None where none does. `budgeted` says that budgets stand for it, and
+    `budgets_version` rises whenever one of them changes.
     """
 
     customer_id: CustomerId
@@ -31,6 +32,7 @@ class Account(NamedTuple):
     erased: bool
     lots_due_at: dt.datetime | None = None
     budgeted: bool = False
+    budgets_version: int = 0
 
     @property
     def key(self) -> AccountKey:
@@ -58,7 +60,8 @@ def unused(customer_id: CustomerId, asset: str) -> Account:
 # Accounts alone under the lock (no join), in key order, so that two batches never deadlock. It may lock a
 # customer's other asset of the same batch as well, which only costs a moment.
 _LOCK = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted,
+        budgets_version
     FROM accounts
     WHERE customer_id = ANY(%s) AND asset = ANY(%s)
     ORDER BY customer_id, asset
@@ -102,7 +105,8 @@ async def locked_elsewhere(tx: Tx, keys: Iterable[AccountKey]) -> set[AccountKey
 
 
 _LOCK_WALLET = """
-    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted
+    SELECT customer_id, asset, balance, seq, mac, held, trigger_below, alert_below, erased, lots_due_at, budgeted,
+        budgets_version
     FROM accounts WHERE customer_id = %s ORDER BY customer_id, asset FOR NO KEY UPDATE
 """
 
@@ -258,11 +262,13 @@ async def with_lots_due(tx: Tx, by: dt.datetime, after: AccountKey, *, limit: in
     return [(row["customer_id"], row["asset"]) for row in rows]
 
 
-_SET_BUDGETED = "UPDATE accounts SET budgeted = %s WHERE customer_id = %s AND asset = %s"
+_SET_BUDGETED = """
+    UPDATE accounts SET budgeted = %s, budgets_version = budgets_version + 1 WHERE customer_id = %s AND asset = %s
+"""
 
 
 def set_budgeted(tx: Tx, key: AccountKey, *, budgeted: bool) -> None:
-    """Write whether budgets stand for a locked account, at the latest before the commit."""
+    """Write whether budgets stand for a locked account, one of which has changed; at the latest before the commit."""
     tx.later(_SET_BUDGETED, (budgeted, *key), rows=1)
 
 
@@ -287,4 +293,5 @@ def _account(row: Row) -> Account:
         row["erased"],
         row["lots_due_at"],
         row["budgeted"],
+        row["budgets_version"],
     )

@@ -90,6 +90,7 @@ _LATE = (
     "DELETE FROM usage_hours WHERE customer_id = %(customer_id)s",
     "DELETE FROM spend_days WHERE customer_id = %(customer_id)s",
     # What budgets are for is written by people, and is where they look for it.
+    "DELETE FROM budget_counters WHERE customer_id = %(customer_id)s",
     "DELETE FROM budget_windows WHERE customer_id = %(customer_id)s",
     "DELETE FROM budgets WHERE customer_id = %(customer_id)s",
     "UPDATE accounts SET budgeted = false WHERE customer_id = %(customer_id)s AND budgeted",

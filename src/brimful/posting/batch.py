@@ -43,6 +43,7 @@ class BatchWriter:
         self._keyring = keyring
         self._pace = pace
         self._nodes = NodeConnections(database)
+        self._definitions = budgets.definitions.Definitions()
 
     async def close(self) -> None:
         """Close the connections to nodes."""
@@ -222,6 +223,27 @@ class BatchWriter:
             if movement.customer_id not in absent
         }
 
+    async def _counting(
+        self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement], holds: Collection[ledger.holds.Hold]
+    ) -> budgets.counting.Counting:
+        """What budgets have counted: asked for where an account of the batch has any, or a hold is set aside in one."""
+        budgeted = {key: account for key, account in accounts.items() if account.budgeted}
+        counted = [hold for hold in holds if hold.counted]
+        if not budgeted and not counted:
+            return budgets.counting.Counting()
+        wanted = dict[tuple[ledger.accounts.AccountKey, str], ledger.accounts.Account]()
+        for move in movements:
+            key = move.customer_id, move.asset
+            if key in budgeted and move.kind in _COUNTED:
+                for tag in budgets.tags.of(move.subject, move.dimensions):
+                    wanted[key, tag] = budgeted[key]
+        for hold in holds:
+            if (hold.leased or hold.counted) and hold.account in budgeted:
+                for tag in budgets.tags.of(hold.subject, hold.dimensions):
+                    wanted[hold.account, tag] = budgeted[hold.account]
+        pairs = [(account, tag) for (_, tag), account in wanted.items()]
+        return await budgets.store.read(tx, pairs, counted, self._definitions)
+
     async def _batch_holds(self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement]) -> BatchHolds:
         """What is held on these accounts; holds and bridges are read only for a batch that names any, and budgets for
         one of accounts that have some.
@@ -229,7 +251,7 @@ class BatchWriter:
         held = _held(accounts)
         holding = [movement for movement in movements if movement.kind in HOLDING]
         if not holding:
-            return BatchHolds(held, counting=await _counting(tx, accounts, movements, ()))
+            return BatchHolds(held, counting=await self._counting(tx, accounts, movements, ()))
         known = await tx.ask(ledger.holds.existing_query({(move.customer_id, move.hold_id) for move in holding}))
         leased = {hold.key for hold in known.values() if hold.leased}
         known_leases = await tx.ask(leases.store.query(leased)) if leased else {}
@@ -238,25 +260,8 @@ class BatchWriter:
         in_flight = any(bridge.bound and bridge.in_flight for bridge in bridges.values())
         if in_flight and await tx.ask(suspensions.store.SUSPENDED):
             bridges = {}  # what is in flight waits for as long as charging is suspended
-        counting = await _counting(tx, accounts, movements, known.values())
+        counting = await self._counting(tx, accounts, movements, known.values())
         return BatchHolds(held, known, bridges, known_leases, counting)
-
-
-async def _counting(
-    tx: Tx, accounts: _Accounts, movements: Sequence[Movement], holds: Collection[ledger.holds.Hold]
-) -> budgets.counting.Counting:
-    """What budgets have counted: asked for where an account of the batch has any, or a hold is set aside in some."""
-    wanted = set[tuple[ledger.accounts.AccountKey, str]]()
-    for move in movements:
-        key = move.customer_id, move.asset
-        if accounts[key].budgeted and move.kind in _COUNTED:
-            wanted |= {(key, tag) for tag in budgets.tags.of(move.subject, move.dimensions)}
-    for hold in holds:
-        if (hold.leased or hold.counted) and hold.account in accounts and accounts[hold.account].budgeted:
-            wanted |= {(hold.account, tag) for tag in budgets.tags.of(hold.subject, hold.dimensions)}
-    if not wanted and not any(hold.counted for hold in holds):
-        return budgets.counting.Counting()
-    return await budgets.store.read(tx, wanted, holds)
 
 
 async def _with_leases(

@@ -22,7 +22,7 @@ DISTRIBUTED = (
     "customers", "accounts", "entries", "entry_notes", "cards", "card_setups", "consents", "consent_evidence", "rules",
     "rule_states", "top_ups", "payments", "refunds", "disputes", "emails", "verified_marks", "holds", "alerts",
     "archive_marks", "archived_keys", "usage_hours", "threshold_changes", "lot_checkpoints",
-    "scheduled_credits", "expiry_notices", "budgets", "budget_windows", "leases", "spend_days",
+    "scheduled_credits", "expiry_notices", "budgets", "budget_counters", "budget_windows", "leases", "spend_days",
 )  # fmt: skip
 # On the coordinator, and written in one transaction with customer data.
 LOCAL = (

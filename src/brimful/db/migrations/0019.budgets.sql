@@ -6,8 +6,10 @@ SET LOCAL ROLE brimful_owner;
 ALTER TABLE entry_notes ADD COLUMN subject text CHECK (length(subject) BETWEEN 1 AND 128), ADD COLUMN dimensions jsonb,
     ADD COLUMN counted jsonb;
 
--- Whether any budget stands for an account: a debit sees it in the row that it locks anyway.
-ALTER TABLE accounts ADD COLUMN budgeted boolean NOT NULL DEFAULT false;
+-- Whether any budget stands for an account: a debit sees it in the row that it locks anyway. The version rises with each change
+-- of a budget, so that a process need not read again what has not changed.
+ALTER TABLE accounts ADD COLUMN budgeted boolean NOT NULL DEFAULT false,
+    ADD COLUMN budgets_version bigint NOT NULL DEFAULT 0;
 
 -- `tag` is what a debit must be marked with to count: [] for all, ["subject"], or ["dimension", "value"]. What counts in a
 -- budget counts in its ancestors, nearest first.
@@ -26,13 +28,25 @@ CREATE TABLE budgets (
     ended_at timestamptz,
     -- It counts entries after this one. What windows that were deleted had counted stays as a sum.
     since_seq bigint NOT NULL CHECK (since_seq >= 0),
+    bundle integer NOT NULL CHECK (bundle >= 0),
     used_before numeric(38, 12) NOT NULL DEFAULT 0,
     PRIMARY KEY (customer_id, budget_id),
     FOREIGN KEY (customer_id, asset) REFERENCES accounts
 );
 CREATE INDEX budgets_by_tag ON budgets (customer_id, asset, tag) WHERE ended_at IS NULL;
 
--- What was used, and what open holds set aside, between two moments. `beyond` is the part of what was used that a hard budget did
+-- The windows that count now of some budgets of an account together, a budget beside its parent where there is room: a debit
+-- reads and writes one row for a whole tree. [[budget, starts, ends, lasts_s, used, held, beyond, most, announced], ...]
+CREATE TABLE budget_counters (
+    customer_id uuid NOT NULL,
+    asset text NOT NULL,
+    bundle integer NOT NULL CHECK (bundle >= 0),
+    windows text NOT NULL,
+    PRIMARY KEY (customer_id, asset, bundle),
+    FOREIGN KEY (customer_id, asset) REFERENCES accounts
+) WITH (fillfactor = 50);
+
+-- Windows that have ended. What was used, and what open holds set aside, between two moments. `beyond` is the part of what was used that a hard budget did
 -- not cover, recorded because it had happened; `most` is the highest amount that the budget had meanwhile.
 CREATE TABLE budget_windows (
     customer_id uuid NOT NULL,
@@ -87,18 +101,25 @@ CREATE TABLE spend_days (
     FOREIGN KEY (customer_id, asset) REFERENCES accounts
 );
 
+CREATE VIEW all_budget_windows AS
+SELECT c.customer_id, e.w ->> 0 AS budget_id, (e.w ->> 1)::timestamptz AS starts_at, (e.w ->> 2)::timestamptz AS ends_at,
+    (e.w ->> 4)::numeric AS used, (e.w ->> 5)::numeric AS held, (e.w ->> 6)::numeric AS beyond, (e.w ->> 7)::numeric AS most
+FROM budget_counters AS c CROSS JOIN LATERAL jsonb_array_elements(c.windows::jsonb) AS e (w)
+UNION ALL
+SELECT customer_id, budget_id, starts_at, ends_at, used, held, beyond, most FROM budget_windows;
+
 -- A hard budget holds, but for what was recorded beyond it, and what is set aside in it is what open holds say.
 CREATE VIEW broken_i17 AS
 SELECT w.customer_id, w.budget_id AS thing, 'more was used and held than it allowed' AS what
-FROM budget_windows AS w
+FROM all_budget_windows AS w
 JOIN budgets AS b ON b.customer_id = w.customer_id AND b.budget_id = w.budget_id
 WHERE b.hard AND (
-    SELECT sum(o.used + o.held - o.beyond) > max(o.most) FROM budget_windows AS o
+    SELECT sum(o.used + o.held - o.beyond) > max(o.most) FROM all_budget_windows AS o
     WHERE o.customer_id = w.customer_id AND o.budget_id = w.budget_id AND o.ends_at <= w.ends_at
         AND (o.ends_at = w.ends_at OR (b.span = 'rolling_24h' AND o.ends_at > w.ends_at - interval '24 hours 15 minutes')))
 UNION ALL
 SELECT coalesce(c.customer_id, h.customer_id), coalesce(c.budget_id, h.budget_id), 'what it holds is not what is held for it'
-FROM (SELECT customer_id, budget_id, sum(held) AS held FROM budget_windows GROUP BY customer_id, budget_id) AS c
+FROM (SELECT customer_id, budget_id, sum(held) AS held FROM all_budget_windows GROUP BY customer_id, budget_id) AS c
 FULL JOIN (
     SELECT o.customer_id, e.part ->> 0 AS budget_id, sum(o.amount) AS held
     FROM holds AS o CROSS JOIN LATERAL jsonb_array_elements(o.counted) AS e (part)
@@ -112,7 +133,7 @@ SELECT b.customer_id, b.budget_id AS thing, 'what it counted is not what was use
 FROM budgets AS b
 LEFT JOIN archive_marks AS r ON r.customer_id = b.customer_id AND r.asset = b.asset
 LEFT JOIN (
-    SELECT customer_id, budget_id, sum(used) AS used FROM budget_windows GROUP BY customer_id, budget_id
+    SELECT customer_id, budget_id, sum(used) AS used FROM all_budget_windows GROUP BY customer_id, budget_id
 ) AS c ON c.customer_id = b.customer_id AND c.budget_id = b.budget_id
 LEFT JOIN (
     SELECT u.customer_id, u.budget_id, -sum(u.amount) AS used
@@ -142,14 +163,15 @@ LEFT JOIN (
 ) AS e ON e.customer_id = b.customer_id AND e.budget_id = b.budget_id
 WHERE coalesce(r.seq, 0) <= b.since_seq AND b.used_before + coalesce(c.used, 0) <> coalesce(e.used, 0);
 
-GRANT SELECT ON broken_i17, broken_i17_used TO brimful_engine;
-GRANT SELECT ON budgets, budget_windows, leases, spend_days TO brimful_api, brimful_portal, brimful_engine;
+GRANT SELECT ON all_budget_windows, broken_i17, broken_i17_used TO brimful_engine;
+GRANT SELECT ON budgets, budget_counters, budget_windows, leases, spend_days TO brimful_api, brimful_portal, brimful_engine;
 GRANT INSERT, UPDATE (name, amount, hard, ended_at) ON budgets TO brimful_api, brimful_portal;
 GRANT UPDATE (used_before) ON budgets TO brimful_engine;
 GRANT DELETE ON budget_windows TO brimful_engine;
-GRANT INSERT ON budget_windows TO brimful_api, brimful_portal, brimful_engine;
+GRANT INSERT ON budget_counters, budget_windows TO brimful_api, brimful_portal, brimful_engine;
+GRANT UPDATE (windows) ON budget_counters TO brimful_api, brimful_portal, brimful_engine;
 GRANT UPDATE (used, held, beyond, most, announced) ON budget_windows TO brimful_api, brimful_portal, brimful_engine;
-GRANT UPDATE (budgeted) ON accounts TO brimful_api, brimful_portal, brimful_engine;
+GRANT UPDATE (budgeted, budgets_version) ON accounts TO brimful_api, brimful_portal, brimful_engine;
 GRANT INSERT ON leases TO brimful_api;
 GRANT UPDATE (used, recent_units, recent_s, interval_s, used_at, state, why, good_until) ON leases
     TO brimful_api, brimful_portal, brimful_engine;

@@ -110,6 +110,31 @@ def seed_accounts(url: str, upto: int, *, after: int = 0) -> None:
     clean_up(url)
 
 
+# All that is used counts in the lowest, and in the two above it.
+_BUDGETS = """
+    INSERT INTO budgets (customer_id, budget_id, asset, tag, span, amount, hard, ancestors, set_by, created_at,
+        since_seq, bundle)
+    SELECT lpad(n::text, 32, '0')::uuid, b.id, 'USD', b.tag, b.span, 1000000000, true, b.above, 'platform', now(), 0, 0
+    FROM generate_series(%s::int, %s::int) AS n, (VALUES
+        ('company', '["team", "none"]', 'month', '{}'::text[]),
+        ('team', '["none"]', 'week', '{company}'),
+        ('key', '[]', 'day', '{team,company}')) AS b (id, tag, span, above)
+"""
+_BUDGETED = """
+    UPDATE accounts SET budgeted = true
+    WHERE customer_id BETWEEN lpad(%s::int::text, 32, '0')::uuid AND lpad(%s::int::text, 32, '0')::uuid
+"""
+
+
+def seed_budgets(url: str, upto: int, *, after: int) -> None:
+    """The accounts of `seed_accounts`, each with a tree of three hard budgets that is never exhausted."""
+    seed_accounts(url, upto, after=after)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(_BUDGETS, (after + 1, upto))
+        connection.execute(_BUDGETED, (after + 1, upto))
+    clean_up(url)
+
+
 _FILL = """
     INSERT INTO entries (customer_id, seq, key_digest, recorded_at, asset, kind, source, amount,
         balance_after, key, mac)

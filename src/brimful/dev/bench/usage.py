@@ -36,6 +36,7 @@ _SPREAD_AGAIN = "reference: the same before HTTP"  # what it is compared with is
 _HOT = "reference: the same on one account"
 _WITHIN = "in process, up to %d per commit"
 _PLAIN = "plain PostgreSQL"
+_WITHIN_BUDGETS = f"in process, up to {_HOT_BATCH} per commit, in three budgets each"
 _WITHIN_HOT = f"in process, up to {_HOT_BATCH}, one account"
 
 
@@ -80,12 +81,17 @@ def _alone() -> dict[str, Any]:
     measured = Rounds()
     with grounds.testbed() as ground:
         grounds.seed_accounts(ground.url, _ACCOUNTS)
+        grounds.seed_budgets(ground.url, 2 * _ACCOUNTS, after=_ACCOUNTS)
         with ground.api() as url:
             load.wrk(url, _key(ground), connections=4, accounts=_ACCOUNTS, per_request=1, seconds=1)  # warm
             for _ in range(ROUNDS):
                 _reference(ground, measured, _SPREAD, last=_ACCOUNTS)
                 for size in _BATCHES:
                     _inside(ground, measured, _WITHIN % size, accounts=_ACCOUNTS, batch_max=size, against=_SPREAD)
+                _inside(
+                    ground, measured, _WITHIN_BUDGETS, accounts=_ACCOUNTS, batch_max=_HOT_BATCH,
+                    against=_WITHIN % _HOT_BATCH, first=_ACCOUNTS + 1,
+                )  # fmt: skip
                 _reference(ground, measured, _HOT, last=1)
                 _inside(ground, measured, _WITHIN_HOT, accounts=1, batch_max=_HOT_BATCH, against=_HOT)
                 _reference(ground, measured, _SPREAD_AGAIN, last=_ACCOUNTS)
@@ -105,6 +111,7 @@ def _alone() -> dict[str, Any]:
         "ratios": {
             "in_process": measured.ratio(_WITHIN % 500),
             "hot": measured.ratio(_WITHIN_HOT),
+            "budgets": measured.ratio(_WITHIN_BUDGETS),
             "http_single": measured.ratio(_over(256, 1)),
             "http_batch": measured.ratio(_over(_BATCH_CONNECTIONS, _PER_REQUEST)),
         },
@@ -124,8 +131,10 @@ def _reference(ground: Testbed, measured: Rounds, what: str, *, last: int) -> No
     measured.add(what, *reference.debits(ground, first=1, last=last, seconds=_SECONDS))
 
 
-def _inside(ground: Testbed, measured: Rounds, what: str, *, accounts: int, batch_max: int, against: str) -> None:
-    rate, times = uvloop.run(in_process(ground, accounts=accounts, batch_max=batch_max, seconds=_SECONDS))
+def _inside(
+    ground: Testbed, measured: Rounds, what: str, *, accounts: int, batch_max: int, against: str, first: int = 1
+) -> None:
+    rate, times = uvloop.run(in_process(ground, accounts=accounts, batch_max=batch_max, seconds=_SECONDS, first=first))
     measured.add(what, rate, times, against=against)
 
 

@@ -110,12 +110,23 @@ class BudgetBooks:
         }
         return begins[row["span"]]
 
+    def _windows(self, row: Row) -> list[dict[str, Any]]:
+        """Those that count now, and those that have ended."""
+        found = self._tables.where("budget_windows", customer_id=row["customer_id"], budget_id=row["budget_id"])
+        names = ("used", "held", "beyond", "most")
+        for kept in self._tables.where("budget_counters", customer_id=row["customer_id"], asset=row["asset"]):
+            for budget_id, _, ends_at, _, *figures, _ in json.loads(kept["windows"]):
+                if budget_id == row["budget_id"]:
+                    figured = dict(zip(names, map(Decimal, figures), strict=True))
+                    found.append({"ends_at": dt.datetime.fromisoformat(ends_at), **figured})
+        return found
+
     def _sums(self, row: Row) -> None:
         """Every window's sums together are those of the entries and of the open holds; none exceeds the budget but for
         what was recorded after the fact.
         """
         customer_id, name = row["customer_id"], row["budget_id"]
-        windows = self._tables.where("budget_windows", customer_id=customer_id, budget_id=name)
+        windows = self._windows(row)
         used = -sum(
             entry["amount"] for entry, counted in self._uses
             if any((one["customer_id"], one["budget_id"]) == (customer_id, name) for one in counted)

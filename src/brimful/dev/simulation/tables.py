@@ -43,6 +43,7 @@ _KEYS = {
     "offers": ("asset", "version", "place"),
     "entry_notes": ("customer_id", "asset", "seq"),
     "budgets": ("customer_id", "budget_id"),
+    "budget_counters": ("customer_id", "asset", "bundle"),
     "budget_windows": ("customer_id", "budget_id", "ends_at"),
     "leases": ("customer_id", "hold_id"),
     "spend_days": ("customer_id", "asset", "day", "tag"),

@@ -144,45 +144,57 @@ def _end_leases(t: Tables, p: Any) -> int:
 # --- budgets ------------------------------------------------------------------------------------------------
 
 _BUDGET = budgets.model.Budget._fields
-_WINDOW = ("starts_at", "ends_at", "used", "held", "beyond", "most", "announced")
 
 
-def _named(row: Row, window: Row | None) -> Row:
-    kept = dict.fromkeys(_WINDOW) if window is None else {name: window[name] for name in _WINDOW}
-    return {**{name: row[name] for name in _BUDGET}, "time_zone": "UTC", **kept}
+def _named(row: Row) -> Row:
+    return {**{name: row[name] for name in _BUDGET}, "time_zone": "UTC"}
 
 
-@registry.on(budgets.store._FIND)
+@registry.on(budgets.definitions._FIND)
 def _find_budgets(t: Tables, p: Any) -> list[Row]:
-    named: dict[tuple[str, str], Row] = {}
+    found = []
     for customer_id, asset, tag in registry.columns(p, "customers", "assets", "tags"):
         for row in t.where("budgets", customer_id=customer_id, asset=asset, tag=tag, ended_at=None):
-            named[customer_id, row["budget_id"]] = row
-            for above in row["ancestors"]:
-                parent = t.get("budgets", customer_id, above)
-                assert parent is not None
-                named[customer_id, above] = parent
-    found = []
-    for (customer_id, budget_id), row in named.items():
-        since = p["day_ago"] if row["span"] == "rolling_24h" else p["now"]
-        windows = t.where("budget_windows", customer_id=customer_id, budget_id=budget_id)
-        counting: list[Row | None] = [window for window in windows if window["ends_at"] > since]
-        found += [_named(row, window) for window in counting or [None]]
+            above = (t.get("budgets", customer_id, name) for name in row["ancestors"])
+            found += [{**_named(one), "for_tag": tag} for one in (row, *above) if one is not None]
     return found
 
 
-@registry.on(budgets.store._HELD)
-def _held_in(t: Tables, p: Any) -> list[Row]:
-    found = []
-    for customer_id, budget_id, ends_at in registry.columns(p, "customers", "ids", "ends"):
-        row = t.get("budgets", customer_id, budget_id)
-        window = t.get("budget_windows", customer_id, budget_id, ends_at)
-        if row is not None and window is not None:
-            found.append(_named(row, window))
-    return found
+@registry.on(budgets.definitions._BY_ID)
+def _budgets_by_id(t: Tables, p: Any) -> list[Row]:
+    found = (t.get("budgets", *key) for key in registry.columns(p, "customers", "ids"))
+    return [_named(row) for row in found if row is not None]
+
+
+@registry.on(budgets.store._BUNDLES)
+def _bundles(t: Tables, p: Any) -> list[Row]:
+    found = (t.get("budget_counters", *key) for key in registry.columns(p, "customers", "assets", "bundles"))
+    return [row for row in found if row is not None]
 
 
 @registry.on(budgets.store._SAVE)
+def _save_bundles(t: Tables, p: Any) -> int:
+    names = ("customer_id", "asset", "bundle", "windows")
+    for values in registry.columns(p, "customers", "assets", "bundles", "windows"):
+        row = dict(zip(names, values, strict=True))
+        known = t.get("budget_counters", *values[:3])
+        if known is None:
+            t.insert("budget_counters", row)
+        else:
+            t.update("budget_counters", known, windows=row["windows"])
+    return len(p["bundles"])
+
+
+@registry.on(budgets.store._CLOSED)
+def _closed(t: Tables, p: Any) -> list[Row]:
+    found = (t.get("budget_windows", *key) for key in registry.columns(p, "customers", "ids", "ends"))
+    return [row for row in found if row is not None]
+
+
+_WINDOW = ("starts_at", "ends_at", "used", "held", "beyond", "most", "announced")
+
+
+@registry.on(budgets.store._SAVE_CLOSED)
 def _save_windows(t: Tables, p: Any) -> int:
     names = ("customer_id", "budget_id", *_WINDOW)
     columns = ("customers", "ids", "starts", "ends", "used", "held", "beyond", "most", "announced")
@@ -196,10 +208,23 @@ def _save_windows(t: Tables, p: Any) -> int:
     return len(p["ids"])
 
 
+@registry.on(budgets.store._FILLED)
+def _filled(t: Tables, p: Any) -> list[Row]:
+    found: dict[int, Row] = {}
+    for row in t.where("budgets", customer_id=p[1], asset=p[2]):
+        empty = {"bundle": row["bundle"], "filled": 0, "rolling": False, "parents": None if p[0] is None else False}
+        one = found.setdefault(row["bundle"], empty)
+        one["filled"] += row["ended_at"] is None
+        one["rolling"] = one["rolling"] or row["span"] == "rolling_24h"
+        if p[0] is not None:
+            one["parents"] = one["parents"] or row["budget_id"] == p[0]
+    return [found[number] for number in sorted(found)]
+
+
 @registry.on(budgets.store._INSERT)
 def _insert_budget(t: Tables, p: Any) -> int:
     names = ("customer_id", "budget_id", "asset", "tag", "name", "span", "amount", "hard", "ancestors", "set_by",
-             "since_seq")  # fmt: skip
+             "since_seq", "bundle")  # fmt: skip
     t.insert("budgets", {**{name: p[name] for name in names}, "created_at": p["now"], "ended_at": None})
     return 1
 

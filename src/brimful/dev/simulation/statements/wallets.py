@@ -119,6 +119,7 @@ def _create_accounts(t: Tables, p: Any) -> int:
         if t.get("customers", customer_id) is not None and t.get("accounts", customer_id, asset) is None:
             t.insert("accounts", {"customer_id": customer_id, "asset": asset, "balance": Decimal(0), "seq": 0,
                                   "mac": b"", "held": Decimal(0), "lots_due_at": None, "budgeted": False,
+                                  "budgets_version": 0,
                                   "trigger_below": None, "alert_below": None, "erased": False,
                                   "created_at": p["now"]})  # fmt: skip
             made += 1
@@ -223,7 +224,7 @@ def _set_budgeted(t: Tables, p: Any) -> int:
     row = t.get("accounts", p[1], p[2])
     if row is None:
         return 0
-    t.update("accounts", row, budgeted=p[0])
+    t.update("accounts", row, budgeted=p[0], budgets_version=row["budgets_version"] + 1)
     return 1
 
 
