@@ -12,7 +12,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from brimful.budgets import model, tags
-from brimful.budgets.model import Budget
+from brimful.budgets.model import Budget, Family, Zoned
 from brimful.core.ids import CustomerId
 from brimful.ledger.accounts import AccountKey
 from brimful.ledger.holds import Counted, Hold
@@ -22,58 +22,47 @@ NEAR, REACHED, BEYOND = 1, 2, 4  # events of a window
 _NEAR_PERCENT = 80
 _ANY = (tags.ALL,)
 _LONG_AGO = dt.datetime.min.replace(tzinfo=dt.UTC)
+_NEVER = dt.datetime.max.replace(tzinfo=dt.UTC)
 BudgetKey = tuple[CustomerId, str]
 BundleKey = tuple[CustomerId, str, int]  # customer_id, asset, number
 
 
 @dataclasses.dataclass(slots=True, eq=False)
 class Window:
-    """What one window of a budget has counted. It counts for `lasts_s` after its end. `beyond` is the part of what was
-    used that a hard budget did not cover, `most` the highest amount that was allowed, and `announced` which events were
+    """What one window of a budget has counted. It counts until `counts_until`. `beyond` is the part of what was used
+    that a hard budget did not cover, `most` the highest amount that was allowed, and `announced` which events were
     sent.
     """
 
     budget_id: str
     starts_at: dt.datetime
     ends_at: dt.datetime
-    lasts_s: int
+    counts_until: dt.datetime
     used: Decimal = _NOTHING
     held: Decimal = _NOTHING
     beyond: Decimal = _NOTHING
     most: Decimal = _NOTHING
     announced: int = 0
-
-    def counts(self, now: dt.datetime) -> bool:
-        """Whether it does at this moment."""
-        if self.lasts_s:
-            return self.ends_at + dt.timedelta(seconds=self.lasts_s) > now
-        return self.ends_at > now
+    name: str = ""  # what its text begins with, before `used`
+    rest: str = ""  # and ends with, until it changes
 
 
 @dataclasses.dataclass(slots=True, eq=False)
-class Bundle:
-    """The windows of some budgets of an account that are kept together."""
-
-    customer_id: CustomerId
-    asset: str
-    number: int
-    windows: list[Window]
-
-    @property
-    def key(self) -> BundleKey:
-        return self.customer_id, self.asset, self.number
-
-
-@dataclasses.dataclass(slots=True)
 class Running:
-    """A budget with the windows that count now; the one that new debits count in is made when the first does."""
+    """A budget with the windows that count now; the one that new debits count in is made when the first does. All of
+    them count until `until`.
+    """
 
     budget: Budget
     zone: str
+    bundle: "Bundle"
     windows: list[Window]
     used: Decimal
     held: Decimal
     now: dt.datetime
+    near: Decimal
+    until: dt.datetime
+    rolling: bool
 
     @property
     def left(self) -> Decimal:
@@ -85,6 +74,61 @@ class Running:
         """When something of what it has counted stops counting; None where nothing ever does."""
         ends = min((window.ends_at for window in self.windows), default=None)
         return model.resets_at(self.budget, ends or model.window_at(self.budget, self.zone, self.now).ends_at)
+
+
+@dataclasses.dataclass(slots=True, eq=False)
+class Bundle:
+    """The windows of some budgets of an account that are kept together, as `text`; and what is running of them: single
+    budgets, and families that lie here whole.
+    """
+
+    customer_id: CustomerId
+    asset: str
+    number: int
+    windows: list[Window]
+    text: str = ""
+    running: dict[str, Running] = dataclasses.field(default_factory=dict)
+    families: dict[int, tuple[Family, list[Running]]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def key(self) -> BundleKey:
+        return self.customer_id, self.asset, self.number
+
+    def run_all(self, family: Family, now: dt.datetime) -> list[Running]:
+        """A whole family; the one of before where nothing of it is over."""
+        known = self.families.get(id(family))
+        if known is not None and known[0] is family:
+            for one in known[1]:
+                if one.until <= now:
+                    break
+                one.now = now
+            else:
+                return known[1]
+        runs = [self.run(budget, zone, now) for budget, zone in family.budgets]
+        self.families[id(family)] = family, runs
+        return runs
+
+    def run(self, budget: Budget, zone: str, now: dt.datetime) -> Running:
+        """One of its budgets at this moment; the one of before where nothing of it is over."""
+        one = self.running.get(budget.budget_id)
+        # Equal is enough: each family has its own copy of a budget above it, and all must find the same sums.
+        if one is not None and (one.budget is budget or one.budget == budget) and one.until > now:
+            one.now = now
+            return one
+        self.families.clear()
+        alive, used, held, until = list[Window](), _NOTHING, _NOTHING, _NEVER
+        for window in self.windows:
+            if window.budget_id == budget.budget_id and window.counts_until > now:
+                alive.append(window)
+                used += window.used
+                held += window.held
+                until = min(until, window.counts_until)
+        if len(alive) > 1:
+            alive.sort(key=lambda one: one.ends_at)
+        near = budget.amount * _NEAR_PERCENT / 100
+        one = Running(budget, zone, self, alive, used, held, now, near, until, bool(budget.lasts))
+        self.running[budget.budget_id] = one
+        return one
 
 
 class Exceeded(NamedTuple):
@@ -105,19 +149,6 @@ class Announcement(NamedTuple):
     running: Running
 
 
-def running(budget: Budget, zone: str, windows: Iterable[Window], now: dt.datetime) -> Running:
-    """A budget with those of these windows that are its own and count at this moment."""
-    alive, used, held = list[Window](), _NOTHING, _NOTHING
-    for window in windows:
-        if window.budget_id == budget.budget_id and window.counts(now):
-            alive.append(window)
-            used += window.used
-            held += window.held
-    if len(alive) > 1:
-        alive.sort(key=lambda one: one.ends_at)
-    return Running(budget, zone, alive, used, held, now)
-
-
 class Counting:
     """The budgets of a batch's accounts.
 
@@ -126,31 +157,26 @@ class Counting:
     and count nothing new.
 
     Args:
-        budgets: each with its customer's zone.
+        families: the budgets of each account and tag.
         bundles: those of the budgets, as far as there are any.
-        closed: windows that are in no bundle any more, and in which holds of the batch are set aside.
         now: the moment of the batch.
+        held_in: budgets in which holds of the batch are set aside.
+        closed: windows that are in no bundle any more, and in which holds of the batch are set aside.
     """
 
     def __init__(
         self,
-        budgets: Iterable[tuple[Budget, str]] = (),
-        bundles: Iterable[Bundle] = (),
-        closed: Iterable[tuple[CustomerId, Window]] = (),
+        families: Mapping[tuple[AccountKey, str], Family] | None = None,
+        bundles: Mapping[BundleKey, Bundle] | None = None,
         now: dt.datetime = _LONG_AGO,
+        held_in: Mapping[BudgetKey, Zoned] | None = None,
+        closed: Iterable[tuple[CustomerId, Window]] = (),
     ) -> None:
         self._now = now
-        self._bundles = {bundle.key: bundle for bundle in bundles}
-        self._by_id: dict[BudgetKey, Running] = {}
-        self._by_tag: dict[tuple[CustomerId, str, str], list[Running]] = {}
-        self._accounts: set[AccountKey] = set()
-        for budget, zone in budgets:
-            bundle = self._bundles.get((budget.customer_id, budget.asset, budget.bundle))
-            one = running(budget, zone, () if bundle is None else bundle.windows, now)
-            self._by_id[budget.customer_id, budget.budget_id] = one
-            self._accounts.add((budget.customer_id, budget.asset))
-            if budget.ended_at is None:
-                self._by_tag.setdefault((budget.customer_id, budget.asset, budget.tag), []).append(one)
+        self._families = families or {}
+        self._bundles = dict(bundles or {})
+        self._held_in = held_in or {}
+        self._running: dict[BudgetKey, Running] = {}
         self._closed = {(customer_id, window.budget_id, window.ends_at): window for customer_id, window in closed}
         self._found: dict[tuple[AccountKey, tuple[str, ...]], list[Running]] = {}
         self.changed: dict[BundleKey, Bundle] = {}
@@ -158,12 +184,10 @@ class Counting:
         self.due: list[Announcement] = []
 
     def __bool__(self) -> bool:
-        return bool(self._by_id)
+        return bool(self._families)
 
     def of(self, account: AccountKey, subject: str | None, dimensions: Mapping[str, str] | None) -> list[Running]:
         """The budgets that a debit of this account counts in, by their ids."""
-        if account not in self._accounts:
-            return []
         wanted = account, _ANY if subject is None and not dimensions else tuple(tags.of(subject, dimensions))
         found = self._found.get(wanted)
         if found is None:
@@ -171,14 +195,25 @@ class Counting:
         return found
 
     def _find(self, account: AccountKey, wanted: Sequence[str]) -> list[Running]:
-        customer_id, asset = account
-        found: dict[str, Running] = {}
-        for tag in wanted:
-            for one in self._by_tag.get((customer_id, asset, tag), ()):
-                found[one.budget.budget_id] = one
-                for above in one.budget.ancestors:
-                    found[above] = self._by_id[customer_id, above]
-        return [found[budget_id] for budget_id in sorted(found)]
+        families = [family for tag in wanted if (family := self._families.get((account, tag))) is not None]
+        if len(families) == 1 and len(families[0].bundles) == 1 and not self._held_in:
+            return self._bundle((*account, families[0].bundles[0])).run_all(families[0], self._now)
+        found = {one.budget_id: (one, zone) for family in families for one, zone in family.budgets}
+        return [self._run(*found[budget_id]) for budget_id in sorted(found)]
+
+    def _run(self, budget: Budget, zone: str) -> Running:
+        name = budget.customer_id, budget.budget_id
+        one = self._running.get(name)
+        if one is None:
+            bundle = self._bundle((budget.customer_id, budget.asset, budget.bundle))
+            one = self._running[name] = bundle.run(budget, zone, self._now)
+        return one
+
+    def _bundle(self, key: BundleKey) -> Bundle:
+        bundle = self._bundles.get(key)
+        if bundle is None:
+            bundle = self._bundles[key] = Bundle(*key, [])
+        return bundle
 
     def exceeded(self, budgets: Sequence[Running], amount: Decimal) -> Exceeded | None:
         """The hard budget that covers least of this, if any does not cover it. Exactly what is left is covered."""
@@ -195,8 +230,7 @@ class Counting:
         """The same for more than a hold set aside, in the windows in which it is."""
         tightest: tuple[Decimal, Exceeded] | None = None
         for budget_id, ends_at in hold.counted:
-            one = self._by_id[hold.customer_id, budget_id]
-            window = self._window(one, ends_at)
+            one, window = self._where_held(hold.customer_id, budget_id, ends_at)
             alive = any(window is own for own in one.windows)
             used, held = (one.used, one.held) if alive else (window.used, window.held)
             left, budget = one.budget.amount - used - held, one.budget
@@ -212,8 +246,21 @@ class Counting:
 
     def use(self, budgets: Sequence[Running], amount: Decimal) -> None:
         """Count what was used now."""
+        changed: Bundle | None = None
         for one in budgets:
-            self._add(one, self._current(one), used=amount)
+            # As `_add` does it: most debits are within their budgets, and near the end of none.
+            used = one.used + amount
+            if used < one.near and not one.held and one.windows and not one.rolling:
+                window = one.windows[0]
+                window.used += amount
+                one.used = used
+                if window.most < one.near:
+                    self._add(one, window)
+                elif changed is not one.bundle:
+                    changed = one.bundle
+                    self.changed[changed.key] = changed
+            else:
+                self._add(one, self._current(one), used=amount)
 
     def set_aside(self, budgets: Sequence[Running], amount: Decimal) -> Counted:
         """Count what a hold sets aside now. Returns where it counts."""
@@ -227,31 +274,29 @@ class Counting:
     def give_back(self, hold: Hold, *, used: Decimal = _NOTHING) -> None:
         """Count what a hold set aside no longer, and what of it was used, in the windows in which it was made."""
         for budget_id, ends_at in hold.counted:
-            one = self._by_id[hold.customer_id, budget_id]
-            self._add(one, self._window(one, ends_at), used=used, held=-hold.amount)
+            one, window = self._where_held(hold.customer_id, budget_id, ends_at)
+            self._add(one, window, used=used, held=-hold.amount)
 
-    def _window(self, one: Running, ends_at: dt.datetime) -> Window:
-        """A window in which a hold is set aside: in its bundle, or closed."""
-        budget = one.budget
-        bundle = self._bundles.get((budget.customer_id, budget.asset, budget.bundle))
-        for window in bundle.windows if bundle is not None else ():
-            if window.budget_id == budget.budget_id and window.ends_at == ends_at:
-                return window
-        return self._closed[budget.customer_id, budget.budget_id, ends_at]
+    def _where_held(self, customer_id: CustomerId, budget_id: str, ends_at: dt.datetime) -> tuple[Running, Window]:
+        """A budget and a window of it in which a hold is set aside: in its bundle, or closed."""
+        one = self._running.get((customer_id, budget_id)) or self._run(*self._held_in[customer_id, budget_id])
+        for window in one.bundle.windows:
+            if window.budget_id == budget_id and window.ends_at == ends_at:
+                return one, window
+        return one, self._closed[customer_id, budget_id, ends_at]
 
     def _current(self, one: Running) -> Window:
         """The window for what counts now: the one that has begun, as it began, or the next."""
-        rolling = bool(one.budget.lasts)
-        if not rolling and one.windows:
+        if not one.rolling and one.windows:
             return one.windows[0]
         bounds = model.window_at(one.budget, one.zone, self._now)
         for window in one.windows:
             if window.ends_at == bounds.ends_at:
                 return window
-        made = Window(one.budget.budget_id, *bounds, int(one.budget.lasts.total_seconds()))
+        made = Window(one.budget.budget_id, *bounds, bounds.ends_at + one.budget.lasts)
         one.windows.append(made)
-        key = one.budget.customer_id, one.budget.asset, one.budget.bundle
-        self._bundles.setdefault(key, Bundle(*key, [])).windows.append(made)
+        one.until = min(one.until, made.counts_until)
+        one.bundle.windows.append(made)
         return made
 
     def _add(self, one: Running, window: Window, *, used: Decimal = _NOTHING, held: Decimal = _NOTHING) -> None:
@@ -263,15 +308,15 @@ class Counting:
         if alive:
             one.used += used
             one.held += held
-        total = one.used + one.held if alive else window.used + window.held
-        window.most = max(window.most, budget.amount if budget.hard else total)
-        key = budget.customer_id, budget.asset, budget.bundle
-        if (budget.customer_id, budget.budget_id, window.ends_at) in self._closed:
-            self.closed[budget.customer_id, budget.budget_id, window.ends_at] = window
+        after = before + used + held
+        window.rest = ""
+        window.most = max(window.most, budget.amount if budget.hard else after)
+        name = budget.customer_id, budget.budget_id, window.ends_at
+        if name in self._closed:
+            self.closed[name] = window
         else:
-            self.changed[key] = self._bundles[key]
+            self.changed[one.bundle.key] = one.bundle
         if used:
-            after = before + used + held
             if budget.hard and after > budget.amount:
                 window.beyond = min(window.used, window.beyond + min(used, after - max(budget.amount, before + held)))
             if alive and budget.ended_at is None:
@@ -283,7 +328,7 @@ class Counting:
         for other in one.windows:
             announced |= other.announced
         due = 0
-        if one.used * 100 >= amount * _NEAR_PERCENT:
+        if one.used >= one.near:
             due |= NEAR
         if one.used >= amount:
             due |= REACHED

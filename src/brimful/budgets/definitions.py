@@ -1,18 +1,19 @@
 """What budgets there are: read once, and remembered for as long as nothing of the account's changes."""
 
 import collections
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from decimal import Decimal
 
 from brimful.budgets import model
-from brimful.budgets.model import Budget
+from brimful.budgets.model import Budget, Family, Zoned
+from brimful.core import money
 from brimful.core.ids import CustomerId
 from brimful.db.columns import CustomerIds, Texts
 from brimful.db.pool import Row, Tx
 from brimful.ledger.accounts import Account, AccountKey
 
 COLUMNS = ", ".join(f"b.{name}" for name in Budget._fields)
-Zoned = tuple[Budget, str]  # a budget, and its customer's zone
-Found = dict[tuple[CustomerId, str], Zoned]  # by customer and budget
+Families = dict[tuple[AccountKey, str], Family]  # by account and tag
 
 # LATERAL, and each customer asked for once more: look-ups by key, and a coordinator knows the node.
 _FIND = f"""
@@ -61,44 +62,48 @@ class Definitions:
 
     def __init__(self, most: int = 100_000) -> None:
         self._most = most
-        self._known: collections.OrderedDict[tuple[AccountKey, str], tuple[int, tuple[Zoned, ...]]]
-        self._known = collections.OrderedDict()
+        self._known: collections.OrderedDict[tuple[AccountKey, str], tuple[int, Family]] = collections.OrderedDict()
 
-    async def read(self, tx: Tx, wanted: Collection[tuple[Account, str]]) -> Found:
+    async def read(self, tx: Tx, wanted: Mapping[tuple[AccountKey, str], Account]) -> Families:
         """The budgets that stand for these accounts and tags, and those above them. The accounts are locked."""
-        found, missing = Found(), dict[tuple[AccountKey, str], Account]()
-        for account, tag in wanted:
-            key = account.key, tag
+        found, missing = Families(), dict[tuple[AccountKey, str], Account]()
+        for key, account in wanted.items():
             known = self._known.get(key)
             if known is None or known[0] != account.budgets_version:
                 missing[key] = account
-                continue
-            self._known.move_to_end(key)
-            for one in known[1]:
-                found[one[0].customer_id, one[0].budget_id] = one
+            else:
+                found[key] = known[1]
         if missing:
             found |= await self._look_up(tx, missing)
         return found
 
-    async def _look_up(self, tx: Tx, missing: dict[tuple[AccountKey, str], Account]) -> Found:
+    async def _look_up(self, tx: Tx, missing: Mapping[tuple[AccountKey, str], Account]) -> Families:
         pairs = sorted(missing)
         values = {
             "customers": CustomerIds(key[0] for key, _ in pairs),
             "assets": Texts(key[1] for key, _ in pairs),
             "tags": Texts(tag for _, tag in pairs),
         }
-        families: dict[tuple[AccountKey, str], list[Zoned]] = {key: [] for key in missing}
+        named: dict[tuple[AccountKey, str], dict[str, Zoned]] = {key: {} for key in missing}
         for row in await tx.all(_FIND, values):
             budget = budget_of(row)
-            families[(budget.customer_id, budget.asset), row["for_tag"]].append((budget, row["time_zone"]))
+            key = (budget.customer_id, budget.asset), row["for_tag"]
+            named[key][budget.budget_id] = budget, row["time_zone"]
+        found = {key: _family(family) for key, family in named.items()}
         for key, account in missing.items():
-            self._known[key] = account.budgets_version, tuple(families[key])
+            self._known[key] = account.budgets_version, found[key]
+            self._known.move_to_end(key)
         while len(self._known) > self._most:
             self._known.popitem(last=False)
-        return {(one.customer_id, one.budget_id): (one, zone) for family in families.values() for one, zone in family}
+        return found
 
 
-async def of_ids(tx: Tx, wanted: Collection[tuple[CustomerId, str]]) -> Found:
+def _family(named: Mapping[str, Zoned]) -> Family:
+    budgets = tuple(named[name] for name in sorted(named))
+    return Family(budgets, tuple(sorted({budget.bundle for budget, _ in budgets})))
+
+
+async def of_ids(tx: Tx, wanted: Collection[tuple[CustomerId, str]]) -> dict[tuple[CustomerId, str], Zoned]:
     """These budgets, also those that have ended."""
     customers, names = zip(*sorted(wanted), strict=True)
     rows = await tx.all(_BY_ID, {"customers": CustomerIds(customers), "ids": Texts(names)})
@@ -107,4 +112,5 @@ async def of_ids(tx: Tx, wanted: Collection[tuple[CustomerId, str]]) -> Found:
 
 def budget_of(row: Row) -> Budget:
     """A budget as it is kept."""
-    return Budget(**{**{name: row[name] for name in Budget._fields}, "ancestors": tuple(row["ancestors"])})
+    plain = {"ancestors": tuple(row["ancestors"]), "amount": Decimal(money.text(row["amount"]))}
+    return Budget(**{**{name: row[name] for name in Budget._fields}, **plain})

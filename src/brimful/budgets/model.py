@@ -53,6 +53,16 @@ class Budget(NamedTuple):
         return _DAY if self.span == "rolling_24h" else dt.timedelta(0)
 
 
+Zoned = tuple[Budget, str]  # a budget, and its customer's zone
+
+
+class Family(NamedTuple):
+    """The budgets that a tag of an account names, and those above them, by their ids; and which bundles have them."""
+
+    budgets: tuple[Zoned, ...]
+    bundles: tuple[int, ...]
+
+
 class Bounds(NamedTuple):
     """The two ends of a window; the first belongs to it."""
 

@@ -1,5 +1,6 @@
 """Budgets as they are kept: set, ended, listed, and what they have counted."""
 
+import collections
 import dataclasses
 import datetime as dt
 import json
@@ -11,7 +12,7 @@ from brimful import ledger
 from brimful.budgets import counting, definitions as budget_definitions, model, tags
 from brimful.budgets.counting import Announcement, Bundle, BundleKey, Counting, Running, Window
 from brimful.budgets.definitions import COLUMNS, Definitions, budget_of
-from brimful.budgets.model import Budget, SetBy, Span
+from brimful.budgets.model import Budget, SetBy, Span, Zoned
 from brimful.core import clock, money
 from brimful.core.errors import Refused
 from brimful.core.ids import CustomerId
@@ -24,6 +25,7 @@ from brimful.notifications.events import Topic
 
 # --- counting -----------------------------------------------------------------------------------------------
 
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # Rows of up to a page: a bundle beyond it would be kept out of line, and rewritten whole.
 _BUNDLE_MAX = 8
 _BUNDLES = """
@@ -48,36 +50,66 @@ _CLOSED = """
 """
 
 
+class Memory:
+    """What one process need not work out again: which budgets there are, and what their bundles said when it wrote
+    them. What a bundle says is read all the same, and compared.
+
+    Args:
+        most: of each.
+    """
+
+    def __init__(self, most: int = 100_000) -> None:
+        self.definitions = Definitions(most)
+        self._most = most
+        self._bundles: collections.OrderedDict[BundleKey, Bundle] = collections.OrderedDict()
+
+    def take(self, customer_id: CustomerId, asset: str, number: int, text: str) -> Bundle:
+        """A bundle that says this. It is not remembered until it is kept: a batch that fails has changed it."""
+        known = self._bundles.pop((customer_id, asset, number), None)
+        if known is not None and known.text == text:
+            return known
+        return Bundle(customer_id, asset, number, _parsed(text), text)
+
+    def keep(self, bundle: Bundle) -> None:
+        """A bundle as it was written."""
+        if self._most:
+            self._bundles[bundle.key] = bundle
+            if len(self._bundles) > self._most:
+                self._bundles.popitem(last=False)
+
+
 async def read(
     tx: Tx,
-    wanted: Collection[tuple[Account, str]],
+    wanted: Mapping[tuple[AccountKey, str], Account],
     holds: Iterable[Hold] = (),
-    definitions: Definitions | None = None,
+    memory: Memory | None = None,
 ) -> Counting:
     """What the budgets of these accounts and tags have counted, and those in which these holds are set aside. To be
-    asked under the accounts' locks, in a statement after them. `definitions` remembers what budgets there are.
+    asked under the accounts' locks, in a statement after them.
     """
-    found = await (definitions or Definitions(0)).read(tx, wanted) if wanted else {}
+    memory = memory or Memory(0)
+    families = await memory.definitions.read(tx, wanted) if wanted else {}
+    keys = {(*account, number) for (account, _), family in families.items() for number in family.bundles}
     kept = {(hold.customer_id, name, end) for hold in holds for name, end in hold.counted}
+    held_in: dict[tuple[CustomerId, str], Zoned] = {}
     closed: list[tuple[CustomerId, Window]] = []
     if kept:
-        found = {**await budget_definitions.of_ids(tx, {(customer_id, name) for customer_id, name, _ in kept}), **found}
+        held_in = await budget_definitions.of_ids(tx, {(customer_id, name) for customer_id, name, _ in kept})
         closed = [(row["customer_id"], _window(row)) for row in await tx.ask(_closed_query(kept))]
-    if not found:
+        keys |= {(one.customer_id, one.asset, one.bundle) for one, _ in held_in.values()}
+    if not keys:
         return Counting()
-    bundles = await _read_bundles(tx, {(one.customer_id, one.asset, one.bundle) for one, _ in found.values()})
-    return Counting(found.values(), bundles, closed, await tx.now())
+    return Counting(families, await _read_bundles(tx, keys, memory), await tx.now(), held_in, closed)
 
 
-async def _read_bundles(tx: Tx, keys: Collection[BundleKey]) -> list[Bundle]:
-    customers, assets, numbers = zip(*sorted(keys), strict=True)
+async def _read_bundles(tx: Tx, keys: Collection[BundleKey], memory: Memory | None = None) -> dict[BundleKey, Bundle]:
+    take = (memory or Memory(0)).take
+    customers, assets, numbers = zip(*keys, strict=True)
     values = {
         "customers": CustomerIds(customers), "assets": Names(assets), "bundles": Numbers(numbers), "one": customers[0],
     }  # fmt: skip
-    return [
-        Bundle(row["customer_id"], row["asset"], row["bundle"], _parsed(row["windows"]))
-        for row in await tx.all(_BUNDLES, values)
-    ]
+    found = (take(*row.values()) for row in await tx.all(_BUNDLES, values))
+    return {bundle.key: bundle for bundle in found}
 
 
 def _closed_query(kept: Collection[tuple[CustomerId, str, dt.datetime]]) -> Query[list[Row]]:
@@ -86,19 +118,29 @@ def _closed_query(kept: Collection[tuple[CustomerId, str, dt.datetime]]) -> Quer
 
 
 def _parsed(windows: str) -> list[Window]:
-    moment, number = dt.datetime.fromisoformat, Decimal
+    number = Decimal
     return [
-        Window(name, moment(start), moment(end), lasts, number(used), number(held), number(beyond), number(most), done)
-        for name, start, end, lasts, used, held, beyond, most, done in json.loads(windows)
-    ]
+        Window(name, _moment(start), _moment(end), _moment(until), number(used), number(held), number(beyond),
+               number(most), announced)
+        for name, start, end, until, used, held, beyond, most, announced in json.loads(windows)
+    ]  # fmt: skip
 
 
-def _dumped(windows: Sequence[Window]) -> str:
-    return json.dumps([
-        (one.budget_id, one.starts_at.isoformat(), one.ends_at.isoformat(), one.lasts_s, str(one.used), str(one.held),
-         str(one.beyond), str(one.most), one.announced)
-        for one in windows
-    ])  # fmt: skip
+def _moment(seconds: int) -> dt.datetime:
+    return _EPOCH + dt.timedelta(seconds=seconds)
+
+
+def _text(bundle: Bundle) -> str:
+    """A JSON array; no name, number or moment needs an escape, and a writer of JSON took ten times as long."""
+    return f"[{','.join([_window_text(window) for window in bundle.windows])}]"
+
+
+def _window_text(one: Window) -> str:
+    if not one.rest:
+        ends = ",".join(str(int(moment.timestamp())) for moment in (one.starts_at, one.ends_at, one.counts_until))
+        one.name = f'["{one.budget_id}",{ends},"'
+        one.rest = f'","{one.held}","{one.beyond}","{one.most}",{one.announced}]'
+    return f"{one.name}{one.used}{one.rest}"
 
 
 _SAVE = """
@@ -115,18 +157,22 @@ _SAVE_CLOSED = """
 """
 
 
-async def save(tx: Tx, counted: Counting) -> None:
+async def save(tx: Tx, counted: Counting, memory: Memory | None = None) -> None:
     """Write what changed, at the latest before the commit, and emit what is due. The caller holds the accounts' locks.
     A window that counts no longer leaves its bundle, and becomes a row of its own.
     """
+    if not counted.changed and not counted.closed:
+        return
     now = await tx.now()
     closed = dict(counted.closed)
     for bundle in counted.changed.values():
-        for window in bundle.windows:
-            if not window.counts(now):
-                closed[bundle.customer_id, window.budget_id, window.ends_at] = window
-    if counted.changed:
-        _save_bundles(tx, list(counted.changed.values()), now)
+        over = [window for window in bundle.windows if window.counts_until <= now]
+        if over:
+            closed |= {(bundle.customer_id, window.budget_id, window.ends_at): window for window in over}
+            bundle.windows = [window for window in bundle.windows if window.counts_until > now]
+            bundle.running.clear()
+            bundle.families.clear()
+    _save_bundles(tx, list(counted.changed.values()), memory)
     if closed:
         _save_closed(tx, closed)
     for event, topic in _TOPICS.items() if counted.due else ():
@@ -134,13 +180,18 @@ async def save(tx: Tx, counted: Counting) -> None:
         await events.emit_each(tx, topic, data)
 
 
-def _save_bundles(tx: Tx, bundles: Sequence[Bundle], now: dt.datetime) -> None:
-    """The windows that still count."""
+def _save_bundles(tx: Tx, bundles: Sequence[Bundle], memory: Memory | None = None) -> None:
+    if not bundles:
+        return
+    for bundle in bundles:
+        bundle.text = _text(bundle)
+        if memory is not None:
+            memory.keep(bundle)
     columns = {
-        "customers": CustomerIds(bundle.customer_id for bundle in bundles),
+        "customers": CustomerIds([bundle.customer_id for bundle in bundles]),
         "assets": Names([bundle.asset for bundle in bundles]),
-        "bundles": Numbers(bundle.number for bundle in bundles),
-        "windows": Texts(_dumped([one for one in bundle.windows if one.counts(now)]) for bundle in bundles),
+        "bundles": Numbers([bundle.number for bundle in bundles]),
+        "windows": Texts([bundle.text for bundle in bundles]),
     }
     tx.later(_SAVE, columns, rows=len(bundles))
 
@@ -339,11 +390,11 @@ async def end(tx: Tx, customer_id: CustomerId, budget_id: str, set_by: SetBy) ->
         raise Refused("budget_has_children", f"{below['budget_id']} stands below this budget: end that one first.")
     now = await tx.now()
     await tx.execute(_END, {"customer_id": customer_id, "budget_id": budget_id, "now": now})
-    for bundle in await _read_bundles(tx, [(customer_id, known.asset, known.bundle)]):
+    for bundle in (await _read_bundles(tx, [(customer_id, known.asset, known.bundle)])).values():
         its = {(customer_id, budget_id, one.ends_at): one for one in bundle.windows if one.budget_id == budget_id}
         if its:
             bundle.windows = [one for one in bundle.windows if one.budget_id != budget_id]
-            _save_bundles(tx, [bundle], now)
+            _save_bundles(tx, [bundle])
             _save_closed(tx, its)
     row = await tx.one(_ALIKE, (tags.ALL, customer_id, known.asset))
     ledger.accounts.set_budgeted(tx, (customer_id, known.asset), budgeted=row is not None and row["total"] > 0)
@@ -401,20 +452,18 @@ async def page(
     if not rows:
         return []
     now, found = await tx.now(), [(budget_of(row), row["time_zone"]) for row in rows]
-    bundles = {
-        bundle.key: bundle.windows
-        for bundle in await _read_bundles(tx, {(one.customer_id, one.asset, one.bundle) for one, _ in found})
-    }
-    return [
-        counting.running(one, zone, bundles.get((one.customer_id, one.asset, one.bundle), ()), now)
-        for one, zone in found
-    ]
+    bundles = await _read_bundles(tx, {(one.customer_id, one.asset, one.bundle) for one, _ in found})
+    shown = []
+    for one, zone in found:
+        key = one.customer_id, one.asset, one.bundle
+        shown.append((bundles.get(key) or Bundle(*key, [])).run(one, zone, now))
+    return shown
 
 
 def _window(row: Row) -> Window:
     return Window(
-        row["budget_id"], row["starts_at"], row["ends_at"], 0, row["used"], row["held"], row["beyond"], row["most"],
-        row["announced"],
+        row["budget_id"], row["starts_at"], row["ends_at"], row["ends_at"], row["used"], row["held"], row["beyond"],
+        row["most"], row["announced"],
     )  # fmt: skip
 
 

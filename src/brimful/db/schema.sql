@@ -71,8 +71,8 @@ WITH (fillfactor='70');
 CREATE VIEW public.all_budget_windows AS
  SELECT c.customer_id,
     (e.w ->> 0) AS budget_id,
-    ((e.w ->> 1))::timestamp with time zone AS starts_at,
-    ((e.w ->> 2))::timestamp with time zone AS ends_at,
+    to_timestamp((((e.w ->> 1))::bigint)::double precision) AS starts_at,
+    to_timestamp((((e.w ->> 2))::bigint)::double precision) AS ends_at,
     ((e.w ->> 4))::numeric AS used,
     ((e.w ->> 5))::numeric AS held,
     ((e.w ->> 6))::numeric AS beyond,

@@ -58,7 +58,11 @@ async def evaluate(
 
 
 async def _counting(tx: Tx, accounts: Mapping[AccountKey, Account], holds: Collection[Hold]) -> Counting:
-    wanted = {(accounts[hold.account], tag) for hold in holds for tag in budgets.tags.of(hold.subject, hold.dimensions)}
+    wanted = {
+        (hold.account, tag): accounts[hold.account]
+        for hold in holds
+        for tag in budgets.tags.of(hold.subject, hold.dimensions)
+    }
     return await budgets.store.read(tx, wanted)
 
 

@@ -43,7 +43,7 @@ class BatchWriter:
         self._keyring = keyring
         self._pace = pace
         self._nodes = NodeConnections(database)
-        self._definitions = budgets.definitions.Definitions()
+        self._memory = budgets.store.Memory()
 
     async def close(self) -> None:
         """Close the connections to nodes."""
@@ -168,8 +168,7 @@ class BatchWriter:
         answers = iter(decided)
         return [next(answers) if (m.customer_id, m.asset) in accounts else _NO_CUSTOMER for m in movements]
 
-    @staticmethod
-    async def _save_holds(tx: Tx, batch_holds: BatchHolds, now: dt.datetime) -> None:
+    async def _save_holds(self, tx: Tx, batch_holds: BatchHolds, now: dt.datetime) -> None:
         """Holds, leases, and what budgets have counted."""
         if batch_holds.touched:
             held = {key: batch_holds.held[key] for key in batch_holds.touched}
@@ -180,7 +179,7 @@ class BatchWriter:
                     leases.store.begin(tx, batch_holds.leased[hold.key])
             leases.store.save(tx, list(batch_holds.leased.values()))
             leases.store.end(tx, batch_holds.ended)
-        await budgets.store.save(tx, batch_holds.counting)
+        await budgets.store.save(tx, batch_holds.counting, self._memory)
 
     def _schedule(self, tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
         """Write down those that begin later. Returns the others, which become entries at once."""
@@ -235,14 +234,14 @@ class BatchWriter:
         for move in movements:
             key = move.customer_id, move.asset
             if key in budgeted and move.kind in _COUNTED:
-                for tag in budgets.tags.of(move.subject, move.dimensions):
+                plain = move.subject is None and not move.dimensions
+                for tag in (budgets.tags.ALL,) if plain else budgets.tags.of(move.subject, move.dimensions):
                     wanted[key, tag] = budgeted[key]
         for hold in holds:
             if (hold.leased or hold.counted) and hold.account in budgeted:
                 for tag in budgets.tags.of(hold.subject, hold.dimensions):
                     wanted[hold.account, tag] = budgeted[hold.account]
-        pairs = [(account, tag) for (_, tag), account in wanted.items()]
-        return await budgets.store.read(tx, pairs, counted, self._definitions)
+        return await budgets.store.read(tx, wanted, counted, self._memory)
 
     async def _batch_holds(self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement]) -> BatchHolds:
         """What is held on these accounts; holds and bridges are read only for a batch that names any, and budgets for

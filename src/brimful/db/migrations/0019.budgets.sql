@@ -36,7 +36,7 @@ CREATE TABLE budgets (
 CREATE INDEX budgets_by_tag ON budgets (customer_id, asset, tag) WHERE ended_at IS NULL;
 
 -- The windows that count now of some budgets of an account together, a budget beside its parent where there is room: a debit
--- reads and writes one row for a whole tree. [[budget, starts, ends, lasts_s, used, held, beyond, most, announced], ...]
+-- reads and writes one row for a whole tree. [[budget, starts, ends, counts until (in seconds since 1970), used, held, beyond, most, announced], ...]
 CREATE TABLE budget_counters (
     customer_id uuid NOT NULL,
     asset text NOT NULL,
@@ -102,7 +102,7 @@ CREATE TABLE spend_days (
 );
 
 CREATE VIEW all_budget_windows AS
-SELECT c.customer_id, e.w ->> 0 AS budget_id, (e.w ->> 1)::timestamptz AS starts_at, (e.w ->> 2)::timestamptz AS ends_at,
+SELECT c.customer_id, e.w ->> 0 AS budget_id, to_timestamp((e.w ->> 1)::bigint) AS starts_at, to_timestamp((e.w ->> 2)::bigint) AS ends_at,
     (e.w ->> 4)::numeric AS used, (e.w ->> 5)::numeric AS held, (e.w ->> 6)::numeric AS beyond, (e.w ->> 7)::numeric AS most
 FROM budget_counters AS c CROSS JOIN LATERAL jsonb_array_elements(c.windows::jsonb) AS e (w)
 UNION ALL

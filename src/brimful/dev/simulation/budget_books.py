@@ -118,7 +118,7 @@ class BudgetBooks:
             for budget_id, _, ends_at, _, *figures, _ in json.loads(kept["windows"]):
                 if budget_id == row["budget_id"]:
                     figured = dict(zip(names, map(Decimal, figures), strict=True))
-                    found.append({"ends_at": dt.datetime.fromisoformat(ends_at), **figured})
+                    found.append({"ends_at": dt.datetime.fromtimestamp(ends_at, dt.UTC), **figured})
         return found
 
     def _sums(self, row: Row) -> None:
