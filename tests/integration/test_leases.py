@@ -2,6 +2,7 @@
 
 import asyncio
 import datetime as dt
+import os
 from decimal import Decimal
 
 import pytest
@@ -207,3 +208,48 @@ async def test_many_leases_of_one_wallet_are_warned_before_they_end(harness):
             good_until[name] = None if good is None else dt.datetime.fromisoformat(good)
     assert ended == set(names)
     assert await harness.balance(customer_id) >= 0
+
+
+LEASES = int(os.environ.get("BRIMFUL_LEASES", "60"))  # 200 in the long form
+
+
+@pytest.mark.timeout(180)
+async def test_many_leases_of_a_declined_card_are_warned_and_resume_once_it_is_paid(harness):
+    """The bar of leases: nobody is cut unwarned, the bridge holds, and a payment wakes all of them."""
+    await harness.call("PATCH", "/assets/USD", {"hold_bridge": "5"}, expect=200)
+    customer_id, visitor = await harness.funded(balance=LEASES * 5 // 2, threshold="10", number="4000000000000341")
+    names = [f"run-{number}" for number in range(LEASES)]
+    await asyncio.gather(*(lease(harness, customer_id, name, wind_down_s=20) for name in names))
+    good_until, warned = dict.fromkeys(names), {}
+    for turn in range(40):
+        tick(harness, seconds=5)
+        now = dt.datetime.now(dt.UTC) + harness.clock.offset
+        running = [name for name in names if name not in warned]
+        answers = await asyncio.gather(*(use(harness, customer_id, f"u{turn}", "0.25", name) for name in running))
+        for name, answer in zip(running, answers, strict=True):
+            assert Decimal(answer["available"]) >= -5
+            if answer["state"] == "winding_down":
+                assert good_until[name] is None or now < good_until[name], name
+                assert Decimal(answer["held"]) > 0, name
+                warned[name] = answer["why"]
+            good = answer["good_until"]
+            good_until[name] = None if good is None else dt.datetime.fromisoformat(good)
+        await harness.work()  # the top-up, and its decline
+        if len(warned) == len(names):
+            break
+    assert set(warned) == set(names)
+    assert set(warned.values()) <= {"paused", "retry_wait", "waiting_for_top_up"}
+    assert (await told(harness, customer_id)).count("lease.winding_down") == LEASES
+    page = await visitor.get("/top-up?asset=USD")
+    values = {"amount": "400", "card": "new"}
+    check = await visitor.submit(page, "/billing/top-up", values)
+    check = (
+        await visitor.submit(check, "/billing/top-up", {**values, "large": "yes"}) if "large" in check.text else check
+    )
+    stripe = await visitor.submit(check, "/billing/top-up", values)
+    result = await visitor.choose_card(stripe, "4242424242424242")
+    assert "$400.00 added" in result.text
+    assert (await told(harness, customer_id)).count("lease.resumable") == LEASES
+    answers = await asyncio.gather(*(use(harness, customer_id, "again", "0.25", name) for name in names))
+    assert {answer["state"] for answer in answers} == {"running"}
+    assert {answer["held"] for answer in answers} == {"1"}

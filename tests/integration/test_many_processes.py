@@ -309,3 +309,43 @@ async def test_console_and_metrics_are_on_a_listener_of_their_own(harness):
             assert "brimful_http_responses" in (await inside.get("/metrics")).text
             assert (await outside.get("/%63onsole/sign-in")).status_code == 404
             assert (await outside.get("/billing/")).status_code == 401
+
+
+BUDGET_ROUNDS = int(os.environ.get("BRIMFUL_BUDGET_ROUNDS", "2"))
+
+
+@pytest.mark.timeout(60 + 30 * BUDGET_ROUNDS)
+async def test_of_a_thousand_debits_at_once_on_four_processes_exactly_a_hundred_pass(harness):
+    """I17: against one hard budget, and against a parent that fifty others stand below."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 10**6)
+    async with serving(harness, 4) as (_, client):
+        for number in range(BUDGET_ROUNDS):
+            alone = await _passes(client, customer_id, f"alone-{number}", [f"alone-{number}"])
+            children = [f"child-{number}-{place}" for place in range(50)]
+            together = await _passes(client, customer_id, f"parent-{number}", children)
+            assert (alone, together) == (100, 100), number
+        shown = await harness.call("GET", f"/customers/{customer_id}/budgets/parent-0", expect=200)
+        assert (shown["used"], shown["beyond"]) == ("100", "0")
+
+
+async def _passes(client, customer_id, budget_id, subjects):
+    """How many of a thousand debits of 1 pass, spread over these subjects."""
+
+    async def put(name, subject, amount, **more):
+        body = {"asset": "USD", "amount": amount, "window": "total", "subject": subject, **more}
+        answer = await client.put(f"/v1/customers/{customer_id}/budgets/{name}", json=body)
+        assert answer.status_code == 200, answer.text
+
+    await put(budget_id, subjects[0] if len(subjects) == 1 else f"{budget_id} alone", "100")
+    for subject in subjects if len(subjects) > 1 else ():
+        await put(subject, subject, "15", parent_id=budget_id)
+
+    async def debit(number):
+        event = {"id": f"{budget_id}-{number}", "customer_id": customer_id, "asset": "USD", "amount": "1",
+                 "subject": subjects[number % len(subjects)], "if_insufficient": "refuse"}  # fmt: skip
+        answer = await client.post("/v1/usage", json=event)
+        assert answer.status_code in {200, 402}, answer.text
+        return answer.status_code == 200
+
+    return sum(await asyncio.gather(*(debit(number) for number in range(1000))))

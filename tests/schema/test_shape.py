@@ -51,7 +51,17 @@ EVERY_NODE = {
     "customers.py:_COUNT": "the platform lists its customers",
     **{
         f"operations/export.py:_QUERIES[{kind}]": "an export is of everybody's"
-        for kind in ("customers", "entries", "top-ups", "payments", "refunds", "disputes", "consents")
+        for kind in (
+            "customers",
+            "entries",
+            "top-ups",
+            "payments",
+            "refunds",
+            "disputes",
+            "consents",
+            "budgets",
+            "spend",
+        )
     },
     "operations/export.py:_ACCOUNTS": "an export is of everybody's",
     "operations/evidence.py:_OWNER": "Stripe names a dispute by its id alone",

@@ -40,7 +40,7 @@ _QUERIES: dict[str, LiteralString] = {
         SELECT e.customer_id, e.asset, e.seq, 'ent_' || encode(substr(e.mac, 2), 'hex') AS entry_id, e.kind, e.amount,
             e.balance_after, e.source, e.key, e.payment_id, e.money_minor, e.currency,
             coalesce(e.occurred_at, e.recorded_at) AS occurred_at, e.recorded_at AS at, e.lot_seq, e.purpose,
-            e.priority, e.effective_at, e.expires_at, n.description
+            e.priority, e.effective_at, e.expires_at, n.description, n.subject, n.dimensions
         FROM entries AS e
         LEFT JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
     """,
@@ -73,6 +73,14 @@ _QUERIES: dict[str, LiteralString] = {
         FROM consents AS c
         LEFT JOIN consent_evidence AS e ON e.customer_id = c.customer_id AND e.consent_id = c.consent_id
     """,
+    "budgets": """
+        SELECT customer_id, budget_id, asset, tag, name, span, amount, hard, ancestors, set_by, created_at AS at,
+            ended_at
+        FROM budgets
+    """,
+    "spend": """
+        SELECT customer_id, asset, day, tag, used, day::timestamp AT TIME ZONE 'UTC' AS at FROM spend_days
+    """,
     "audit": "SELECT audit_id, at, actor, action, customer_id, before, after FROM audit",
 }
 KINDS = (*_QUERIES, "credits")
@@ -84,7 +92,8 @@ _NARROWED: LiteralString = """
 _ORDERS: dict[str, LiteralString] = {
     "customers": "at, customer_id", "entries": "at, customer_id, asset, seq", "top-ups": "at, top_up_id",
     "payments": "at, payment_id", "refunds": "at, refund_id", "disputes": "at, dispute_id",
-    "consents": "at, consent_id", "audit": "audit_id",
+    "consents": "at, consent_id", "audit": "audit_id", "budgets": "at, customer_id, budget_id",
+    "spend": "day, customer_id, asset, tag",
 }  # fmt: skip
 
 
