@@ -7,6 +7,8 @@ from decimal import Decimal
 import pytest
 
 from brimful import posting, worker
+from brimful.posting.model import Movement
+from support.harness import recorder
 
 BUDGET = {"asset": "USD", "amount": "50", "window": "day", "subject": "key-1"}
 
@@ -204,6 +206,31 @@ async def test_a_thousand_debits_at_once_pass_a_hundred_times(harness):
     answers = await asyncio.gather(*(use(harness, customer_id, "1", f"n{number}") for number in range(300)))
     assert sum(one.get("status") == "applied" for one in answers) == 100
     assert (await read(harness, customer_id))["used"] == "100"
+
+
+async def test_another_process_is_heard(harness):
+    """What a process remembers of budgets and of what they have counted gives way to what the database says."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 500)
+    await budget(harness, customer_id)
+    beside = recorder(harness.engine.database, batch_max=100, queue_max=1000, writers=1)
+    beside.start()
+
+    async def elsewhere(key, amount):
+        debit = Movement("usage", customer_id, "USD", key, Decimal(-amount), covered_only=True, subject="key-1")
+        [verdict] = await beside.submit([debit])
+        return verdict.outcome
+
+    for number in range(4):
+        assert (await use(harness, customer_id, "5", f"here-{number}"))["status"] == "applied"
+        assert await elsewhere(f"there-{number}", 5) == "applied"
+    assert (await use(harness, customer_id, "11", "here"))["code"] == "budget_exceeded"
+    assert await elsewhere("there", 11) == "refused"
+    await budget(harness, customer_id, amount="60")
+    assert await elsewhere("there", 11) == "applied"
+    assert (await use(harness, customer_id, "10", "here"))["code"] == "budget_exceeded"
+    assert (await use(harness, customer_id, "9", "here"))["status"] == "applied"
+    await beside.stop()
 
 
 async def test_why_a_debit_is_refused(harness):

@@ -70,6 +70,8 @@ async def test_bad_input_changes_nothing(harness):
     plain = {"id": "plain", "asset": "USD", "amount": "1"}
     await harness.call("POST", f"/customers/{customer_id}/wallet/holds", plain, expect=201)
     before = await harness.dump()
+    assert (await lease(harness, customer_id, "run-1", "2", expect=409))["code"] == "key_reused"
+    assert (await lease(harness, customer_id))["lease"]["chunk"] == "1"  # the same again
     assert (await lease(harness, customer_id, "x", "0", expect=422))["code"] == "amount_invalid"
     assert (await lease(harness, customer_id, "x", "5", expect=402))["code"] == "insufficient_funds"
     assert (await lease(harness, customer_id, "x", "9" * 19, expect=422))["code"] == "invalid_field"

@@ -48,6 +48,9 @@ OTHERS = "tests/integration/test_others.py"
 LATE = "tests/integration/test_late_changes.py"
 CARDS = "tests/integration/test_cards.py"
 LOTS = "tests/integration/test_lots.py"
+BUDGETS = "tests/integration/test_budgets.py"
+BUDGET_RULES = "tests/unit/test_budgets.py"
+LEASES = "tests/integration/test_leases.py"
 REVERSED = "tests/integration/test_reversed_credits.py"
 TAKING_BACK = "tests/integration/test_taking_back.py"
 LOT_RULES = "tests/unit/test_lots.py"
@@ -214,7 +217,7 @@ GUARDS = (
       "    if not standing.suspended:\n", "    if True:\n",
       f"{COMPARE}::test_an_operator_stops_charging_and_starts_it_again"),
     m("F43", "a key with another amount is refused", "posting/decide.py",
-      "    if (before.kind, before.asset, before.amount) == (movement.kind, movement.asset, movement.amount):\n",
+      "    if (before.kind, before.asset, before.amount) == (kind, movement.asset, movement.amount):\n",
       "    if True:\n", DECIDE, SIMULATION),
     m("F48", "a bad row stands alone", "posting/group_commit.py",
       "        half = len(movements) // 2\n", "        return [_FAILED] * len(movements)\n        half = 0\n",
@@ -296,10 +299,10 @@ GUARDS = (
     m("-", "strictly below the line", "auto_top_up/policy.py", "return self.available < self.threshold", "return self.available <= self.threshold",
       "tests/integration/test_a_wallet_tops_itself_up.py", POLICY, named=False),
     m("-", "a charge needs the balance", "posting/decide.py",
-      "elif movement.covered_only and balance - batch_holds.held.get(account, _NOTHING) + movement.amount < 0:", "elif False:", DECIDE, "tests/integration/test_api.py", named=False),
-    m("F43", "a hold ends once", "posting/holds.py", '    if hold.state != "open":\n', "    if False:\n", HOLDS),
-    m("F43", "a hold's id is one hold", "posting/holds.py", "    if hold is not None:\n        if (hold.asset", "    if False:\n        if (hold.asset", HOLDS),
-    m("-", "what is held is not available", "posting/decide.py", "balance - batch_holds.held.get(account, _NOTHING) + movement.amount < 0", "balance + movement.amount < 0", HOLDS, named=False),
+      "elif movement.covered_only and (refusal := _uncovered(movement, balance, batch_holds, budgets)) is not None:", "elif False:", DECIDE, "tests/integration/test_api.py", named=False),
+    m("F43", "a hold ends once", "posting/holds.py", '    if hold.state != "open":\n        return Verdict("refused", "hold_ended", _ENDED.format(state=hold.state), balance), None\n    over', "    over", HOLDS),
+    m("F43", "a hold's id is one hold", "posting/holds.py", "    if (hold.asset, hold.leased, set_aside) == asked:\n", "    if True:\n", HOLDS),
+    m("-", "what is held is not available", "posting/decide.py", "    if balance - batch_holds.held.get((movement.customer_id, movement.asset), _NOTHING) + movement.amount >= 0:\n", "    if balance + movement.amount >= 0:\n", HOLDS, named=False),
     m("-", "the bridge has the platform's bound", "posting/holds.py", "-min(bridge.bound, bridge.in_flight)", "-bridge.in_flight", HOLDS, named=False),
     m("-", "the bridge needs a top-up in flight", "posting/holds.py", "-min(bridge.bound, bridge.in_flight)", "-bridge.bound", HOLDS, named=False),
     m("-", "holds are read again before they expire", "posting/expire_holds.py", "for hold in await ledger.holds.due(tx, key)]", "for hold in []]", HOLDS, named=False),
@@ -393,8 +396,8 @@ THREATS = (
     t("a rate is a fraction", "core/money.py", "    return (price, Decimal(1)) if Fraction(price) == rate else (Decimal(1), _decimal(1 / rate))\n", "    return price, Decimal(1)\n", "tests/integration/test_prices.py::test_units_for_a_dollar_are_sold_as_given"),
     t("so many payments by hand in a day", "top_ups/request.py", "    if len(paid) >= per_day:\n", "    if False:\n", "tests/integration/test_failed_payments.py"),
     t("a bank that wants a mandate blocks no card", "gateway/declines.py", "    if needs_mandate and code not in _LOST:\n", "    if False:\n", f"{PAYING}::test_a_card_issued_in_india_is_confirmed_each_time_and_never_blocked"),
-    t("what waits in a suspension bridges nothing", "posting/batch.py", "        if in_flight and await tx.ask(self._suspended):\n", "        if False:\n", HOLDS),
-    t("no words of the erased", "posting/batch.py", "    return movement._replace(description=None, metadata=None) if erased else movement\n", "    return movement\n", "tests/integration/test_erasure.py::test_an_erased_person_gets_no_new_words"),
+    t("what waits in a suspension bridges nothing", "posting/batch.py", "        if in_flight and await tx.ask(suspensions.store.SUSPENDED):\n", "        if False:\n", HOLDS),
+    t("no words of the erased", "posting/batch.py", "    if not erased:\n        return movement\n    return movement._replace", "    return movement\n    return movement._replace", "tests/integration/test_erasure.py::test_an_erased_person_gets_no_new_words"),
     t("a new account of the erased is one", "ledger/accounts.py", "c.erased_at IS NOT NULL\n", "false\n", "tests/integration/test_erasure.py::test_an_erased_person_gets_no_new_words"),
     t("an erasure gives tries back", "operations/erase.py", "    \"DELETE FROM card_tries WHERE state = 'open' AND payment_id = ANY(%(payments)s)\",\n", "", "tests/integration/test_erasure.py::test_an_erasure_gives_back_the_tries_of_a_card_that_others_have"),
     t("a charge follows its consent", "auto_top_up/order.py", 'else max(now, row["latest"])', "else now", f"{RULE}::test_a_clock_that_steps_back_leaves_every_charge_after_its_consent"),
@@ -441,6 +444,34 @@ THREATS = (
     t("a balance token ends", "api/routes/balance_tokens.py", "if token.expires_at <= await tx.now():", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a balance token is ours", "auth/balance_tokens.py", "if not hmac.compare_digest(mac, expected[:_MAC]):", "if False:", "tests/integration/test_balance_tokens.py"),
     t("a notification that came meanwhile is heeded", "jobs.py", 'row["id"] is not None or notified == self._notified', "True", "tests/integration/test_queue.py"),
+    # budgets and leases
+    t("a debit must fit a hard budget", "budgets/counting.py", "if one.budget.hard and one.left < amount and (tightest", "if False and (tightest", BUDGETS, BUDGET_RULES),
+    t("exactly what is left is covered", "budgets/counting.py", "if one.budget.hard and one.left < amount and (tightest", "if one.budget.hard and one.left <= amount and (tightest", BUDGETS),
+    t("the account's lock is the budget's", "ledger/accounts.py", "    WHERE customer_id = ANY(%s) AND asset = ANY(%s)\n    ORDER BY customer_id, asset\n    FOR NO KEY UPDATE\n", "    WHERE customer_id = ANY(%s) AND asset = ANY(%s)\n    ORDER BY customer_id, asset\n", "tests/integration/test_many_processes.py::test_of_a_thousand_debits_at_once_on_four_processes_exactly_a_hundred_pass"),
+    t("what counts in a budget counts above it", "budgets/definitions.py", "f.budget_id = ANY(n.ancestors)", "false", BUDGETS),
+    t("a hold is set aside in budgets", "posting/holds.py", "        after = after._replace(counted=self.counting.set_aside(budgets, after.amount))\n", "", BUDGETS),
+    t("what a hold ends with leaves its budgets", "posting/holds.py", "        self.counting.give_back(hold, used=used)\n", "", BUDGETS),
+    t("an expired hold leaves its budgets", "posting/expire_holds.py", "            counting.give_back(hold)\n", "            pass\n", BUDGETS),
+    t("what is recorded beyond is listed", "budgets/counting.py", "            if budget.hard and after > budget.amount:\n", "            if False:\n", BUDGETS),
+    t("an event of a window is sent once", "budgets/counting.py", "if due & event and not announced & event:", "if due & event:", BUDGETS),
+    t("a window that has begun ends as it began", "budgets/counting.py", "        if not one.rolling and one.windows:\n            return one.windows[0]\n        bounds", "        bounds", BUDGET_RULES),
+    t("what is remembered ends with its window", "budgets/counting.py", "                if one.until <= now:\n                    break\n", "", BUDGET_RULES),
+    t("a parent's copies are one", "budgets/counting.py", "(one.budget is budget or one.budget == budget)", "one.budget is budget", BUDGET_RULES),
+    t("what a bundle says is compared", "budgets/store.py", "if known is not None and known.text == text:", "if known is not None:", f"{BUDGETS}::test_another_process_is_heard"),
+    t("a changed budget is read again", "budgets/definitions.py", "known is None or known[0] != account.budgets_version", "known is None", BUDGETS),
+    t("each side changes its own", "budgets/store.py", '    if known.set_by != set_by:\n        raise Refused("budget_not_yours", f"This budget was set by the {known.set_by}: only they can change it.")\n', "", BUDGETS),
+    t("a budget does not stand below itself", "budgets/store.py", "    if is_below:\n", "    if False:\n", BUDGETS),
+    t("budgets stand four deep", "budgets/store.py", "    if len(ancestors) >= model.DEPTH_MAX:\n", "    if False:\n", BUDGETS),
+    t("subjects are in one writing", "budgets/tags.py", "    value, what = text.one_writing(given), what or field\n", "    value, what = given, what or field\n", BUDGET_RULES),
+    t("a lease is warned before its end", "leases/model.py", "        return self.wind_down_s + self.interval_s\n", "        return Decimal(0)\n", LEASES),
+    t("a chunk that is not whole winds down", "leases/model.py", "    if not whole:\n", "    if False:\n", LEASES),
+    t("a top-up that comes keeps a lease running", "leases/model.py", "    if short and not standing.coming.comes:\n", "    if short:\n", LEASES),
+    t("while charging is suspended nothing comes", "auto_top_up/coming.py", "    if suspended:\n", "    if False:\n", LEASES),
+    t("a charge that is asked about does not come by itself", "auto_top_up/coming.py", "comes = state in top_ups.bridges.COMING_STATES", "comes = True", LEASES),
+    t("a lease takes no more than its bridge", "posting/holds.py", "chunk = min(lease.chunk, free, ", "chunk = min(lease.chunk, ", LEASES),
+    t("a budget bounds a lease", "posting/holds.py", "lease.chunk if tightest is None else tightest[0])", "lease.chunk)", LEASES),
+    t("a use is one", "posting/decide.py", "if before is not None and (movement.kind not in HOLDING or _takes(movement)):", "if before is not None and movement.kind not in HOLDING:", LEASES),
+    t("each transition is announced once", "leases/store.py", 'before.state != "winding_down" == after.state', '"winding_down" == after.state', LEASES),
     # credits in lots
     t("a debit posts what has expired first", "posting/batch.py", "        if not due:\n", "        if True:\n", f"{LOTS}::test_a_gift_burns_first_and_its_rest_expires"),
     t("what a hold lets go of an expired lot goes at once", "posting/batch.py", "if move.kind in HOLDING or move.amount > _NOTHING}", "if move.amount > _NOTHING}", f"{LOTS}::test_in_one_batch_what_is_freed_of_an_expired_credit_goes_at_once"),

@@ -74,7 +74,10 @@ class BatchHolds:
         account = movement.customer_id, movement.asset
         budgets = self.counting.of(account, movement.subject, movement.dimensions)
         bridge = self.bridges.get(account, _NO_BRIDGE)
-        verdict, after = _authorise(movement, hold, available, balance, bridge, now)
+        if hold is not None:
+            set_aside = self.leases[hold.key].chunk if hold.leased else hold.amount
+            return _again(movement, hold, set_aside, balance)
+        verdict, after = _authorise(movement, available, balance, bridge, now)
         if after is None:
             return verdict
         exceeded = self.counting.exceeded(budgets, after.amount)
@@ -142,16 +145,19 @@ def over_budget(exceeded: Exceeded, balance: Decimal, amount: Decimal) -> Verdic
     return Verdict("refused", "budget_exceeded", detail, balance, requested=amount, exceeded=exceeded)
 
 
+def _again(movement: Movement, hold: Hold, set_aside: Decimal, balance: Decimal) -> Verdict:
+    """The id is that of a hold that there is."""
+    asked = movement.asset, movement.lease is not None, -movement.amount
+    if (hold.asset, hold.leased, set_aside) == asked:
+        return Verdict("duplicate", balance=balance, recorded_at=hold.created_at)
+    detail = "This id was used before for another asset or amount: send a new id."
+    return Verdict("refused", "key_reused", detail, balance)
+
+
 def _authorise(
-    movement: Movement, hold: Hold | None, available: Decimal, balance: Decimal, bridge: Bridge, now: dt.datetime
+    movement: Movement, available: Decimal, balance: Decimal, bridge: Bridge, now: dt.datetime
 ) -> tuple[Verdict, Hold | None]:
     amount = -movement.amount
-    if hold is not None:
-        same = (hold.asset, hold.leased) == (movement.asset, movement.lease is not None)
-        if same and (hold.leased or hold.amount == amount):
-            return Verdict("duplicate", balance=balance, recorded_at=hold.created_at), None
-        detail = "This id was used before for another asset or amount: send a new id."
-        return Verdict("refused", "key_reused", detail, balance), None
     if available - amount < -min(bridge.bound, bridge.in_flight):
         detail = "What is available does not cover this hold."
         return Verdict("refused", "insufficient_funds", detail, balance, requested=amount), None
