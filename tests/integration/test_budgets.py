@@ -208,6 +208,24 @@ async def test_a_thousand_debits_at_once_pass_a_hundred_times(harness):
     assert (await read(harness, customer_id))["used"] == "100"
 
 
+async def test_windows_that_nobody_asks_for_become_a_sum(harness):
+    """I17 holds across it: the story's verification counts again."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 500)
+    await budget(harness, customer_id)
+    for number in range(3):
+        assert (await use(harness, customer_id, "5", f"day-{number}"))["status"] == "applied"
+        await harness.pass_time(days=1)
+    assert (await use(harness, customer_id, "5", "last"))["status"] == "applied"
+    assert len(await harness.sql("SELECT 1 FROM budget_windows")) == 3
+    await harness.pass_time(days=37)
+    await worker.periodic.slow_sweep(harness.engine)
+    assert await harness.sql("SELECT 1 FROM budget_windows") == []
+    [row] = await harness.sql("SELECT used_before FROM budgets")
+    assert row["used_before"] == 15
+    assert (await use(harness, customer_id, "50", "now"))["status"] == "applied"
+
+
 async def test_another_process_is_heard(harness):
     """What a process remembers of budgets and of what they have counted gives way to what the database says."""
     customer_id = await harness.customer()

@@ -7,6 +7,7 @@ import io
 import json
 import re
 
+from brimful import worker
 from integration.test_commands import command
 from support.harness import HOME
 
@@ -45,9 +46,16 @@ async def everything(harness):
 async def lived(harness):
     """Somebody with cards, consents, notes, letters, sessions, links, a refund. Returns (customer_id, top-up's id)."""
     customer_id, visitor = await harness.funded(balance=12, threshold="10", **ADA)
-    body = {"id": "use-1", "customer_id": customer_id, "asset": "USD", "amount": "3", "description": WORDS[4]}
+    budget = {"asset": "USD", "amount": "3", "window": "day", "subject": WORDS[4], "name": WORDS[4], "hard": False}
+    await harness.call("PUT", f"/customers/{customer_id}/budgets/soft", budget, expect=200)
+    marked = {"description": WORDS[4], "subject": WORDS[4], "dimensions": {WORDS[4]: WORDS[4]}}
+    body = {"id": "use-1", "customer_id": customer_id, "asset": "USD", "amount": "3", **marked}
     await harness.call("POST", "/usage", body, expect=200)
-    hold = {"id": "job", "asset": "USD", "amount": "1", "description": WORDS[4]}
+    hold = {"id": "job", "asset": "USD", "amount": "1", **marked}
+    lease = {"id": "run", "asset": "USD", "lease": {"chunk": "0.5"}, **marked}
+    await harness.call("POST", f"/customers/{customer_id}/wallet/holds", lease, expect=201)
+    path = f"/customers/{customer_id}/wallet/holds/run/use"
+    await harness.call("POST", path, {"id": "u", "amount": "0.25"}, expect=200)
     await harness.call("POST", f"/customers/{customer_id}/wallet/holds", hold, expect=201)
     link = {"customer_id": customer_id, "currency": "USD", "amount": "30", "description": WORDS[4], "return_url": HOME,
             "failure_url": HOME}  # fmt: skip
@@ -55,6 +63,7 @@ async def lived(harness):
     await harness.link(customer_id)
     await harness.work()
     await visitor.get("/activity")
+    await worker.periodic.roll_up(harness.engine)
     await harness.events_applied()
     top_up = next(item for item in await harness.top_ups(customer_id) if item["state"] == "succeeded")
     return customer_id, top_up["id"]

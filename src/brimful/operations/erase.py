@@ -137,7 +137,8 @@ _WIPE = (
     "DELETE FROM portal_sessions WHERE customer_id = %(customer_id)s",
     "DELETE FROM portal_links WHERE customer_id = %(customer_id)s",
     """
-    UPDATE outgoing_events SET payload = payload #- '{data,subject}' #- '{data,dimension}' #- '{data,name}'
+    UPDATE outgoing_events SET payload = jsonb_set(payload, '{data}',
+        payload -> 'data' || '{"subject": null, "dimension": null, "name": null}')
     WHERE customer_id = %(customer_id)s AND type LIKE 'budget.%%'
     """,
     """

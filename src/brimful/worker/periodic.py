@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from brimful import auto_top_up, cards, grants, ledger, operations, payments, suspensions, top_ups
+from brimful import auto_top_up, budgets, cards, grants, ledger, operations, payments, suspensions, top_ups
 from brimful.auth import operators, portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.ids import NOBODY, CustomerId
@@ -218,6 +218,10 @@ async def slow_sweep(deps: Deps) -> None:
         await cards.velocity.delete_expired(tx)
         await portal_sessions.delete_expired(tx)
         await operators.delete_expired(tx)
+        old = await budgets.store.old_windows(tx, limit=_SWEEP_MAX)
+    for key, budget_id in old:
+        async with deps.database.transaction() as tx:
+            await budgets.store.forget_windows(tx, key, budget_id)
     await announce_expiring(deps)
     after = (NOBODY, "")
     while True:
