@@ -113,11 +113,12 @@ async def test_a_hold_is_set_aside_where_it_was_made(harness):
     await harness.call("POST", f"{path}/job/capture", {"amount": "31"}, expect=422)
     refused = await harness.call("POST", f"{path}/job/capture", {"amount": "51", "overrun": "covered"}, expect=402)
     assert refused["code"] == "budget_exceeded"
-    await harness.call("POST", f"{path}/job/capture", {"amount": "40", "overrun": "covered"}, expect=200)
-    assert (await read(harness, customer_id))["used"] == "50"
+    await harness.call("POST", f"{path}/job/capture", {"amount": "32", "overrun": "record"}, expect=200)
+    shown = await read(harness, customer_id)
+    assert (shown["used"], shown["beyond"]) == ("52", "2")  # what was beyond the hold counts now
     first, second = await harness.sql("SELECT used, held, beyond FROM all_budget_windows ORDER BY ends_at")
-    assert (first["used"], first["held"], first["beyond"]) == (40, 0, 0)
-    assert (second["used"], second["held"]) == (50, 0)
+    assert (first["used"], first["held"], first["beyond"]) == (30, 0, 0)
+    assert (second["used"], second["held"]) == (52, 0)
 
 
 async def test_a_release_and_an_expiry_give_it_back(harness):
@@ -206,6 +207,72 @@ async def test_a_thousand_debits_at_once_pass_a_hundred_times(harness):
     answers = await asyncio.gather(*(use(harness, customer_id, "1", f"n{number}") for number in range(300)))
     assert sum(one.get("status") == "applied" for one in answers) == 100
     assert (await read(harness, customer_id))["used"] == "100"
+
+
+async def test_what_a_hold_had_set_aside_is_beyond_once(harness):
+    """Recorded usage beside a hold is listed once; where the hold goes unused, it was not beyond after all."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 1000)
+    path = f"/customers/{customer_id}/wallet/holds"
+    for subject, end, used, beyond in (("a", {"amount": "60"}, "160", "60"), ("b", None, "100", "0")):
+        await budget(harness, customer_id, subject, subject=subject, amount="100")
+        body = {"id": subject, "asset": "USD", "amount": "60", "subject": subject}
+        await harness.call("POST", path, body, expect=201)
+        await harness.use(customer_id, "100", f"u-{subject}", subject=subject)
+        assert (await read(harness, customer_id, subject))["beyond"] == "60"
+        await harness.call("POST", f"{path}/{subject}/{'capture' if end else 'release'}", end, expect=200)
+        shown = await read(harness, customer_id, subject)
+        assert (shown["used"], shown["held"], shown["beyond"]) == (used, "0", beyond)
+
+
+async def test_an_ended_budget_refuses_nothing(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 500)
+    await budget(harness, customer_id)
+    path = f"/customers/{customer_id}/wallet/holds"
+    await harness.call("POST", path, {"id": "job", "asset": "USD", "amount": "30", "subject": "key-1"}, expect=201)
+    await harness.call("DELETE", f"/customers/{customer_id}/budgets/key-1-a-day", expect=204)
+    await harness.call("POST", f"{path}/job/capture", {"amount": "60", "overrun": "covered"}, expect=200)
+    [window] = await harness.sql("SELECT used, held FROM all_budget_windows")
+    assert (window["used"], window["held"]) == (30, 0)
+
+
+async def test_one_id_asked_for_twice_at_once_is_one_budget(harness):
+    await harness.call("POST", "/assets", {"code": "CREDIT", "name": "Credits"}, expect=201)
+    customer_id = await harness.customer()
+    for number in range(6):
+        path = f"/customers/{customer_id}/budgets/twice-{number}"
+        bodies = [{**BUDGET, "asset": asset} for asset in ("USD", "CREDIT")]
+        answers = await asyncio.gather(*(harness.api.put(f"/v1{path}", json=body) for body in bodies))
+        assert sorted(answer.status_code for answer in answers) == [200, 409]
+
+
+async def test_each_side_has_room_of_its_own(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 10)
+    visitor = await harness.visitor(customer_id)
+    for number in range(11):
+        page = await visitor.get("/limits/USD")
+        page = await visitor.submit(
+            page, "/billing/limits/USD", {"subject": "", "span": "day", "amount": f"{number + 1}", "hard": "yes"}
+        )
+    assert "There are too many limits like this one." in page.text
+    await budget(harness, customer_id, "everything", subject=None)
+    [own, *_] = (await harness.call("GET", f"/customers/{customer_id}/budgets?set_by=customer", expect=200))["items"]
+    refused = await budget(harness, customer_id, "below", parent_id=own["id"], expect=422)
+    assert "same side" in refused["detail"]
+
+
+async def test_another_zone_is_heard_by_every_process(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 500)
+    made = await budget(harness, customer_id)
+    assert (await use(harness, customer_id, "5", "a"))["status"] == "applied"
+    await harness.call("PATCH", f"/customers/{customer_id}", {"time_zone": "Pacific/Kiritimati"}, expect=204)
+    assert (await read(harness, customer_id))["resets_at"] == made["resets_at"]  # a window that began ends as it began
+    await harness.pass_time(days=2)
+    assert (await use(harness, customer_id, "5", "b"))["status"] == "applied"
+    assert "T10:00" in (await read(harness, customer_id))["resets_at"]
 
 
 async def test_windows_that_nobody_asks_for_become_a_sum(harness):

@@ -8,6 +8,7 @@ from decimal import Decimal
 import pytest
 
 from brimful import posting, suspensions
+from brimful.posting.model import Movement
 
 
 async def lease(harness, customer_id, hold_id="run-1", chunk="1", *, wind_down_s=10, expect=201, **more):
@@ -115,6 +116,55 @@ async def test_a_budget_ends_a_lease_too(harness):
     assert answer["why"] == "budget:run"
     shown = await harness.call("GET", f"/customers/{customer_id}/budgets/run", expect=200)
     assert (shown["used"], shown["held"], shown["beyond"]) == ("3", "0", "0")
+
+
+async def test_a_budget_that_is_raised_or_begins_anew_wakes_a_lease(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    path = f"/customers/{customer_id}/budgets/run"
+    body = {"asset": "USD", "amount": "1", "window": "day", "subject": "run-1"}
+    await lease(harness, customer_id, wind_down_s=0, subject="run-1", expires_in_s=2 * 86_400)
+    await harness.call("PUT", path, body, expect=200)  # after the lease: it counts what is used from now on
+    tick(harness, seconds=10)
+    assert (await use(harness, customer_id, "u1", "3"))["state"] == "winding_down"
+    shown = await harness.call("GET", path, expect=200)
+    assert (shown["used"], shown["beyond"]) == ("2", "1")  # of three, one was set aside before there was a budget
+    await harness.call("PUT", path, {**body, "amount": "50"}, expect=200)
+    assert await told(harness, customer_id) == ["lease.winding_down", "lease.resumable"]
+    await harness.call("PUT", path, {**body, "amount": "20"}, expect=200)
+    tick(harness, seconds=10)
+    assert (await use(harness, customer_id, "u2", "19"))["state"] == "winding_down"
+    assert await told(harness, customer_id) == ["lease.winding_down", "lease.resumable", "lease.winding_down"]
+    tick(harness, hours=24)  # its window ends, and nobody moves anything
+    await harness.sweep()
+    assert (await told(harness, customer_id))[-1] == "lease.resumable"
+
+
+async def test_usage_that_drains_the_balance_is_heard(harness):
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    await lease(harness, customer_id, wind_down_s=30)
+    tick(harness, seconds=10)
+    await use(harness, customer_id, "u1", "0.5")
+    await harness.use(customer_id, "99.9", "beside")
+    assert await told(harness, customer_id) == ["lease.winding_down"]
+
+
+async def test_two_uses_of_one_lease_in_one_batch(harness):
+    """The lease was made before the budget: the first use sets aside in it, the second gives that back."""
+    customer_id = await harness.customer()
+    await harness.give(customer_id, 100)
+    await lease(harness, customer_id)
+    body = {"asset": "USD", "amount": "50", "window": "day"}
+    await harness.call("PUT", f"/customers/{customer_id}/budgets/all", body, expect=200)
+    writer = posting.batch.BatchWriter(harness.engine.database, harness.engine.keyring, harness.engine.pace)
+    uses = [Movement("use", customer_id, "USD", f"run-1/{n}", Decimal("-0.5")) for n in range(2)]
+    verdicts = await writer.write(uses)
+    assert [verdict.outcome for verdict in verdicts] == ["applied", "applied"]
+    ended = await harness.call("POST", f"/customers/{customer_id}/wallet/holds/run-1/release", expect=200)
+    assert ended["lease"]["used"] == "1"
+    again = await use(harness, customer_id, "0", "0.5")
+    assert (again["status"], again["held"]) == ("duplicate", "0")
 
 
 async def drained(harness, **more):

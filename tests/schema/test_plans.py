@@ -7,6 +7,8 @@ import psycopg
 import pytest
 
 from brimful.auto_top_up.facts import _FACTS
+from brimful.budgets.definitions import _FIND as _BUDGETS
+from brimful.budgets.store import _BUNDLES
 from brimful.db.pool import role_conninfo
 from brimful.jobs import _SESSION
 from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS
@@ -38,6 +40,8 @@ BATCH = {
     "hour_ago": "2026-11-25T00:00:00Z",
     "day_ago": "2026-11-24T00:00:00Z",
     "without": "",
+    "tags": ["[]"] * 500,
+    "bundles": [0] * 500,
 }
 
 
@@ -82,6 +86,8 @@ HOT = {
     "lock": (_LOCK, [BATCH["customers"], ["USD"]], {"accounts_pkey"}),
     "known": (_FIND, BATCH, {"entries_customer_id_key_digest_key"}),
     "tails": (_UPDATE_HEADS, BATCH, {"accounts_pkey"}),
+    "budgets": (_BUDGETS, BATCH, {"budgets_by_tag", "budgets_pkey"}),
+    "bundles": (_BUNDLES, BATCH, {"budget_counters_pkey"}),
     "facts": (_FACTS, BATCH, {"accounts_pkey", "rules_pkey", "rule_states_pkey", "consents_pkey"}),
 }
 

@@ -86,6 +86,7 @@ EVERY_NODE = {
     "ledger/accounts.py:_MISSED": "the sweep looks for what should not be",
     "ledger/accounts.py:_LOTS_DUE": "the expiry finds accounts with a credit that is due, by a partial index",
     "ledger/lot_store.py:_BEHIND": "the roll-up finds accounts whose lots were not looked at for long",
+    "leases/store.py:_WAITING": "the sweep finds leases that no movement tells anything, by a partial index",
     "ledger/holds.py:_ACCOUNTS_DUE": "the expiry finds holds whose time has run out, by a partial index",
 }
 

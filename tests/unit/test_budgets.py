@@ -41,6 +41,7 @@ def at(families, bundles, now=NOW):
         ("day", "America/Havana", "2026-11-01T04:30Z", "2026-11-01T04:00Z", "2026-11-02T05:00Z"),  # twice midnight
         ("day", "America/Havana", "2026-11-01T05:30Z", "2026-11-01T04:00Z", "2026-11-02T05:00Z"),
         ("day", "Africa/Cairo", "2026-04-24T05:00Z", "2026-04-23T22:00Z", "2026-04-24T21:00Z"),  # midnight never comes
+        ("day", "Mars/Olympus", "2026-03-10T12:00Z", "2026-03-10T00:00Z", "2026-03-11T00:00Z"),  # no zone any more
         ("rolling_24h", "UTC", "2026-03-10T12:14:59Z", "2026-03-10T12:00Z", "2026-03-10T12:15Z"),
         ("rolling_24h", "UTC", "2026-03-10T12:15Z", "2026-03-10T12:15Z", "2026-03-10T12:30Z"),
     ],
@@ -86,6 +87,26 @@ def test_what_is_remembered_ends_with_its_window():
     assert found.exceeded(found.of(ACCOUNT, None, None), Decimal(1)) is not None
     tomorrow = at({"[]": one}, {bundle.key: bundle}, NOW + dt.timedelta(days=1))
     assert tomorrow.exceeded(tomorrow.of(ACCOUNT, None, None), Decimal(10)) is None
+
+
+def test_a_clock_that_steps_back_over_midnight_finds_the_window_of_then():
+    bundle = counting.Bundle("cus_a", "USD", 0, [])
+    one = family(budget(amount="50"))
+    for now, amount in ((NOW, 40), (NOW + dt.timedelta(hours=12, seconds=1), 5)):
+        found = at({"[]": one}, {bundle.key: bundle}, now)
+        found.use(found.of(ACCOUNT, None, None), Decimal(amount))
+    bundle.running.clear()
+    bundle.families.clear()
+    back = at({"[]": one}, {bundle.key: bundle}, NOW + dt.timedelta(hours=11, minutes=59))
+    assert back.exceeded(back.of(ACCOUNT, None, None), Decimal("10.01")) is not None
+    assert back.exceeded(back.of(ACCOUNT, None, None), Decimal(10)) is None
+
+
+def test_another_zone_is_not_taken_for_the_same():
+    bundle = counting.Bundle("cus_a", "USD", 0, [])
+    one = budget()
+    assert bundle.run(one, "UTC", NOW).zone == "UTC"
+    assert bundle.run(one, "Asia/Tokyo", NOW).zone == "Asia/Tokyo"
 
 
 amounts = st.decimals("0.01", "60", places=2)

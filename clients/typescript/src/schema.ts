@@ -3354,6 +3354,8 @@ export interface components {
             /** @enum {string} */
             window: "day" | "week" | "month" | "rolling_24h" | "total";
             hard: boolean;
+            /** @enum {string} */
+            set_by: "platform" | "customer";
             /** @example 12.5 */
             amount: string;
             /** @example 12.5 */

@@ -112,19 +112,17 @@ class Bundle:
         """One of its budgets at this moment; the one of before where nothing of it is over."""
         one = self.running.get(budget.budget_id)
         # Equal is enough: each family has its own copy of a budget above it, and all must find the same sums.
-        if one is not None and (one.budget is budget or one.budget == budget) and one.until > now:
+        same = one is not None and (one.budget is budget or one.budget == budget) and one.zone == zone
+        if one is not None and same and one.until > now:
             one.now = now
             return one
         self.families.clear()
-        alive, used, held, until = list[Window](), _NOTHING, _NOTHING, _NEVER
-        for window in self.windows:
-            if window.budget_id == budget.budget_id and window.counts_until > now:
-                alive.append(window)
-                used += window.used
-                held += window.held
-                until = min(until, window.counts_until)
-        if len(alive) > 1:
-            alive.sort(key=lambda one: one.ends_at)
+        own = (one for one in self.windows if one.budget_id == budget.budget_id and one.counts_until > now)
+        alive = sorted(own, key=lambda one: one.ends_at)
+        if not budget.lasts:  # a clock that stepped back finds the window of then, and the next one beside it
+            alive = alive[:1]
+        used, held = sum((one.used for one in alive), _NOTHING), sum((one.held for one in alive), _NOTHING)
+        until = min((one.counts_until for one in alive), default=_NEVER)
         near = budget.amount * _NEAR_PERCENT / 100
         one = Running(budget, zone, self, alive, used, held, now, near, until, bool(budget.lasts))
         self.running[budget.budget_id] = one
@@ -226,19 +224,6 @@ class Counting:
         budget = tightest.budget
         return Exceeded(budget.budget_id, budget.name, budget.amount, tightest.used, tightest.held, tightest.resets_at)
 
-    def exceeded_where_held(self, hold: Hold, amount: Decimal) -> Exceeded | None:
-        """The same for more than a hold set aside, in the windows in which it is."""
-        tightest: tuple[Decimal, Exceeded] | None = None
-        for budget_id, ends_at in hold.counted:
-            one, window = self._where_held(hold.customer_id, budget_id, ends_at)
-            alive = any(window is own for own in one.windows)
-            used, held = (one.used, one.held) if alive else (window.used, window.held)
-            left, budget = one.budget.amount - used - held, one.budget
-            if budget.hard and left < amount and (tightest is None or left < tightest[0]):
-                resets_at = model.resets_at(budget, ends_at)
-                tightest = left, Exceeded(budget_id, budget.name, budget.amount, used, held, resets_at)
-        return None if tightest is None else tightest[1]
-
     def left(self, budgets: Sequence[Running]) -> tuple[Decimal, str] | None:
         """What the tightest hard budget still covers, and its id; None without any."""
         hard = [(one.left, one.budget.budget_id) for one in budgets if one.budget.hard]
@@ -268,6 +253,7 @@ class Counting:
         for one in budgets:
             window = self._current(one)
             self._add(one, window, held=amount)
+            self._running[one.budget.customer_id, one.budget.budget_id] = one  # it may end in this very batch
             counted.append((one.budget.budget_id, window.ends_at))
         return tuple(counted)
 
@@ -316,11 +302,21 @@ class Counting:
             self.closed[name] = window
         else:
             self.changed[one.bundle.key] = one.bundle
-        if used:
-            if budget.hard and after > budget.amount:
-                window.beyond = min(window.used, window.beyond + min(used, after - max(budget.amount, before + held)))
-            if alive and budget.ended_at is None:
-                self._announce(one, window)
+        if budget.hard:
+            self._list_beyond(one, window, before, after, alive=alive)
+        if used and alive and budget.ended_at is None:
+            self._announce(one, window)
+
+    @staticmethod
+    def _list_beyond(one: Running, window: Window, before: Decimal, after: Decimal, *, alive: bool) -> None:
+        """How much was recorded that the budget did not cover: more with what exceeds it, less once that is gone. What
+        was set aside had room when it was; to use it changes nothing.
+        """
+        excess = max(after - one.budget.amount, _NOTHING)
+        if after > before:
+            window.beyond = min(window.used, window.beyond + min(after - before, excess))
+        elif alive or not one.rolling:
+            window.beyond = min(window.beyond, excess)
 
     def _announce(self, one: Running, window: Window) -> None:
         """Once for each window; of a rolling one, once until what announced it no longer counts."""

@@ -24,7 +24,7 @@ _FIND = f"""
             SELECT * FROM budgets AS f
             WHERE f.customer_id = t.customer_id AND f.asset = t.asset AND f.tag = t.tag AND f.ended_at IS NULL
                 AND f.customer_id = ANY(%(customers)s)
-            LIMIT {model.ALIKE_MAX}
+            LIMIT {2 * model.ALIKE_MAX}
         ) AS b
     ), family AS (
         SELECT n.*, n.tag AS for_tag FROM named AS n

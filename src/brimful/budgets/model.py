@@ -2,6 +2,7 @@
 
 import datetime as dt
 import functools
+import logging
 import zoneinfo
 from decimal import Decimal
 from typing import Literal, NamedTuple
@@ -11,8 +12,10 @@ from brimful.core.ids import CustomerId
 Span = Literal["day", "week", "month", "rolling_24h", "total"]
 SetBy = Literal["platform", "customer"]
 DEPTH_MAX = 4  # a budget and its ancestors
-ALIKE_MAX = 10  # budgets of one account with the same tag
+ALIKE_MAX = 10  # budgets of one account with the same tag, of either side
+TOTAL_MAX = {"platform": 10_000, "customer": 100}  # of one account
 _DAY = dt.timedelta(hours=24)
+_log = logging.getLogger(__name__)
 # What was used in a quarter of an hour leaves a rolling window 24 hours after that quarter ended: never too early, so
 # that no 24 hours see more than the amount.
 _BUCKET = dt.timedelta(minutes=15)
@@ -112,5 +115,12 @@ def midnight(day: dt.date, zone: str) -> dt.datetime:
 
 
 @functools.lru_cache(maxsize=256)
-def _zone(name: str) -> zoneinfo.ZoneInfo:
-    return zoneinfo.ZoneInfo(name)
+def _zone(name: str) -> dt.tzinfo:
+    """UTC for a zone that is no zone any more: names are checked when they are set, and may go with an update of the
+    machine's time zones. A debit must not fail of it.
+    """
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError):
+        _log.warning("There is no time zone %r any more: its budgets begin by UTC.", name)
+        return dt.UTC

@@ -25,6 +25,8 @@ from brimful.notifications.events import Topic
 
 # --- counting -----------------------------------------------------------------------------------------------
 
+# For so long a window stays where it is after its end: a clock that steps back finds it again.
+_GRACE = dt.timedelta(hours=1)
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 # Rows of up to a page: a bundle beyond it would be kept out of line, and rewritten whole.
 _BUNDLE_MAX = 8
@@ -163,13 +165,13 @@ async def save(tx: Tx, counted: Counting, memory: Memory | None = None) -> None:
     """
     if not counted.changed and not counted.closed:
         return
-    now = await tx.now()
+    before = await tx.now() - _GRACE
     closed = dict(counted.closed)
     for bundle in counted.changed.values():
-        over = [window for window in bundle.windows if window.counts_until <= now]
+        over = [window for window in bundle.windows if window.counts_until <= before]
         if over:
             closed |= {(bundle.customer_id, window.budget_id, window.ends_at): window for window in over}
-            bundle.windows = [window for window in bundle.windows if window.counts_until > now]
+            bundle.windows = [window for window in bundle.windows if window.counts_until > before]
             bundle.running.clear()
             bundle.families.clear()
     _save_bundles(tx, list(counted.changed.values()), memory)
@@ -260,6 +262,7 @@ _INSERT = """
         since_seq, bundle)
     VALUES (%(customer_id)s, %(budget_id)s, %(asset)s, %(tag)s, %(name)s, %(span)s, %(amount)s, %(hard)s,
         %(ancestors)s, %(set_by)s, %(now)s, %(since_seq)s, %(bundle)s)
+    ON CONFLICT (customer_id, budget_id) DO NOTHING
 """
 _UPDATE = """
     UPDATE budgets SET name = %(name)s, amount = %(amount)s, hard = %(hard)s
@@ -270,8 +273,9 @@ _CHILDREN = """
     WHERE customer_id = %s AND ended_at IS NULL AND ancestors[1] = %s ORDER BY budget_id LIMIT 1
 """
 _ALIKE = """
-    SELECT count(*) AS total, count(*) FILTER (WHERE tag = %s) AS alike FROM budgets
-    WHERE customer_id = %s AND asset = %s AND ended_at IS NULL
+    SELECT count(*) AS standing, count(*) FILTER (WHERE set_by = %(set_by)s) AS total,
+        count(*) FILTER (WHERE set_by = %(set_by)s AND tag = %(tag)s) AS alike
+    FROM budgets WHERE customer_id = %(customer_id)s AND asset = %(asset)s AND ended_at IS NULL
 """
 _FIXED = "asset, match, window and parent stay as they were made: end this budget, and make another."
 
@@ -289,12 +293,13 @@ async def set_budget(tx: Tx, customer_id: CustomerId, form: Form, set_by: SetBy)
         raise Refused("customer_erased", "This customer was erased: nothing of them can be changed or opened again.")
     known = await _any(tx, customer_id, form.budget_id)
     if known is None:
-        ancestors = await ancestors_for(tx, customer_id, form)
-        await _require_room(tx, customer_id, form)
+        ancestors = await ancestors_for(tx, customer_id, form, set_by)
+        await _require_room(tx, customer_id, form, set_by)
         values = {**dataclasses.asdict(form), "customer_id": customer_id, "set_by": set_by, "now": await tx.now()}
         values |= {"ancestors": list(ancestors), "since_seq": account.head.seq}
-        await tx.execute(_INSERT, {**values, "bundle": await _bundle_for(tx, customer_id, form)})
-    else:
+        if not await tx.execute(_INSERT, {**values, "bundle": await _bundle_for(tx, customer_id, form)}):
+            known = await _any(tx, customer_id, form.budget_id)  # made meanwhile, for another asset
+    if known is not None:
         _require_changeable(known, form, set_by, await _is_below(tx, customer_id, form))
         await tx.execute(_UPDATE, {**dataclasses.asdict(form), "customer_id": customer_id})
     ledger.accounts.set_budgeted(tx, account.key, budgeted=True)
@@ -343,7 +348,7 @@ async def _is_below(tx: Tx, customer_id: CustomerId, form: Form) -> bool:
     return form.parent_id == form.budget_id or (parent is not None and form.budget_id in parent.ancestors)
 
 
-async def ancestors_for(tx: Tx, customer_id: CustomerId, form: Form) -> tuple[str, ...]:
+async def ancestors_for(tx: Tx, customer_id: CustomerId, form: Form, set_by: SetBy) -> tuple[str, ...]:
     """The budgets that a new one would stand below, nearest first; refuses a parent that cannot be one."""
     if form.parent_id is None:
         return ()
@@ -352,6 +357,9 @@ async def ancestors_for(tx: Tx, customer_id: CustomerId, form: Form) -> tuple[st
     parent = await _any(tx, customer_id, form.parent_id)
     if parent is None or parent.ended_at is not None:
         detail = f"There is no budget {form.parent_id[:60]!r} to stand below: make it first."
+        raise Refused("invalid_field", detail, field="parent_id")
+    if parent.set_by != set_by:
+        detail = f"The parent was set by the {parent.set_by}: a budget stands below one of the same side."
         raise Refused("invalid_field", detail, field="parent_id")
     if parent.asset != form.asset:
         detail = f"The parent counts {parent.asset}: a budget and its parent count the same asset."
@@ -363,45 +371,47 @@ async def ancestors_for(tx: Tx, customer_id: CustomerId, form: Form) -> tuple[st
     return ancestors
 
 
-async def _require_room(tx: Tx, customer_id: CustomerId, form: Form) -> None:
-    row = await tx.one(_ALIKE, (form.tag, customer_id, form.asset))
+async def _require_room(tx: Tx, customer_id: CustomerId, form: Form, set_by: SetBy) -> None:
+    values = {"tag": form.tag, "customer_id": customer_id, "asset": form.asset, "set_by": set_by}
+    row = await tx.one(_ALIKE, values)
     assert row is not None
+    most = model.TOTAL_MAX[set_by]
     if row["alike"] >= model.ALIKE_MAX:
         raise Refused("too_many_budgets", f"{model.ALIKE_MAX} budgets match this already: end one of them first.")
-    if row["total"] >= _TOTAL_MAX:
-        raise Refused("too_many_budgets", f"This balance has {_TOTAL_MAX:,} budgets: end one of them first.")
+    if row["total"] >= most:
+        raise Refused("too_many_budgets", f"This balance has {most:,} budgets: end one of them first.")
 
 
-_TOTAL_MAX = 10_000
-
-
-async def end(tx: Tx, customer_id: CustomerId, budget_id: str, set_by: SetBy) -> None:
-    """End a budget: it limits nothing any more. Its id stays taken; ending it again is the same as once.
+async def end(tx: Tx, customer_id: CustomerId, budget_id: str, set_by: SetBy) -> AccountKey:
+    """End a budget: it limits nothing any more. Its id stays taken; ending it again is the same as once. Returns its
+    account, which stays locked.
 
     Raises:
         Refused: there is none, it is somebody else's, or others stand below it.
     """
     known = await get(tx, customer_id, budget_id)
-    await ledger.accounts.lock(tx, [(customer_id, known.asset)])
+    [account] = (await ledger.accounts.lock(tx, [(customer_id, known.asset)])).values()
     if known.set_by != set_by:
         raise Refused("budget_not_yours", f"This budget was set by the {known.set_by}: only they can end it.")
     below = await tx.one(_CHILDREN, (customer_id, budget_id))
     if below is not None:
         raise Refused("budget_has_children", f"{below['budget_id']} stands below this budget: end that one first.")
     now = await tx.now()
-    await tx.execute(_END, {"customer_id": customer_id, "budget_id": budget_id, "now": now})
+    values = {"customer_id": customer_id, "budget_id": budget_id, "now": now, "seq": account.head.seq}
+    await tx.execute(_END, values)
     for bundle in (await _read_bundles(tx, [(customer_id, known.asset, known.bundle)])).values():
         its = {(customer_id, budget_id, one.ends_at): one for one in bundle.windows if one.budget_id == budget_id}
         if its:
             bundle.windows = [one for one in bundle.windows if one.budget_id != budget_id]
             _save_bundles(tx, [bundle])
             _save_closed(tx, its)
-    row = await tx.one(_ALIKE, (tags.ALL, customer_id, known.asset))
-    ledger.accounts.set_budgeted(tx, (customer_id, known.asset), budgeted=row is not None and row["total"] > 0)
+    row = await tx.one(_ALIKE, {**values, "tag": known.tag, "asset": known.asset, "set_by": set_by})
+    ledger.accounts.set_budgeted(tx, account.key, budgeted=row is not None and row["standing"] > 0)
+    return account.key
 
 
 _END = """
-    UPDATE budgets SET ended_at = %(now)s
+    UPDATE budgets SET ended_at = %(now)s, until_seq = %(seq)s
     WHERE customer_id = %(customer_id)s AND budget_id = %(budget_id)s AND ended_at IS NULL
 """
 _ANY = f"SELECT {COLUMNS} FROM budgets AS b WHERE b.customer_id = %s AND b.budget_id = %s"

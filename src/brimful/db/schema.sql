@@ -497,6 +497,7 @@ CREATE TABLE public.budgets (
     created_at timestamp with time zone NOT NULL,
     ended_at timestamp with time zone,
     since_seq bigint NOT NULL,
+    until_seq bigint,
     bundle integer NOT NULL,
     used_before numeric(38,12) DEFAULT 0 NOT NULL,
     CONSTRAINT budgets_amount_check CHECK ((amount >= (0)::numeric)),
@@ -599,18 +600,18 @@ CREATE VIEW public.broken_i17_used AS
                         UNION ALL
                          SELECT (jsonb_build_array(d.key, d.value))::text AS jsonb_build_array
                            FROM jsonb_each_text(COALESCE(n.dimensions, '{}'::jsonb)) d(key, value)) t)
-                     JOIN public.budgets m ON (((m.customer_id = e_1.customer_id) AND (m.asset = e_1.asset) AND (m.tag = t.tag) AND (m.since_seq < e_1.seq) AND ((m.ended_at IS NULL) OR (m.ended_at > e_1.recorded_at)))))
+                     JOIN public.budgets m ON (((m.customer_id = e_1.customer_id) AND (m.asset = e_1.asset) AND (m.tag = t.tag) AND (m.since_seq < e_1.seq) AND ((m.until_seq IS NULL) OR (e_1.seq <= m.until_seq)))))
                      CROSS JOIN LATERAL unnest((m.budget_id || m.ancestors)) f(budget_id))
                   WHERE ((e_1.kind = ANY (ARRAY['usage'::text, 'charge'::text])) AND (e_1.source <> 'hold'::text))
                 UNION ALL
                  SELECT e_1.customer_id,
                     e_1.asset,
                     e_1.seq,
-                    e_1.amount,
+                    (- (f.used)::numeric),
                     f.budget_id
                    FROM ((public.entries e_1
                      JOIN public.entry_notes n ON (((n.customer_id = e_1.customer_id) AND (n.asset = e_1.asset) AND (n.seq = e_1.seq))))
-                     CROSS JOIN LATERAL jsonb_array_elements_text(n.counted) f(budget_id))
+                     CROSS JOIN LATERAL jsonb_each_text(n.counted) f(budget_id, used))
                   WHERE (e_1.source = 'hold'::text)) u
           GROUP BY u.customer_id, u.budget_id) e ON (((e.customer_id = b.customer_id) AND (e.budget_id = b.budget_id))))
   WHERE ((COALESCE(r.seq, (0)::bigint) <= b.since_seq) AND ((b.used_before + COALESCE(c.used, (0)::numeric)) <> COALESCE(e.used, (0)::numeric)));
@@ -1698,6 +1699,8 @@ GRANT UPDATE(hard) ON TABLE public.budgets TO brimful_api;
 GRANT UPDATE(hard) ON TABLE public.budgets TO brimful_portal;
 GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_api;
 GRANT UPDATE(ended_at) ON TABLE public.budgets TO brimful_portal;
+GRANT UPDATE(until_seq) ON TABLE public.budgets TO brimful_api;
+GRANT UPDATE(until_seq) ON TABLE public.budgets TO brimful_portal;
 GRANT UPDATE(used_before) ON TABLE public.budgets TO brimful_engine;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_api;
 GRANT SELECT,INSERT ON TABLE public.holds TO brimful_portal;

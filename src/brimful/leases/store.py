@@ -51,6 +51,21 @@ async def open_on(tx: Tx, keys: Iterable[AccountKey]) -> list[tuple[Lease, Decim
     return [(Lease(**{name: row[name] for name in Lease._fields}), row["held"]) for row in rows]
 
 
+# That wait for what no movement tells: a budget's next window, a resumed charging; or whose end comes near unused.
+_WAITING = """
+    SELECT customer_id, asset FROM leases
+    WHERE state <> 'ended'
+        AND (state = 'winding_down' OR good_until - make_interval(secs => 2 * wind_down_s + 120) < %(now)s)
+    GROUP BY customer_id, asset ORDER BY max(used_at) DESC LIMIT %(limit)s
+"""
+
+
+async def waiting(tx: Tx, *, limit: int) -> list[AccountKey]:
+    """Accounts with leases that the sweep assesses, the latest used first."""
+    rows = await tx.all(_WAITING, {"now": await tx.now(), "limit": limit})
+    return [(row["customer_id"], row["asset"]) for row in rows]
+
+
 _INSERT = """
     INSERT INTO leases (customer_id, hold_id, asset, chunk, wind_down_s, expires_in_s, used_at, state)
     VALUES (%(customer_id)s, %(hold_id)s, %(asset)s, %(chunk)s, %(wind_down_s)s, %(expires_in_s)s, %(used_at)s,

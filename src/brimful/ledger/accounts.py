@@ -272,6 +272,17 @@ def set_budgeted(tx: Tx, key: AccountKey, *, budgeted: bool) -> None:
     tx.later(_SET_BUDGETED, (budgeted, *key), rows=1)
 
 
+_ZONE_CHANGED = """
+    UPDATE accounts SET budgets_version = budgets_version + 1 WHERE customer_id = %s AND budgeted
+"""
+
+
+async def zone_changed(tx: Tx, customer_id: CustomerId) -> None:
+    """Budgets count by their customer's days: each process must read the zone anew."""
+    await lock_wallet(tx, customer_id)
+    await tx.execute(_ZONE_CHANGED, (customer_id,))
+
+
 _MISSED = """
     SELECT customer_id, asset FROM accounts WHERE trigger_below IS NOT NULL AND balance - held < trigger_below LIMIT %s
 """

@@ -5,6 +5,7 @@ import datetime as dt
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from psycopg.types.json import Jsonb
@@ -28,7 +29,7 @@ class Draft(NamedTuple):
     `amount` is signed, in the asset. Entries that come from a payment also carry what moved at Stripe:
     `money_minor`, signed, in minor units of `currency`. (customer, source, key) is unique for ever. `terms` are a
     credit's, where they are not the usual ones of its kind; `lot_seq` is the lot that an expiry takes from. `subject`
-    and `dimensions` say what a debit was for, `counted` in which budgets what was captured of a hold counts.
+    and `dimensions` say what a debit was for, `counted` how much of what was captured of a hold counts in which budget.
     """
 
     customer_id: CustomerId
@@ -47,7 +48,7 @@ class Draft(NamedTuple):
     lot_seq: int | None = None
     subject: str | None = None
     dimensions: Mapping[str, str] | None = None
-    counted: Sequence[str] = ()
+    counted: Mapping[str, Decimal] = MappingProxyType({})
 
 
 class Entry(NamedTuple):
@@ -161,7 +162,7 @@ def _write_notes(tx: Tx, entries: Sequence[Entry]) -> None:
             None if entry.draft.metadata is None else Jsonb(dict(entry.draft.metadata)),
             entry.draft.subject,
             None if entry.draft.dimensions is None else Jsonb(dict(entry.draft.dimensions)),
-            Jsonb(list(entry.draft.counted)) if entry.draft.counted else None,
+            Jsonb({name: str(used) for name, used in entry.draft.counted.items()}) if entry.draft.counted else None,
         )
         for entry in entries
         if _has_notes(entry.draft)

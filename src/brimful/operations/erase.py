@@ -95,6 +95,7 @@ _LATE = (
     "DELETE FROM budgets WHERE customer_id = %(customer_id)s",
     "UPDATE accounts SET budgeted = false WHERE customer_id = %(customer_id)s AND budgeted",
     "DELETE FROM threshold_changes WHERE customer_id = %(customer_id)s",
+    "UPDATE leases SET why = 'budget' WHERE customer_id = %(customer_id)s AND why LIKE 'budget:%%'",
     """
     UPDATE holds SET description = NULL, subject = NULL, dimensions = NULL, counted = NULL
     WHERE customer_id = %(customer_id)s
@@ -138,8 +139,12 @@ _WIPE = (
     "DELETE FROM portal_links WHERE customer_id = %(customer_id)s",
     """
     UPDATE outgoing_events SET payload = jsonb_set(payload, '{data}',
-        payload -> 'data' || '{"subject": null, "dimension": null, "name": null}')
+        payload -> 'data' || '{"subject": null, "dimension": null, "name": null, "budget_id": "erased"}')
     WHERE customer_id = %(customer_id)s AND type LIKE 'budget.%%'
+    """,
+    """
+    UPDATE outgoing_events SET payload = jsonb_set(payload, '{data,why}', '"budget"')
+    WHERE customer_id = %(customer_id)s AND type LIKE 'lease.%%' AND payload -> 'data' ->> 'why' LIKE 'budget:%%'
     """,
     """
     UPDATE outgoing_events SET payload = jsonb_set(jsonb_set(payload, '{data,last4}', '"0000"', false),

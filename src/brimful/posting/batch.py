@@ -272,8 +272,14 @@ async def _with_leases(
     for move, verdict in zip(movements, decided, strict=True):
         key = move.customer_id, move.hold_id
         has_lease = verdict.outcome != "refused" and move.kind in {"hold", "use"} and key in after
-        found.append(verdict._replace(lease=after[key], held=batch_holds.known[key].amount) if has_lease else verdict)
+        found.append(
+            verdict._replace(lease=after[key], held=_held_by(batch_holds.known[key])) if has_lease else verdict
+        )
     return found
+
+
+def _held_by(hold: ledger.holds.Hold) -> Decimal:
+    return hold.amount if hold.state == "open" else _NOTHING
 
 
 _LOCK_KEYS = """
@@ -361,6 +367,8 @@ def _to_evaluate(
         for line in (account.trigger_below, account.alert_below):
             if line is not None and available is not None and available < line:
                 evaluated.add(key)
+        if account.held and available is not None and available < 0 <= account.available:
+            evaluated.add(key)  # what leases count on is gone
     return sorted(evaluated)
 
 

@@ -5,7 +5,7 @@ Pure, like decide.py: what is known goes in, verdicts and the holds as they then
 
 import dataclasses
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
 
 from brimful import leases
@@ -29,7 +29,7 @@ class BatchHolds:
     `held` is by account (absent: nothing), `known` the holds that exist under the batch's keys, `bridges` those of
     accounts that get a new one, `leases` those among the known, `counting` what budgets have counted. `begun`,
     `renewed`, `ended` and `touched` collect what is to be written, `leased` the leases that were made or used, and
-    `counted` the budgets that what was captured counts in, by the customer and the key of the movement.
+    `counted` how much of what was captured counts in which budget, by the customer and the key of the movement.
     """
 
     held: dict[AccountKey, Decimal] = dataclasses.field(default_factory=dict)
@@ -42,7 +42,7 @@ class BatchHolds:
     ended: list[Hold] = dataclasses.field(default_factory=list)
     touched: set[AccountKey] = dataclasses.field(default_factory=set)
     leased: dict[HoldKey, Lease] = dataclasses.field(default_factory=dict)
-    counted: dict[tuple[CustomerId, str], Sequence[str]] = dataclasses.field(default_factory=dict)
+    counted: dict[tuple[CustomerId, str], Mapping[str, Decimal]] = dataclasses.field(default_factory=dict)
 
     def decide(self, movement: Movement, balance: Decimal, now: dt.datetime) -> Verdict:
         """What becomes of a hold. The verdict's balance is the account's afterwards."""
@@ -118,8 +118,17 @@ class BatchHolds:
         return Verdict("applied", None, None, after, now, held=renewed.amount)
 
     def _give_back(self, movement: Movement, hold: Hold, used: Decimal) -> None:
-        self.counting.give_back(hold, used=used)
-        self.counted[movement.customer_id, movement.key] = [budget_id for budget_id, _ in hold.counted]
+        """What was set aside counts where it was; what was used beyond it, now."""
+        within = min(used, hold.amount)
+        self.counting.give_back(hold, used=within)
+        counted = {budget_id: within for budget_id, _ in hold.counted if within}
+        if used > within:
+            budgets = self.counting.of(hold.account, hold.subject, hold.dimensions)
+            self.counting.use(budgets, used - within)
+            for one in budgets:
+                name = one.budget.budget_id
+                counted[name] = counted.get(name, _NOTHING) + used - within
+        self.counted[movement.customer_id, movement.key] = counted
 
     def _change(self, before: Hold, after: Hold, held: Decimal) -> None:
         self.known[after.key] = after
@@ -127,9 +136,11 @@ class BatchHolds:
         self.held[before.account] = self.held.get(before.account, _NOTHING) + held
 
     def _over_budget(self, movement: Movement, hold: Hold) -> Exceeded | None:
-        """The hard budget that does not cover what a capture takes beyond its hold, where that counts."""
+        """The hard budget that does not cover what a capture takes beyond its hold: that counts now."""
         over = -movement.amount - hold.amount
-        return None if over <= 0 or movement.overrun == "record" else self.counting.exceeded_where_held(hold, over)
+        if over <= 0 or movement.overrun == "record":
+            return None
+        return self.counting.exceeded(self.counting.of(hold.account, hold.subject, hold.dimensions), over)
 
     def marked(self, movement: Movement) -> Movement:
         """What was captured of a hold, as what the hold was for."""

@@ -1,8 +1,9 @@
 """What somebody asks of a balance, and what became of it."""
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Literal, NamedTuple
 
 from brimful.budgets.counting import Exceeded
@@ -28,8 +29,8 @@ class Movement(NamedTuple):
     refuses what is not available. `key` is the caller's own id for it; a capture and a release carry their hold's, a
     use of a lease the hold's and its own. `expires_in` is a new hold's, `lease` are the terms of one that renews
     itself; `terms` are an adjustment's that adds; `overrun` says what a capture above its hold may do. `subject` and
-    `dimensions` say what a debit or a hold is for; a capture and a use have their hold's. `counted` are the budgets
-    that what was captured counts in.
+    `dimensions` say what a debit or a hold is for; a capture and a use have their hold's. `counted` is
+    how much of what was captured counts in which budget.
     """
 
     kind: Kind
@@ -47,7 +48,7 @@ class Movement(NamedTuple):
     subject: str | None = None
     dimensions: Mapping[str, str] | None = None
     lease: LeaseTerms | None = None
-    counted: Sequence[str] = ()
+    counted: Mapping[str, Decimal] = MappingProxyType({})
 
     @property
     def hold_id(self) -> str:

@@ -8,7 +8,7 @@ import pathlib
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
-from brimful import auto_top_up, budgets, cards, grants, ledger, operations, payments, suspensions, top_ups
+from brimful import auto_top_up, budgets, cards, grants, leases, ledger, operations, payments, suspensions, top_ups
 from brimful.auth import operators, portal_sessions
 from brimful.auto_top_up.policy import Pace
 from brimful.core.ids import NOBODY, CustomerId
@@ -56,11 +56,12 @@ async def sweep(deps: Deps) -> None:
         refunds = await payments.refunds.due(tx, late_s=_LATE_S, limit=_SWEEP_MAX)
         keys = {*await auto_top_up.evaluate.overdue_waits(tx, limit=_SWEEP_MAX)}
         missed = await ledger.accounts.missed_crossings(tx, limit=_SWEEP_MAX)
+        leased = await leases.store.waiting(tx, limit=_SWEEP_MAX)
         setups = await cards.setups.list_open(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
         events = await payments.stripe_events.waiting(tx, older_than_s=_STALE_S, limit=_SWEEP_MAX)
     if missed:
         _log.error("%d accounts were below their trigger and not evaluated", len(missed))
-    await _evaluate(deps, sorted(keys | set(missed)))
+    await _evaluate(deps, sorted({*keys, *missed, *leased}))
     context = deps.payments
     if context is None:
         return

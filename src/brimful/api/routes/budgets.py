@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import Query
 from starlette.responses import Response
 
-from brimful import budgets, customers, ledger
+from brimful import auto_top_up, budgets, customers, ledger
 from brimful.api import context, json_body, pagination, schemas
 from brimful.api.context import Context, KnownCustomer, Transaction
 from brimful.api.pagination import Limit
@@ -42,10 +42,11 @@ async def set_budget(
             budget_id, asset.code, _tag(body), body.window, _amount(body.amount, asset.scale), body.hard,
             None if body.name is None else text.clean(body.name, "name"), body.parent_id,
         )  # fmt: skip
-        await budgets.store.ancestors_for(tx, customer_id, form)
+        await budgets.store.ancestors_for(tx, customer_id, form, "platform")
         await ledger.accounts.create_missing(tx, [(customer_id, asset.code)])
     async with context.deps.database.transaction() as tx:
         await budgets.store.set_budget(tx, customer_id, form, "platform")
+        await auto_top_up.evaluate.reevaluate(tx, [(customer_id, asset.code)], context.deps.pace)  # for leases
         return await _shown(tx, customer_id, budget_id)
 
 
@@ -72,9 +73,10 @@ async def get_budget(tx: Transaction, customer: KnownCustomer, budget_id: str) -
 
 
 @router.delete("/customers/{customer_id}/budgets/{budget_id}", status_code=204)
-async def end_budget(tx: Transaction, customer: KnownCustomer, budget_id: str) -> Response:
+async def end_budget(context: Context, tx: Transaction, customer: KnownCustomer, budget_id: str) -> Response:
     """End a budget of the platform's. Its id stays taken."""
-    await budgets.store.end(tx, customer.customer_id, budget_id, "platform")
+    key = await budgets.store.end(tx, customer.customer_id, budget_id, "platform")
+    await auto_top_up.evaluate.reevaluate(tx, [key], context.deps.pace)
     return Response(status_code=204)
 
 

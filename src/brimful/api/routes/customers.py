@@ -2,7 +2,7 @@
 
 from starlette.responses import RedirectResponse, Response
 
-from brimful import customers, email, jobs, payments
+from brimful import customers, email, jobs, ledger, payments
 from brimful.api import context, pagination, schemas
 from brimful.api.context import Context, Transaction
 from brimful.api.pagination import Limit, Offset
@@ -76,6 +76,8 @@ async def update_customer(context: Context, customer_id: CustomerId, body: schem
         before, after = await customers.update(tx, customer_id, changes)
         if (before.name, before.email) != (after.name, after.email) and after.stripe_customer_id is not None:
             await jobs.defer(tx, jobs.Name.CUSTOMER, [{"customer_id": customer_id}])
+        if before.time_zone != after.time_zone:
+            await ledger.accounts.zone_changed(tx, customer_id)
         if before.email is not None and after.email != before.email:
             event_id = await events.emit(tx, events.Topic.CUSTOMER_EMAIL_CHANGED, customer_id, {})
             await email.send.remember_recipient(tx, customer_id, event_id, before.email)

@@ -2,7 +2,7 @@
 -- limits what is used of an account for some of them; what it has counted is a row for each of its windows.
 SET LOCAL ROLE brimful_owner;
 
--- `counted` are the budgets that what was captured of a hold counts in, where there are any: those in which it was set aside.
+-- `counted` is how much of what was captured of a hold counts in which budget, where there are any.
 ALTER TABLE entry_notes ADD COLUMN subject text CHECK (length(subject) BETWEEN 1 AND 128), ADD COLUMN dimensions jsonb,
     ADD COLUMN counted jsonb;
 
@@ -26,8 +26,9 @@ CREATE TABLE budgets (
     set_by text NOT NULL CHECK (set_by IN ('platform', 'customer')),
     created_at timestamptz NOT NULL,
     ended_at timestamptz,
-    -- It counts entries after this one. What windows that were deleted had counted stays as a sum.
+    -- It counts entries after this one, and until that one. What windows that were deleted had counted stays as a sum.
     since_seq bigint NOT NULL CHECK (since_seq >= 0),
+    until_seq bigint,
     bundle integer NOT NULL CHECK (bundle >= 0),
     used_before numeric(38, 12) NOT NULL DEFAULT 0,
     PRIMARY KEY (customer_id, budget_id),
@@ -149,14 +150,14 @@ LEFT JOIN (
             SELECT jsonb_build_array(d.key, d.value)::text FROM jsonb_each_text(coalesce(n.dimensions, '{}')) AS d
         ) AS t
         JOIN budgets AS m ON m.customer_id = e.customer_id AND m.asset = e.asset AND m.tag = t.tag
-            AND m.since_seq < e.seq AND (m.ended_at IS NULL OR m.ended_at > e.recorded_at)
+            AND m.since_seq < e.seq AND (m.until_seq IS NULL OR e.seq <= m.until_seq)
         CROSS JOIN LATERAL unnest(m.budget_id || m.ancestors) AS f (budget_id)
         WHERE e.kind IN ('usage', 'charge') AND e.source <> 'hold'
         UNION ALL
-        SELECT e.customer_id, e.asset, e.seq, e.amount, f.budget_id
+        SELECT e.customer_id, e.asset, e.seq, -f.used::numeric, f.budget_id
         FROM entries AS e
         JOIN entry_notes AS n ON n.customer_id = e.customer_id AND n.asset = e.asset AND n.seq = e.seq
-        CROSS JOIN LATERAL jsonb_array_elements_text(n.counted) AS f (budget_id)
+        CROSS JOIN LATERAL jsonb_each_text(n.counted) AS f (budget_id, used)
         WHERE e.source = 'hold'
     ) AS u
     GROUP BY u.customer_id, u.budget_id
@@ -165,7 +166,7 @@ WHERE coalesce(r.seq, 0) <= b.since_seq AND b.used_before + coalesce(c.used, 0) 
 
 GRANT SELECT ON all_budget_windows, broken_i17, broken_i17_used TO brimful_engine;
 GRANT SELECT ON budgets, budget_counters, budget_windows, leases, spend_days TO brimful_api, brimful_portal, brimful_engine;
-GRANT INSERT, UPDATE (name, amount, hard, ended_at) ON budgets TO brimful_api, brimful_portal;
+GRANT INSERT, UPDATE (name, amount, hard, ended_at, until_seq) ON budgets TO brimful_api, brimful_portal;
 GRANT UPDATE (used_before) ON budgets TO brimful_engine;
 GRANT DELETE ON budget_windows TO brimful_engine;
 GRANT INSERT ON budget_counters, budget_windows TO brimful_api, brimful_portal, brimful_engine;

@@ -90,7 +90,7 @@ class Auditor:
         self._hard_known: dict[str, dt.datetime] = {}  # since when we know that a card was declined for good
         self.acknowledged: dict[tuple[str, str, str], Decimal] = {}  # what was acknowledged to the platform
         self.covered: set[tuple[str, str, str]] = set()  # what was to be refused unless it is covered
-        self._budgets = BudgetBooks(self._tables, self.covered, world.time)
+        self._budgets = BudgetBooks(self._tables, self.covered)
 
     @property
     def _customers(self) -> set[str]:

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
-from brimful.dev.simulation.database import Time
 from brimful.dev.simulation.tables import Row, Tables
 from brimful.dev.simulation.violation import must
 
@@ -17,9 +16,8 @@ _QUARTER = dt.timedelta(minutes=15)
 class BudgetBooks:
     """Checks budgets after every step. `covered` are the keys of debits that a budget may refuse."""
 
-    def __init__(self, tables: Tables, covered: set[tuple[str, str, str]], time: Time) -> None:
+    def __init__(self, tables: Tables, covered: set[tuple[str, str, str]]) -> None:
         self._tables = tables
-        self._time = time
         self._covered = covered
         self._seen = 0
         self._uses: list[tuple[Row, list[Row]]] = []  # an entry, and the budgets that it counts in
@@ -69,7 +67,7 @@ class BudgetBooks:
             return [row for row in own if row["budget_id"] in names]
         standing = [
             row for row in own
-            if row["since_seq"] < entry["seq"] and (row["ended_at"] is None or row["ended_at"] >= entry["recorded_at"])
+            if row["since_seq"] < entry["seq"] and (row["until_seq"] is None or row["until_seq"] >= entry["seq"])
         ]  # fmt: skip
         matched = [row for row in standing if self._matches(row["tag"], note or {})]
         names = {row["budget_id"] for row in matched} | {name for row in matched for name in row["ancestors"]}
@@ -110,6 +108,13 @@ class BudgetBooks:
         }
         return begins[row["span"]]
 
+    def _amount(self, entry: Row, name: str) -> Decimal:
+        """How much of an entry counts in a budget: of what was captured of a hold, what its note says."""
+        if entry["source"] != "hold":
+            return Decimal(-entry["amount"])
+        note = self._tables.get("entry_notes", entry["customer_id"], entry["asset"], entry["seq"])
+        return Decimal((note or {})["counted"][name])
+
     def _windows(self, row: Row) -> list[dict[str, Any]]:
         """Those that count now, and those that have ended."""
         found = self._tables.where("budget_windows", customer_id=row["customer_id"], budget_id=row["budget_id"])
@@ -127,14 +132,13 @@ class BudgetBooks:
         """
         customer_id, name = row["customer_id"], row["budget_id"]
         windows = self._windows(row)
-        used = -sum(
-            entry["amount"] for entry, counted in self._uses
-            if any((one["customer_id"], one["budget_id"]) == (customer_id, name) for one in counted)
+        used = sum(
+            (self._amount(entry, name) for entry, counted in self._uses
+             if any((one["customer_id"], one["budget_id"]) == (customer_id, name) for one in counted)),
+            Decimal(0),
         )  # fmt: skip
         counted_used = sum(window["used"] for window in windows)
-        # Whether an entry came before the end of a budget is told by their times, which a clock may confuse.
-        told_apart = row["ended_at"] is None or not self._time.slack
-        must(counted_used == used or not told_apart, "I17", f"{name} counted {counted_used}, {used} was used")
+        must(counted_used == used, "I17", f"{name} counted {counted_used}, {used} was used")
         held = sum(
             hold["amount"] for hold in self._tables.where("holds", customer_id=customer_id, state="open")
             if name in {counted for counted, _ in hold["counted"] or ()}

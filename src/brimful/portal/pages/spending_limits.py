@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.responses import Response
 
-from brimful import assets, budgets, ledger
+from brimful import assets, auto_top_up, budgets, ledger
 from brimful.budgets.counting import Running
 from brimful.core import ids, text
 from brimful.core.errors import Refused
@@ -57,13 +57,15 @@ async def spending_limits(page: Page) -> Response:
 async def end_limit(page: Page) -> Response:
     """Remove one of the customer's own limits."""
     async with page.deps.database.transaction() as tx:
-        await budgets.store.end(tx, page.session.customer_id, page.field("limit"), "customer")
+        key = await budgets.store.end(tx, page.session.customer_id, page.field("limit"), "customer")
+        await auto_top_up.evaluate.reevaluate(tx, [key], page.deps.pace)
     return page.go(f"/limits/{page.request.path_params['asset']}", done="limit_removed")
 
 
 async def _values(page: Page, tx: Tx, asset: assets.Asset) -> dict[str, Any]:
     customer_id, key = page.session.customer_id, (page.session.customer_id, asset.code)
-    found = await budgets.store.page(tx, customer_id, limit=_LIMITS_MAX, asset=asset.code)
+    own = await budgets.store.page(tx, customer_id, limit=_LIMITS_MAX, asset=asset.code, set_by="customer")
+    found = own + await budgets.store.page(tx, customer_id, limit=_LIMITS_MAX, asset=asset.code, set_by="platform")
     changing = next((one for one in found if one.budget.budget_id == page.query("change") and _own(one)), None)
     today = (await tx.now()).astimezone(zoneinfo.ZoneInfo(page.session.time_zone)).date()
     since = today - dt.timedelta(days=_DAYS - 1)
@@ -91,12 +93,14 @@ def _own(one: Running) -> bool:
 
 
 def _in_order(found: list[Running]) -> list[Running]:
-    """Each below its parent."""
+    """Each below its parent, where that is shown too."""
     ordered: list[Running] = []
+    shown = {one.budget.budget_id for one in found}
 
     def place(parent: str | None) -> None:
         for one in found:
-            if one.budget.parent_id == parent:
+            above = one.budget.parent_id if one.budget.parent_id in shown else None
+            if above == parent:
                 ordered.append(one)
                 place(one.budget.budget_id)
 
@@ -169,6 +173,7 @@ async def _save(page: Page, asset: assets.Asset) -> dict[str, str]:
             await ledger.accounts.create_missing(tx, [(customer_id, asset.code)])
         async with page.deps.database.transaction() as tx:
             await budgets.store.set_budget(tx, customer_id, form, "customer")
+            await auto_top_up.evaluate.reevaluate(tx, [(customer_id, asset.code)], page.deps.pace)
     except Refused as refused:
         return {refused.field or "amount": error_messages.text(page.words, refused)}
     return {}

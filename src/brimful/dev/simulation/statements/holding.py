@@ -106,6 +106,20 @@ def _open_leases(t: Tables, p: Any) -> list[Row]:
     return sorted(found, key=lambda row: (row["used_at"], row["customer_id"], row["hold_id"]))
 
 
+@registry.on(leases.store._WAITING)
+def _waiting(t: Tables, p: Any) -> list[Row]:
+    latest: dict[tuple[Any, str], dt.datetime] = {}
+    for row in t.all("leases"):
+        soon = row["good_until"] is not None and (
+            row["good_until"] - dt.timedelta(seconds=2 * row["wind_down_s"] + 120) < p["now"]
+        )
+        if row["state"] == "winding_down" or (row["state"] != "ended" and soon):
+            key = row["customer_id"], row["asset"]
+            latest[key] = max(latest.get(key, row["used_at"]), row["used_at"])
+    keys = sorted(latest, key=lambda key: latest[key], reverse=True)[: p["limit"]]
+    return [{"customer_id": customer_id, "asset": asset} for customer_id, asset in keys]
+
+
 @registry.on(leases.store._INSERT)
 def _insert_lease(t: Tables, p: Any) -> int:
     t.insert("leases", {**p, "used": _NOTHING, "recent_units": _NOTHING, "recent_s": _NOTHING,
@@ -225,7 +239,10 @@ def _filled(t: Tables, p: Any) -> list[Row]:
 def _insert_budget(t: Tables, p: Any) -> int:
     names = ("customer_id", "budget_id", "asset", "tag", "name", "span", "amount", "hard", "ancestors", "set_by",
              "since_seq", "bundle")  # fmt: skip
-    t.insert("budgets", {**{name: p[name] for name in names}, "created_at": p["now"], "ended_at": None})
+    if t.get("budgets", p["customer_id"], p["budget_id"]) is not None:
+        return 0
+    t.insert("budgets", {**{name: p[name] for name in names}, "created_at": p["now"], "ended_at": None,
+                         "until_seq": None})  # fmt: skip
     return 1
 
 
@@ -243,7 +260,7 @@ def _end_budget(t: Tables, p: Any) -> int:
     row = t.get("budgets", p["customer_id"], p["budget_id"])
     if row is None or row["ended_at"] is not None:
         return 0
-    t.update("budgets", row, ended_at=p["now"])
+    t.update("budgets", row, ended_at=p["now"], until_seq=p["seq"])
     return 1
 
 
@@ -261,5 +278,7 @@ def _children(t: Tables, p: Any) -> list[Row]:
 
 @registry.on(budgets.store._ALIKE)
 def _alike(t: Tables, p: Any) -> list[Row]:
-    rows = t.where("budgets", customer_id=p[1], asset=p[2], ended_at=None)
-    return [{"total": len(rows), "alike": sum(row["tag"] == p[0] for row in rows)}]
+    rows = t.where("budgets", customer_id=p["customer_id"], asset=p["asset"], ended_at=None)
+    own = [row for row in rows if row["set_by"] == p["set_by"]]
+    alike = sum(row["tag"] == p["tag"] for row in own)
+    return [{"standing": len(rows), "total": len(own), "alike": alike}]
