@@ -344,7 +344,7 @@ async def _passes(client, customer_id, budget_id, subjects):
     async def debit(number):
         event = {"id": f"{budget_id}-{number}", "customer_id": customer_id, "asset": "USD", "amount": "1",
                  "subject": subjects[number % len(subjects)], "if_insufficient": "refuse"}  # fmt: skip
-        answer = await client.post("/v1/usage", json=event)
+        answer = await client.post("/v1/usage", json=event, timeout=httpx.Timeout(60, pool=600))
         assert answer.status_code in {200, 402}, answer.text
         return answer.status_code == 200
 

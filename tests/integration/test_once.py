@@ -32,6 +32,8 @@ CALLS = {
         "/customers/{customer}/wallet/holds", {"id": "h", **AMOUNT}, {"id": "h2", **AMOUNT}),
     "/customers/{customer_id}/wallet/holds/{hold_id}/capture": (
         "/customers/{customer}/wallet/holds/job/capture", {"amount": "1"}, {"amount": "2"}),
+    "/customers/{customer_id}/wallet/holds/{hold_id}/use": (
+        "/customers/{customer}/wallet/holds/run/use", {"id": "u", "amount": "0.1"}, {"id": "u2", "amount": "0.2"}),
     "/customers/{customer_id}/wallet/holds/{hold_id}/release": (
         "/customers/{customer}/wallet/holds/job/release", None, {}),
     "/top-ups": (
@@ -67,6 +69,8 @@ async def world(harness):
     await harness.call(
         "POST", f"/customers/{customer_id}/wallet/holds", {"id": "job", **AMOUNT, "amount": "2"}, expect=201
     )
+    lease = {"id": "run", "asset": "USD", "lease": {"chunk": "1"}}
+    await harness.call("POST", f"/customers/{customer_id}/wallet/holds", lease, expect=201)
     price = {"code": "CREDIT", "name": "Credits", "rates": [{"source": "USD", "rate": "0.10"}]}
     await harness.call("POST", "/assets", price, expect=201)
     webhook = {"url": "https://platform.example/hooks", "topics": ["*"]}

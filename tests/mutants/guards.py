@@ -457,7 +457,7 @@ THREATS = (
     t("a window that has begun ends as it began", "budgets/counting.py", "        if not one.rolling and one.windows:\n            return one.windows[0]\n        bounds", "        bounds", BUDGET_RULES),
     t("what is remembered ends with its window", "budgets/counting.py", "                if one.until <= now:\n                    break\n", "", BUDGET_RULES),
     t("a parent's copies are one", "budgets/counting.py", "(one.budget is budget or one.budget == budget)", "one.budget is budget", BUDGET_RULES),
-    t("what a bundle says is compared", "budgets/store.py", "if known is not None and known.text == text:", "if known is not None:", f"{BUDGETS}::test_another_process_is_heard"),
+    t("what a bundle says is compared", "budgets/windows.py", "if known is not None and known.text == text:", "if known is not None:", f"{BUDGETS}::test_another_process_is_heard"),
     t("a changed budget is read again", "budgets/definitions.py", "known is None or known[0] != account.budgets_version", "known is None", BUDGETS),
     t("each side changes its own", "budgets/store.py", '    if known.set_by != set_by:\n        raise Refused("budget_not_yours", f"This budget was set by the {known.set_by}: only they can change it.")\n', "", BUDGETS),
     t("a budget does not stand below itself", "budgets/store.py", "    if is_below:\n", "    if False:\n", BUDGETS),

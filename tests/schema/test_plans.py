@@ -8,7 +8,7 @@ import pytest
 
 from brimful.auto_top_up.facts import _FACTS
 from brimful.budgets.definitions import _FIND as _BUDGETS
-from brimful.budgets.store import _BUNDLES
+from brimful.budgets.windows import _BUNDLES
 from brimful.db.pool import role_conninfo
 from brimful.jobs import _SESSION
 from brimful.ledger.accounts import _LOCK, _UPDATE_HEADS

@@ -45,7 +45,7 @@ EVERY_NODE = {
     "top_ups/timing.py:_MEASURE": "an installation is measured over everybody's payments",
     "ledger/usage_hours.py:_BEHIND": "the roll-up finds accounts that were used since",
     "ledger/spend.py:DELETE_OLD": "the roll-up deletes everybody's old days",
-    "budgets/store.py:_OLD": "the slow sweep finds windows that nobody asks for any more",
+    "budgets/windows.py:_OLD": "the slow sweep finds windows that nobody asks for any more",
     "ledger/usage_hours.py:_DELETE_OLD": "the roll-up deletes everybody's old hours",
     "customers.py:_LIST": "the platform lists its customers",
     "customers.py:_COUNT": "the platform lists its customers",

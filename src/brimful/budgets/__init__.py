@@ -7,4 +7,5 @@ from brimful.budgets import (
     model as model,
     store as store,
     tags as tags,
+    windows as windows,
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Literal
 
-from brimful.budgets import store, tags
+from brimful.budgets import tags, windows
 from brimful.budgets.counting import Exceeded, Running
 from brimful.core import money
 from brimful.db.pool import Tx
@@ -29,7 +29,7 @@ async def explain(
     tx: Tx, account: Account, amount: Decimal, subject: str | None, dimensions: Mapping[str, str] | None
 ) -> Explanation:
     """What would become of a debit that must be covered. The account need not be locked: it is only said."""
-    counting = await store.read(tx, {(account.key, tag): account for tag in tags.of(subject, dimensions)})
+    counting = await windows.read(tx, {(account.key, tag): account for tag in tags.of(subject, dimensions)})
     budgets = sorted(counting.of(account.key, subject, dimensions), key=lambda one: (not one.budget.hard, one.left))
     exceeded = counting.exceeded(budgets, amount)
     if exceeded is not None:

@@ -63,7 +63,7 @@ async def _counting(tx: Tx, accounts: Mapping[AccountKey, Account], holds: Colle
         for hold in holds
         for tag in budgets.tags.of(hold.subject, hold.dimensions)
     }
-    return await budgets.store.read(tx, wanted)
+    return await budgets.windows.read(tx, wanted)
 
 
 def _left(counting: Counting, hold: Hold | None) -> tuple[Decimal | None, str | None]:

@@ -43,7 +43,7 @@ class BatchWriter:
         self._keyring = keyring
         self._pace = pace
         self._nodes = NodeConnections(database)
-        self._memory = budgets.store.Memory()
+        self._memory = budgets.windows.Memory()
 
     async def close(self) -> None:
         """Close the connections to nodes."""
@@ -179,7 +179,7 @@ class BatchWriter:
                     leases.store.begin(tx, batch_holds.leased[hold.key])
             leases.store.save(tx, list(batch_holds.leased.values()))
             leases.store.end(tx, batch_holds.ended)
-        await budgets.store.save(tx, batch_holds.counting, self._memory)
+        await budgets.windows.save(tx, batch_holds.counting, self._memory)
 
     def _schedule(self, tx: Tx, applied: Sequence[Movement], now: dt.datetime) -> list[Movement]:
         """Write down those that begin later. Returns the others, which become entries at once."""
@@ -241,7 +241,7 @@ class BatchWriter:
             if (hold.leased or hold.counted) and hold.account in budgeted:
                 for tag in budgets.tags.of(hold.subject, hold.dimensions):
                     wanted[hold.account, tag] = budgeted[hold.account]
-        return await budgets.store.read(tx, wanted, counted, self._memory)
+        return await budgets.windows.read(tx, wanted, counted, self._memory)
 
     async def _batch_holds(self, tx: Tx, accounts: _Accounts, movements: Sequence[Movement]) -> BatchHolds:
         """What is held on these accounts; holds and bridges are read only for a batch that names any, and budgets for

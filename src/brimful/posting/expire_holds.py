@@ -42,10 +42,10 @@ async def _expire(database: Database, key: ledger.accounts.AccountKey, keyring: 
             data = {"asset": hold.asset, "hold_id": hold.hold_id, "amount": money.text(hold.amount)}
             await events.emit(tx, Topic.HOLD_EXPIRED, hold.customer_id, data)
         leases.store.end(tx, ended)
-        counting = await budgets.store.read(tx, {}, ended)
+        counting = await budgets.windows.read(tx, {}, ended)
         for hold in ended:
             counting.give_back(hold)
-        await budgets.store.save(tx, counting)
+        await budgets.windows.save(tx, counting)
         await grants.due.post(tx, keyring, account._replace(held=held))  # what they kept of a lot that has expired
         await auto_top_up.evaluate.reevaluate(tx, [key], pace)
     return len(ended)

@@ -219,10 +219,10 @@ async def slow_sweep(deps: Deps) -> None:
         await cards.velocity.delete_expired(tx)
         await portal_sessions.delete_expired(tx)
         await operators.delete_expired(tx)
-        old = await budgets.store.old_windows(tx, limit=_SWEEP_MAX)
+        old = await budgets.windows.old_windows(tx, limit=_SWEEP_MAX)
     for key, budget_id in old:
         async with deps.database.transaction() as tx:
-            await budgets.store.forget_windows(tx, key, budget_id)
+            await budgets.windows.forget_windows(tx, key, budget_id)
     await announce_expiring(deps)
     after = (NOBODY, "")
     while True:

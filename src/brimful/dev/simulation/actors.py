@@ -5,12 +5,12 @@ from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
-from brimful import auto_top_up, budgets, leases, ledger, payments, posting, suspensions, top_ups, worker
+from brimful import auto_top_up, ledger, payments, suspensions, top_ups, worker
 from brimful.core import money
 from brimful.core.ids import NOBODY
 from brimful.dev.simulation import world
 from brimful.dev.simulation.world import CREDIT, PACE, USD, Actor
-from brimful.posting.model import Movement, Overrun, Verdict
+from brimful.posting.model import Movement, Verdict
 from brimful.sandbox import intents
 
 if TYPE_CHECKING:
@@ -32,22 +32,23 @@ async def debit(h: "History") -> None:
     if not h.calm and h.dice.random() < 0.03:
         h.met("locked_account")
         h.world.database.locked[person.customer_id, asset] = h.dice.choice((1, 2, 5))
-    await _submit(h, movements)
+    await submit(h, movements)
 
 
 def _usage(h: "History", person: Actor, asset: str, key: str, amount: Decimal) -> Movement:
     h.sent.append((person, asset, key, amount))
     return Movement(
-        "usage", person.customer_id, asset, key, amount, covered_only=h.dice.random() < 0.3, subject=_subject(h),
+        "usage", person.customer_id, asset, key, amount, covered_only=h.dice.random() < 0.3, subject=subject(h),
         dimensions={"team": h.dice.choice(("red", "blue"))} if h.dice.random() < 0.5 else None,
     )  # fmt: skip
 
 
-def _subject(h: "History") -> str | None:
+def subject(h: "History") -> str | None:
+    """Whom a debit is for."""
     return h.dice.choice((None, "a", "b"))
 
 
-async def _submit(h: "History", movements: list[Movement]) -> list[Verdict]:
+async def submit(h: "History", movements: list[Movement]) -> list[Verdict]:
     """Send, and again under the same keys when the process breaks: as a platform does."""
     for movement in movements:  # the same key may be sent again, and is recorded then
         key = movement.customer_id, movement.source, movement.key
@@ -80,13 +81,13 @@ async def repeat(h: "History") -> None:
     other = h.dice.random() < 0.4
     if other:
         h.met("same_key_other_amount")
-    await _submit(h, [Movement("usage", person.customer_id, asset, key, amount - 1 if other else amount)])
+    await submit(h, [Movement("usage", person.customer_id, asset, key, amount - 1 if other else amount)])
 
 
 async def give(h: "History") -> None:
     person, asset = h.person(), h.asset()
     amount = Decimal(h.dice.choice((5, 15, 40))) * (1 if asset == "USD" else 10)
-    await _submit(h, [Movement("adjustment", person.customer_id, asset, f"gift-{h.number}", amount, terms=_terms(h))])
+    await submit(h, [Movement("adjustment", person.customer_id, asset, f"gift-{h.number}", amount, terms=_terms(h))])
 
 
 def _terms(h: "History") -> ledger.lots.Terms | None:
@@ -109,124 +110,7 @@ async def take_away(h: "History") -> None:
     """A correction downwards."""
     person, asset = h.person(), h.asset()
     amount = -Decimal(h.dice.choice((1, 4, 9)))
-    await _submit(h, [Movement("adjustment", person.customer_id, asset, f"less-{h.number}", amount)])
-
-
-# --- budgets, holds and leases -------------------------------------------------------------------------------
-
-
-async def set_budget(h: "History") -> None:
-    """A new budget, below another now and then; or another amount for one that stands."""
-    person, asset = h.person(), h.asset()
-    there = [row for row in h.world.tables.where("budgets", customer_id=person.customer_id, asset=asset)
-             if row["ended_at"] is None]  # fmt: skip
-    factor = 1 if asset == "USD" else 10
-    amount = Decimal(h.dice.choice((0, 20, 60, 200)) * factor)
-    if there and h.dice.random() < 0.3:
-        row = h.dice.choice(there)
-        above = next(iter(row["ancestors"]), None)
-        form = budgets.store.Form(row["budget_id"], asset, row["tag"], row["span"], amount, row["hard"], None, above)
-    else:
-        tag = h.dice.choice((budgets.tags.ALL, budgets.tags.of_subject("a"), budgets.tags.of_subject("b"),
-                             budgets.tags.of_dimension("team", "red")))  # fmt: skip
-        above = h.dice.choice([None, None, *(row["budget_id"] for row in there)])
-        spans: tuple[budgets.model.Span, ...] = ("day", "week", "month", "rolling_24h", "total")
-        span = h.dice.choice(spans)
-        form = budgets.store.Form(f"b{h.number}", asset, tag, span, amount, h.dice.random() < 0.7, None, above)
-
-    async def act() -> None:
-        async with h.world.database.transaction() as tx:
-            await budgets.store.set_budget(tx, person.customer_id, form, "platform")
-
-    h.world.scheduler.spawn(act())
-
-
-async def end_budget(h: "History") -> None:
-    there = [row for row in h.world.tables.all("budgets") if row["ended_at"] is None]
-    if not there:
-        return
-    row = h.dice.choice(there)
-
-    async def act() -> None:
-        async with h.world.database.transaction() as tx:
-            await budgets.store.end(tx, row["customer_id"], row["budget_id"], "platform")
-
-    h.world.scheduler.spawn(act())
-
-
-async def hold(h: "History") -> None:
-    person, asset = h.person(), h.asset()
-    amount = Decimal(h.dice.choice((1, 5, 20))) * (1 if asset == "USD" else 10)
-    lease = leases.model.LeaseTerms(h.dice.choice((0, 30, 600))) if h.dice.random() < 0.5 else None
-    await _submit(h, [Movement(
-        "hold", person.customer_id, asset, f"hold-{h.number}", -amount, subject=_subject(h), lease=lease,
-        expires_in=dt.timedelta(seconds=h.dice.choice((20, 600, 86_400))),
-    )])  # fmt: skip
-
-
-async def end_hold(h: "History") -> None:
-    """Capture, use or release what is set aside; more than that now and then, twice now and then."""
-    there = [row for row in h.world.tables.all("holds") if "/" not in row["hold_id"]]
-    if not there:
-        return
-    row = h.dice.choice(there)
-    customer_id, hold_id, asset = row["customer_id"], row["hold_id"], row["asset"]
-    amount = (row["amount"] + h.dice.choice((0, 0, -1, 7))).max(Decimal(1))
-    kind = h.dice.choice(("use", "use", "capture", "release") if row["leased"] else ("capture", "release"))
-    if kind == "release":
-        await _submit(h, [Movement("release", customer_id, asset, hold_id, Decimal(0))])
-    elif kind == "capture":
-        overruns: tuple[Overrun, ...] = ("refuse", "covered", "record")
-        overrun = h.dice.choice(overruns)
-        await _submit(h, [Movement("capture", customer_id, asset, hold_id, -amount, overrun=overrun)])
-    else:
-        key = f"{hold_id}/{h.number if h.dice.random() < 0.8 else 0}"
-        await _submit(h, [Movement("use", customer_id, asset, key, h.dice.choice((-amount, Decimal(0))))])
-
-
-async def expire_holds(h: "History") -> None:
-    async def act() -> None:
-        await posting.expire_holds.expire_due(h.world.database, h.world.keyring, PACE)
-
-    h.world.scheduler.spawn(act())
-
-
-async def stream(h: "History") -> None:
-    """Jobs that use leases as they should: each stops when it hears that it winds down, and none is cut before."""
-    person, tables = h.person(), h.world.tables
-    bound = next(row["bridge_max"] for row in tables.all("assets") if row["code"] == "USD")
-    names = [f"stream-{h.number}-{number}" for number in range(h.dice.choice((1, 3, 8)))]
-    notice = h.dice.choice((0, 5, 20))
-    chunk = Decimal(h.dice.choice((1, 2)))
-    begun = await _submit(h, [Movement(
-        "hold", person.customer_id, "USD", name, -chunk, lease=leases.model.LeaseTerms(notice),
-        expires_in=dt.timedelta(hours=1),
-    ) for name in names])  # fmt: skip
-    running = [name for name, verdict in zip(names, begun, strict=False) if verdict.outcome == "applied"]
-    good: dict[str, dt.datetime | None] = dict.fromkeys(running)
-    for turn in range(25):
-        h.world.time.now += dt.timedelta(seconds=4)
-        uses = [Movement("use", person.customer_id, "USD", f"{name}/{turn}", -chunk / 4) for name in running]
-        at = h.world.time.now
-        for name, verdict in zip(list(running), await _submit(h, uses), strict=False):
-            lease = verdict.lease
-            if lease is None:
-                continue
-            h.auditor.warned_in_time(name, lease, good[name], at, verdict.held)
-            h.auditor.within_bridge(name, verdict.available, bound)
-            good[name] = lease.good_until
-            if lease.state == "winding_down":
-                h.met("winding_down")
-                running.remove(name)
-        if not running:
-            break
-    if h.dice.random() < 0.5:  # else their processes died, or wait until they may go on
-        await _submit(h, [Movement("release", person.customer_id, "USD", name, Decimal(0)) for name in good])
-        return
-    h.world.time.now += dt.timedelta(seconds=4)
-    if h.dice.random() < 0.5:
-        gift = Movement("adjustment", person.customer_id, "USD", f"more-{h.number}", Decimal(60))
-        await _submit(h, [gift])
+    await submit(h, [Movement("adjustment", person.customer_id, asset, f"less-{h.number}", amount)])
 
 
 # --- the customer --------------------------------------------------------------------------------------------
@@ -402,7 +286,7 @@ async def live_quietly(h: "History") -> None:
     [person, *_] = h.world.actors
     for number in range(25):
         h.world.time.now += dt.timedelta(hours=8)
-        await _submit(h, [Movement("usage", person.customer_id, "USD", f"quiet-{number}", Decimal(-1))])
+        await submit(h, [Movement("usage", person.customer_id, "USD", f"quiet-{number}", Decimal(-1))])
     await roll_up(h)
 
 
@@ -459,12 +343,6 @@ ACTS: tuple[tuple[Callable[["History"], Awaitable[None]], float], ...] = (
     (repeat, 3),
     (give, 3),
     (take_away, 0.5),
-    (set_budget, 1.5),
-    (end_budget, 0.3),
-    (hold, 2),
-    (end_hold, 3),
-    (expire_holds, 1),
-    (stream, 1),
     (look_after_credits, 1.5),
     (save_rule, 6),
     (turn_off, 1),

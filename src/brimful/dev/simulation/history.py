@@ -20,7 +20,7 @@ from brimful.core import ids
 from brimful.core.errors import Refused
 from brimful.core.failpoints import CrashError
 from brimful.core.ids import CustomerId
-from brimful.dev.simulation import actors, database, provider_events
+from brimful.dev.simulation import actors, database, holders, provider_events
 from brimful.dev.simulation.auditor import Auditor
 from brimful.dev.simulation.database import Job
 from brimful.dev.simulation.provider import CALL_FAULTS, DRIPS
@@ -127,7 +127,7 @@ class History:
         for share, act in (
             (_WITH_PAST, actors.live_quietly),
             (_FUNDED, actors.save_rule),
-            (_BUDGETED, actors.set_budget),
+            (_BUDGETED, holders.set_budget),
         ):
             if self.dice.random() < share:
                 await act(self)
@@ -404,6 +404,7 @@ class History:
 Act = Callable[[History], Awaitable[None]]
 _ACTS: tuple[tuple[Act, float], ...] = (
     *actors.ACTS,
+    *holders.ACTS,
     (History._work, 24),
     (History._sweep, 5),
     (History._resume, 30),

@@ -180,13 +180,13 @@ def _budgets_by_id(t: Tables, p: Any) -> list[Row]:
     return [_named(row) for row in found if row is not None]
 
 
-@registry.on(budgets.store._BUNDLES)
+@registry.on(budgets.windows._BUNDLES)
 def _bundles(t: Tables, p: Any) -> list[Row]:
     found = (t.get("budget_counters", *key) for key in registry.columns(p, "customers", "assets", "bundles"))
     return [row for row in found if row is not None]
 
 
-@registry.on(budgets.store._SAVE)
+@registry.on(budgets.windows._SAVE)
 def _save_bundles(t: Tables, p: Any) -> int:
     names = ("customer_id", "asset", "bundle", "windows")
     for values in registry.columns(p, "customers", "assets", "bundles", "windows"):
@@ -199,7 +199,7 @@ def _save_bundles(t: Tables, p: Any) -> int:
     return len(p["bundles"])
 
 
-@registry.on(budgets.store._CLOSED)
+@registry.on(budgets.windows._CLOSED)
 def _closed(t: Tables, p: Any) -> list[Row]:
     found = (t.get("budget_windows", *key) for key in registry.columns(p, "customers", "ids", "ends"))
     return [row for row in found if row is not None]
@@ -208,7 +208,7 @@ def _closed(t: Tables, p: Any) -> list[Row]:
 _WINDOW = ("starts_at", "ends_at", "used", "held", "beyond", "most", "announced")
 
 
-@registry.on(budgets.store._SAVE_CLOSED)
+@registry.on(budgets.windows._SAVE_CLOSED)
 def _save_windows(t: Tables, p: Any) -> int:
     names = ("customer_id", "budget_id", *_WINDOW)
     columns = ("customers", "ids", "starts", "ends", "used", "held", "beyond", "most", "announced")
