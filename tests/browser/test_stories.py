@@ -411,7 +411,7 @@ def test_activity_filters_pages_and_downloads(stage, visit):
     with page.expect_download() as download:
         page.get_by_role("link", name="Download CSV").click()
     lines = download.value.path().read_text(encoding="utf-8").splitlines()
-    assert lines[0] == '"date","type","description","asset","amount","balance_after","reference"'
+    assert lines[0] == '"date","type","description","asset","amount","balance_after","reference","subject","dimensions"'
     assert "'=1+1" in lines[1]
     [account] = stage.call("GET", f"/customers/{customer_id}/wallet")["accounts"]
     assert len(lines) > 340
