@@ -214,15 +214,20 @@ async def test_what_a_hold_had_set_aside_is_beyond_once(harness):
     customer_id = await harness.customer()
     await harness.give(customer_id, 1000)
     path = f"/customers/{customer_id}/wallet/holds"
-    for subject, end, used, beyond in (("a", {"amount": "60"}, "160", "60"), ("b", None, "100", "0")):
+    for subject, end, recorded, listed, beyond in (
+        ("a", {"amount": "60"}, "100", "60", "60"),
+        ("b", None, "100", "60", "0"),
+        ("c", None, "50", "10", "0"),
+    ):
         await budget(harness, customer_id, subject, subject=subject, amount="100")
         body = {"id": subject, "asset": "USD", "amount": "60", "subject": subject}
         await harness.call("POST", path, body, expect=201)
-        await harness.use(customer_id, "100", f"u-{subject}", subject=subject)
-        assert (await read(harness, customer_id, subject))["beyond"] == "60"
+        await harness.use(customer_id, recorded, f"u-{subject}", subject=subject)
+        assert (await read(harness, customer_id, subject))["beyond"] == listed
         await harness.call("POST", f"{path}/{subject}/{'capture' if end else 'release'}", end, expect=200)
         shown = await read(harness, customer_id, subject)
-        assert (shown["used"], shown["held"], shown["beyond"]) == (used, "0", beyond)
+        used = Decimal(recorded) + (60 if end else 0)
+        assert (Decimal(shown["used"]), shown["held"], shown["beyond"]) == (used, "0", beyond)
 
 
 async def test_an_ended_budget_refuses_nothing(harness):

@@ -33,7 +33,8 @@ def running(harness, *arguments):
     """A process of ours on the harness's database."""
     child = subprocess.Popen(
         [sys.executable, "-m", "brimful", *arguments], start_new_session=True,
-        env={"PATH": os.environ["PATH"], "BRIMFUL_LOG_LEVEL": "ERROR", **harness.environment},
+        env={"PATH": os.environ["PATH"], "PYTHONPATH": os.environ.get("PYTHONPATH", ""), "BRIMFUL_LOG_LEVEL": "ERROR",
+             **harness.environment},
     )  # fmt: skip
     try:
         yield child

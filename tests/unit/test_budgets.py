@@ -73,6 +73,7 @@ def test_two_families_find_the_same_sums_in_their_parent():
         found = at(families, {bundle.key: bundle}, NOW + dt.timedelta(seconds=turn))
         for subject in ("red", "blue"):
             found.use(found.of(ACCOUNT, subject, None), Decimal(5))
+        assert [one.used for one in found.of(ACCOUNT, "red", None)] == [10 * (turn + 1), 5 * (turn + 1)]
     found = at(families, {bundle.key: bundle}, NOW + dt.timedelta(minutes=1))
     for subject in ("red", "blue"):
         assert found.exceeded(found.of(ACCOUNT, subject, None), Decimal("20.01")).budget_id == "all"
